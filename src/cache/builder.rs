@@ -1,0 +1,270 @@
+//! [`CacheBuilder`]: the settings of a cache, checked together.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use super::engine::{Engine, TenantFn};
+use super::handle::Cache;
+use super::timed::Timed;
+use crate::clock::{Clock, SystemClock};
+use crate::error::ConfigError;
+use crate::generation::Generations;
+use crate::key::valid_prefix;
+use crate::policy::{CREDENTIALS, Context, PER_REQUEST, RequestHead, is_token, parse_names};
+use crate::stats::Counters;
+use crate::status::StatusField;
+use crate::store::Store;
+use crate::store::memory::Memory;
+use crate::tasks::Tasks;
+
+/// 1 MiB.
+const MAX_BODY: usize = 1 << 20;
+/// A memory tier holds at least one ordinary entry.
+const LEAST_MEMORY: u64 = 64 << 10;
+
+pub(crate) type OpenStore =
+    Box<dyn FnOnce(&str, Duration) -> Result<Box<dyn Store>, ConfigError> + Send>;
+
+/// The settings of a [`Cache`]. Made by [`Cache::builder`].
+#[must_use]
+pub struct CacheBuilder {
+    memory: Option<u64>,
+    pub(super) store: Option<OpenStore>,
+    prefix: String,
+    release: String,
+    max_body: usize,
+    operation_timeout: Duration,
+    credentials: Vec<String>,
+    per_request: Vec<String>,
+    tenant: Option<TenantFn>,
+    status: Option<String>,
+    detail: bool,
+    enabled: bool,
+    clock: Arc<dyn Clock>,
+}
+
+impl CacheBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            memory: None,
+            store: None,
+            prefix: "api".to_owned(),
+            release: String::new(),
+            max_body: MAX_BODY,
+            operation_timeout: Duration::from_millis(250),
+            credentials: Vec::new(),
+            per_request: Vec::new(),
+            tenant: None,
+            status: Some("larder".to_owned()),
+            detail: true,
+            enabled: true,
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
+    /// Keeps entries in the process, at most `bytes` of them with all that
+    /// they cost (at least 64 KiB). Default: no memory tier.
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
+    /// Keeps entries in a store of your own. The last of `store` and `redis`
+    /// counts. Default: none.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Box::new(|_, timeout| Ok(Box::new(Timed { store, timeout }))));
+        self
+    }
+
+    /// The first part of every key, `[A-Za-z0-9._-]+`: tells applications on
+    /// one Redis apart. Default: `api`.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// The release of the application. Entries of another release are not
+    /// found; invalidations reach all of them. Default: none.
+    pub fn release(mut self, release: impl Into<String>) -> Self {
+        self.release = release.into();
+        self
+    }
+
+    /// The largest body that is stored where a policy does not say, in bytes.
+    /// Default: 1 MiB.
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// How long one operation of the shared store may take, and how long a
+    /// request waits for the cache in all. Default: 250 ms.
+    pub fn operation_timeout(mut self, timeout: Duration) -> Self {
+        self.operation_timeout = timeout;
+        self
+    }
+
+    /// More request fields that say who asks, such as your own session field:
+    /// requests with one of them bypass the cache unless their policy tells
+    /// what it means.
+    pub fn credentials<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.credentials.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// More response fields that belong to one request and are not stored,
+    /// besides `X-Request-Id`, `traceparent`, `Server-Timing`, rate limits and
+    /// the like.
+    pub fn per_request<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.per_request.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Separates tenants: the text becomes part of every key, tag and
+    /// invalidation. A request for which it is `None`, or for which the
+    /// function panics, bypasses the cache. Default: no tenants.
+    pub fn tenant(
+        mut self,
+        tenant: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.tenant = Some(Arc::new(tenant));
+        self
+    }
+
+    /// This cache's name in `Cache-Status` (RFC 9211), a token. Default:
+    /// `larder`.
+    pub fn cache_status(mut self, name: impl Into<String>) -> Self {
+        self.status = Some(name.into());
+        self
+    }
+
+    /// Sends no `Cache-Status`.
+    pub fn no_cache_status(mut self) -> Self {
+        self.status = None;
+        self
+    }
+
+    /// Whether `Cache-Status` has a `detail` with the reason. Default: yes.
+    pub fn cache_status_detail(mut self, detail: bool) -> Self {
+        self.detail = detail;
+        self
+    }
+
+    /// Whether the cache is on at first; see [`Cache::set_enabled`]. Default:
+    /// yes.
+    pub fn enabled(mut self, enabled: bool) -> Self {
+        self.enabled = enabled;
+        self
+    }
+
+    /// Another clock, for tests. Default: the system's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Checks the settings and makes the cache. No connection is made yet: a
+    /// store that is down does not delay the start.
+    ///
+    /// # Errors
+    ///
+    /// If a setting cannot work; the error names it.
+    pub fn build(self) -> Result<Cache, ConfigError> {
+        if self.memory.is_none() && self.store.is_none() {
+            return Err(ConfigError::new(
+                "memory",
+                "a cache needs a tier: call memory(bytes), redis(url) or store(..), or use Cache::disabled()",
+            ));
+        }
+        self.assemble()
+    }
+
+    /// A cache without any tier, switched off.
+    pub(super) fn disabled(mut self) -> Cache {
+        self.enabled = false;
+        match self.assemble() {
+            Ok(cache) => cache,
+            Err(error) => unreachable!("the defaults are valid: {error}"),
+        }
+    }
+
+    fn assemble(self) -> Result<Cache, ConfigError> {
+        self.check()?;
+        let known = CREDENTIALS.iter().copied();
+        let own = self.credentials.iter().map(String::as_str);
+        let credentials = parse_names("credentials", known.chain(own))?;
+        let known = PER_REQUEST.iter().copied();
+        let own = self.per_request.iter().map(String::as_str);
+        let per_request = parse_names("per_request", known.chain(own))?;
+        let open = |open: OpenStore| open(&self.prefix, self.operation_timeout);
+        let store = self.store.map(open).transpose()?;
+        let engine = Engine {
+            memory: Memory::new(self.memory.unwrap_or(0)),
+            store,
+            generations: Generations::default(),
+            clock: self.clock,
+            tasks: Tasks::new(),
+            counters: Counters::default(),
+            enabled: AtomicBool::new(self.enabled),
+            context: Context {
+                prefix: self.prefix,
+                release: self.release,
+                max_body: self.max_body,
+                credentials,
+            },
+            tenant: self.tenant,
+            per_request,
+            status: match self.status {
+                None => StatusField::Off,
+                Some(name) => StatusField::On {
+                    name,
+                    detail: self.detail,
+                },
+            },
+            budget: self.operation_timeout,
+        };
+        Ok(Cache::of(Arc::new(engine)))
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let bad = |setting: &str, why: String| Err(ConfigError::new(setting, why));
+        if let Some(bytes) = self.memory.filter(|bytes| *bytes < LEAST_MEMORY) {
+            let why = format!("{bytes} bytes hold nothing, at least {LEAST_MEMORY} are needed");
+            return bad("memory", why);
+        }
+        if !valid_prefix(&self.prefix) {
+            let why = format!("{:?} is not of the form [A-Za-z0-9._-]+", self.prefix);
+            return bad("prefix", why);
+        }
+        if self.max_body == 0 {
+            return bad("max_body", "must be at least one byte".into());
+        }
+        let timeout = self.operation_timeout;
+        if timeout < Duration::from_millis(1) || timeout > Duration::from_secs(60) {
+            let why = format!("{timeout:?} is not between 1 ms and 60 s");
+            return bad("operation_timeout", why);
+        }
+        let token = |name: &str| {
+            name.bytes().all(is_token) && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        };
+        match &self.status {
+            Some(name) if !token(name) => {
+                bad("cache_status", format!("{name:?} is not a token (RFC 9651, 3.3.4)"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for CacheBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheBuilder")
+            .field("memory", &self.memory)
+            .field("shared", &self.store.is_some())
+            .field("prefix", &self.prefix)
+            .field("release", &self.release)
+            .finish_non_exhaustive()
+    }
+}

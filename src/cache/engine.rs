@@ -1,0 +1,59 @@
+//! The engine: everything that the handles and services of one cache share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::HeaderName;
+
+use crate::clock::{Clock, millis, unix_millis};
+use crate::generation::Generations;
+use crate::policy::{Context, RequestHead};
+use crate::stats::Counters;
+use crate::status::StatusField;
+use crate::store::Store;
+use crate::store::memory::Memory;
+use crate::tasks::Tasks;
+
+pub(crate) type TenantFn = Arc<dyn Fn(&RequestHead<'_>) -> Option<String> + Send + Sync>;
+
+pub(crate) struct Engine {
+    pub(crate) memory: Memory,
+    pub(crate) store: Option<Box<dyn Store>>,
+    pub(crate) generations: Generations,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tasks: Tasks,
+    pub(crate) counters: Counters,
+    pub(crate) enabled: AtomicBool,
+    /// What policies are compiled with.
+    pub(crate) context: Context,
+    pub(crate) tenant: Option<TenantFn>,
+    pub(crate) per_request: Vec<HeaderName>,
+    pub(crate) status: StatusField,
+    /// How long a request may wait for the cache, in all.
+    pub(crate) budget: Duration,
+}
+
+impl Engine {
+    #[inline]
+    pub(crate) fn enabled(&self) -> bool {
+        self.enabled.load(Ordering::Relaxed)
+    }
+
+    /// Milliseconds on the monotonic clock.
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        millis(self.clock.monotonic())
+    }
+
+    /// Milliseconds since 1970.
+    pub(crate) fn wall(&self) -> u64 {
+        unix_millis(self.clock.wall())
+    }
+
+    /// The part of a key that stands for an endpoint, tenant included.
+    pub(crate) fn family(&self, endpoint: &str, tenant: Option<&str>) -> String {
+        let tenant = tenant.map(crate::invalidate::tenant_suffix);
+        format!("{endpoint}{}", tenant.unwrap_or_default())
+    }
+}

@@ -1,0 +1,208 @@
+//! [`Cache`]: the handle.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::builder::CacheBuilder;
+use super::engine::Engine;
+use crate::error::{ConfigError, InvalidateError};
+use crate::invalidate::{Invalidated, Selector, target_of};
+use crate::layer::{Annotation, CacheLayer};
+use crate::policy::{Compiled, Policy, Routes, Table};
+use crate::stats::Stats;
+
+/// A cache: its tiers, its settings, its counters. Cheap to clone; all clones
+/// are the same cache.
+///
+/// ```
+/// use larder::{Cache, MIB};
+///
+/// let cache = Cache::builder().memory(256 * MIB).build()?;
+/// # let _ = cache;
+/// # Ok::<(), larder::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct Cache {
+    engine: Arc<Engine>,
+}
+
+impl Cache {
+    /// Begins the settings of a new cache.
+    pub fn builder() -> CacheBuilder {
+        CacheBuilder::new()
+    }
+
+    /// A cache without tiers that is switched off: every request goes to its
+    /// handler.
+    #[must_use]
+    pub fn disabled() -> Self {
+        CacheBuilder::new().disabled()
+    }
+
+    pub(super) fn of(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    /// A layer that caches what it is laid around for `ttl`, with all the safe
+    /// defaults of [`Policy::ttl`].
+    ///
+    /// # Panics
+    ///
+    /// If `ttl` is less than a millisecond.
+    pub fn ttl(&self, ttl: Duration) -> CacheLayer {
+        self.layer(Policy::ttl(ttl))
+    }
+
+    /// A layer with a policy.
+    ///
+    /// # Panics
+    ///
+    /// If the policy cannot work, as `Router::route` does for a bad path;
+    /// [`try_layer`](Self::try_layer) returns the error instead.
+    pub fn layer(&self, policy: impl Into<Policy>) -> CacheLayer {
+        made(self.try_layer(policy))
+    }
+
+    /// A layer with a policy.
+    ///
+    /// # Errors
+    ///
+    /// If the policy cannot work; the error names the setting.
+    pub fn try_layer(&self, policy: impl Into<Policy>) -> Result<CacheLayer, ConfigError> {
+        let compiled = Compiled::new(&policy.into(), &self.engine.context)?;
+        let annotation = Annotation::One(Arc::new(compiled));
+        Ok(CacheLayer::new(Arc::clone(&self.engine), annotation))
+    }
+
+    /// A layer with a route table.
+    ///
+    /// # Panics
+    ///
+    /// If the table cannot work; [`try_routes`](Self::try_routes) returns the
+    /// error instead.
+    pub fn routes(&self, routes: impl Into<Routes>) -> CacheLayer {
+        made(self.try_routes(routes))
+    }
+
+    /// A layer with a route table.
+    ///
+    /// # Errors
+    ///
+    /// If the table cannot work; the error names row and setting.
+    pub fn try_routes(&self, routes: impl Into<Routes>) -> Result<CacheLayer, ConfigError> {
+        let table = Table::new(&routes.into(), &self.engine.context)?;
+        let annotation = Annotation::Table(Box::new(table));
+        Ok(CacheLayer::new(Arc::clone(&self.engine), annotation))
+    }
+
+    /// A layer that stores nothing and invalidates after each successful
+    /// unsafe request: the selector, which may name route parameters, and the
+    /// request's own URI.
+    ///
+    /// # Panics
+    ///
+    /// If the selector makes no sense.
+    pub fn invalidates(&self, selector: impl Into<Selector>) -> CacheLayer {
+        self.layer(Policy::none().invalidates(selector))
+    }
+
+    /// Removes entries: by pattern (a `&str`), [`tag`](crate::tag),
+    /// [`endpoint`](crate::endpoint), [`uri`](crate::uri), [`key`](crate::key)
+    /// or [`everything`](crate::everything).
+    ///
+    /// This process' memory honours it at once, also for answers that are being
+    /// made now. The shared store has been told when the call returns. The call
+    /// goes on if its future is dropped.
+    ///
+    /// ```
+    /// # async fn update(cache: larder::Cache) {
+    /// match cache.invalidate("api:characters:*").await {
+    ///     Ok(done) => println!("{} entries went", done.removed()),
+    ///     Err(error) => eprintln!("{error}"), // the write itself is done: not a 500
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the selector makes no sense, or if the shared store could not be told.
+    pub async fn invalidate(
+        &self,
+        selector: impl Into<Selector>,
+    ) -> Result<Invalidated, InvalidateError> {
+        self.invalidate_selected(&selector.into(), None).await
+    }
+
+    /// As [`invalidate`](Self::invalidate), for one tenant's entries alone.
+    /// Tags and URIs of a cache with tenants are always one tenant's.
+    ///
+    /// # Errors
+    ///
+    /// As [`invalidate`](Self::invalidate).
+    pub async fn invalidate_for(
+        &self,
+        tenant: &str,
+        selector: impl Into<Selector>,
+    ) -> Result<Invalidated, InvalidateError> {
+        self.invalidate_selected(&selector.into(), Some(tenant)).await
+    }
+
+    async fn invalidate_selected(
+        &self,
+        selector: &Selector,
+        tenant: Option<&str>,
+    ) -> Result<Invalidated, InvalidateError> {
+        let target = target_of(selector, &self.engine.context.prefix, tenant)?;
+        let done = self.engine.invalidate(target).await;
+        done.map_err(InvalidateError::store)
+    }
+
+    /// Switches the cache on or off while it runs. One that is off lets every
+    /// request through to its handler and still performs every invalidation.
+    pub fn set_enabled(&self, enabled: bool) {
+        self.engine.enabled.store(enabled, Ordering::Relaxed);
+    }
+
+    /// Whether the cache is on.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.engine.enabled()
+    }
+
+    /// What this process' cache has done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let memory = &self.engine.memory;
+        let mut stats = self.engine.counters.snapshot();
+        stats.memory_entries = memory.len();
+        stats.memory_bytes = memory.bytes();
+        stats.memory_capacity = memory.capacity();
+        stats
+    }
+
+    /// Waits until no work goes on in the background: answers have reached the
+    /// shared store, invalidations have ended. For tests, and before a process
+    /// ends.
+    pub async fn idle(&self) {
+        self.engine.tasks.idle().await;
+    }
+}
+
+#[track_caller]
+fn made(layer: Result<CacheLayer, ConfigError>) -> CacheLayer {
+    match layer {
+        Ok(layer) => layer,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("prefix", &self.engine.context.prefix)
+            .field("enabled", &self.is_enabled())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,170 @@
+//! Invalidation: the clock first, then memory, then the store, and the clock
+//! once more for what was read from the store in between.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::engine::Engine;
+use crate::entry::Held;
+use crate::error::StoreError;
+use crate::invalidate::{Find, Invalidated, Target};
+use crate::store::{Group, Removal, Store};
+
+impl Engine {
+    /// Invalidates in memory, and in the store from a task that survives the
+    /// caller.
+    pub(crate) async fn invalidate(
+        self: &Arc<Self>,
+        target: Target,
+    ) -> Result<Invalidated, StoreError> {
+        self.counters.invalidations(1);
+        self.fence(&target);
+        let memory = self.sweep(&target);
+        let mut done = Invalidated { memory, store: 0 };
+        if self.store.is_some() {
+            let engine = Arc::clone(self);
+            let rest = async move {
+                let removed = engine.remove(&target).await;
+                engine.fence(&target);
+                (engine.sweep(&target), removed)
+            };
+            let (swept, removed) = match Handle::try_current() {
+                Ok(runtime) => match self.tasks.spawn(&runtime, rest).await {
+                    Ok(ended) => ended,
+                    Err(stopped) => {
+                        let kind = crate::error::StoreErrorKind::Unavailable;
+                        return Err(StoreError::new(kind, stopped));
+                    }
+                },
+                Err(_) => rest.await,
+            };
+            done.memory += swept;
+            done.store = removed?;
+        }
+        self.counters.removed(done.removed());
+        tracing::info!(target: "larder", memory = done.memory, store = done.store, "invalidated");
+        Ok(done)
+    }
+
+    /// Moves the clock: from now on memory serves nothing of the target that
+    /// is there yet.
+    fn fence(self: &Arc<Self>, target: &Target) {
+        if self.generations.advance(target) {
+            let engine = Arc::clone(self);
+            let forget = move || {
+                let generations = &engine.generations;
+                let stale = |held: &Held| !held.valid(generations);
+                generations.forget(|| {
+                    engine.memory.sweep(stale);
+                });
+            };
+            match Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn_blocking(forget)),
+                Err(_) => forget(),
+            }
+        }
+    }
+
+    /// Removes from memory what the target reaches.
+    fn sweep(&self, target: &Target) -> u64 {
+        let reached = |held: &Held| target.reaches(&held.entry);
+        self.memory
+            .sweep(|held| reached(held) && !held.valid(&self.generations))
+    }
+
+    async fn remove(&self, target: &Target) -> Result<u64, StoreError> {
+        let Some(store) = &self.store else {
+            return Ok(0);
+        };
+        let removal = match target {
+            Target::Scope { id, how } => match how {
+                Find::Key(key) => Removal::Key(key),
+                Find::Group => Removal::Group(Group(*id)),
+                Find::Pattern(pattern) => Removal::Pattern(pattern.as_str()),
+            },
+            Target::Pattern(pattern) | Target::Everything(pattern) => {
+                Removal::Pattern(pattern.as_str())
+            }
+        };
+        let removed = store.remove(removal).await;
+        if removed.is_err() {
+            self.counters.store_errors(1);
+        }
+        removed
+    }
+}
+
+/// An unsafe request on its way: what it invalidates when it succeeds, or when
+/// nobody knows whether it did.
+pub(crate) struct Writing {
+    engine: Arc<Engine>,
+    targets: Vec<Target>,
+    runtime: Option<Handle>,
+}
+
+impl Writing {
+    pub(crate) fn new(engine: &Arc<Engine>, targets: Vec<Target>) -> Self {
+        Self {
+            engine: Arc::clone(engine),
+            targets,
+            runtime: Handle::try_current().ok(),
+        }
+    }
+
+    /// Nothing was written.
+    pub(crate) fn disarm(mut self) {
+        self.targets.clear();
+    }
+
+    /// Invalidates, and waits for it as long as a request may wait. The rest
+    /// goes on behind it.
+    pub(crate) async fn invalidate(mut self) {
+        let budget = self.engine.budget;
+        let targets = std::mem::take(&mut self.targets);
+        let Some(work) = self.begin(targets) else {
+            return;
+        };
+        if tokio::time::timeout(budget, work).await.is_err() {
+            tracing::warn!(target: "larder", "an invalidation goes on behind its request");
+        }
+    }
+
+    /// Memory at once, the store in a task.
+    fn begin(&self, targets: Vec<Target>) -> Option<tokio::task::JoinHandle<()>> {
+        let engine = &self.engine;
+        for target in &targets {
+            engine.fence(target);
+        }
+        engine.counters.invalidations(targets.len() as u64);
+        let store: Option<&dyn Store> = engine.store.as_deref();
+        if targets.is_empty() || store.is_none() {
+            return None;
+        }
+        let background = Arc::clone(engine);
+        let work = async move {
+            for target in &targets {
+                match background.remove(target).await {
+                    Ok(removed) => background.counters.removed(removed),
+                    Err(error) => tracing::error!(
+                        target: "larder", %error,
+                        "an invalidation did not reach the store; entries there end with their TTL"
+                    ),
+                }
+                background.fence(target);
+            }
+        };
+        let runtime = self.runtime.as_ref()?;
+        Some(engine.tasks.spawn(runtime, work))
+    }
+}
+
+impl Drop for Writing {
+    /// The handler was dropped, panicked or failed: it may have written.
+    fn drop(&mut self) {
+        let targets = std::mem::take(&mut self.targets);
+        if !targets.is_empty() {
+            drop(self.begin(targets));
+        }
+    }
+}

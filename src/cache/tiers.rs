@@ -1,0 +1,254 @@
+//! Looking into the tiers, and keeping what a fill has made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName};
+use tokio::runtime::Handle;
+
+use super::engine::Engine;
+use crate::ask::Asked;
+use crate::entry::codec::{self, Corrupt, Frame};
+use crate::entry::{Entry, Held};
+use crate::generation::Generation;
+use crate::key::Key;
+use crate::outcome::Cause;
+use crate::store::memory::Slot;
+use crate::store::{Group, Record, Removal};
+
+/// A fresh entry.
+pub(crate) struct Found<E> {
+    pub(crate) entry: E,
+    /// Milliseconds.
+    pub(crate) age: u64,
+    /// Milliseconds.
+    pub(crate) ttl: u64,
+}
+
+impl<E> Found<E> {
+    pub(crate) fn times(&self) -> (u64, u64) {
+        (self.age, self.ttl)
+    }
+}
+
+/// What a fill has made, ready to be kept.
+pub(crate) struct Fill {
+    pub(crate) entry: Entry,
+    /// From before the handler started.
+    pub(crate) note: Generation,
+    /// How old the answer is, in milliseconds.
+    pub(crate) age: u64,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) varies: Option<Varies>,
+    pub(crate) memory_only: bool,
+}
+
+/// Where a marker goes that says what answers vary on.
+pub(crate) struct Varies {
+    pub(crate) canonical: crate::key::Canonical,
+    pub(crate) key: Key,
+    pub(crate) names: Arc<[HeaderName]>,
+}
+
+impl Engine {
+    /// Looks into memory. What it learns of `Vary` goes into `asked`.
+    #[inline]
+    pub(crate) fn look_memory(
+        &self,
+        asked: &mut Asked,
+        headers: &HeaderMap,
+    ) -> Result<Found<Arc<Held>>, Cause> {
+        let mut slot = self.memory.get(asked.canonical.as_bytes());
+        if let Some(Slot::Vary(names)) = slot {
+            let variant = asked.variant_on(&names, headers);
+            slot = self.memory.get(variant.as_bytes());
+            asked.variant = Some(variant);
+        }
+        let Some(Slot::Entry(entry)) = slot else {
+            return Err(match asked.variant {
+                Some(_) => Cause::Variant,
+                None => Cause::New,
+            });
+        };
+        if !entry.valid(&self.generations) {
+            self.memory.remove_entry(&entry);
+            return Err(Cause::Invalidated);
+        }
+        let age = entry.age(self.now());
+        let ttl = entry.entry.lifetime.fresh.saturating_sub(age);
+        if ttl == 0 {
+            return Err(Cause::Expired);
+        }
+        Ok(Found { entry, age, ttl })
+    }
+
+    /// Looks into the shared store, where there is one. `cause` is why memory
+    /// had nothing.
+    pub(crate) async fn look_store(
+        &self,
+        asked: &mut Asked,
+        headers: &HeaderMap,
+        family: &str,
+        cause: Cause,
+    ) -> Result<Found<Entry>, Cause> {
+        if self.store.is_none() || asked.policy.memory_only {
+            return Err(cause);
+        }
+        let look = async {
+            if asked.variant.is_some() {
+                return self.read(asked, family, cause).await;
+            }
+            match self.read(asked, family, cause).await {
+                Err(Read::Varies(names)) => {
+                    let canonical = asked.canonical.finish();
+                    self.memory.insert_vary(&canonical, &names);
+                    asked.variant = Some(asked.variant_on(&names, headers));
+                    self.read(asked, family, Cause::Variant).await
+                }
+                other => other,
+            }
+        };
+        match tokio::time::timeout(self.budget, look).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(Read::Nothing(cause))) => Err(cause),
+            Ok(Err(Read::Varies(_))) => Err(Cause::Corrupt), // a marker behind a marker
+            Err(_) => {
+                self.counters.store_errors(1);
+                Err(Cause::StoreError)
+            }
+        }
+    }
+
+    /// One read of the store, at the place that `asked` knows by now.
+    async fn read(
+        &self,
+        asked: &Asked,
+        family: &str,
+        cause: Cause,
+    ) -> Result<Found<Entry>, Read> {
+        let Some(store) = &self.store else {
+            return Err(Read::Nothing(cause));
+        };
+        let canonical = asked.place().as_bytes();
+        let key = asked.key_of(self, family, asked.place());
+        let note = self.generations.note(); // before the read: rule 3 of `generation.rs`
+        let frame = match store.get(&key).await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Err(Read::Nothing(cause)),
+            Err(error) => {
+                tracing::debug!(target: "larder", %error, "the store could not be read");
+                self.counters.store_errors(1);
+                return Err(Read::Nothing(Cause::StoreError));
+            }
+        };
+        match codec::decode(frame, &key, canonical, asked.policy.max_body) {
+            Ok(Frame::Entry(entry)) => self.found(entry, note),
+            Ok(Frame::Vary(names)) => Err(Read::Varies(names.into())),
+            Err(corrupt) => {
+                self.corrupt(&key, corrupt).await;
+                Err(Read::Nothing(Cause::Corrupt))
+            }
+        }
+    }
+
+    /// An entry from the store: served if fresh, and kept in memory.
+    fn found(&self, entry: Entry, note: Generation) -> Result<Found<Entry>, Read> {
+        let age = entry.age_at(self.wall());
+        let ttl = entry.lifetime.fresh.saturating_sub(age);
+        if ttl == 0 {
+            return Err(Read::Nothing(Cause::Expired));
+        }
+        if self.memory.keeps_entries() {
+            let held = Held::new(entry.clone(), age, self.now(), note);
+            self.memory.insert(held, &self.generations);
+        }
+        Ok(Found { entry, age, ttl })
+    }
+
+    async fn corrupt(&self, key: &Key, corrupt: Corrupt) {
+        self.counters.corrupt(1);
+        let Corrupt::Damaged(why) = corrupt else {
+            return; // another version's: it will be overwritten
+        };
+        tracing::warn!(target: "larder", %key, why, "a damaged entry is removed");
+        if let Some(store) = &self.store {
+            let _ = store.remove(Removal::Key(key)).await; // the fill overwrites it anyway
+        }
+    }
+
+    /// Keeps an answer in the tiers, unless it was invalidated meanwhile. The
+    /// shared store is written in the background.
+    pub(crate) fn keep(self: &Arc<Self>, fill: Fill, runtime: Option<&Handle>) {
+        if !self.generations.valid(&fill.entry, fill.note) {
+            tracing::debug!(target: "larder", key = %fill.entry.key, "invalidated while it was made");
+            return;
+        }
+        match &fill.varies {
+            Some(varies) => self.memory.insert_vary(&varies.canonical, &varies.names),
+            None if !self.memory.keeps_entries() => self.memory.remove(&fill.entry.canonical),
+            None => {}
+        }
+        let held = Held::new(fill.entry.clone(), fill.age, self.now(), fill.note);
+        self.memory.insert(held, &self.generations);
+        self.counters.stores(1);
+        if self.store.is_none() || fill.memory_only {
+            return;
+        }
+        let Some(runtime) = runtime else {
+            tracing::warn!(target: "larder", "no tokio runtime: an answer is kept in memory alone");
+            return;
+        };
+        let engine = Arc::clone(self);
+        self.tasks
+            .spawn(runtime, async move { engine.write(fill).await });
+    }
+
+    /// Writes an entry to the store, and takes it back if an invalidation came
+    /// in between (rule 4 of `generation.rs`).
+    async fn write(&self, fill: Fill) {
+        let Some(store) = &self.store else { return };
+        let entry = &fill.entry;
+        let ttl = Duration::from_millis(entry.lifetime.keep.saturating_sub(fill.age));
+        if !self.generations.valid(entry, fill.note) {
+            return;
+        }
+        if let Some(varies) = &fill.varies {
+            let frame = codec::encode_vary(
+                &varies.canonical,
+                &varies.names,
+                entry.created,
+                entry.lifetime.keep,
+            );
+            let marker = Record {
+                key: &varies.key,
+                frame,
+                ttl,
+                groups: &fill.groups,
+            };
+            self.counted(store.put(marker).await);
+        }
+        let record = Record {
+            key: &entry.key,
+            frame: codec::encode(entry),
+            ttl,
+            groups: &fill.groups,
+        };
+        self.counted(store.put(record).await);
+        if !self.generations.valid(entry, fill.note) {
+            self.counted(store.remove(Removal::Key(&entry.key)).await);
+        }
+    }
+
+    fn counted<T>(&self, result: Result<T, crate::error::StoreError>) {
+        if let Err(error) = result {
+            self.counters.store_errors(1);
+            tracing::debug!(target: "larder", %error, "the store could not be written");
+        }
+    }
+}
+
+/// Why a read of the store found no entry.
+enum Read {
+    Nothing(Cause),
+    Varies(Arc<[HeaderName]>),
+}

@@ -1,0 +1,43 @@
+//! A user's store, held to its duties: every method ends in time, and a panic
+//! in it is an error.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+
+use crate::error::{StoreError, StoreErrorKind};
+use crate::key::Key;
+use crate::store::{Record, Removal, Store, StoreFuture};
+
+/// Removing a group or a pattern may take this many times as long as one
+/// operation.
+const REMOVAL: u32 = 100;
+
+pub(super) struct Timed<S> {
+    pub(super) store: S,
+    pub(super) timeout: Duration,
+}
+
+async fn held<T>(timeout: Duration, work: StoreFuture<'_, T>) -> Result<T, StoreError> {
+    match tokio::time::timeout(timeout, AssertUnwindSafe(work).catch_unwind()).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(StoreError::new(StoreErrorKind::Refused, "the store panicked")),
+        Err(elapsed) => Err(StoreError::new(StoreErrorKind::Timeout, elapsed)),
+    }
+}
+
+impl<S: Store> Store for Timed<S> {
+    fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Bytes>> {
+        Box::pin(async move { held(self.timeout, self.store.get(key)).await })
+    }
+
+    fn put<'a>(&'a self, record: Record<'a>) -> StoreFuture<'a, ()> {
+        Box::pin(async move { held(self.timeout, self.store.put(record)).await })
+    }
+
+    fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, u64> {
+        Box::pin(async move { held(self.timeout * REMOVAL, self.store.remove(removal)).await })
+    }
+}

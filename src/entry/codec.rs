@@ -1,0 +1,335 @@
+//! The frame: an entry as it lies in the store.
+//!
+//! ```text
+//!  0  4  magic "LRDR"
+//!  4  1  version, 1
+//!  5  1  flags: 1 body is zstd, 2 a marker of what answers vary on
+//!  6  2  status
+//!  8  8  checksum, XXH3-64 of all other bytes
+//! 16  8  created, milliseconds since 1970
+//! 24 24  fresh, stale, keep: milliseconds from creation
+//! 48 16  generation: epoch and number; zero, for no fence is shared yet
+//! 64  4  length of the canonical request
+//! 68  4  number of scopes
+//! 72  4  number of fields
+//! 76  4  length of the fields' block
+//! 80  8  length of the body as stored
+//! 88  8  length of the body
+//! 96     canonical request, scopes (16 bytes each), fields, body
+//! ```
+//!
+//! Numbers are little-endian. A field is the length of its name (2), the
+//! length of its value (4), name, value. The body comes last, so that it is
+//! sliced out of the store's reply. Decoding checks every number and accounts
+//! for every byte: whatever else may write to the store, nothing is served
+//! that an entry could not be.
+
+use std::hash::Hasher as _;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use twox_hash::XxHash3_64;
+
+use super::compress::{compress, decompress};
+use super::headers::{is_reserved, reserve_for_hit};
+use super::stored::{Entry, Lifetime};
+use crate::key::{Key, ScopeId};
+use crate::policy::is_hop_by_hop;
+
+const MAGIC: &[u8; 4] = b"LRDR";
+const VERSION: u8 = 1;
+const FIXED: usize = 96;
+const SUM: std::ops::Range<usize> = 8..16;
+const ZSTD: u8 = 1;
+const VARY: u8 = 2;
+/// Longer lives are taken for a forgery.
+const LONGEST: u64 = 100 * 365 * 86_400_000;
+
+/// A decoded frame.
+#[derive(Debug)]
+pub(crate) enum Frame {
+    Entry(Entry),
+    /// Names of the fields that answers under this key vary on.
+    Vary(Vec<HeaderName>),
+}
+
+/// Why a frame is not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Corrupt {
+    /// Written by another version of larder: left alone.
+    Foreign,
+    /// Damaged, forged or not for this request: deleted.
+    Damaged(&'static str),
+}
+
+/// Encodes an entry.
+pub(crate) fn encode(entry: &Entry) -> Bytes {
+    let packed = compress(&entry.body);
+    let head = Head {
+        flags: if packed.is_some() { ZSTD } else { 0 },
+        status: entry.status.as_u16(),
+        created: entry.created,
+        lifetime: entry.lifetime,
+        raw_len: entry.body.len(),
+    };
+    let body = packed.as_deref().unwrap_or(&entry.body);
+    write(&head, &entry.canonical, &entry.scopes, &entry.headers, body)
+}
+
+/// Encodes a marker: what answers to `canonical` vary on.
+pub(crate) fn encode_vary(canonical: &[u8], names: &[HeaderName], created: u64, keep: u64) -> Bytes {
+    let head = Head {
+        flags: VARY,
+        status: 0,
+        created,
+        lifetime: Lifetime::fresh(keep),
+        raw_len: 0,
+    };
+    let mut headers = HeaderMap::with_capacity(names.len());
+    for name in names {
+        headers.insert(name.clone(), HeaderValue::from_static(""));
+    }
+    write(&head, canonical, &[], &headers, &[])
+}
+
+struct Head {
+    flags: u8,
+    status: u16,
+    created: u64,
+    lifetime: Lifetime,
+    raw_len: usize,
+}
+
+fn write(
+    head: &Head,
+    canonical: &[u8],
+    scopes: &[ScopeId],
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Bytes {
+    let field = |(name, value): (&HeaderName, &HeaderValue)| 6 + name.as_str().len() + value.len();
+    let fields = || headers.iter().filter(|(n, v)| !is_reserved(n, v));
+    let block: usize = fields().map(field).sum();
+    let len = FIXED + canonical.len() + scopes.len() * 16 + block + body.len();
+    let mut out = BytesMut::with_capacity(len);
+    out.put_slice(MAGIC);
+    out.put_u8(VERSION);
+    out.put_u8(head.flags);
+    out.put_u16_le(head.status);
+    out.put_u64_le(0); // the checksum, see below
+    out.put_u64_le(head.created);
+    out.put_u64_le(head.lifetime.fresh);
+    out.put_u64_le(head.lifetime.stale);
+    out.put_u64_le(head.lifetime.keep);
+    out.put_u128_le(0);
+    out.put_u32_le(length(canonical.len()));
+    out.put_u32_le(length(scopes.len()));
+    out.put_u32_le(length(fields().count()));
+    out.put_u32_le(length(block));
+    out.put_u64_le(body.len() as u64);
+    out.put_u64_le(head.raw_len as u64);
+    out.put_slice(canonical);
+    for scope in scopes {
+        out.put_slice(&scope.0);
+    }
+    for (name, value) in fields() {
+        out.put_u16_le(u16::try_from(name.as_str().len()).unwrap_or(u16::MAX));
+        out.put_u32_le(length(value.len()));
+        out.put_slice(name.as_str().as_bytes());
+        out.put_slice(value.as_bytes());
+    }
+    out.put_slice(body);
+    let sum = checksum(&out).to_le_bytes();
+    out[SUM].copy_from_slice(&sum);
+    out.freeze()
+}
+
+/// A length that does not fit makes a frame that decodes as damaged, hence a
+/// miss.
+fn length(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+fn checksum(frame: &[u8]) -> u64 {
+    let mut hash = XxHash3_64::with_seed(0);
+    hash.write(&frame[..SUM.start]);
+    hash.write(&frame[SUM.end..]);
+    hash.finish()
+}
+
+/// Takes numbers off a frame; all lengths have been checked against the whole.
+struct Reader {
+    frame: Bytes,
+    at: usize,
+}
+
+impl Reader {
+    fn take(&mut self, len: usize) -> Result<Bytes, Corrupt> {
+        let end = self.at.checked_add(len).filter(|end| *end <= self.frame.len());
+        let end = end.ok_or(Corrupt::Damaged("truncated"))?;
+        let slice = self.frame.slice(self.at..end);
+        self.at = end;
+        Ok(slice)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Corrupt> {
+        let slice = self.take(N)?;
+        <[u8; N]>::try_from(&slice[..]).map_err(|_| Corrupt::Damaged("truncated"))
+    }
+
+    fn u16(&mut self) -> Result<u16, Corrupt> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Result<usize, Corrupt> {
+        let n = u32::from_le_bytes(self.array()?);
+        usize::try_from(n).map_err(|_| Corrupt::Damaged("length"))
+    }
+
+    fn u64(&mut self) -> Result<u64, Corrupt> {
+        self.array().map(u64::from_le_bytes)
+    }
+}
+
+/// Decodes the frame found under `key` for the request `canonical`. A body
+/// longer than `max_body` is refused before it is unpacked.
+pub(crate) fn decode(
+    frame: Bytes,
+    key: &Key,
+    canonical: &[u8],
+    max_body: usize,
+) -> Result<Frame, Corrupt> {
+    let damaged = Corrupt::Damaged;
+    if frame.len() < FIXED || frame[..4] != MAGIC[..] {
+        return Err(damaged("magic"));
+    }
+    if frame[4] != VERSION {
+        return Err(Corrupt::Foreign);
+    }
+    let flags = frame[5];
+    if flags & !(ZSTD | VARY) != 0 {
+        return Err(Corrupt::Foreign);
+    }
+    if cfg!(not(feature = "compression")) && flags & ZSTD != 0 {
+        return Err(Corrupt::Foreign);
+    }
+    let mut reader = Reader { frame, at: 6 };
+    let status = reader.u16()?;
+    let sum = reader.u64()?;
+    if sum != checksum(&reader.frame) {
+        return Err(damaged("checksum"));
+    }
+    let created = reader.u64()?;
+    let lifetime = lifetime(&mut reader)?;
+    if u128::from_le_bytes(reader.array()?) != 0 {
+        return Err(Corrupt::Foreign); // fenced by a protocol that this version cannot check
+    }
+    let canonical_len = reader.u32()?;
+    let (scopes, fields, block) = (reader.u32()?, reader.u32()?, reader.u32()?);
+    let (body_len, raw_len) = (size(reader.u64()?)?, size(reader.u64()?)?);
+    if reader.take(canonical_len)? != canonical {
+        return Err(damaged("another request's"));
+    }
+    let scopes = read_scopes(&mut reader, scopes)?;
+    let mut headers = read_fields(&mut reader, fields, block)?;
+    let body = reader.take(body_len)?;
+    if reader.at != reader.frame.len() {
+        return Err(damaged("trailing bytes"));
+    }
+    if flags & VARY != 0 {
+        let names = headers.keys().cloned().collect();
+        return Ok(Frame::Vary(names));
+    }
+    check_fields(&headers)?;
+    reserve_for_hit(&mut headers);
+    if raw_len > max_body {
+        return Err(damaged("larger than the policy allows"));
+    }
+    Ok(Frame::Entry(Entry {
+        canonical: canonical.into(),
+        key: key.clone(),
+        scopes,
+        status: read_status(status)?,
+        headers,
+        body: read_body(body, raw_len, flags & ZSTD != 0)?,
+        created,
+        lifetime,
+    }))
+}
+
+fn size(len: u64) -> Result<usize, Corrupt> {
+    usize::try_from(len).map_err(|_| Corrupt::Damaged("length"))
+}
+
+fn lifetime(reader: &mut Reader) -> Result<Lifetime, Corrupt> {
+    let (fresh, stale, keep) = (reader.u64()?, reader.u64()?, reader.u64()?);
+    if !(fresh <= stale && stale <= keep && keep <= LONGEST) {
+        return Err(Corrupt::Damaged("lifetime"));
+    }
+    Ok(Lifetime { fresh, stale, keep })
+}
+
+fn read_scopes(reader: &mut Reader, count: usize) -> Result<Box<[ScopeId]>, Corrupt> {
+    let len = count.checked_mul(16).ok_or(Corrupt::Damaged("length"))?;
+    let block = reader.take(len)?;
+    let (ids, _) = block.as_chunks::<16>();
+    Ok(ids.iter().map(|id| ScopeId(*id)).collect())
+}
+
+fn read_fields(reader: &mut Reader, count: usize, len: usize) -> Result<HeaderMap, Corrupt> {
+    let block = reader.take(len)?;
+    if count > block.len() / 6 {
+        return Err(Corrupt::Damaged("fields"));
+    }
+    // two more than stored: `Age` and `Cache-Status` of the hit
+    let mut headers = HeaderMap::try_with_capacity(count + 2)
+        .map_err(|_| Corrupt::Damaged("fields"))?;
+    let mut fields = Reader { frame: block, at: 0 };
+    for _ in 0..count {
+        let (name, value) = (usize::from(fields.u16()?), fields.u32()?);
+        let name = HeaderName::from_lowercase(&fields.take(name)?)
+            .map_err(|_| Corrupt::Damaged("field name"))?;
+        let value = HeaderValue::from_maybe_shared(fields.take(value)?)
+            .map_err(|_| Corrupt::Damaged("field value"))?;
+        headers
+            .try_append(name, value)
+            .map_err(|_| Corrupt::Damaged("fields"))?;
+    }
+    if fields.at != fields.frame.len() {
+        return Err(Corrupt::Damaged("fields"));
+    }
+    Ok(headers)
+}
+
+/// Fields that are never stored are a forgery.
+fn check_fields(headers: &HeaderMap) -> Result<(), Corrupt> {
+    let never = |name: &HeaderName| {
+        is_hop_by_hop(name) || *name == header::SET_COOKIE || *name == header::AGE
+    };
+    match headers.keys().any(never) {
+        true => Err(Corrupt::Damaged("a field that is never stored")),
+        false => Ok(()),
+    }
+}
+
+fn read_status(status: u16) -> Result<StatusCode, Corrupt> {
+    StatusCode::from_u16(status)
+        .ok()
+        .filter(|s| (200..600).contains(&s.as_u16()) && !matches!(s.as_u16(), 206 | 304))
+        .ok_or(Corrupt::Damaged("status"))
+}
+
+fn read_body(body: Bytes, raw_len: usize, packed: bool) -> Result<Bytes, Corrupt> {
+    match packed {
+        true => decompress(&body, raw_len)
+            .map(Bytes::from)
+            .ok_or(Corrupt::Damaged("body")),
+        false if body.len() == raw_len => Ok(body),
+        false => Err(Corrupt::Damaged("body")),
+    }
+}
+
+#[cfg(test)]
+#[path = "codec_tests.rs"]
+mod tests;

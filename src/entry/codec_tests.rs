@@ -1,0 +1,228 @@
+//! Frames: golden files, round trips, and everything that may be wrong.
+
+use super::*;
+use proptest::prelude::*;
+use std::path::PathBuf;
+
+const CANONICAL: &[u8] = b"the canonical request";
+const LIMIT: usize = 1 << 20;
+
+fn key() -> Key {
+    Key::new("api:characters:00112233445566778899aabbccddeeff")
+}
+
+fn entry(body: &[u8]) -> Entry {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    headers.append("x-many", HeaderValue::from_static("1"));
+    headers.append("x-many", HeaderValue::from_static("2"));
+    headers.insert("x-bytes", HeaderValue::from_bytes(b"\xe4\xf6").unwrap());
+    reserve_for_hit(&mut headers);
+    Entry {
+        canonical: CANONICAL.into(),
+        key: key(),
+        scopes: [ScopeId::endpoint("characters"), ScopeId::tag(None, "character:1")].into(),
+        status: StatusCode::OK,
+        headers,
+        body: Bytes::copy_from_slice(body),
+        created: 1_800_000_000_000,
+        lifetime: Lifetime {
+            fresh: 300_000,
+            stale: 310_000,
+            keep: 400_000,
+        },
+    }
+}
+
+fn read(frame: Bytes) -> Result<Frame, Corrupt> {
+    decode(frame, &key(), CANONICAL, LIMIT)
+}
+
+fn assert_same(read: Frame, written: &Entry) {
+    let Frame::Entry(read) = read else {
+        panic!("an entry, not a marker");
+    };
+    assert_eq!(read.status, written.status);
+    assert_eq!(read.headers, written.headers);
+    assert_eq!(read.body, written.body);
+    assert_eq!(read.scopes, written.scopes);
+    assert_eq!(read.canonical, written.canonical);
+    assert_eq!(read.created, written.created);
+    assert_eq!(read.lifetime, written.lifetime);
+}
+
+/// Files under `tests/golden` keep old frames readable. A new one is written
+/// with `LARDER_WRITE_GOLDEN=1`; an old one is never changed.
+fn golden(name: &str, frame: &Bytes) -> Bytes {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name);
+    if std::env::var_os("LARDER_WRITE_GOLDEN").is_some() && !path.exists() {
+        std::fs::write(&path, frame).unwrap();
+    }
+    std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        .into()
+}
+
+#[test]
+fn frames_of_version_1_stay_readable() {
+    let small = entry(b"{\"id\":1}");
+    assert_same(read(golden("v1-entry.bin", &encode(&small))).unwrap(), &small);
+    assert_eq!(golden("v1-entry.bin", &encode(&small)), encode(&small));
+
+    let names = [header::ACCEPT, header::ORIGIN];
+    let marker = encode_vary(CANONICAL, &names, 1_800_000_000_000, 60_000);
+    let Frame::Vary(read) = read(golden("v1-vary.bin", &marker)).unwrap() else {
+        panic!("a marker");
+    };
+    assert_eq!(read, names);
+}
+
+#[cfg(feature = "compression")]
+#[test]
+fn compressed_frames_of_version_1_stay_readable() {
+    let large = entry(&b"{\"name\":\"larder\"}".repeat(500));
+    let frame = encode(&large);
+    assert!(frame.len() < 1_000);
+    assert_same(read(golden("v1-zstd.bin", &frame)).unwrap(), &large);
+}
+
+#[test]
+fn a_body_is_sliced_not_copied() {
+    let frame = encode(&entry(b"0123456789"));
+    let range = frame.as_ptr_range();
+    let Ok(Frame::Entry(read)) = read(frame) else {
+        panic!("readable");
+    };
+    assert!(range.contains(&read.body.as_ptr()));
+}
+
+#[test]
+fn every_flipped_byte_and_every_truncation_is_refused() {
+    let frame = encode(&entry(&[7; 100]));
+    for at in 0..frame.len() {
+        for bit in 0..8 {
+            let mut bad = frame.to_vec();
+            bad[at] ^= 1 << bit;
+            assert!(read(bad.into()).is_err(), "bit {bit} of byte {at}");
+        }
+        assert!(read(frame.slice(..at)).is_err(), "cut at {at}");
+    }
+    let longer = [&frame[..], b"x"].concat();
+    assert!(read(longer.into()).is_err());
+}
+
+#[test]
+fn another_requests_frame_is_refused() {
+    let frame = encode(&entry(b"x"));
+    let other = decode(frame, &key(), b"another request", LIMIT);
+    assert!(matches!(other, Err(Corrupt::Damaged("another request's"))));
+}
+
+#[test]
+fn another_version_is_left_alone() {
+    let mut frame = encode(&entry(b"x")).to_vec();
+    frame[4] = 2;
+    assert_eq!(read(frame.into()).unwrap_err(), Corrupt::Foreign);
+}
+
+/// A forger can compute checksums.
+fn forged(change: impl FnOnce(&mut Vec<u8>)) -> Corrupt {
+    let mut frame = encode(&entry(b"body")).to_vec();
+    change(&mut frame);
+    let sum = checksum(&frame).to_le_bytes();
+    frame[SUM].copy_from_slice(&sum);
+    read(frame.into()).unwrap_err()
+}
+
+#[test]
+fn forged_numbers_are_refused() {
+    let huge = u64::MAX.to_le_bytes();
+    for (at, why) in [(64, "canonical"), (68, "scopes"), (72, "fields"), (76, "block")] {
+        let error = forged(|frame| frame[at..at + 4].fill(0xff));
+        assert!(matches!(error, Corrupt::Damaged(_)), "{why}: {error:?}");
+    }
+    for at in [24, 32, 40, 80, 88] {
+        let error = forged(|frame| frame[at..at + 8].copy_from_slice(&huge));
+        assert!(matches!(error, Corrupt::Damaged(_)), "{at}: {error:?}");
+    }
+    for status in [0_u16, 100, 206, 304, 600, 999] {
+        let error = forged(|frame| frame[6..8].copy_from_slice(&status.to_le_bytes()));
+        assert_eq!(error, Corrupt::Damaged("status"), "{status}");
+    }
+    assert_eq!(forged(|frame| frame[48] = 1), Corrupt::Foreign);
+}
+
+#[test]
+fn forged_fields_are_refused() {
+    for (name, value) in [
+        ("set-cookie", "a=b"),
+        ("connection", "close"),
+        ("transfer-encoding", "chunked"),
+        ("age", "0"),
+    ] {
+        let mut forged = entry(b"x");
+        forged.headers.remove(header::AGE);
+        let mut head = forged.headers.clone();
+        head.insert(name, HeaderValue::from_static(value));
+        // `write` leaves out what is reserved: put `age` in under a longer name first
+        let frame = match name {
+            "age" => {
+                head.remove("age");
+                head.insert("xge", HeaderValue::from_static(value));
+                forged.headers = head;
+                let mut frame = encode(&forged).to_vec();
+                let at = frame.windows(3).position(|w| w == b"xge").unwrap();
+                frame[at..at + 3].copy_from_slice(b"age");
+                let sum = checksum(&frame).to_le_bytes();
+                frame[SUM].copy_from_slice(&sum);
+                frame.into()
+            }
+            _ => {
+                forged.headers = head;
+                encode(&forged)
+            }
+        };
+        assert_eq!(
+            read(frame).unwrap_err(),
+            Corrupt::Damaged("a field that is never stored"),
+            "{name}"
+        );
+    }
+    let injected = forged(|frame| {
+        let at = frame.windows(4).position(|w| w == b"json").unwrap();
+        frame[at] = b'\n';
+    });
+    assert_eq!(injected, Corrupt::Damaged("field value"));
+}
+
+#[test]
+fn a_body_over_the_policys_limit_is_refused() {
+    let frame = encode(&entry(&[0; 2_000]));
+    let error = decode(frame, &key(), CANONICAL, 1_999).unwrap_err();
+    assert_eq!(error, Corrupt::Damaged("larger than the policy allows"));
+}
+
+proptest! {
+    #[test]
+    fn any_entry_comes_back(body in proptest::collection::vec(any::<u8>(), 0..3_000)) {
+        let written = entry(&body);
+        assert_same(read(encode(&written)).unwrap(), &written);
+    }
+
+    #[test]
+    fn no_bytes_panic(frame in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = read(frame.into());
+    }
+
+    #[test]
+    fn no_forgery_panics(at in 0_usize..200, byte in any::<u8>()) {
+        let mut frame = encode(&entry(b"body")).to_vec();
+        let at = at % frame.len();
+        frame[at] = byte;
+        let sum = checksum(&frame).to_le_bytes();
+        frame[SUM].copy_from_slice(&sum);
+        let _ = read(frame.into());
+    }
+}

@@ -1,0 +1,101 @@
+//! [`Held`]: an entry in the memory tier, with what belongs to this process.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::stored::Entry;
+use crate::generation::{Generation, Generations};
+
+/// An entry, its birth on this process' monotonic clock, and its number.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) entry: Entry,
+    /// Milliseconds on the monotonic clock at which its age was zero; below
+    /// zero for one that is older than the clock.
+    born: i64,
+    /// The invalidation clock's value at which it was last found valid.
+    number: AtomicU64,
+}
+
+impl Held {
+    /// Holds an entry that is `age` milliseconds old at `now`.
+    pub(crate) fn new(mut entry: Entry, age: u64, now: u64, number: Generation) -> Self {
+        entry.headers = entry.headers.clone(); // a clone has no spare capacity
+        Self {
+            entry,
+            born: signed(now).saturating_sub(signed(age)),
+            number: AtomicU64::new(number.0),
+        }
+    }
+
+    /// Its age at `now`, in milliseconds.
+    #[inline]
+    pub(crate) fn age(&self, now: u64) -> u64 {
+        u64::try_from(signed(now).saturating_sub(self.born)).unwrap_or(0)
+    }
+
+    /// Whether no invalidation has reached it. One comparison, while none has
+    /// happened since the last check.
+    #[inline]
+    pub(crate) fn valid(&self, generations: &Generations) -> bool {
+        let now = generations.note();
+        let number = Generation(self.number.load(Ordering::Acquire));
+        if number == now {
+            return true;
+        }
+        let valid = generations.valid(&self.entry, number);
+        if valid {
+            self.number.fetch_max(now.0, Ordering::AcqRel);
+        }
+        valid
+    }
+}
+
+fn signed(millis: u64) -> i64 {
+    i64::try_from(millis).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Lifetime;
+    use crate::invalidate::{Find, Target};
+    use crate::key::{Key, ScopeId};
+    use bytes::Bytes;
+    use http::{HeaderMap, StatusCode};
+
+    fn held(age: u64, now: u64) -> Held {
+        let entry = Entry {
+            canonical: [][..].into(),
+            key: Key::new("api:x:1"),
+            scopes: [ScopeId::tag(None, "a")].into(),
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            created: 0,
+            lifetime: Lifetime::fresh(1_000),
+        };
+        Held::new(entry, age, now, Generation::default())
+    }
+
+    #[test]
+    fn age_goes_on_from_what_it_was() {
+        assert_eq!(held(500, 100).age(100), 500);
+        assert_eq!(held(500, 100).age(1_100), 1_500);
+    }
+
+    #[test]
+    fn a_check_is_remembered_until_the_next_invalidation() {
+        let generations = Generations::default();
+        let held = held(0, 0);
+        assert!(held.valid(&generations));
+        let target = |name| Target::Scope {
+            id: ScopeId::tag(None, name),
+            how: Find::Group,
+        };
+        let _ = generations.advance(&target("b"));
+        assert!(held.valid(&generations));
+        assert_eq!(held.number.load(Ordering::Acquire), 1);
+        let _ = generations.advance(&target("a"));
+        assert!(!held.valid(&generations));
+    }
+}

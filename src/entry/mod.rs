@@ -1,0 +1,16 @@
+//! Entries: stored responses, how they are recorded, and how they look in the
+//! store.
+
+mod body;
+pub(crate) mod codec;
+mod compress;
+mod headers;
+mod held;
+mod record;
+mod stored;
+
+pub use body::ResponseBody;
+pub(crate) use headers::storable;
+pub(crate) use held::Held;
+pub(crate) use record::{Complete, Recording};
+pub(crate) use stored::{Entry, Lifetime};

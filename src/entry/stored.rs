@@ -1,0 +1,89 @@
+//! [`Entry`]: a stored response, as it came from a fill or from the store.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::generation::Scoped;
+use crate::key::{Canonical, Key, ScopeId};
+
+/// Three clocks of an entry, each counted from its creation, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lifetime {
+    /// Fresh until then.
+    pub(crate) fresh: u64,
+    /// May be served stale until then.
+    pub(crate) stale: u64,
+    /// May be revalidated until then; the store drops it afterwards.
+    pub(crate) keep: u64,
+}
+
+impl Lifetime {
+    /// Fresh, and then gone.
+    pub(crate) fn fresh(millis: u64) -> Self {
+        Self {
+            fresh: millis,
+            stale: millis,
+            keep: millis,
+        }
+    }
+}
+
+/// A stored response.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) canonical: Canonical,
+    pub(crate) key: Key,
+    pub(crate) scopes: Box<[ScopeId]>,
+    pub(crate) status: StatusCode,
+    /// Made ready for a hit, see [`super::headers`].
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// When the response was made, milliseconds since 1970: the time it was
+    /// stored, less the age it came with.
+    pub(crate) created: u64,
+    pub(crate) lifetime: Lifetime,
+}
+
+impl Entry {
+    /// Its age at a time of day, in milliseconds.
+    pub(crate) fn age_at(&self, now: u64) -> u64 {
+        now.saturating_sub(self.created)
+    }
+
+    /// An estimate of the bytes it holds, allocator's overhead included.
+    pub(crate) fn weight(&self) -> u64 {
+        let block = |len: usize| if len == 0 { 0 } else { (len + 8).next_multiple_of(16) };
+        let fields = self.headers.len();
+        let buckets = block(fields * 104) + block((fields * 4 / 3).next_power_of_two().max(8) * 4);
+        let values: usize = self.headers.values().map(|v| block(v.len())).sum();
+        let parts = block(self.canonical.len() + 16)
+            + block(self.key.as_str().len() + 16)
+            + block(self.scopes.len() * 16)
+            + block(self.body.len())
+            + values
+            + buckets;
+        parts as u64
+    }
+}
+
+impl Scoped for Entry {
+    fn scopes(&self) -> &[ScopeId] {
+        &self.scopes
+    }
+
+    fn name(&self) -> &str {
+        self.key.as_str()
+    }
+}
+
+impl<T: Scoped> Scoped for Arc<T> {
+    fn scopes(&self) -> &[ScopeId] {
+        (**self).scopes()
+    }
+
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+}

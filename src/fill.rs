@@ -1,0 +1,220 @@
+//! From a judged answer to an entry.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response};
+use tokio::runtime::Handle;
+
+use crate::ask::{Asked, tenant};
+use crate::cache::{Engine, Fill, Varies};
+use crate::clock::millis;
+use crate::entry::{Complete, Entry, Lifetime, Recording, storable};
+use crate::generation::Generation;
+use crate::guard;
+use crate::invalidate::{Target, canonical_target, target_of};
+use crate::key::ScopeId;
+use crate::layer::Shared;
+use crate::place::{original_uri, place};
+use crate::policy::response::Terms;
+use crate::policy::template::Params;
+use crate::policy::{Compiled, RequestHead};
+use crate::store::Group;
+
+/// Where a request has arrived: its route and its target.
+pub(crate) struct Route {
+    pattern: Option<String>,
+    uri: http::Uri,
+    /// The endpoint as it stands in keys.
+    pub(crate) family: String,
+}
+
+impl Route {
+    pub(crate) fn of<R>(shared: &Shared, asked: &Asked, request: &Request<R>) -> Self {
+        let uri = original_uri(request).clone();
+        let found = shared.annotation.find(place(request), uri.path());
+        let pattern = found.ok().and_then(|found| found.pattern);
+        Self {
+            family: asked.family(&shared.engine, pattern),
+            pattern: pattern.map(str::to_owned),
+            uri,
+        }
+    }
+
+    pub(crate) fn params(&self) -> Params<'_> {
+        Params::new(self.pattern.as_deref(), self.uri.path())
+    }
+
+    /// What an unsafe request invalidates if it succeeds: its own URI (RFC
+    /// 9111, 4.4) and what its policy declares.
+    pub(crate) fn targets<R>(
+        shared: &Shared,
+        policy: &Compiled,
+        request: &Request<R>,
+    ) -> Vec<Target> {
+        let engine = &shared.engine;
+        let uri = original_uri(request);
+        let head = RequestHead {
+            method: request.method(),
+            uri,
+            headers: request.headers(),
+            extensions: request.extensions(),
+        };
+        let Ok(tenant) = tenant(engine, &head) else {
+            return Vec::new(); // nothing was ever stored for it
+        };
+        let tenant = tenant.as_deref();
+        let found = shared.annotation.find(place(request), uri.path());
+        let pattern = found.ok().and_then(|found| found.pattern);
+        let params = Params::new(pattern, uri.path());
+        let mut targets = vec![Target::of_uri(uri, tenant)];
+        for template in &policy.invalidates {
+            let target = template
+                .render(&params)
+                .map_err(|missing| missing.to_string())
+                .and_then(|selector| {
+                    target_of(&selector, &engine.context.prefix, tenant)
+                        .map_err(|error| error.to_string())
+                });
+            match target {
+                Ok(target) => targets.push(target),
+                Err(why) => {
+                    tracing::error!(target: "larder", %why, "a declared invalidation cannot be made");
+                }
+            }
+        }
+        targets
+    }
+}
+
+/// An answer that may be stored, and all that its entry is made of.
+pub(crate) struct Made {
+    pub(crate) asked: Asked,
+    pub(crate) note: Generation,
+    /// The request's fields as the handler saw them.
+    pub(crate) seen: HeaderMap,
+    pub(crate) route: Route,
+    pub(crate) terms: Terms,
+}
+
+impl Made {
+    /// Begins to record. What is added to the answer for clients is added to
+    /// `parts` here, so that a miss and a hit look alike.
+    pub(crate) fn record(
+        self,
+        engine: &Arc<Engine>,
+        parts: &mut response::Parts,
+        declared: Option<u64>,
+    ) -> Recording {
+        let policy = Arc::clone(&self.asked.policy);
+        if let Some(value) = &policy.client_cache
+            && !parts.headers.contains_key(header::CACHE_CONTROL)
+        {
+            parts.headers.insert(header::CACHE_CONTROL, value.clone());
+        }
+        let started = engine.now();
+        let fill = self.fill(engine, parts);
+        let engine = Arc::clone(engine);
+        let runtime = Handle::try_current().ok();
+        Recording::new(policy.max_body, declared, move |whole| {
+            let mut fill = fill;
+            fill.age += engine.now().saturating_sub(started);
+            finish(&engine, &policy, fill, whole, runtime.as_ref());
+        })
+    }
+
+    /// The entry but for its body.
+    fn fill(self, engine: &Engine, parts: &response::Parts) -> Fill {
+        let Self {
+            mut asked,
+            note,
+            seen,
+            route,
+            terms,
+        } = self;
+        let family = &route.family;
+        let varies = (!terms.vary.is_empty()).then(|| Varies {
+            key: asked.key_of(engine, family, &asked.canonical),
+            canonical: asked.canonical.finish(),
+            names: Arc::clone(&terms.vary),
+        });
+        asked.variant = varies
+            .as_ref()
+            .map(|varies| asked.variant_on(&varies.names, &seen));
+        let key = asked.key_of(engine, family, asked.place());
+        let tenant = asked.tenant.as_deref();
+        let groups = groups(&route, tenant, &terms.tags);
+        let mut scopes: Vec<ScopeId> = groups.iter().map(|group| group.0).collect();
+        scopes.push(ScopeId::key(key.as_str()));
+        scopes.push(ScopeId::endpoint(family));
+        if let (Some(_), Some((endpoint, _))) = (tenant, family.split_once('@')) {
+            scopes.push(ScopeId::endpoint(endpoint));
+        }
+        let age = millis(terms.age);
+        let entry = Entry {
+            canonical: asked.place().finish(),
+            key,
+            scopes: scopes.into(),
+            status: parts.status,
+            headers: stored_headers(engine, &parts.headers),
+            body: bytes::Bytes::new(),
+            created: engine.wall().saturating_sub(age),
+            lifetime: Lifetime::fresh(age.saturating_add(millis(terms.ttl))),
+        };
+        Fill {
+            entry,
+            note,
+            age,
+            groups,
+            varies,
+            memory_only: asked.policy.memory_only,
+        }
+    }
+}
+
+/// The URI's group and the tags'.
+fn groups(route: &Route, tenant: Option<&str>, tags: &[String]) -> Vec<Group> {
+    let uri = ScopeId::uri(tenant, &canonical_target(&route.uri));
+    let tags = tags.iter().map(|tag| ScopeId::tag(tenant, tag));
+    std::iter::once(uri).chain(tags).map(Group).collect()
+}
+
+/// What is stored of the fields. One that was made without a `Date` gets it
+/// now (RFC 9110, 6.6.1).
+fn stored_headers(engine: &Engine, headers: &HeaderMap) -> HeaderMap {
+    if headers.contains_key(header::DATE) {
+        return storable(headers, &engine.per_request);
+    }
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(engine.wall());
+    let mut dated = headers.clone();
+    if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(now)) {
+        dated.insert(header::DATE, date);
+    }
+    storable(&dated, &engine.per_request)
+}
+
+fn finish(
+    engine: &Arc<Engine>,
+    policy: &Compiled,
+    mut fill: Fill,
+    whole: Complete,
+    runtime: Option<&Handle>,
+) {
+    fill.entry.body = whole.into_bytes();
+    let entry = &fill.entry;
+    if let Some(check) = &policy.store_if {
+        let wanted = guard::call(|| check_one(check.as_ref(), entry));
+        if wanted != Some(true) {
+            engine.counters.refusals(1);
+            tracing::debug!(target: "larder", key = %entry.key, "store_if declined");
+            return;
+        }
+    }
+    engine.keep(fill, runtime);
+}
+
+type Check = dyn Fn(StatusCode, &HeaderMap, &[u8]) -> bool + Send + Sync;
+
+fn check_one(check: &Check, entry: &Entry) -> bool {
+    check(entry.status, &entry.headers, &entry.body)
+}

@@ -1,0 +1,229 @@
+//! The invalidation clock of this process: what keeps a late write from
+//! bringing back what was invalidated.
+//!
+//! A fill notes the clock *before* its handler starts. Invalidating a scope
+//! moves the clock on and writes the new number to the scope; a pattern's
+//! number is kept beside it as a ban. An entry is valid while none of its
+//! scopes, and no ban that matches it, has a number above its own. So an old
+//! fill defeats itself: whenever it lands, its number is too low.
+//!
+//! Why nothing invalidated is served after the call has returned:
+//!
+//! 1. The note is taken before the handler starts. (`a_fill_that_began_before_is_refused`)
+//! 2. An entry found in the memory tier is checked on every hit; the check is
+//!    one comparison while no invalidation has happened since the last.
+//!    (`a_check_is_remembered_until_the_next_invalidation`)
+//! 3. What is read from the store is stamped with the clock from before the
+//!    read, and the clock is moved once more after the store has dropped its
+//!    entries, so that what was read in between is invalid too. (`invalidate`
+//!    in `cache/invalidation.rs`; `tests/invalidation.rs`)
+//! 4. What is written to the store is checked again when the write has ended,
+//!    and removed if it is no longer valid. (`serve.rs`; `tests/invalidation.rs`)
+//! 5. Old numbers are forgotten only after the memory tier was swept by them;
+//!    what is left is renumbered, and a fill noted below that floor is refused.
+//!    (`forgetting_keeps_the_living_and_refuses_the_late`)
+//!
+//! Other processes that share the store do not see this clock.
+
+use std::collections::HashMap;
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::invalidate::{Pattern, Target};
+use crate::key::ScopeId;
+
+/// More numbers than this are forgotten together.
+const MOST_SCOPES: usize = 16_384;
+/// More bans than this are forgotten together.
+const MOST_BANS: usize = 256;
+
+/// A reading of the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Generation(pub(crate) u64);
+
+/// What an entry can be invalidated by.
+pub(crate) trait Scoped {
+    fn scopes(&self) -> &[ScopeId];
+    /// Its name in the store, for bans.
+    fn name(&self) -> &str;
+}
+
+/// The clock and its numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Generations {
+    /// Equals `Marks::clock`; read without the lock.
+    clock: AtomicU64,
+    marks: RwLock<Marks>,
+    /// Somebody has been told to forget.
+    forgetting: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Marks {
+    clock: u64,
+    everything: u64,
+    floor: u64,
+    scopes: HashMap<ScopeId, u64>,
+    bans: Vec<(u64, Pattern)>,
+}
+
+impl Marks {
+    fn valid(&self, entry: &impl Scoped, number: Generation) -> bool {
+        let number = number.0;
+        if number < self.everything || number < self.floor {
+            return false;
+        }
+        let above = |scope: &ScopeId| self.scopes.get(scope).is_some_and(|n| *n > number);
+        if entry.scopes().iter().any(above) {
+            return false;
+        }
+        let banned = |(n, ban): &(u64, Pattern)| *n > number && ban.matches(entry.name());
+        !self.bans.iter().any(banned)
+    }
+
+    fn crowded(&self) -> bool {
+        self.scopes.len() > MOST_SCOPES || self.bans.len() > MOST_BANS
+    }
+}
+
+impl Generations {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Marks> {
+        self.marks.read().unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Marks> {
+        self.marks.write().unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    /// The clock now. A fill takes it before its handler starts.
+    #[inline]
+    pub(crate) fn note(&self) -> Generation {
+        Generation(self.clock.load(Ordering::Acquire))
+    }
+
+    /// Whether an entry of this number is still valid.
+    pub(crate) fn valid(&self, entry: &impl Scoped, number: Generation) -> bool {
+        self.note() == number || self.read().valid(entry, number)
+    }
+
+    /// Invalidates. `true` asks the caller to [`forget`](Self::forget) soon.
+    #[must_use]
+    pub(crate) fn advance(&self, target: &Target) -> bool {
+        let mut marks = self.write();
+        marks.clock += 1;
+        let now = marks.clock;
+        match target {
+            Target::Everything(_) => marks.everything = now,
+            Target::Scope { id, .. } => {
+                marks.scopes.insert(*id, now);
+            }
+            Target::Pattern(pattern) => {
+                marks.bans.retain(|(_, known)| known != pattern);
+                marks.bans.push((now, pattern.clone()));
+            }
+        }
+        self.clock.store(now, Ordering::Release);
+        marks.crowded() && !self.forgetting.swap(true, Ordering::AcqRel)
+    }
+
+    /// Forgets all numbers up to now. `sweep` must check every entry of the
+    /// memory tier once and remove what is not valid; a check gives the rest
+    /// its present number.
+    pub(crate) fn forget(&self, sweep: impl FnOnce()) {
+        let upto = self.note();
+        sweep();
+        let mut marks = self.write();
+        marks.floor = marks.floor.max(upto.0);
+        marks.scopes.retain(|_, n| *n > upto.0);
+        marks.bans.retain(|(n, _)| *n > upto.0);
+        self.forgetting.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invalidate::Find;
+
+    struct Thing(Vec<ScopeId>, &'static str);
+
+    impl Scoped for Thing {
+        fn scopes(&self) -> &[ScopeId] {
+            &self.0
+        }
+        fn name(&self) -> &str {
+            self.1
+        }
+    }
+
+    fn thing() -> Thing {
+        Thing(vec![ScopeId::tag(None, "a")], "api:things:1")
+    }
+
+    fn tag(name: &str) -> Target {
+        Target::Scope {
+            id: ScopeId::tag(None, name),
+            how: Find::Group,
+        }
+    }
+
+    fn pattern(text: &str) -> Target {
+        Target::Pattern(Pattern::trusted(text.to_owned()))
+    }
+
+    fn everything() -> Target {
+        Target::Everything(Pattern::trusted("api:*".into()))
+    }
+
+    #[test]
+    fn a_fill_that_began_before_is_refused() {
+        for target in [tag("a"), pattern("api:things:*"), everything()] {
+            let clock = Generations::default();
+            let before = clock.note();
+            assert!(clock.valid(&thing(), before));
+            let _ = clock.advance(&target);
+            assert!(!clock.valid(&thing(), before), "{target:?}");
+            assert!(clock.valid(&thing(), clock.note()), "{target:?}");
+        }
+    }
+
+    #[test]
+    fn other_scopes_are_left_alone() {
+        for target in [tag("b"), pattern("api:other:*")] {
+            let clock = Generations::default();
+            let before = clock.note();
+            let _ = clock.advance(&target);
+            assert!(clock.valid(&thing(), before), "{target:?}");
+        }
+    }
+
+    #[test]
+    fn forgetting_keeps_the_living_and_refuses_the_late() {
+        let clock = Generations::default();
+        let late = clock.note();
+        let _ = clock.advance(&tag("a"));
+        let alive = clock.note();
+        clock.forget(|| assert!(!clock.valid(&thing(), late)));
+        assert!(clock.read().scopes.is_empty());
+        assert!(clock.valid(&thing(), alive));
+        assert!(!clock.valid(&thing(), late));
+    }
+
+    #[test]
+    fn a_flood_of_scopes_asks_to_be_forgotten() {
+        let clock = Generations::default();
+        let asked = (0..MOST_SCOPES + 100).filter(|n| clock.advance(&tag(&n.to_string())));
+        assert_eq!(asked.count(), 1, "one caller is asked, once");
+        clock.forget(|| {});
+        assert!(!clock.advance(&tag("x")));
+    }
+
+    #[test]
+    fn one_pattern_is_one_ban() {
+        let clock = Generations::default();
+        for _ in 0..10_000 {
+            assert!(!clock.advance(&pattern("api:x:*")));
+        }
+        assert_eq!(clock.read().bans.len(), 1);
+    }
+}

@@ -1,0 +1,13 @@
+//! What to invalidate: selectors and patterns. How: [`crate::cache`].
+
+mod pattern;
+mod report;
+mod selector;
+mod target;
+
+pub use pattern::escape_pattern;
+pub(crate) use pattern::Pattern;
+pub use report::Invalidated;
+pub use selector::{Selector, endpoint, everything, key, tag, uri};
+pub(crate) use selector::{Kind, SelectorTemplate};
+pub(crate) use target::{Find, Target, canonical_target, target_of, tenant_suffix};

@@ -1,0 +1,208 @@
+//! A selector checked against one cache: what memory and store are told.
+
+use http::Uri;
+
+use super::{Kind, Pattern, Selector};
+use crate::error::InvalidateError;
+use crate::generation::Scoped;
+use crate::key::{Key, ScopeId, Writer, escape_endpoint, write_query};
+use crate::policy::Params;
+
+/// What goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Entries of a scope; the store finds them by `how`.
+    Scope { id: ScopeId, how: Find },
+    /// Entries whose key matches.
+    Pattern(Pattern),
+    /// Every entry under the prefix.
+    Everything(Pattern),
+}
+
+impl Target {
+    /// One path and query.
+    pub(crate) fn of_uri(uri: &Uri, tenant: Option<&str>) -> Self {
+        Self::Scope {
+            id: ScopeId::uri(tenant, &canonical_target(uri)),
+            how: Find::Group,
+        }
+    }
+
+    /// Whether it reaches an entry.
+    pub(crate) fn reaches(&self, entry: &impl Scoped) -> bool {
+        match self {
+            Self::Scope { id, .. } => entry.scopes().contains(id),
+            Self::Pattern(pattern) => pattern.matches(entry.name()),
+            Self::Everything(_) => true,
+        }
+    }
+}
+
+/// How a store finds a scope's entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Find {
+    /// It is one key.
+    Key(Key),
+    /// They are kept as a group.
+    Group,
+    /// Their keys match.
+    Pattern(Pattern),
+}
+
+/// Checks a selector. With a tenant it reaches that tenant's entries alone.
+pub(crate) fn target_of(
+    selector: &Selector,
+    prefix: &str,
+    tenant: Option<&str>,
+) -> Result<Target, InvalidateError> {
+    let bad = InvalidateError::bad_selector;
+    let suffix = tenant.map(tenant_suffix);
+    match &selector.0 {
+        Kind::Pattern(text) => {
+            let pattern = Pattern::of_user(text, prefix).map_err(bad)?;
+            Ok(Target::Pattern(match suffix {
+                None => pattern,
+                Some(suffix) => for_tenant(&pattern, prefix, &suffix),
+            }))
+        }
+        Kind::Endpoint(name) => {
+            if name.is_empty() {
+                return Err(bad("an empty endpoint".into()));
+            }
+            let name = escape_endpoint(name);
+            let (scope, pattern) = match suffix {
+                None => (name.clone(), format!("{prefix}:{name}[:@]*")),
+                Some(suffix) => {
+                    let name = format!("{name}{suffix}");
+                    let pattern = format!("{prefix}:{name}:*");
+                    (name, pattern)
+                }
+            };
+            Ok(Target::Scope {
+                id: ScopeId::endpoint(&scope),
+                how: Find::Pattern(Pattern::trusted(pattern)),
+            })
+        }
+        Kind::Key(name) => {
+            let known = name
+                .strip_prefix(prefix)
+                .and_then(|rest| rest.strip_prefix(':'))
+                .is_some_and(|rest| !rest.starts_with('!') && rest.contains(':'));
+            if !known {
+                return Err(bad(format!(
+                    "key {name:?} is not of the form \"{prefix}:<endpoint>:<hash>\""
+                )));
+            }
+            let theirs = suffix.is_none_or(|s| name.contains(&format!("{s}:")));
+            if !theirs {
+                return Err(bad(format!("key {name:?} is another tenant's")));
+            }
+            Ok(Target::Scope {
+                id: ScopeId::key(name),
+                how: Find::Key(Key::new(name.as_str())),
+            })
+        }
+        Kind::Uri(text) => match text.parse() {
+            Ok(uri) => Ok(Target::of_uri(&uri, tenant)),
+            Err(_) => Err(bad(format!("{text:?} is no URI"))),
+        },
+        Kind::Tag(text) => {
+            if text.is_empty() {
+                return Err(bad("an empty tag".into()));
+            }
+            Ok(Target::Scope {
+                id: ScopeId::tag(tenant, text),
+                how: Find::Group,
+            })
+        }
+        Kind::Everything => {
+            let tail = suffix.map_or_else(|| "*".to_owned(), |s| format!("*{s}:*"));
+            let pattern = Pattern::trusted(format!("{prefix}:{tail}"));
+            Ok(match tenant {
+                None => Target::Everything(pattern),
+                Some(_) => Target::Pattern(pattern),
+            })
+        }
+    }
+}
+
+/// How a tenant stands behind an endpoint in a key: by its hash.
+pub(crate) fn tenant_suffix(tenant: &str) -> String {
+    let hash = ScopeId::tag(Some(tenant), "").to_hex();
+    format!("@{}", &hash[..16])
+}
+
+/// Puts a tenant into a pattern: behind its endpoint part.
+fn for_tenant(pattern: &Pattern, prefix: &str, suffix: &str) -> Pattern {
+    let rest = &pattern.as_str()[prefix.len() + 1..];
+    Pattern::trusted(match rest.split_once(':') {
+        Some((endpoint, hash)) => format!("{prefix}:{endpoint}{suffix}:{hash}"),
+        None => format!("{prefix}:{rest}{suffix}:*"),
+    })
+}
+
+/// A target's path and query as the URI scope has them: every parameter, in
+/// canonical order.
+pub(crate) fn canonical_target(uri: &Uri) -> Vec<u8> {
+    let mut writer = Writer::new(&[0; 16]);
+    writer.field(uri.path().as_bytes());
+    write_query(&mut writer, uri.query(), &Params::All);
+    writer.as_bytes().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invalidate::{endpoint, everything, key, tag, uri};
+
+    fn target(selector: impl Into<Selector>) -> Result<Target, InvalidateError> {
+        target_of(&selector.into(), "api", None)
+    }
+
+    #[test]
+    fn a_uri_is_its_path_and_canonical_query() {
+        let one = target(uri("/x?b=2&a=1")).unwrap();
+        assert_eq!(one, target(uri("https://a.example/x?a=1&b=2")).unwrap());
+        assert_ne!(one, target(uri("/x")).unwrap());
+        assert!(target(uri("no uri at all")).is_err());
+    }
+
+    #[test]
+    fn keys_of_others_are_refused() {
+        assert!(target(key("api:x:00")).is_ok());
+        for bad in ["", "x", "api:x", "other:x:00", "api:!lock:x"] {
+            assert!(target(key(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_never_reaches_its_neighbours() {
+        let Ok(Target::Scope {
+            how: Find::Pattern(pattern),
+            ..
+        }) = target(endpoint("user"))
+        else {
+            panic!("an endpoint is found by pattern");
+        };
+        assert!(pattern.matches("api:user:00") && pattern.matches("api:user@ab:00"));
+        assert!(!pattern.matches("api:users:00") && !pattern.matches("api:user.x:00"));
+    }
+
+    #[test]
+    fn a_tenant_reaches_its_own_alone() {
+        let a = tenant_suffix("a");
+        let own = format!("api:users{a}:00");
+        let other = format!("api:users{}:00", tenant_suffix("b"));
+        for selector in [everything(), "api:users:*".into(), "api:us*".into()] {
+            let Ok(Target::Pattern(pattern)) = target_of(&selector, "api", Some("a")) else {
+                panic!("{selector:?} is a pattern");
+            };
+            assert!(pattern.matches(&own) && !pattern.matches(&other));
+        }
+        assert!(target_of(&key(other), "api", Some("a")).is_err());
+        assert_ne!(
+            target_of(&tag("t"), "api", Some("a")).unwrap(),
+            target_of(&tag("t"), "api", None).unwrap()
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! Names in the store: prefix, endpoint, hash.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+/// The name of an entry in the store, `<prefix>:<endpoint>:<hash>`. Only the
+/// endpoint can be read from it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// The key of a canonical request.
+    pub(crate) fn of(prefix: &str, endpoint: &str, canonical: &[u8]) -> Self {
+        let digest = Sha256::digest(canonical);
+        let mut name = String::with_capacity(prefix.len() + endpoint.len() + 34);
+        let _ = write!(name, "{prefix}:{endpoint}:");
+        hex(&mut name, &digest[..16]);
+        Self(name.into())
+    }
+
+    /// A key by its name, as events and listings show it.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
+    }
+
+    /// The whole name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl AsRef<str> for Key {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Appends bytes in hexadecimal.
+pub(crate) fn hex(out: &mut String, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        out.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+}
+
+/// An endpoint's text in a key: every byte outside `[A-Za-z0-9._-]` as `%XX`,
+/// so that none can be a separator, a glob character or a cluster brace.
+pub(crate) fn escape_endpoint(endpoint: &str) -> String {
+    let mut out = String::with_capacity(endpoint.len());
+    for byte in endpoint.bytes() {
+        if byte.is_ascii_alphanumeric() || b"._-".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+/// The endpoint of a matched route: its static segments joined by `.`, so that
+/// `/users` and `/users/{id}` are both `users`; `root` where there is none.
+pub(crate) fn endpoint_of_route(pattern: &str) -> String {
+    let segments: Vec<String> = pattern
+        .split('/')
+        .filter(|s| !s.is_empty() && !(s.starts_with('{') && s.ends_with('}')))
+        .map(escape_endpoint)
+        .collect();
+    match segments.is_empty() {
+        true => "root".to_owned(),
+        false => segments.join("."),
+    }
+}
+
+/// Whether a text can be a key prefix: `[A-Za-z0-9._-]+`.
+pub(crate) fn valid_prefix(prefix: &str) -> bool {
+    !prefix.is_empty() && escape_endpoint(prefix) == prefix
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_key_has_three_parts_and_128_bits() {
+        let key = Key::of("api", "characters", b"canonical");
+        let parts: Vec<&str> = key.as_str().split(':').collect();
+        assert_eq!(parts[..2], ["api", "characters"]);
+        assert_eq!(parts[2].len(), 32);
+        assert!(parts[2].bytes().all(|b| b.is_ascii_hexdigit()));
+    }
+
+    #[test]
+    fn a_route_and_its_members_share_an_endpoint() {
+        assert_eq!(endpoint_of_route("/users"), "users");
+        assert_eq!(endpoint_of_route("/users/{id}"), "users");
+        assert_eq!(
+            endpoint_of_route("/api/v1/users/{id}/posts"),
+            "api.v1.users.posts"
+        );
+        assert_eq!(endpoint_of_route("/files/{*rest}"), "files");
+        assert_eq!(endpoint_of_route("/"), "root");
+        assert_eq!(endpoint_of_route("/{id}"), "root");
+    }
+
+    proptest! {
+        #[test]
+        fn no_endpoint_can_inject_a_separator_or_a_glob(text in ".*") {
+            let escaped = escape_endpoint(&text);
+            let special = escaped.contains([':', '*', '?', '[', ']', '{', '}', '\\', '!', '@']);
+            prop_assert!(!special);
+        }
+
+        #[test]
+        fn different_endpoints_stay_different(a in ".*", b in ".*") {
+            prop_assert_eq!(a == b, escape_endpoint(&a) == escape_endpoint(&b));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! HTTP response caching for tower and axum: in the process, in Redis, or both.
+//!
+//! ```
+//! # #[cfg(feature = "axum")]
+//! # fn app() -> Result<(), larder::ConfigError> {
+//! use axum::{Router, routing::get};
+//! use larder::{Cache, MIB, Policy, minutes, tag};
+//!
+//! let cache = Cache::builder().memory(256 * MIB).build()?;
+//! let app: Router = Router::new()
+//!     .route("/characters", get(list).layer(cache.ttl(minutes(5))))
+//!     .route(
+//!         "/characters/{id}",
+//!         get(show)
+//!             .put(update)
+//!             .layer(cache.layer(
+//!                 Policy::ttl(minutes(5))
+//!                     .tag("character:{id}")
+//!                     .invalidates(tag("character:{id}"))
+//!                     .invalidates("api:characters:*"),
+//!             )),
+//!     );
+//! # async fn list() {}
+//! # async fn show() {}
+//! # async fn update() {}
+//! # let _ = app;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Rules
+//!
+//! 1. *Which requests.* GET and HEAD without a body. A request with a credential
+//!    (`Authorization`, `Cookie`, `X-Api-Key` and the like) goes to its handler,
+//!    unless the policy says what the credential means: [`Policy::scope`],
+//!    [`Policy::vary`], [`Policy::ignore_credentials`].
+//! 2. *Which key.* Host, path, query sorted by name, tenant, scope, keyed
+//!    fields. Forwarding fields such as `X-Forwarded-Host` are keyed unless
+//!    hidden. Every hit compares all of it with what was stored.
+//! 3. *Which answers.* Status 200 whose body ended cleanly within the size
+//!    limit; no `Set-Cookie`, no `Cache-Control` that forbids it, no `Vary: *`,
+//!    no event stream, no CSP nonce. Everything else is delivered unchanged.
+//! 4. *How long.* The policy's TTL, or less if the handler's `Cache-Control`
+//!    says so; a handler's [`Hint`] replaces both.
+//! 5. *Whose errors.* The inner service's alone. Whatever happens to the cache
+//!    costs a request at most the operation timeout.
+//! 6. *What was invalidated* is not served by this process again, not even by
+//!    an answer that was being made meanwhile.
+//!
+//! Every response tells what happened: `Cache-Status` (RFC 9211) and an
+//! [`Outcome`] in its extensions.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `axum` | yes | endpoints and templates from the matched route, [`Hint`] as a response part, `CacheLayer::around` a `Router` |
+//! | `redis` | | the Redis tier |
+//! | `tls` | | `rediss://` through rustls |
+//! | `cluster` | | Redis Cluster |
+//! | `sentinel` | | Redis behind Sentinel |
+//! | `compression` | | zstd for bodies from 1 KiB in Redis |
+//! | `config` | | settings and route tables by serde, and from the environment |
+//! | `testing` | | helpers for your own tests |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "axum")]
+mod around;
+mod ask;
+mod cache;
+mod clock;
+#[cfg(feature = "config")]
+pub mod config;
+mod entry;
+mod error;
+mod fill;
+mod future;
+mod generation;
+mod guard;
+mod invalidate;
+mod key;
+mod layer;
+mod nested;
+mod outcome;
+#[cfg(feature = "axum")]
+#[path = "place/axum.rs"]
+mod place;
+#[cfg(not(feature = "axum"))]
+#[path = "place/plain.rs"]
+mod place;
+mod policy;
+mod serve;
+mod service;
+mod stats;
+mod status;
+mod store;
+mod tasks;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+#[cfg(feature = "axum")]
+pub use around::{CachedRouter, CachedRouterFuture};
+pub use cache::{Cache, CacheBuilder};
+pub use clock::{Clock, days, hours, minutes, seconds};
+pub use entry::ResponseBody;
+pub use error::{
+    BoxError, ConfigError, InvalidateError, InvalidateErrorKind, StoreError, StoreErrorKind,
+};
+pub use future::ResponseFuture;
+pub use invalidate::{Invalidated, Selector, endpoint, escape_pattern, everything, key, tag, uri};
+pub use key::Key;
+pub use layer::CacheLayer;
+pub use outcome::{Bypass, Cause, Outcome, Refusal, Tier};
+pub use policy::{FORWARDED, FRAGMENTS, Hint, Policy, RequestHead, Routes, Scope};
+pub use service::CacheService;
+pub use stats::Stats;
+pub use store::{Group, Record, Removal, Store, StoreFuture};
+
+/// Bytes in a MiB: `Cache::builder().memory(256 * MIB)`.
+pub const MIB: u64 = 1 << 20;

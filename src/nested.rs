@@ -1,0 +1,57 @@
+//! Layers of one cache inside each other: the inner one decides, and the outer
+//! one lets its answer through as it is.
+//!
+//! A layer that forwards a request leaves its cache's mark in the request. One
+//! that finds its own mark leaves it in the response.
+
+use http::{Extensions, Request, Response};
+use smallvec::SmallVec;
+
+use crate::cache::Engine;
+
+/// Caches whose layers a request is inside of.
+#[derive(Clone)]
+struct Enclosing(SmallVec<[usize; 2]>);
+
+/// The cache whose inner layer has answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Decided(usize);
+
+/// Tells caches apart while both live.
+fn id(engine: &Engine) -> usize {
+    std::ptr::from_ref(engine).addr()
+}
+
+pub(crate) fn enclose<R>(request: &mut Request<R>, engine: &Engine) {
+    let id = id(engine);
+    match request.extensions_mut().get_mut::<Enclosing>() {
+        Some(known) if known.0.contains(&id) => {}
+        Some(known) => known.0.push(id),
+        None => {
+            request.extensions_mut().insert(Enclosing(SmallVec::from_slice(&[id])));
+        }
+    }
+}
+
+/// Whether a layer of the same cache is further out.
+#[inline]
+pub(crate) fn is_inner(request: &Extensions, engine: &Engine) -> bool {
+    !request.is_empty()
+        && request
+            .get::<Enclosing>()
+            .is_some_and(|known| known.0.contains(&id(engine)))
+}
+
+/// Tells layers further out that this response is decided.
+#[inline]
+pub(crate) fn mark<B>(mut response: Response<B>, nested: bool, engine: &Engine) -> Response<B> {
+    if nested {
+        response.extensions_mut().insert(Decided(id(engine)));
+    }
+    response
+}
+
+/// Whether a layer further in has decided.
+pub(crate) fn decided<B>(response: &Response<B>, engine: &Engine) -> bool {
+    response.extensions().get::<Decided>() == Some(&Decided(id(engine)))
+}

@@ -1,0 +1,32 @@
+//! Where a request is on its way through an axum router.
+
+use axum::extract::{MatchedPath, OriginalUri};
+use http::{Request, Uri};
+
+use crate::policy::Place;
+
+/// What a router has said so far. A router marks every request that it sees
+/// with its original URI, and those that match a route with the route.
+#[inline]
+pub(crate) fn place<B>(request: &Request<B>) -> Place<'_> {
+    let extensions = request.extensions();
+    if extensions.is_empty() {
+        return Place::Outside;
+    }
+    if let Some(path) = extensions.get::<MatchedPath>() {
+        return Place::Matched(path.as_str());
+    }
+    match extensions.get::<OriginalUri>() {
+        Some(_) => Place::Fallback,
+        None => Place::Outside,
+    }
+}
+
+/// The URI as the client sent it, also where a nested router has cut it.
+#[inline]
+pub(crate) fn original_uri<B>(request: &Request<B>) -> &Uri {
+    match request.extensions().get::<OriginalUri>() {
+        Some(OriginalUri(uri)) => uri,
+        None => request.uri(),
+    }
+}

@@ -1,0 +1,257 @@
+//! A policy made ready: every setting checked, everything that is the same for
+//! all its requests computed once.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use sha2::{Digest, Sha256};
+
+use super::fields::{Class, Classes, FORWARDED, FRAGMENTS, METHOD_OVERRIDES};
+use super::parse_names;
+use super::route::{KeyFn, Params, Policy, StoreIf};
+use super::scope::{Kind as ScopeKind, Scope};
+use super::template::Template;
+use crate::error::ConfigError;
+use crate::invalidate::{Pattern, SelectorTemplate};
+use crate::key::escape_endpoint;
+
+/// What of the cache's settings a policy is compiled with.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) prefix: String,
+    pub(crate) release: String,
+    pub(crate) max_body: usize,
+    pub(crate) credentials: Vec<HeaderName>,
+}
+
+/// A checked policy.
+pub(crate) struct Compiled {
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) negative_ttl: Option<Duration>,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) tags: Vec<Template>,
+    statuses: Vec<StatusCode>,
+    pub(crate) max_body: usize,
+    pub(crate) params: Params,
+    pub(crate) scope: Option<Scope>,
+    pub(crate) key: Option<KeyFn>,
+    pub(crate) store_if: Option<StoreIf>,
+    pub(crate) override_cache_control: bool,
+    pub(crate) client_cache: Option<HeaderValue>,
+    pub(crate) invalidates: Vec<SelectorTemplate>,
+    pub(crate) unmatched: bool,
+    pub(crate) memory_only: bool,
+    pub(crate) classes: Classes,
+    hidden: Vec<HeaderName>,
+    /// Stands for every setting that changes what the handler sees or what a
+    /// key means, the release included.
+    pub(crate) fingerprint: [u8; 16],
+}
+
+impl Compiled {
+    pub(crate) fn new(policy: &Policy, context: &Context) -> Result<Self, ConfigError> {
+        let classes = classes(policy, context)?;
+        let templates = |tag: &String| {
+            if tag.is_empty() {
+                return Err(ConfigError::new("tag", "an empty tag"));
+            }
+            Template::parse(tag).map_err(|why| ConfigError::new("tag", why))
+        };
+        Ok(Self {
+            ttl: positive("ttl", policy.ttl)?,
+            negative_ttl: positive("negative_ttl", policy.negative_ttl)?,
+            endpoint: endpoint(policy)?,
+            tags: policy.tags.iter().map(templates).collect::<Result<_, _>>()?,
+            statuses: statuses(policy)?,
+            max_body: match policy.max_body {
+                Some(0) => return Err(ConfigError::new("max_body", "must be at least one byte")),
+                other => other.unwrap_or(context.max_body),
+            },
+            params: params(policy)?,
+            scope: policy.scope.clone(),
+            key: policy.key.clone(),
+            store_if: policy.store_if.clone(),
+            override_cache_control: policy.override_cache_control,
+            client_cache: client_cache(policy)?,
+            invalidates: invalidates(policy, context)?,
+            unmatched: policy.unmatched,
+            memory_only: policy.memory_only,
+            hidden: classes.of(Class::Hidden).cloned().collect(),
+            fingerprint: fingerprint(policy, &classes, context),
+            classes,
+        })
+    }
+
+    /// Whether answers with this status are stored at all.
+    pub(crate) fn ttl_of(&self, status: StatusCode) -> Option<Duration> {
+        if self.statuses.contains(&status) {
+            return self.ttl;
+        }
+        let negative = status == StatusCode::NOT_FOUND || status == StatusCode::GONE;
+        self.negative_ttl.filter(|_| negative)
+    }
+
+    /// Takes from a request what its handler must not see.
+    pub(crate) fn hide(&self, headers: &mut HeaderMap) {
+        for name in &self.hidden {
+            headers.remove(name);
+        }
+        if let Some(scope) = &self.scope {
+            scope.narrow(headers);
+        }
+    }
+}
+
+fn positive(setting: &str, ttl: Option<Duration>) -> Result<Option<Duration>, ConfigError> {
+    match ttl {
+        Some(ttl) if ttl < Duration::from_millis(1) => Err(ConfigError::new(
+            setting,
+            "must be at least a millisecond; Policy::none() stores nothing",
+        )),
+        ttl => Ok(ttl),
+    }
+}
+
+fn endpoint(policy: &Policy) -> Result<Option<String>, ConfigError> {
+    match policy.endpoint.as_deref() {
+        Some("") => Err(ConfigError::new("endpoint", "an empty endpoint")),
+        Some(name) if name.len() > 128 => {
+            Err(ConfigError::new("endpoint", "longer than 128 bytes"))
+        }
+        name => Ok(name.map(escape_endpoint)),
+    }
+}
+
+fn statuses(policy: &Policy) -> Result<Vec<StatusCode>, ConfigError> {
+    if policy.statuses.is_empty() {
+        return Err(ConfigError::new("statuses", "no status at all"));
+    }
+    let check = |code: &u16| match StatusCode::from_u16(*code) {
+        Ok(status) if !(200..600).contains(code) || matches!(code, 206 | 304) => {
+            Err(ConfigError::new("statuses", format!("{status} cannot be stored")))
+        }
+        Ok(status) => Ok(status),
+        Err(_) => Err(ConfigError::new("statuses", format!("{code} is no status"))),
+    };
+    policy.statuses.iter().map(check).collect()
+}
+
+fn params(policy: &Policy) -> Result<Params, ConfigError> {
+    let (setting, list) = match &policy.params {
+        Params::All => return Ok(Params::All),
+        Params::Only(list) => ("only_params", list),
+        Params::Ignore(list) => ("ignore_params", list),
+    };
+    let bad = |name: &&String| name.is_empty() || name[..name.len() - 1].contains('*');
+    match list.iter().find(bad) {
+        Some(name) => Err(ConfigError::new(
+            setting,
+            format!("{name:?}: a name is not empty, and `*` stands at its end only"),
+        )),
+        None => Ok(policy.params.clone()),
+    }
+}
+
+fn client_cache(policy: &Policy) -> Result<Option<HeaderValue>, ConfigError> {
+    let parse = |text: &String| {
+        HeaderValue::from_str(text)
+            .map_err(|_| ConfigError::new("client_cache", format!("{text:?} is no field value")))
+    };
+    policy.client_cache.as_ref().map(parse).transpose()
+}
+
+fn invalidates(policy: &Policy, context: &Context) -> Result<Vec<SelectorTemplate>, ConfigError> {
+    let compile = |selector| {
+        let template = SelectorTemplate::parse(selector)?;
+        if let Some(pattern) = template.pattern() {
+            Pattern::of_user(pattern, &context.prefix)
+                .map_err(|why| ConfigError::new("invalidates", why))?;
+        }
+        Ok(template)
+    };
+    policy.invalidates.iter().map(compile).collect()
+}
+
+/// The class of every field that means something. Later lines win: what the
+/// policy says comes after what is safe.
+fn classes(policy: &Policy, context: &Context) -> Result<Classes, ConfigError> {
+    let mut classes = Classes::new();
+    let keyed = FORWARDED.iter().chain(FRAGMENTS).copied();
+    for name in parse_names("vary", keyed)? {
+        classes.set(name, Class::Keyed);
+    }
+    for name in parse_names("method", METHOD_OVERRIDES.iter().copied())? {
+        classes.set(name, Class::MethodOverride);
+    }
+    let of_credentials = match (&policy.scope, policy.ignore_credentials) {
+        (Some(Scope(ScopeKind::By(_))), true) => {
+            return Err(ConfigError::new(
+                "ignore_credentials",
+                "contradicts Scope::by, which speaks for all credentials",
+            ));
+        }
+        (Some(Scope(ScopeKind::By(_))), false) => Class::Scoped,
+        (_, true) => Class::Hidden,
+        (_, false) => Class::Credential,
+    };
+    for name in &context.credentials {
+        classes.set(name.clone(), of_credentials);
+    }
+    for name in parse_names("vary", policy.vary.iter().map(String::as_str))? {
+        if name == header::HOST {
+            continue; // always part of the key
+        }
+        let secret = context.credentials.contains(&name);
+        let class = if secret { Class::KeyedSecret } else { Class::Keyed };
+        classes.set(name, class);
+    }
+    for name in parse_names("hide", policy.hide.iter().map(String::as_str))? {
+        if name == header::HOST {
+            return Err(ConfigError::new("hide", "the host is part of every key"));
+        }
+        if matches!(classes.get(&name), Some(Class::Keyed)) && names(&policy.vary, &name) {
+            return Err(ConfigError::new(
+                "hide",
+                format!("{name} is keyed by vary, it cannot be hidden too"),
+            ));
+        }
+        classes.set(name, Class::Hidden);
+    }
+    match &policy.scope {
+        Some(Scope(ScopeKind::Bad(why))) => return Err(ConfigError::new("scope", why.as_str())),
+        Some(Scope(ScopeKind::Field(name))) => classes.set(name.clone(), Class::Scoped),
+        Some(Scope(ScopeKind::Cookie(_))) => classes.set(header::COOKIE, Class::Scoped),
+        Some(Scope(ScopeKind::By(_))) | None => {}
+    }
+    Ok(classes)
+}
+
+fn names(list: &[String], name: &HeaderName) -> bool {
+    list.iter().any(|n| n.eq_ignore_ascii_case(name.as_str()))
+}
+
+fn fingerprint(policy: &Policy, classes: &Classes, context: &Context) -> [u8; 16] {
+    let mut parts: Vec<String> = vec![
+        "1".to_owned(), // of the canonical request's layout
+        context.release.clone(),
+        policy.version.clone(),
+        format!("{:?}", policy.endpoint),
+        format!("{:?}", policy.tags),
+        format!("{:?}", policy.params),
+        format!("{:?}", policy.scope),
+        format!("{}", policy.key.is_some()),
+    ];
+    for class in [Class::Keyed, Class::KeyedSecret, Class::Hidden] {
+        let mut names: Vec<&str> = classes.of(class).map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        parts.push(names.join(","));
+    }
+    let mut hash = Sha256::new();
+    for part in &parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let mut fingerprint = [0; 16];
+    fingerprint.copy_from_slice(&hash.finalize()[..16]);
+    fingerprint
+}

@@ -1,0 +1,269 @@
+//! The lists of field names that the safe defaults rest on, and a table that
+//! classifies a request's fields in one pass.
+
+use http::HeaderName;
+use http::header;
+
+use crate::error::ConfigError;
+
+/// Fields that say who asks. A request with one of them bypasses the cache
+/// unless its policy says what it means.
+pub(crate) const CREDENTIALS: &[&str] = &[
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "x-api-key",
+    "api-key",
+    "apikey",
+    "x-auth-token",
+    "x-access-token",
+    "x-session-id",
+    "x-session-token",
+    "x-csrf-token",
+    "x-xsrf-token",
+    "dpop",
+    "x-user",
+    "x-user-id",
+    "x-user-email",
+    "remote-user",
+    "x-remote-user",
+    "x-auth-user",
+    "x-auth-request-user",
+    "x-auth-request-email",
+    "x-auth-request-groups",
+    "x-auth-request-access-token",
+    "x-authenticated-user",
+    "x-webauth-user",
+    "x-forwarded-user",
+    "x-forwarded-email",
+    "x-forwarded-groups",
+    "x-forwarded-preferred-username",
+    "x-forwarded-access-token",
+    "x-forwarded-client-cert",
+    "x-client-cert",
+    "x-ssl-client-cert",
+    "ssl-client-cert",
+    "client-cert",
+    "x-jwt-assertion",
+    "x-goog-iap-jwt-assertion",
+    "x-goog-authenticated-user-email",
+    "cf-access-jwt-assertion",
+    "x-amzn-oidc-data",
+    "x-amzn-oidc-identity",
+    "x-amzn-oidc-accesstoken",
+    "x-amz-security-token",
+    "x-ms-client-principal",
+    "x-ms-token-aad-id-token",
+    "x-authentik-username",
+    "tailscale-user-login",
+];
+
+/// Fields that a proxy sets and a client can forge, and that handlers put into
+/// links and redirects. They are part of the key by default; hide them
+/// ([`Policy::hide`](crate::Policy::hide)) where the handler does not need them.
+pub const FORWARDED: &[&str] = &[
+    "forwarded",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-forwarded-ssl",
+    "front-end-https",
+    "x-host",
+    "x-original-host",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-url-scheme",
+];
+
+/// Fields with which a client asks for a part of a page under the page's own
+/// URL. They are part of the key by default.
+pub const FRAGMENTS: &[&str] = &[
+    "rsc",
+    "next-router-state-tree",
+    "next-router-prefetch",
+    "next-router-segment-prefetch",
+    "next-url",
+    "hx-request",
+    "hx-boosted",
+    "hx-target",
+    "hx-trigger",
+    "hx-trigger-name",
+    "hx-current-url",
+    "hx-prompt",
+    "hx-history-restore-request",
+    "x-inertia",
+    "x-inertia-version",
+    "x-inertia-partial-data",
+    "x-inertia-partial-component",
+    "x-inertia-partial-except",
+    "x-pjax",
+    "x-pjax-container",
+    "turbo-frame",
+    "x-requested-with",
+    "x-up-target",
+    "x-up-version",
+];
+
+/// Fields that ask a handler to treat the request as another method.
+pub(crate) const METHOD_OVERRIDES: &[&str] = &[
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+];
+
+/// Fields of an answer that belong to the one request it answered.
+pub(crate) const PER_REQUEST: &[&str] = &[
+    "x-request-id",
+    "x-correlation-id",
+    "x-trace-id",
+    "x-amzn-requestid",
+    "x-amzn-trace-id",
+    "request-id",
+    "traceparent",
+    "tracestate",
+    "traceresponse",
+    "baggage",
+    "b3",
+    "x-b3-traceid",
+    "x-b3-spanid",
+    "server-timing",
+    "x-runtime",
+    "x-response-time",
+    "ratelimit",
+    "ratelimit-policy",
+    "ratelimit-limit",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "x-ratelimit-after",
+    "x-rate-limit-limit",
+    "x-rate-limit-remaining",
+    "x-rate-limit-reset",
+    "retry-after",
+    "alt-svc",
+    "clear-site-data",
+    "www-authenticate",
+    "authentication-info",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "set-cookie2",
+];
+
+/// Fields that belong to one connection (RFC 9110, 7.6.1), whether or not
+/// `Connection` lists them.
+pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
+    *name == header::CONNECTION
+        || *name == header::TE
+        || *name == header::TRAILER
+        || *name == header::TRANSFER_ENCODING
+        || *name == header::UPGRADE
+        || matches!(
+            name.as_str(),
+            "keep-alive" | "proxy-connection" | "proxy-authenticate" | "proxy-authorization"
+        )
+}
+
+/// Field names as a setting gives them.
+pub(crate) fn parse_names<'a>(
+    setting: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<HeaderName>, ConfigError> {
+    names
+        .into_iter()
+        .map(|name| {
+            HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| ConfigError::new(setting, format!("{name:?} is no field name")))
+        })
+        .collect()
+}
+
+/// What a request's field means under one policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Says who asks, and the policy does not tell what that means.
+    Credential,
+    /// Part of the key.
+    Keyed,
+    /// Part of the key by its hash: a credential that the policy keys.
+    KeyedSecret,
+    /// Removed before the handler sees the request.
+    Hidden,
+    /// The policy's scope speaks for it.
+    Scoped,
+    /// Asks for another method.
+    MethodOverride,
+}
+
+/// Field names by length, so that an ordinary field costs one look.
+#[derive(Debug, Clone)]
+pub(crate) struct Classes {
+    by_len: Vec<Vec<(HeaderName, Class)>>,
+}
+
+impl Classes {
+    pub(crate) fn new() -> Self {
+        Self { by_len: Vec::new() }
+    }
+
+    /// Sets the class of `name`; the last word wins.
+    pub(crate) fn set(&mut self, name: HeaderName, class: Class) {
+        let len = name.as_str().len();
+        if self.by_len.len() <= len {
+            self.by_len.resize(len + 1, Vec::new());
+        }
+        match self.by_len[len].iter_mut().find(|(n, _)| *n == name) {
+            Some(known) => known.1 = class,
+            None => self.by_len[len].push((name, class)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, name: &HeaderName) -> Option<Class> {
+        let known = self.by_len.get(name.as_str().len())?;
+        known.iter().find(|(n, _)| n == name).map(|(_, c)| *c)
+    }
+
+    /// All names of one class.
+    pub(crate) fn of(&self, class: Class) -> impl Iterator<Item = &HeaderName> {
+        self.by_len
+            .iter()
+            .flatten()
+            .filter_map(move |(n, c)| (*c == class).then_some(n))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_listed_name_is_a_field_name() {
+        for list in [
+            CREDENTIALS,
+            FORWARDED,
+            FRAGMENTS,
+            METHOD_OVERRIDES,
+            PER_REQUEST,
+        ] {
+            let parsed = parse_names("list", list.iter().copied()).unwrap();
+            for (parsed, written) in parsed.iter().zip(list) {
+                assert_eq!(parsed.as_str(), *written, "names are written in lower case");
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_class_of_a_name_wins() {
+        let mut classes = Classes::new();
+        classes.set(header::COOKIE, Class::Credential);
+        classes.set(header::COOKIE, Class::Hidden);
+        assert_eq!(classes.get(&header::COOKIE), Some(Class::Hidden));
+        assert_eq!(classes.get(&header::ACCEPT), None);
+        assert_eq!(classes.of(Class::Credential).count(), 0);
+    }
+}

@@ -1,0 +1,29 @@
+//! What a route asks of the cache, and the pure decisions that follow from it.
+//!
+//! Nothing in here does I/O or keeps state: [`request`] admits a request,
+//! [`response`] judges an answer, and both return a reason when they decline.
+
+pub(crate) mod cache_control;
+mod compiled;
+mod fields;
+mod hint;
+mod nonce;
+pub(crate) mod request;
+pub(crate) mod response;
+mod route;
+mod scope;
+mod table;
+pub(crate) mod template;
+pub(crate) mod vary;
+
+pub(crate) use cache_control::is_token;
+pub(crate) use compiled::{Compiled, Context};
+pub(crate) use fields::{CREDENTIALS, PER_REQUEST, is_hop_by_hop, parse_names};
+pub use fields::{FORWARDED, FRAGMENTS};
+pub use hint::Hint;
+pub use route::Policy;
+pub(crate) use route::Params;
+pub use scope::{RequestHead, Scope};
+pub(crate) use scope::Scoped;
+pub use table::Routes;
+pub(crate) use table::{Found, Place, Table};

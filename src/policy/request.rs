@@ -1,0 +1,142 @@
+//! Admission: whether a request takes part in caching.
+//!
+//! A request is admitted when
+//!
+//! 1. its method is GET or HEAD (RFC 9110, 9.3.1 and 9.3.2), and it has no body;
+//! 2. it asks for no upgrade, no event stream, and carries no gRPC;
+//! 3. no field asks the handler to take it as another method;
+//! 4. its host is not in doubt;
+//! 5. no credential says who asks, unless the policy tells what that means.
+//!
+//! Everything else runs the handler as if there were no cache.
+
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use smallvec::SmallVec;
+
+use super::compiled::Compiled;
+use super::fields::Class;
+use crate::outcome::Bypass;
+
+/// The keyed fields of a request, to be put in the order of their names.
+pub(crate) type KeyedFields<'a> = SmallVec<[(&'a str, &'a HeaderValue, bool); 4]>;
+
+/// What admission has seen on its way.
+#[derive(Debug)]
+pub(crate) struct Admitted<'a> {
+    /// In lower case it is the key's; absent where the request names no host.
+    pub(crate) host: Option<&'a [u8]>,
+    /// Name, value, and whether it is a secret.
+    pub(crate) keyed: KeyedFields<'a>,
+    pub(crate) head: bool,
+}
+
+/// Whether the method takes part at all.
+#[inline]
+pub(crate) fn method(method: &Method, has_body: bool) -> Result<(), Bypass> {
+    if *method != Method::GET && *method != Method::HEAD {
+        return Err(Bypass::Method);
+    }
+    if has_body {
+        return Err(Bypass::RequestBody);
+    }
+    Ok(())
+}
+
+/// Reads the fields once, in the order of the list above.
+#[inline]
+pub(crate) fn admit<'a>(
+    policy: &Compiled,
+    method: &Method,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+) -> Result<Admitted<'a>, Bypass> {
+    let mut keyed = KeyedFields::new();
+    let mut host: Option<&[u8]> = None;
+    for (name, value) in headers {
+        if *name == header::HOST {
+            if host.replace(value.as_bytes()).is_some() {
+                return Err(Bypass::AmbiguousHost);
+            }
+            continue;
+        }
+        if is_streaming(name, value) {
+            return Err(Bypass::Streaming);
+        }
+        match policy.classes.get(name) {
+            None | Some(Class::Hidden | Class::Scoped) => {}
+            Some(Class::Keyed) => keyed.push((name.as_str(), value, false)),
+            Some(Class::KeyedSecret) => keyed.push((name.as_str(), value, true)),
+            Some(Class::Credential) => return Err(Bypass::Credential),
+            Some(Class::MethodOverride) => return Err(Bypass::MethodOverride),
+        }
+    }
+    if keyed.len() > 1 {
+        keyed.sort_by_key(|(name, _, _)| *name); // stable: values keep their order
+    }
+    Ok(Admitted {
+        host: host_of(uri, host)?,
+        keyed,
+        head: *method == Method::HEAD,
+    })
+}
+
+#[inline]
+fn is_streaming(name: &http::HeaderName, value: &HeaderValue) -> bool {
+    if *name == header::ACCEPT {
+        return contains(value.as_bytes(), b"text/event-stream");
+    }
+    if *name == header::CONTENT_TYPE {
+        return contains(value.as_bytes(), b"application/grpc");
+    }
+    *name == header::UPGRADE
+}
+
+/// Whether a field's value contains a text, in any case.
+pub(crate) fn contains(value: &[u8], text: &[u8]) -> bool {
+    value
+        .windows(text.len())
+        .any(|window| window.eq_ignore_ascii_case(text))
+}
+
+/// The host of a request: the target's authority (RFC 9112, 3.2.2) or the
+/// `Host` field, and where both are there they must agree.
+#[inline]
+fn host_of<'a>(uri: &'a Uri, field: Option<&'a [u8]>) -> Result<Option<&'a [u8]>, Bypass> {
+    let Some(authority) = uri.authority() else {
+        return Ok(field);
+    };
+    let authority = authority.as_str().as_bytes();
+    if authority.contains(&b'@') {
+        return Err(Bypass::AmbiguousHost);
+    }
+    match field {
+        Some(field) if !field.eq_ignore_ascii_case(authority) => Err(Bypass::AmbiguousHost),
+        _ => Ok(Some(authority)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(uri: &'static str, field: Option<&'static str>) -> Result<Option<String>, Bypass> {
+        let uri = Uri::from_static(uri);
+        host_of(&uri, field.map(str::as_bytes))
+            .map(|host| host.map(|h| String::from_utf8_lossy(h).into_owned()))
+    }
+
+    #[test]
+    fn the_target_and_the_field_must_name_one_host() {
+        assert_eq!(host("/x", None), Ok(None));
+        assert_eq!(host("/x", Some("a")), Ok(Some("a".into())));
+        assert_eq!(host("http://a/x", None), Ok(Some("a".into())));
+        assert_eq!(host("http://a/x", Some("A")), Ok(Some("a".into())));
+        for (uri, field) in [
+            ("http://a/x", Some("b")),
+            ("http://a:80/x", Some("a")),
+            ("http://user@a/x", None),
+        ] {
+            assert_eq!(host(uri, field), Err(Bypass::AmbiguousHost), "{uri}");
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! [`Policy`]: what a route asks for.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+
+use super::scope::{RequestHead, Scope};
+use crate::invalidate::Selector;
+
+pub(crate) type KeyFn = Arc<dyn Fn(&RequestHead<'_>) -> Option<String> + Send + Sync>;
+pub(crate) type StoreIf = Arc<dyn Fn(StatusCode, &HeaderMap, &[u8]) -> bool + Send + Sync>;
+
+/// What a route asks of the cache.
+///
+/// ```
+/// use larder::{Policy, Scope, minutes, tag};
+///
+/// let characters = Policy::ttl(minutes(5))
+///     .endpoint("character")
+///     .tag("character:{id}")
+///     .vary(["accept-language"])
+///     .ignore_params(["utm_*"])
+///     .invalidates(tag("character:{id}"));
+/// let mine = Policy::ttl(minutes(1)).scope(Scope::bearer());
+/// # let _ = (characters, mine);
+/// ```
+///
+/// A policy is checked when a layer is made of it
+/// ([`Cache::layer`](crate::Cache::layer)).
+#[derive(Clone)]
+#[must_use]
+pub struct Policy {
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) statuses: Vec<u16>,
+    pub(crate) negative_ttl: Option<Duration>,
+    pub(crate) max_body: Option<usize>,
+    pub(crate) version: String,
+    pub(crate) vary: Vec<String>,
+    pub(crate) params: Params,
+    pub(crate) scope: Option<Scope>,
+    pub(crate) ignore_credentials: bool,
+    pub(crate) hide: Vec<String>,
+    pub(crate) key: Option<KeyFn>,
+    pub(crate) store_if: Option<StoreIf>,
+    pub(crate) override_cache_control: bool,
+    pub(crate) client_cache: Option<String>,
+    pub(crate) invalidates: Vec<Selector>,
+    pub(crate) unmatched: bool,
+    pub(crate) memory_only: bool,
+}
+
+/// Which query parameters are part of the key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Params {
+    #[default]
+    All,
+    Only(Vec<String>),
+    Ignore(Vec<String>),
+}
+
+impl Policy {
+    /// Stores answers to GET and serves them for `ttl`.
+    ///
+    /// A handler's `Cache-Control` can shorten it, never lengthen it; its
+    /// [`Hint`](crate::Hint) replaces it.
+    pub fn ttl(ttl: Duration) -> Self {
+        Self {
+            ttl: Some(ttl),
+            ..Self::none()
+        }
+    }
+
+    /// Stores nothing. For routes that only invalidate.
+    pub fn none() -> Self {
+        Self {
+            ttl: None,
+            endpoint: None,
+            tags: Vec::new(),
+            statuses: vec![200],
+            negative_ttl: None,
+            max_body: None,
+            version: String::new(),
+            vary: Vec::new(),
+            params: Params::All,
+            scope: None,
+            ignore_credentials: false,
+            hide: Vec::new(),
+            key: None,
+            store_if: None,
+            override_cache_control: false,
+            client_cache: None,
+            invalidates: Vec::new(),
+            unmatched: false,
+            memory_only: false,
+        }
+    }
+
+    /// Names the family of resources, the middle part of the keys. Default:
+    /// the static segments of the matched route, joined by `.`.
+    pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.endpoint = Some(endpoint.into());
+        self
+    }
+
+    /// Adds a tag to what is stored, a template over route parameters:
+    /// `"character:{id}"`; `{{` is a literal brace. An answer on a route that
+    /// lacks the parameter is not stored.
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tags.push(tag.into());
+        self
+    }
+
+    /// Stores answers with these statuses, instead of 200 alone. 1xx, 206 and
+    /// 304 cannot be stored.
+    pub fn statuses(mut self, statuses: impl IntoIterator<Item = u16>) -> Self {
+        self.statuses = statuses.into_iter().collect();
+        self
+    }
+
+    /// Stores 404 and 410 too, for `ttl`. Default: they are not stored.
+    pub fn negative_ttl(mut self, ttl: Duration) -> Self {
+        self.negative_ttl = Some(ttl);
+        self
+    }
+
+    /// The largest body that is stored, in bytes; a larger one passes through.
+    /// Default: the cache's ([`CacheBuilder::max_body`](crate::CacheBuilder::max_body)), 1 MiB.
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = Some(bytes);
+        self
+    }
+
+    /// A version of what the handler makes: entries of another one are not
+    /// found.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = version.into();
+        self
+    }
+
+    /// Makes these request fields part of the key. A credential may be one of
+    /// them; its hash is used.
+    pub fn vary<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.vary.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Only these query parameters are part of the key; the handler must not
+    /// depend on others. A name may end with `*`. Replaces
+    /// [`ignore_params`](Self::ignore_params).
+    pub fn only_params<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.params = Params::Only(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// These query parameters are not part of the key; the handler must not
+    /// depend on them. A name may end with `*`. Replaces
+    /// [`only_params`](Self::only_params).
+    pub fn ignore_params<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.params = Params::Ignore(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Tells whose answer it is, so that requests with the scope's credential
+    /// are cached, each for its own. Default: a request with a credential
+    /// bypasses the cache.
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scope = Some(scope);
+        self
+    }
+
+    /// Caches requests with credentials as if they had none: all credentials
+    /// that the cache knows are hidden from the handler when it fills, so that
+    /// its answer cannot depend on them. Put authentication outside the cache.
+    pub fn ignore_credentials(mut self) -> Self {
+        self.ignore_credentials = true;
+        self
+    }
+
+    /// Hides request fields from the handler when it fills, and keeps them out
+    /// of the key. [`FORWARDED`](crate::FORWARDED) is a ready list.
+    ///
+    /// ```
+    /// # use larder::{Policy, FORWARDED, minutes};
+    /// let policy = Policy::ttl(minutes(5)).hide(FORWARDED.iter().copied());
+    /// # let _ = policy;
+    /// ```
+    pub fn hide<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.hide.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Puts a text of your own into the key in place of path and query. Host,
+    /// scope, tenant and keyed fields stay. `None`, or a panic, bypasses the
+    /// cache.
+    pub fn key(
+        mut self,
+        key: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.key = Some(Arc::new(key));
+        self
+    }
+
+    /// Looks at the finished answer, status, fields and body, and stores it
+    /// only on `true`. A panic counts as `false`.
+    pub fn store_if(
+        mut self,
+        check: impl Fn(StatusCode, &HeaderMap, &[u8]) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.store_if = Some(Arc::new(check));
+        self
+    }
+
+    /// Ignores the handler's `Cache-Control`. It still reaches the client.
+    pub fn override_cache_control(mut self) -> Self {
+        self.override_cache_control = true;
+        self
+    }
+
+    /// The `Cache-Control` that clients get with a stored answer whose handler
+    /// sets none, such as `"public, max-age=60"`. Default: nothing is added.
+    pub fn client_cache(mut self, value: impl Into<String>) -> Self {
+        self.client_cache = Some(value.into());
+        self
+    }
+
+    /// What a successful unsafe request on this route invalidates, besides its
+    /// own URI. May be called several times.
+    pub fn invalidates(mut self, selector: impl Into<Selector>) -> Self {
+        self.invalidates.push(selector.into());
+        self
+    }
+
+    /// Also caches what an axum router's fallback answers. Default: no, for
+    /// the set of paths there is anybody's to choose.
+    pub fn unmatched(mut self) -> Self {
+        self.unmatched = true;
+        self
+    }
+
+    /// Keeps answers in the process' memory alone. Default: in all tiers.
+    pub fn memory_only(mut self) -> Self {
+        self.memory_only = true;
+        self
+    }
+}
+
+impl From<Duration> for Policy {
+    fn from(ttl: Duration) -> Self {
+        Self::ttl(ttl)
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy")
+            .field("ttl", &self.ttl)
+            .field("endpoint", &self.endpoint)
+            .field("tags", &self.tags)
+            .field("scope", &self.scope)
+            .field("invalidates", &self.invalidates)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,256 @@
+//! Route tables: the policies of a whole router in one place.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::compiled::{Compiled, Context};
+use super::route::Policy;
+use crate::error::ConfigError;
+
+/// A table of routes and their policies, for one layer around many routes.
+///
+/// Inside an axum router (`Router::layer`) a row is found by the matched
+/// route; around a whole router, and without axum, by the table's own patterns,
+/// in the same syntax: `/characters/{id}`, `/files/{*path}`. What no row names
+/// gets the default, but only where a route was matched; else it bypasses.
+///
+/// ```
+/// use larder::{Cache, MIB, Policy, Routes, minutes, seconds};
+///
+/// let cache = Cache::builder().memory(16 * MIB).build()?;
+/// let layer = cache.routes(
+///     Routes::new()
+///         .route("/characters", Policy::ttl(minutes(5)))
+///         .route("/characters/{id}", Policy::ttl(minutes(5)).tag("character:{id}"))
+///         .route("/system/status", Policy::ttl(seconds(5)))
+///         .default_policy(Policy::ttl(seconds(60)))
+///         .except(["/healthz", "/metrics"]),
+/// );
+/// # let _ = layer;
+/// # Ok::<(), larder::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct Routes {
+    pub(crate) rows: Vec<(String, Policy)>,
+    pub(crate) default: Option<Policy>,
+    pub(crate) except: Vec<String>,
+}
+
+impl Routes {
+    /// A table without rows.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a row. Two rows of one pattern are an error.
+    pub fn route(mut self, pattern: impl Into<String>, policy: impl Into<Policy>) -> Self {
+        self.rows.push((pattern.into(), policy.into()));
+        self
+    }
+
+    /// The policy of matched routes that have no row.
+    pub fn default_policy(mut self, policy: impl Into<Policy>) -> Self {
+        self.default = Some(policy.into());
+        self
+    }
+
+    /// Patterns that the default does not cover.
+    pub fn except<P: Into<String>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
+        self.except.extend(patterns.into_iter().map(Into::into));
+        self
+    }
+}
+
+/// A checked table.
+pub(crate) struct Table {
+    rows: Vec<Row>,
+    by_shape: HashMap<String, usize>,
+    by_path: matchit::Router<usize>,
+    default: Option<Arc<Compiled>>,
+}
+
+struct Row {
+    pattern: String,
+    /// None where the default does not cover the pattern.
+    policy: Option<Arc<Compiled>>,
+}
+
+/// The policy of a request and the pattern that its parameters are read by.
+#[derive(Clone, Copy)]
+pub(crate) struct Found<'a> {
+    pub(crate) policy: &'a Arc<Compiled>,
+    pub(crate) pattern: Option<&'a str>,
+}
+
+impl Table {
+    pub(crate) fn new(routes: &Routes, context: &Context) -> Result<Self, ConfigError> {
+        if routes.rows.is_empty() && routes.default.is_none() {
+            return Err(ConfigError::new("routes", "a table without rows or default"));
+        }
+        let mut table = Self {
+            rows: Vec::new(),
+            by_shape: HashMap::new(),
+            by_path: matchit::Router::new(),
+            default: None,
+        };
+        for (pattern, policy) in &routes.rows {
+            let row = compile_row(pattern, policy, context)
+                .map_err(|error| error.inside(&format!("route {pattern:?}")))?;
+            table.push(pattern, Some(Arc::new(row)))?;
+        }
+        for pattern in &routes.except {
+            table.push(pattern, None)?;
+        }
+        if let Some(policy) = &routes.default {
+            let policy = Compiled::new(policy, context).map_err(|e| e.inside("default"))?;
+            table.default = Some(Arc::new(policy));
+        }
+        Ok(table)
+    }
+
+    fn push(&mut self, pattern: &str, policy: Option<Arc<Compiled>>) -> Result<(), ConfigError> {
+        let at = self.rows.len();
+        let bad = |why: String| ConfigError::new(format!("route {pattern:?}"), why);
+        if !pattern.starts_with('/') {
+            return Err(bad("a pattern begins with a slash".into()));
+        }
+        self.by_path
+            .insert(pattern, at)
+            .map_err(|error| bad(error.to_string()))?;
+        self.by_shape.insert(shape(pattern), at);
+        self.by_shape.insert(pattern.to_owned(), at);
+        self.rows.push(Row {
+            pattern: pattern.to_owned(),
+            policy,
+        });
+        Ok(())
+    }
+
+    /// The row for a request: by its matched route where a router has matched
+    /// one, by its path where no router has been asked yet.
+    pub(crate) fn find<'a>(&'a self, place: Place<'a>, path: &str) -> Option<Found<'a>> {
+        let at = match place {
+            Place::Matched(pattern) => self.row_of(pattern),
+            Place::Fallback => return None,
+            Place::Outside => self.by_path.at(path).ok().map(|found| *found.value),
+        };
+        match (at, place) {
+            (Some(at), _) => {
+                let row = &self.rows[at];
+                let pattern = Some(row.pattern.as_str());
+                row.policy.as_ref().map(|policy| Found { policy, pattern })
+            }
+            (None, Place::Matched(pattern)) => self.default.as_ref().map(|policy| Found {
+                policy,
+                pattern: Some(pattern),
+            }),
+            (None, _) => None,
+        }
+    }
+
+    fn row_of(&self, pattern: &str) -> Option<usize> {
+        let exact = self.by_shape.get(pattern).copied();
+        exact.or_else(|| self.by_shape.get(&shape(pattern)).copied())
+    }
+}
+
+/// Where a request is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place<'a> {
+    /// An axum router has matched this route.
+    Matched(&'a str),
+    /// An axum router has been asked and answers with a fallback.
+    Fallback,
+    /// No router has been asked.
+    Outside,
+}
+
+fn compile_row(pattern: &str, policy: &Policy, context: &Context) -> Result<Compiled, ConfigError> {
+    let policy = Compiled::new(policy, context)?;
+    for template in &policy.tags {
+        if let Some(missing) = template.missing_in(pattern) {
+            return Err(ConfigError::new("tag", missing.to_string()));
+        }
+    }
+    for template in &policy.invalidates {
+        if let Some(missing) = template.missing_in(pattern) {
+            return Err(ConfigError::new("invalidates", missing.to_string()));
+        }
+    }
+    Ok(policy)
+}
+
+/// A pattern without the names of its parameters: `/users/{}`.
+fn shape(pattern: &str) -> String {
+    let anonymous = |segment: &str| match segment.strip_prefix('{') {
+        Some(rest) if rest.starts_with('*') => "{*}".to_owned(),
+        Some(rest) if rest.ends_with('}') && !rest.starts_with('{') => "{}".to_owned(),
+        _ => segment.to_owned(),
+    };
+    let segments: Vec<String> = pattern.split('/').map(anonymous).collect();
+    segments.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::seconds;
+
+    fn context() -> Context {
+        Context {
+            prefix: "api".into(),
+            release: String::new(),
+            max_body: 1024,
+            credentials: Vec::new(),
+        }
+    }
+
+    fn ttl(n: u64) -> Policy {
+        Policy::ttl(seconds(n))
+    }
+
+    fn found(table: &Table, place: Place<'_>, path: &str) -> Option<u64> {
+        let found = table.find(place, path)?;
+        found.policy.ttl.map(|ttl| ttl.as_secs())
+    }
+
+    #[test]
+    fn the_matched_route_decides_inside_a_router() {
+        let routes = Routes::new()
+            .route("/a/{id}", ttl(1))
+            .default_policy(ttl(9))
+            .except(["/healthz"]);
+        let table = Table::new(&routes, &context()).unwrap();
+        assert_eq!(found(&table, Place::Matched("/a/{id}"), "/a/7"), Some(1));
+        assert_eq!(found(&table, Place::Matched("/a/{name}"), "/a/7"), Some(1));
+        assert_eq!(found(&table, Place::Matched("/b"), "/b"), Some(9));
+        assert_eq!(found(&table, Place::Matched("/healthz"), "/healthz"), None);
+        assert_eq!(found(&table, Place::Fallback, "/a/7"), None);
+    }
+
+    #[test]
+    fn the_tables_patterns_decide_outside() {
+        let routes = Routes::new().route("/a/{id}", ttl(1)).default_policy(ttl(9));
+        let table = Table::new(&routes, &context()).unwrap();
+        assert_eq!(found(&table, Place::Outside, "/a/7"), Some(1));
+        assert_eq!(found(&table, Place::Outside, "/b"), None);
+    }
+
+    #[test]
+    fn mistakes_in_a_table_are_named() {
+        let bad = [
+            (Routes::new(), "routes"),
+            (Routes::new().route("a", ttl(1)), "route \"a\""),
+            (Routes::new().route("/{", ttl(1)), "route \"/{\""),
+            (Routes::new().route("/a", ttl(1)).route("/a", ttl(2)), "route \"/a\""),
+            (Routes::new().route("/a", ttl(0)), "route \"/a\": ttl"),
+            (Routes::new().route("/a", ttl(1).tag("{id}")), "route \"/a\": tag"),
+            (Routes::new().default_policy(ttl(1).endpoint("")), "default: endpoint"),
+        ];
+        for (routes, setting) in bad {
+            let error = Table::new(&routes, &context()).err().unwrap();
+            assert_eq!(error.setting(), setting, "{error}");
+        }
+    }
+}

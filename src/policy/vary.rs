@@ -1,0 +1,129 @@
+//! `Vary` (RFC 9110, 12.5.5): which fields of a request a stored answer
+//! depends on.
+
+use std::sync::Arc;
+
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, COOKIE, ORIGIN, VARY};
+use http::{HeaderMap, HeaderName};
+
+use super::cache_control::is_token;
+use super::compiled::Compiled;
+use super::fields::Class;
+use crate::key::Writer;
+
+/// More names than this in one `Vary` are not stored.
+const MOST_NAMES: usize = 16;
+
+/// What a response says it varies on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Vary {
+    /// On these fields, sorted, each once. None is the usual case.
+    On(Arc<[HeaderName]>),
+    /// On something no cache can see, or a field that cannot be read.
+    Any,
+    /// On more names than larder keeps apart.
+    TooMany,
+}
+
+/// Reads `Vary`, all lines of it. An `Access-Control-Allow-Origin` that is the
+/// request's own `Origin` counts as varying on it, said or not.
+pub(crate) fn of(response: &HeaderMap, origin: Option<&http::HeaderValue>) -> Vary {
+    let mut names: Vec<HeaderName> = Vec::new();
+    for line in response.get_all(VARY) {
+        for name in line.as_bytes().split(|b| *b == b',') {
+            let name = name.trim_ascii();
+            if name.is_empty() {
+                continue;
+            }
+            if name == b"*" || !name.iter().all(|b| is_token(*b)) {
+                return Vary::Any;
+            }
+            match HeaderName::from_bytes(name) {
+                Ok(name) => names.push(name),
+                Err(_) => return Vary::Any,
+            }
+        }
+    }
+    let echoed = response.get(ACCESS_CONTROL_ALLOW_ORIGIN);
+    if echoed.is_some_and(|echoed| echoed != "*" && origin.is_some_and(|o| o == echoed)) {
+        names.push(ORIGIN);
+    }
+    names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+    names.dedup();
+    if names.len() > MOST_NAMES {
+        return Vary::TooMany;
+    }
+    Vary::On(names.into())
+}
+
+/// Continues a canonical request with the fields that an answer varies on, as
+/// the handler saw them: hidden ones are absent, credentials are hashed, and
+/// what is part of the key already is not repeated.
+pub(crate) fn write(
+    writer: &mut Writer,
+    names: &[HeaderName],
+    request: &HeaderMap,
+    policy: &Compiled,
+) {
+    for name in names {
+        writer.field(name.as_str().as_bytes());
+        match policy.classes.get(name) {
+            Some(Class::Hidden | Class::Keyed | Class::KeyedSecret) => {}
+            // reduced to the scope's cookie, which is part of the key
+            Some(Class::Scoped) if *name == COOKIE => {}
+            Some(Class::Scoped | Class::Credential) => {
+                for value in request.get_all(name) {
+                    writer.secret(value.as_bytes());
+                }
+            }
+            Some(Class::MethodOverride) | None => {
+                for value in request.get_all(name) {
+                    writer.field(value.as_bytes());
+                }
+            }
+        }
+        writer.absent(); // the end of this field's values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn vary(lines: &[&'static str]) -> Vary {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(VARY, HeaderValue::from_static(line));
+        }
+        of(&headers, None)
+    }
+
+    fn names(names: &[&'static str]) -> Vary {
+        Vary::On(names.iter().map(|n| HeaderName::from_static(n)).collect())
+    }
+
+    #[test]
+    fn lines_order_case_and_repetition_do_not_matter() {
+        let wanted = names(&["accept", "accept-language"]);
+        assert_eq!(vary(&["Accept-Language, accept"]), wanted);
+        assert_eq!(vary(&["accept,, ", "ACCEPT-LANGUAGE , accept"]), wanted);
+        assert_eq!(vary(&[]), names(&[]));
+    }
+
+    #[test]
+    fn a_star_anywhere_is_any() {
+        assert_eq!(vary(&["*"]), Vary::Any);
+        assert_eq!(vary(&["accept", "x, *"]), Vary::Any);
+        assert_eq!(vary(&["acc ept"]), Vary::Any);
+    }
+
+    #[test]
+    fn an_echoed_origin_varies_on_it() {
+        let mut headers = HeaderMap::new();
+        let origin = HeaderValue::from_static("https://a.example");
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        assert_eq!(of(&headers, Some(&origin)), names(&["origin"]));
+        assert_eq!(of(&headers, None), names(&[]));
+    }
+}

@@ -1,0 +1,140 @@
+//! The memory tier: bounded in bytes, scan-resistant, looked up by the
+//! canonical request itself.
+
+use std::sync::Arc;
+
+use http::HeaderName;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{OptionsBuilder, Weighter};
+
+use crate::entry::Held;
+use crate::generation::Generations;
+use crate::key::Canonical;
+
+/// What lies under a canonical request.
+#[derive(Clone)]
+pub(crate) enum Slot {
+    Entry(Arc<Held>),
+    /// Answers vary on these fields; each lies under a longer request.
+    Vary(Arc<[HeaderName]>),
+}
+
+/// What the tier itself spends on an item: its slot in the table and in the
+/// queue, the reference counts and clocks of the entry.
+const OVERHEAD: u64 = 240;
+
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<Canonical, Slot> for Bytes {
+    fn weight(&self, key: &Canonical, slot: &Slot) -> u64 {
+        let content = match slot {
+            Slot::Entry(held) => held.entry.weight(),
+            Slot::Vary(names) => (key.len() + names.len() * 48) as u64,
+        };
+        content + OVERHEAD
+    }
+}
+
+/// The tier. Without a size of its own it keeps what answers vary on, and
+/// nothing else.
+pub(crate) struct Memory {
+    slots: Cache<Canonical, Slot, Bytes, ahash::RandomState>,
+    keeps_entries: bool,
+}
+
+/// Room for markers where there is no memory tier.
+const MARKERS: u64 = 1 << 20;
+/// A shard holds at least this much, so that a large entry has room.
+const SHARD: u64 = 16 << 20;
+
+impl Memory {
+    /// A tier of at most `bytes`; zero keeps markers alone.
+    pub(crate) fn new(bytes: u64) -> Self {
+        let capacity = if bytes == 0 { MARKERS } else { bytes };
+        let cores = std::thread::available_parallelism().map_or(4, usize::from);
+        let shards = usize::try_from(capacity / SHARD).unwrap_or(usize::MAX);
+        let options = OptionsBuilder::new()
+            .shards(shards.clamp(1, cores * 4))
+            .estimated_items_capacity(usize::try_from(capacity / 4096).unwrap_or(1 << 20).max(64))
+            .weight_capacity(capacity)
+            .build();
+        #[allow(clippy::expect_used, reason = "both required options are set above")]
+        let options = options.expect("capacity and estimate are set");
+        let hasher = ahash::RandomState::new();
+        Self {
+            slots: Cache::with_options(options, Bytes, hasher, DefaultLifecycle::default()),
+            keeps_entries: bytes > 0,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, canonical: &[u8]) -> Option<Slot> {
+        self.slots.get(canonical)
+    }
+
+    pub(crate) fn keeps_entries(&self) -> bool {
+        self.keeps_entries
+    }
+
+    /// Keeps an entry, if it is still valid; true if it was.
+    pub(crate) fn insert(&self, held: Held, generations: &Generations) -> bool {
+        if !held.valid(generations) {
+            return false;
+        }
+        if !self.keeps_entries {
+            return true;
+        }
+        let held = Arc::new(held);
+        let canonical = Arc::clone(&held.entry.canonical);
+        self.slots.insert(canonical, Slot::Entry(Arc::clone(&held)));
+        held.valid(generations)
+    }
+
+    pub(crate) fn insert_vary(&self, canonical: &Canonical, names: &Arc<[HeaderName]>) {
+        let slot = Slot::Vary(Arc::clone(names));
+        self.slots.insert(Arc::clone(canonical), slot);
+    }
+
+    /// Removes a marker: answers no longer vary.
+    pub(crate) fn remove(&self, canonical: &[u8]) {
+        self.slots.remove(canonical);
+    }
+
+    /// Removes this very entry, not one that has taken its place.
+    pub(crate) fn remove_entry(&self, held: &Arc<Held>) {
+        let same = |slot: &Slot| matches!(slot, Slot::Entry(other) if Arc::ptr_eq(other, held));
+        self.slots
+            .remove_if(&held.entry.canonical[..], same);
+    }
+
+    /// Visits all entries and removes those that are to go. Takes a shard's
+    /// lock for one item at a time.
+    pub(crate) fn sweep(&self, goes: impl Fn(&Held) -> bool) -> u64 {
+        let mut removed = 0;
+        for (_, slot) in self.slots.iter() {
+            if let Slot::Entry(held) = slot
+                && goes(&held)
+            {
+                self.remove_entry(&held);
+                removed += 1;
+            }
+        }
+        removed
+    }
+
+    /// Entries held, markers included.
+    pub(crate) fn len(&self) -> u64 {
+        self.slots.len() as u64
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> u64 {
+        if self.keeps_entries { self.slots.weight() } else { 0 }
+    }
+
+    /// The bound.
+    pub(crate) fn capacity(&self) -> u64 {
+        if self.keeps_entries { self.slots.capacity() } else { 0 }
+    }
+}

@@ -1,0 +1,52 @@
+//! Background work: counted, so that it can be waited for.
+
+use std::future::Future;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+/// Counts what runs in the background.
+#[derive(Debug)]
+pub(crate) struct Tasks {
+    running: watch::Sender<usize>,
+}
+
+/// One more while it lives.
+struct Running(watch::Sender<usize>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|n| *n -= 1);
+    }
+}
+
+impl Tasks {
+    pub(crate) fn new() -> Self {
+        Self {
+            running: watch::Sender::new(0),
+        }
+    }
+
+    /// Runs `work` on `runtime`. It counts until it ends, or until its runtime
+    /// does.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        runtime: &Handle,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.running.send_modify(|n| *n += 1);
+        let running = Running(self.running.clone());
+        runtime.spawn(async move {
+            let result = work.await;
+            drop(running);
+            result
+        })
+    }
+
+    /// Waits until nothing runs.
+    pub(crate) async fn idle(&self) {
+        let mut running = self.running.subscribe();
+        // cannot fail: the sender is ours
+        let _ = running.wait_for(|n| *n == 0).await;
+    }
+}
