@@ -10,7 +10,6 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::{IntoMakeService, Router};
-use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -76,20 +75,17 @@ impl Service<Request> for CachedRouter {
     }
 }
 
-pin_project! {
-    /// The future of [`CachedRouter`].
-    pub struct CachedRouterFuture {
-        #[pin]
-        inner: ResponseFuture<Router, Body, Body>,
-    }
+/// The future of [`CachedRouter`].
+pub struct CachedRouterFuture {
+    inner: ResponseFuture<Body, Infallible>,
 }
 
 impl Future for CachedRouterFuture {
     type Output = Result<Response, Infallible>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = match ready!(self.project().inner.poll(cx)) {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = match ready!(Pin::new(&mut self.inner).poll(cx)) {
             Ok(response) => response,
             Err(never) => match never {},
         };

@@ -9,42 +9,73 @@ use http_body::Body;
 
 use crate::cache::Engine;
 use crate::guard;
-use crate::key::{Key, Writer, endpoint_of_route, write_query};
+use crate::key::{Writer, endpoint_of_route, write_query};
 use crate::layer::Shared;
 use crate::outcome::Bypass;
 use crate::place::{original_uri, place};
 use crate::policy::{Compiled, RequestHead, Scoped, request as admission, vary};
 
 /// What becomes of a request.
-#[allow(clippy::large_enum_variant, reason = "it lives for one call, on the stack")]
-pub(crate) enum Ask {
-    Cache(Asked),
+pub(crate) enum Ask<'a> {
+    Cache(Asked<'a>),
     /// An unsafe method under a policy: it may invalidate.
-    Write(Arc<Compiled>),
+    Write(&'a Arc<Compiled>),
     Bypass(Bypass),
 }
 
 /// A request that takes part in caching.
-pub(crate) struct Asked {
-    pub(crate) policy: Arc<Compiled>,
-    pub(crate) canonical: Writer,
-    /// The place of its answer among those that vary, once that is known.
-    pub(crate) variant: Option<Writer>,
+pub(crate) struct Asked<'a> {
+    pub(crate) policy: &'a Arc<Compiled>,
     pub(crate) tenant: Option<String>,
     pub(crate) head: bool,
 }
 
-impl Asked {
+impl Asked<'_> {
+    /// The question for which memory had no answer.
+    pub(crate) fn question(self, canonical: Writer, variant: Option<Writer>) -> Question {
+        Question {
+            policy: Arc::clone(self.policy),
+            tenant: self.tenant,
+            head: self.head,
+            canonical,
+            variant,
+        }
+    }
+}
+
+impl Compiled {
+    /// Where an answer lies among those that vary on `names`.
+    pub(crate) fn variant(
+        &self,
+        canonical: &Writer,
+        names: &[HeaderName],
+        headers: &HeaderMap,
+    ) -> Writer {
+        let mut writer = canonical.clone();
+        vary::write(&mut writer, names, headers, self);
+        writer
+    }
+}
+
+/// A request that memory could not answer, and where its answer belongs.
+pub(crate) struct Question {
+    pub(crate) policy: Arc<Compiled>,
+    pub(crate) tenant: Option<String>,
+    pub(crate) head: bool,
+    pub(crate) canonical: Writer,
+    /// The place of its answer among those that vary, once that is known.
+    pub(crate) variant: Option<Writer>,
+}
+
+impl Question {
     /// The canonical request of the entry that can answer.
     pub(crate) fn place(&self) -> &Writer {
         self.variant.as_ref().unwrap_or(&self.canonical)
     }
 
-    /// Where the answer lies among those that vary on `names`.
-    pub(crate) fn variant_on(&self, names: &[HeaderName], headers: &HeaderMap) -> Writer {
-        let mut writer = Writer::resume(self.canonical.as_bytes());
-        vary::write(&mut writer, names, headers, &self.policy);
-        writer
+    /// Goes on to the place of an answer that varies on `names`.
+    pub(crate) fn vary(&mut self, names: &[HeaderName], headers: &HeaderMap) {
+        self.variant = Some(self.policy.variant(&self.canonical, names, headers));
     }
 
     /// The endpoint as it stands in keys, tenant included.
@@ -56,17 +87,16 @@ impl Asked {
         };
         engine.family(&endpoint, self.tenant.as_deref())
     }
-
-    /// The name of a canonical request in the store.
-    pub(crate) fn key_of(&self, engine: &Engine, family: &str, canonical: &Writer) -> Key {
-        Key::of(&engine.context.prefix, family, canonical.as_bytes())
-    }
 }
 
 /// Finds the policy of a request, admits it, and writes down all that its
-/// answer depends on.
+/// answer depends on into `canonical`.
 #[inline]
-pub(crate) fn ask<B: Body>(layer: &Shared, request: &Request<B>) -> Ask {
+pub(crate) fn ask<'a, B: Body>(
+    layer: &'a Shared,
+    request: &Request<B>,
+    canonical: &mut Writer,
+) -> Ask<'a> {
     let (engine, place) = (&layer.engine, place(request));
     let uri = original_uri(request);
     let policy = match layer.annotation.find(place, uri.path()) {
@@ -75,7 +105,7 @@ pub(crate) fn ask<B: Body>(layer: &Shared, request: &Request<B>) -> Ask {
     };
     let method = request.method();
     if is_unsafe(method) {
-        return Ask::Write(Arc::clone(policy));
+        return Ask::Write(policy);
     }
     if !engine.enabled() {
         return Ask::Bypass(Bypass::Disabled);
@@ -92,18 +122,22 @@ pub(crate) fn ask<B: Body>(layer: &Shared, request: &Request<B>) -> Ask {
         headers: request.headers(),
         extensions: request.extensions(),
     };
-    match write(engine, policy, &head) {
+    match write(engine, policy, &head, canonical) {
         Ok(asked) => Ask::Cache(asked),
         Err(reason) => Ask::Bypass(reason),
     }
 }
 
 #[inline]
-fn write(engine: &Engine, policy: &Arc<Compiled>, head: &RequestHead<'_>) -> Result<Asked, Bypass> {
+fn write<'a>(
+    engine: &Engine,
+    policy: &'a Arc<Compiled>,
+    head: &RequestHead<'_>,
+    writer: &mut Writer,
+) -> Result<Asked<'a>, Bypass> {
     let admitted = admission::admit(policy, head.method, head.uri, head.headers)?;
     let tenant = tenant(engine, head)?;
-    let mut writer = Writer::new(&policy.fingerprint);
-    writer.field(b"GET"); // HEAD is answered from GET's entry
+    writer.push(&policy.preamble);
     writer.option(tenant.as_deref().map(str::as_bytes));
     match admitted.host {
         Some(host) => writer.field_lowercase(host),
@@ -112,7 +146,7 @@ fn write(engine: &Engine, policy: &Arc<Compiled>, head: &RequestHead<'_>) -> Res
     match &policy.key {
         None => {
             writer.field(head.uri.path().as_bytes());
-            write_query(&mut writer, head.uri.query(), &policy.params);
+            write_query(writer, head.uri.query(), &policy.params);
         }
         Some(key) => match guard::call(|| key(head)) {
             Some(Some(text)) => writer.field(text.as_bytes()),
@@ -135,9 +169,7 @@ fn write(engine: &Engine, policy: &Arc<Compiled>, head: &RequestHead<'_>) -> Res
         }
     }
     Ok(Asked {
-        policy: Arc::clone(policy),
-        canonical: writer,
-        variant: None,
+        policy,
         tenant,
         head: admitted.head,
     })

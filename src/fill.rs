@@ -6,14 +6,14 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response};
 use tokio::runtime::Handle;
 
-use crate::ask::{Asked, tenant};
+use crate::ask::{Question, tenant};
 use crate::cache::{Engine, Fill, Varies};
 use crate::clock::millis;
-use crate::entry::{Complete, Entry, Lifetime, Recording, storable};
+use crate::entry::{Complete, Entry, Lifetime, Recording, pack, storable};
 use crate::generation::Generation;
 use crate::guard;
 use crate::invalidate::{Target, canonical_target, target_of};
-use crate::key::ScopeId;
+use crate::key::{Key, ScopeId};
 use crate::layer::Shared;
 use crate::place::{original_uri, place};
 use crate::policy::response::Terms;
@@ -25,17 +25,17 @@ use crate::store::Group;
 pub(crate) struct Route {
     pattern: Option<String>,
     uri: http::Uri,
-    /// The endpoint as it stands in keys.
+    /// The endpoint as it stands in keys, tenant included.
     pub(crate) family: String,
 }
 
 impl Route {
-    pub(crate) fn of<R>(shared: &Shared, asked: &Asked, request: &Request<R>) -> Self {
+    pub(crate) fn of<R>(shared: &Shared, question: &Question, request: &Request<R>) -> Self {
         let uri = original_uri(request).clone();
         let found = shared.annotation.find(place(request), uri.path());
         let pattern = found.ok().and_then(|found| found.pattern);
         Self {
-            family: asked.family(&shared.engine, pattern),
+            family: question.family(&shared.engine, pattern),
             pattern: pattern.map(str::to_owned),
             uri,
         }
@@ -89,7 +89,7 @@ impl Route {
 
 /// An answer that may be stored, and all that its entry is made of.
 pub(crate) struct Made {
-    pub(crate) asked: Asked,
+    pub(crate) question: Question,
     pub(crate) note: Generation,
     /// The request's fields as the handler saw them.
     pub(crate) seen: HeaderMap,
@@ -106,7 +106,7 @@ impl Made {
         parts: &mut response::Parts,
         declared: Option<u64>,
     ) -> Recording {
-        let policy = Arc::clone(&self.asked.policy);
+        let policy = Arc::clone(&self.question.policy);
         if let Some(value) = &policy.client_cache
             && !parts.headers.contains_key(header::CACHE_CONTROL)
         {
@@ -126,33 +126,34 @@ impl Made {
     /// The entry but for its body.
     fn fill(self, engine: &Engine, parts: &response::Parts) -> Fill {
         let Self {
-            mut asked,
+            mut question,
             note,
             seen,
             route,
             terms,
         } = self;
-        let family = &route.family;
+        let key_of = |canonical: &[u8]| Key::of(&engine.context.prefix, &route.family, canonical);
         let varies = (!terms.vary.is_empty()).then(|| Varies {
-            key: asked.key_of(engine, family, &asked.canonical),
-            canonical: asked.canonical.finish(),
+            key: key_of(question.canonical.as_bytes()),
+            canonical: question.canonical.finish(),
             names: Arc::clone(&terms.vary),
         });
-        asked.variant = varies
-            .as_ref()
-            .map(|varies| asked.variant_on(&varies.names, &seen));
-        let key = asked.key_of(engine, family, asked.place());
-        let tenant = asked.tenant.as_deref();
+        question.variant = None;
+        if !terms.vary.is_empty() {
+            question.vary(&terms.vary, &seen);
+        }
+        let key = key_of(question.place().as_bytes());
+        let tenant = question.tenant.as_deref();
         let groups = groups(&route, tenant, &terms.tags);
         let mut scopes: Vec<ScopeId> = groups.iter().map(|group| group.0).collect();
         scopes.push(ScopeId::key(key.as_str()));
-        scopes.push(ScopeId::endpoint(family));
-        if let (Some(_), Some((endpoint, _))) = (tenant, family.split_once('@')) {
+        scopes.push(ScopeId::endpoint(&route.family));
+        if let Some((endpoint, _)) = route.family.split_once('@') {
             scopes.push(ScopeId::endpoint(endpoint));
         }
         let age = millis(terms.age);
         let entry = Entry {
-            canonical: asked.place().finish(),
+            canonical: question.place().finish(),
             key,
             scopes: scopes.into(),
             status: parts.status,
@@ -167,7 +168,7 @@ impl Made {
             age,
             groups,
             varies,
-            memory_only: asked.policy.memory_only,
+            memory_only: question.policy.memory_only,
         }
     }
 }
@@ -200,21 +201,20 @@ fn finish(
     whole: Complete,
     runtime: Option<&Handle>,
 ) {
-    fill.entry.body = whole.into_bytes();
-    let entry = &fill.entry;
+    let body = whole.into_bytes();
+    let entry = &mut fill.entry;
     if let Some(check) = &policy.store_if {
-        let wanted = guard::call(|| check_one(check.as_ref(), entry));
+        let wanted = guard::call(|| check(entry.status, &entry.headers, &body));
         if wanted != Some(true) {
             engine.counters.refusals(1);
             tracing::debug!(target: "larder", key = %entry.key, "store_if declined");
             return;
         }
     }
+    if !matches!(entry.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT) {
+        // so that no layer further out has to add it to every hit
+        entry.headers.insert(header::CONTENT_LENGTH, body.len().into());
+    }
+    (entry.headers, entry.body) = pack(&entry.headers, &body);
     engine.keep(fill, runtime);
-}
-
-type Check = dyn Fn(StatusCode, &HeaderMap, &[u8]) -> bool + Send + Sync;
-
-fn check_one(check: &Check, entry: &Entry) -> bool {
-    check(entry.status, &entry.headers, &entry.body)
 }

@@ -33,7 +33,11 @@ pub(crate) enum Annotation {
 
 impl Annotation {
     #[inline]
-    pub(crate) fn find<'a>(&'a self, place: Place<'a>, path: &str) -> Result<Found<'a>, Bypass> {
+    pub(crate) fn find<'t: 'p, 'p>(
+        &'t self,
+        place: Place<'p>,
+        path: &str,
+    ) -> Result<Found<'t, 'p>, Bypass> {
         match (self, place) {
             (Self::One(policy), Place::Fallback) if !policy.unmatched => Err(Bypass::Unmatched),
             (Self::One(policy), place) => Ok(Found {
@@ -60,10 +64,7 @@ impl<S> Layer<S> for CacheLayer {
     type Service = CacheService<S>;
 
     fn layer(&self, inner: S) -> CacheService<S> {
-        CacheService {
-            inner,
-            shared: Arc::clone(&self.shared),
-        }
+        CacheService::new(inner, Arc::clone(&self.shared))
     }
 }
 

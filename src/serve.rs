@@ -16,12 +16,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, header, response};
+use http::{Extensions, HeaderMap, Request, Response, StatusCode, header, response};
 use http_body::Body;
 use tower::util::Oneshot;
 use tower_service::Service;
 
-use crate::ask::Asked;
+use crate::ask::Question;
 use crate::cache::{Engine, Writing};
 use crate::entry::{Entry, ResponseBody};
 use crate::error::BoxError;
@@ -31,7 +31,7 @@ use crate::layer::Shared;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Outcome, Refusal, Tier};
 use crate::policy::{Compiled, Hint, response as judge};
-use crate::status::age_value;
+use crate::status::{age_value, overwrite};
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 
@@ -47,7 +47,7 @@ impl<S> Serve<S> {
     /// A request that memory could not answer.
     pub(crate) async fn read<R, B>(
         self,
-        mut asked: Asked,
+        mut question: Question,
         cause: Cause,
         request: Request<R>,
     ) -> Answer<B, S::Error>
@@ -57,13 +57,15 @@ impl<S> Serve<S> {
         B::Error: Into<BoxError>,
     {
         let engine = &self.shared.engine;
-        let route = Route::of(&self.shared, &asked, &request);
+        let route = Route::of(&self.shared, &question, &request);
         let (mut parts, body) = request.into_parts();
 
-        let look = engine.look_store(&mut asked, &parts.headers, &route.family, cause);
+        let look = engine.look_store(&mut question, &route.family, &parts.headers, cause);
         let cause = match look.await {
             Ok(found) => {
-                let response = hit(engine, &found.entry, found.times(), Tier::Redis, asked.head);
+                let head = question.head;
+                let spare = std::mem::take(&mut parts.extensions);
+                let response = hit(engine, &found.entry, found.times(), Tier::Redis, head, spare);
                 return Ok(nested::mark(response, self.nested, engine));
             }
             Err(cause) => cause,
@@ -71,7 +73,7 @@ impl<S> Serve<S> {
 
         // nothing stored can answer: the handler does, and the clock is read before it starts
         let note = engine.generations.note();
-        asked.policy.hide(&mut parts.headers);
+        question.policy.hide(&mut parts.headers);
         let seen = parts.headers.clone();
         let request = Request::from_parts(parts, body);
         let response = forward(self.inner, request, &self.shared).await?;
@@ -79,13 +81,22 @@ impl<S> Serve<S> {
             return Ok(response.map(ResponseBody::inner));
         }
         let fill = Filled {
-            asked,
+            question,
             cause,
             note,
             seen,
             route,
         };
         Ok(nested::mark(fill.answer(engine, response), self.nested, engine))
+    }
+
+    /// A request that does not take part in caching.
+    pub(crate) async fn pass<R, B>(self, reason: Bypass, request: Request<R>) -> Answer<B, S::Error>
+    where
+        S: Service<Request<R>, Response = Response<B>>,
+    {
+        let response = forward(self.inner, request, &self.shared).await?;
+        Ok(passed(&self.shared.engine, response, reason, self.nested))
     }
 
     /// A request with an unsafe method, under a policy.
@@ -111,7 +122,7 @@ impl<S> Serve<S> {
 
 /// What is known when the handler has answered.
 struct Filled {
-    asked: Asked,
+    question: Question,
     cause: Cause,
     note: Generation,
     /// The request's fields as the handler saw them.
@@ -133,7 +144,7 @@ impl Filled {
             Err(_) => ResponseBody::inner(body),
             Ok((terms, declared)) => {
                 let made = Made {
-                    asked: self.asked,
+                    question: self.question,
                     note: self.note,
                     seen: self.seen,
                     route: self.route,
@@ -157,7 +168,7 @@ impl Filled {
         body: &B,
         hint: Hint,
     ) -> Result<(judge::Terms, Option<u64>), Refusal> {
-        if self.asked.head {
+        if self.question.head {
             return Err(Refusal::Head);
         }
         let hinted = body.size_hint();
@@ -169,7 +180,7 @@ impl Filled {
             origin: self.seen.get(header::ORIGIN),
             params: self.route.params(),
         };
-        let terms = judge::judge(&self.asked.policy, &answer, hint)?;
+        let terms = judge::judge(&self.question.policy, &answer, hint)?;
         Ok((terms, declared))
     }
 }
@@ -196,7 +207,7 @@ fn may_have_written(status: StatusCode) -> bool {
 }
 
 /// Readies a clone of the inner service and calls it.
-pub(crate) fn forward<S, R>(inner: S, mut request: Request<R>, shared: &Shared) -> Oneshot<S, Request<R>>
+fn forward<S, R>(inner: S, mut request: Request<R>, shared: &Shared) -> Oneshot<S, Request<R>>
 where
     S: Service<Request<R>>,
 {
@@ -205,7 +216,7 @@ where
 }
 
 /// A response made of an entry. `times` are its age and what is left of its
-/// freshness, in milliseconds.
+/// freshness, in milliseconds; `spare` are extensions whose room is used again.
 #[inline]
 pub(crate) fn hit<B>(
     engine: &Engine,
@@ -213,6 +224,7 @@ pub(crate) fn hit<B>(
     times: (u64, u64),
     tier: Tier,
     head: bool,
+    spare: Extensions,
 ) -> Response<ResponseBody<B>> {
     let (age, ttl) = times;
     let mut response = Response::new(match head {
@@ -226,19 +238,22 @@ pub(crate) fn hit<B>(
         ttl: std::time::Duration::from_millis(ttl),
     };
     let mut headers = entry.headers.clone();
-    headers.insert(header::AGE, age_value(age / 1000));
+    overwrite(&mut headers, &header::AGE, age_value(age / 1000));
     if head && !headers.contains_key(header::CONTENT_LENGTH) {
         headers.insert(header::CONTENT_LENGTH, entry.body.len().into());
     }
     engine.status.write(&mut headers, &outcome);
     *response.headers_mut() = headers;
     seen(engine, &outcome);
-    response.extensions_mut().insert(outcome);
+    let mut extensions = spare;
+    extensions.clear();
+    extensions.insert(outcome);
+    *response.extensions_mut() = extensions;
     response
 }
 
 /// The inner service's answer to a request that bypassed.
-pub(crate) fn passed<B>(
+fn passed<B>(
     engine: &Engine,
     response: Response<B>,
     reason: Bypass,

@@ -1,7 +1,7 @@
 //! [`CacheService`]: where a request meets the cache.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -13,19 +13,43 @@ use crate::ask::{Ask, ask};
 use crate::entry::ResponseBody;
 use crate::error::BoxError;
 use crate::future::ResponseFuture;
+use crate::key::Writer;
 use crate::layer::Shared;
 use crate::nested;
 use crate::outcome::Tier;
-use crate::serve::{Serve, forward, hit};
+use crate::serve::{Serve, hit};
 
 /// A service whose responses are cached. Made by [`CacheLayer`](crate::CacheLayer).
 ///
 /// Its error is the inner service's own. It is always ready: an inner service
 /// is readied only when it is called, so that a hit waits for nobody.
-#[derive(Clone)]
 pub struct CacheService<S> {
-    pub(crate) inner: S,
-    pub(crate) shared: Arc<Shared>,
+    core: Arc<Core<S>>,
+}
+
+/// All clones share one inner service, and clone it only to call it: a hit
+/// does not pay for a clone that it never calls.
+struct Core<S> {
+    inner: Mutex<S>,
+    shared: Arc<Shared>,
+}
+
+impl<S> CacheService<S> {
+    pub(crate) fn new(inner: S, shared: Arc<Shared>) -> Self {
+        let inner = Mutex::new(inner);
+        Self {
+            core: Arc::new(Core { inner, shared }),
+        }
+    }
+}
+
+impl<S> Clone for CacheService<S> {
+    #[inline]
+    fn clone(&self) -> Self {
+        Self {
+            core: Arc::clone(&self.core),
+        }
+    }
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for CacheService<S>
@@ -39,7 +63,7 @@ where
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S, ReqBody, ResBody>;
+    type Future = ResponseFuture<ResBody, S::Error>;
 
     #[inline]
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
@@ -47,29 +71,33 @@ where
     }
 
     #[inline]
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let engine = &self.shared.engine;
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let shared = &self.core.shared;
+        let engine = &shared.engine;
         let nested = nested::is_inner(request.extensions(), engine);
-        let mut asked = match ask(&self.shared, &request) {
+        let mut canonical = Writer::empty();
+        let asked = match ask(shared, &request, &mut canonical) {
             Ask::Cache(asked) => asked,
             Ask::Write(policy) => {
-                let write = self.serve(nested).write(policy, request);
-                return ResponseFuture::boxed(Box::pin(write));
+                let write = self.serve(nested).write(Arc::clone(policy), request);
+                return ResponseFuture::going(Box::pin(write));
             }
             Ask::Bypass(reason) => {
-                let inner = forward(self.inner.clone(), request, &self.shared);
-                return ResponseFuture::bypass(inner, Arc::clone(&self.shared), reason, nested);
+                let pass = self.serve(nested).pass(reason, request);
+                return ResponseFuture::going(Box::pin(pass));
             }
         };
-        match engine.look_memory(&mut asked, request.headers()) {
+        match engine.look_memory(&asked, &canonical, request.headers()) {
             Ok(found) => {
                 let entry = &found.entry.entry;
-                let response = hit(engine, entry, found.times(), Tier::Memory, asked.head);
+                let spare = std::mem::take(request.extensions_mut());
+                let response = hit(engine, entry, found.times(), Tier::Memory, asked.head, spare);
                 ResponseFuture::ready(nested::mark(response, nested, engine))
             }
-            Err(cause) => {
-                let read = self.serve(nested).read(asked, cause, request);
-                ResponseFuture::boxed(Box::pin(read))
+            Err(missed) => {
+                let question = asked.question(canonical, missed.variant);
+                let read = self.serve(nested).read(question, missed.cause, request);
+                ResponseFuture::going(Box::pin(read))
             }
         }
     }
@@ -78,8 +106,8 @@ where
 impl<S: Clone> CacheService<S> {
     fn serve(&self, nested: bool) -> Serve<S> {
         Serve {
-            inner: self.inner.clone(),
-            shared: Arc::clone(&self.shared),
+            inner: self.core.inner.lock().map_or_else(|e| e.into_inner().clone(), |s| s.clone()),
+            shared: Arc::clone(&self.core.shared),
             nested,
         }
     }
@@ -88,7 +116,7 @@ impl<S: Clone> CacheService<S> {
 impl<S: fmt::Debug> fmt::Debug for CacheService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CacheService")
-            .field("inner", &self.inner)
+            .field("inner", &self.core.inner)
             .finish_non_exhaustive()
     }
 }

@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
-use http::header::CACHE_STATUS;
-use http::{HeaderMap, HeaderValue};
+use http::header::{CACHE_STATUS, InvalidHeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use smallvec::SmallVec;
 
 use crate::outcome::{Bypass, Cause, Outcome, Tier};
 
@@ -28,35 +30,50 @@ impl StatusField {
             }
             return;
         };
-        let mut text = String::with_capacity(64);
-        text.push_str(name);
-        parameters(&mut text, outcome, *detail);
-        let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(text)) else {
+        let value = match outcome {
+            Outcome::Hit { tier, ttl, .. } => hit(name, ttl.as_secs(), *tier, *detail),
+            _ => {
+                let mut text = name.clone();
+                parameters(&mut text, outcome, *detail);
+                HeaderValue::from_str(&text)
+            }
+        };
+        let Ok(value) = value else {
             return; // cannot be: name and parameters are ASCII
         };
-        match headers.get_mut(CACHE_STATUS) {
-            Some(place) if place.is_empty() => *place = value,
-            Some(_) => {
-                headers.append(CACHE_STATUS, value);
-            }
-            None => {
-                headers.insert(CACHE_STATUS, value);
-            }
+        overwrite(headers, &CACHE_STATUS, value);
+    }
+}
+
+/// The member of a hit, made on the stack.
+#[inline]
+fn hit(name: &str, ttl: u64, tier: Tier, detail: bool) -> Result<HeaderValue, InvalidHeaderValue> {
+    let mut text: SmallVec<[u8; 96]> = SmallVec::from_slice(name.as_bytes());
+    text.extend_from_slice(b"; hit; ttl=");
+    let mut digits = [0; 20];
+    let (mut at, mut rest) = (digits.len(), ttl);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
         }
     }
+    text.extend_from_slice(&digits[at..]);
+    if detail {
+        text.extend_from_slice(match tier {
+            Tier::Memory => b"; detail=memory",
+            Tier::Redis => b"; detail=redis",
+        });
+    }
+    HeaderValue::from_bytes(&text)
 }
 
 fn parameters(text: &mut String, outcome: &Outcome, detail: bool) {
     // writing to a string cannot fail
     let _ = match outcome {
-        Outcome::Hit { tier, ttl, .. } => {
-            let _ = write!(text, "; hit; ttl={}", ttl.as_secs());
-            let tier = match tier {
-                Tier::Memory => "memory",
-                Tier::Redis => "redis",
-            };
-            detail.then(|| write!(text, "; detail={tier}"))
-        }
+        Outcome::Hit { .. } => None,
         Outcome::Miss {
             cause,
             stored,
@@ -89,6 +106,19 @@ fn parameters(text: &mut String, outcome: &Outcome, detail: bool) {
             detail.then(|| write!(text, "; detail={reason}"))
         }
     };
+}
+
+/// Puts a value into a field that is there already, in the place where a stored
+/// entry has it; adds it otherwise.
+#[inline]
+pub(crate) fn overwrite(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
+    let mut first = headers.iter_mut().take(2);
+    match first.find(|(known, place)| *known == name && place.is_empty()) {
+        Some((_, place)) => *place = value,
+        None => {
+            headers.append(name, value);
+        }
+    }
 }
 
 /// Ages up to this need no allocation.

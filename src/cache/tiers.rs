@@ -7,11 +7,11 @@ use http::{HeaderMap, HeaderName};
 use tokio::runtime::Handle;
 
 use super::engine::Engine;
-use crate::ask::Asked;
+use crate::ask::{Asked, Question};
 use crate::entry::codec::{self, Corrupt, Frame};
 use crate::entry::{Entry, Held};
 use crate::generation::Generation;
-use crate::key::Key;
+use crate::key::{Key, Writer};
 use crate::outcome::Cause;
 use crate::store::memory::Slot;
 use crate::store::{Group, Record, Removal};
@@ -28,6 +28,20 @@ pub(crate) struct Found<E> {
 impl<E> Found<E> {
     pub(crate) fn times(&self) -> (u64, u64) {
         (self.age, self.ttl)
+    }
+}
+
+/// Why memory had nothing.
+pub(crate) struct Missed {
+    pub(crate) cause: Cause,
+    /// The place among answers that vary, where memory knows that they do.
+    pub(crate) variant: Option<Writer>,
+}
+
+impl From<Cause> for Missed {
+    fn from(cause: Cause) -> Self {
+        let variant = None;
+        Self { cause, variant }
     }
 }
 
@@ -51,25 +65,34 @@ pub(crate) struct Varies {
 }
 
 impl Engine {
-    /// Looks into memory. What it learns of `Vary` goes into `asked`.
+    /// Looks into memory.
     #[inline]
     pub(crate) fn look_memory(
         &self,
-        asked: &mut Asked,
+        asked: &Asked<'_>,
+        canonical: &Writer,
         headers: &HeaderMap,
-    ) -> Result<Found<Arc<Held>>, Cause> {
-        let mut slot = self.memory.get(asked.canonical.as_bytes());
-        if let Some(Slot::Vary(names)) = slot {
-            let variant = asked.variant_on(&names, headers);
-            slot = self.memory.get(variant.as_bytes());
-            asked.variant = Some(variant);
+    ) -> Result<Found<Arc<Held>>, Missed> {
+        match self.memory.get(canonical.as_bytes()) {
+            Some(Slot::Entry(entry)) => self.fresh(entry).map_err(Missed::from),
+            Some(Slot::Vary(names)) => {
+                let variant = asked.policy.variant(canonical, &names, headers);
+                let found = match self.memory.get(variant.as_bytes()) {
+                    Some(Slot::Entry(entry)) => self.fresh(entry),
+                    _ => Err(Cause::Variant),
+                };
+                found.map_err(|cause| Missed {
+                    cause,
+                    variant: Some(variant),
+                })
+            }
+            None => Err(Missed::from(Cause::New)),
         }
-        let Some(Slot::Entry(entry)) = slot else {
-            return Err(match asked.variant {
-                Some(_) => Cause::Variant,
-                None => Cause::New,
-            });
-        };
+    }
+
+    /// An entry in memory, if it is still valid and fresh.
+    #[inline]
+    fn fresh(&self, entry: Arc<Held>) -> Result<Found<Arc<Held>>, Cause> {
         if !entry.valid(&self.generations) {
             self.memory.remove_entry(&entry);
             return Err(Cause::Invalidated);
@@ -86,24 +109,24 @@ impl Engine {
     /// had nothing.
     pub(crate) async fn look_store(
         &self,
-        asked: &mut Asked,
-        headers: &HeaderMap,
+        question: &mut Question,
         family: &str,
+        headers: &HeaderMap,
         cause: Cause,
     ) -> Result<Found<Entry>, Cause> {
-        if self.store.is_none() || asked.policy.memory_only {
+        if self.store.is_none() || question.policy.memory_only {
             return Err(cause);
         }
         let look = async {
-            if asked.variant.is_some() {
-                return self.read(asked, family, cause).await;
+            if question.variant.is_some() {
+                return self.read(question, family, cause).await;
             }
-            match self.read(asked, family, cause).await {
+            match self.read(question, family, cause).await {
                 Err(Read::Varies(names)) => {
-                    let canonical = asked.canonical.finish();
+                    let canonical = question.canonical.finish();
                     self.memory.insert_vary(&canonical, &names);
-                    asked.variant = Some(asked.variant_on(&names, headers));
-                    self.read(asked, family, Cause::Variant).await
+                    question.vary(&names, headers);
+                    self.read(question, family, Cause::Variant).await
                 }
                 other => other,
             }
@@ -119,18 +142,18 @@ impl Engine {
         }
     }
 
-    /// One read of the store, at the place that `asked` knows by now.
+    /// One read of the store, at the place that the question knows by now.
     async fn read(
         &self,
-        asked: &Asked,
+        question: &Question,
         family: &str,
         cause: Cause,
     ) -> Result<Found<Entry>, Read> {
         let Some(store) = &self.store else {
             return Err(Read::Nothing(cause));
         };
-        let canonical = asked.place().as_bytes();
-        let key = asked.key_of(self, family, asked.place());
+        let canonical = question.place().as_bytes();
+        let key = Key::of(&self.context.prefix, family, canonical);
         let note = self.generations.note(); // before the read: rule 3 of `generation.rs`
         let frame = match store.get(&key).await {
             Ok(Some(frame)) => frame,
@@ -141,7 +164,7 @@ impl Engine {
                 return Err(Read::Nothing(Cause::StoreError));
             }
         };
-        match codec::decode(frame, &key, canonical, asked.policy.max_body) {
+        match codec::decode(frame, &key, canonical, question.policy.max_body) {
             Ok(Frame::Entry(entry)) => self.found(entry, note),
             Ok(Frame::Vary(names)) => Err(Read::Varies(names.into())),
             Err(corrupt) => {

@@ -32,7 +32,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use twox_hash::XxHash3_64;
 
 use super::compress::{compress, decompress};
-use super::headers::{is_reserved, reserve_for_hit};
+use super::headers::{add, is_reserved, reserved};
 use super::stored::{Entry, Lifetime};
 use crate::key::{Key, ScopeId};
 use crate::policy::is_hop_by_hop;
@@ -43,6 +43,8 @@ const FIXED: usize = 96;
 const SUM: std::ops::Range<usize> = 8..16;
 const ZSTD: u8 = 1;
 const VARY: u8 = 2;
+/// More fields than a header map holds are a forgery.
+const MOST_FIELDS: usize = 10_000;
 /// Longer lives are taken for a forgery.
 const LONGEST: u64 = 100 * 365 * 86_400_000;
 
@@ -232,17 +234,17 @@ pub(crate) fn decode(
         return Err(damaged("another request's"));
     }
     let scopes = read_scopes(&mut reader, scopes)?;
-    let mut headers = read_fields(&mut reader, fields, block)?;
+    let headers = read_fields(&mut reader, fields, block)?;
     let body = reader.take(body_len)?;
     if reader.at != reader.frame.len() {
         return Err(damaged("trailing bytes"));
     }
     if flags & VARY != 0 {
-        let names = headers.keys().cloned().collect();
+        let real = headers.keys().filter(|n| **n != header::AGE && **n != header::CACHE_STATUS);
+        let names = real.cloned().collect();
         return Ok(Frame::Vary(names));
     }
     check_fields(&headers)?;
-    reserve_for_hit(&mut headers);
     if raw_len > max_body {
         return Err(damaged("larger than the policy allows"));
     }
@@ -282,9 +284,10 @@ fn read_fields(reader: &mut Reader, count: usize, len: usize) -> Result<HeaderMa
     if count > block.len() / 6 {
         return Err(Corrupt::Damaged("fields"));
     }
-    // two more than stored: `Age` and `Cache-Status` of the hit
-    let mut headers = HeaderMap::try_with_capacity(count + 2)
-        .map_err(|_| Corrupt::Damaged("fields"))?;
+    if count > MOST_FIELDS {
+        return Err(Corrupt::Damaged("fields"));
+    }
+    let mut headers = reserved(count);
     let mut fields = Reader { frame: block, at: 0 };
     for _ in 0..count {
         let (name, value) = (usize::from(fields.u16()?), fields.u32()?);
@@ -292,9 +295,7 @@ fn read_fields(reader: &mut Reader, count: usize, len: usize) -> Result<HeaderMa
             .map_err(|_| Corrupt::Damaged("field name"))?;
         let value = HeaderValue::from_maybe_shared(fields.take(value)?)
             .map_err(|_| Corrupt::Damaged("field value"))?;
-        headers
-            .try_append(name, value)
-            .map_err(|_| Corrupt::Damaged("fields"))?;
+        add(&mut headers, name, value);
     }
     if fields.at != fields.frame.len() {
         return Err(Corrupt::Damaged("fields"));
@@ -304,10 +305,12 @@ fn read_fields(reader: &mut Reader, count: usize, len: usize) -> Result<HeaderMa
 
 /// Fields that are never stored are a forgery.
 fn check_fields(headers: &HeaderMap) -> Result<(), Corrupt> {
-    let never = |name: &HeaderName| {
-        is_hop_by_hop(name) || *name == header::SET_COOKIE || *name == header::AGE
+    let never = |(name, value): (&HeaderName, &HeaderValue)| {
+        is_hop_by_hop(name)
+            || *name == header::SET_COOKIE
+            || (*name == header::AGE && !value.is_empty())
     };
-    match headers.keys().any(never) {
+    match headers.iter().any(never) {
         true => Err(Corrupt::Damaged("a field that is never stored")),
         false => Ok(()),
     }

@@ -12,12 +12,11 @@ fn key() -> Key {
 }
 
 fn entry(body: &[u8]) -> Entry {
-    let mut headers = HeaderMap::new();
+    let mut headers = reserved(4);
     headers.insert("content-type", HeaderValue::from_static("application/json"));
     headers.append("x-many", HeaderValue::from_static("1"));
     headers.append("x-many", HeaderValue::from_static("2"));
     headers.insert("x-bytes", HeaderValue::from_bytes(b"\xe4\xf6").unwrap());
-    reserve_for_hit(&mut headers);
     Entry {
         canonical: CANONICAL.into(),
         key: key(),
@@ -163,29 +162,9 @@ fn forged_fields_are_refused() {
         ("age", "0"),
     ] {
         let mut forged = entry(b"x");
-        forged.headers.remove(header::AGE);
-        let mut head = forged.headers.clone();
-        head.insert(name, HeaderValue::from_static(value));
-        // `write` leaves out what is reserved: put `age` in under a longer name first
-        let frame = match name {
-            "age" => {
-                head.remove("age");
-                head.insert("xge", HeaderValue::from_static(value));
-                forged.headers = head;
-                let mut frame = encode(&forged).to_vec();
-                let at = frame.windows(3).position(|w| w == b"xge").unwrap();
-                frame[at..at + 3].copy_from_slice(b"age");
-                let sum = checksum(&frame).to_le_bytes();
-                frame[SUM].copy_from_slice(&sum);
-                frame.into()
-            }
-            _ => {
-                forged.headers = head;
-                encode(&forged)
-            }
-        };
+        forged.headers.insert(name, HeaderValue::from_static(value));
         assert_eq!(
-            read(frame).unwrap_err(),
+            read(encode(&forged)).unwrap_err(),
             Corrupt::Damaged("a field that is never stored"),
             "{name}"
         );

@@ -8,7 +8,7 @@ use crate::policy::is_hop_by_hop;
 
 /// The fields of an answer that may be stored: not those of one connection
 /// (RFC 9111, 3.1), not those in `per_request`, and no `Age`, which is counted
-/// anew. The values share one allocation.
+/// anew.
 pub(crate) fn storable(headers: &HeaderMap, per_request: &[HeaderName]) -> HeaderMap {
     let listed = connection_listed(headers);
     let keeps = |name: &HeaderName| {
@@ -18,8 +18,8 @@ pub(crate) fn storable(headers: &HeaderMap, per_request: &[HeaderName]) -> Heade
             && !listed.contains(name)
             && !per_request.contains(name)
     };
-    let kept: Vec<_> = headers.iter().filter(|(name, _)| keeps(name)).collect();
-    pack(&kept)
+    let kept = headers.iter().filter(|(name, _)| keeps(name));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Field names that `Connection` lists.
@@ -31,45 +31,54 @@ fn connection_listed(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// Copies values into one block and gives the map its exact size.
-fn pack(fields: &[(&HeaderName, &HeaderValue)]) -> HeaderMap {
-    let len = fields.iter().map(|(_, value)| value.len()).sum();
-    let mut block = BytesMut::with_capacity(len);
-    for (_, value) in fields {
+/// Copies the values and the body into one block, so that a hit touches little
+/// memory, and gives the map its exact size.
+pub(crate) fn pack(headers: &HeaderMap, body: &[u8]) -> (HeaderMap, Bytes) {
+    let len: usize = headers.values().map(HeaderValue::len).sum();
+    let mut block = BytesMut::with_capacity(len + body.len());
+    for value in headers.values() {
         block.extend_from_slice(value.as_bytes());
     }
-    let block = block.freeze();
-    let mut map = HeaderMap::with_capacity(fields.len() + 2);
-    let mut at = 0;
-    for (name, value) in fields {
-        let end = at + value.len();
-        map.append(*name, slice(&block, at..end, value));
-        at = end;
+    block.extend_from_slice(body);
+    let mut block = block.freeze();
+    let mut map = reserved(headers.len());
+    for (name, value) in headers {
+        add(&mut map, name.clone(), copied(block.split_to(value.len()), value));
     }
-    reserve_for_hit(&mut map);
+    (map, block)
+}
+
+/// The same value in other bytes.
+fn copied(bytes: Bytes, value: &HeaderValue) -> HeaderValue {
+    // the bytes are a value's already, so that the copy always succeeds
+    let copy = HeaderValue::from_maybe_shared(bytes);
+    let mut copy = copy.unwrap_or_else(|_| value.clone());
+    copy.set_sensitive(value.is_sensitive());
+    copy
+}
+
+/// A map for `fields` fields that begins with `Age` and `Cache-Status`, empty:
+/// a hit overwrites the first two values and never grows the map.
+pub(super) fn reserved(fields: usize) -> HeaderMap {
+    let mut map = HeaderMap::with_capacity(fields + 2);
+    map.insert(header::AGE, HeaderValue::from_static(""));
+    map.insert(CACHE_STATUS, HeaderValue::from_static(""));
     map
 }
 
-/// Puts `Age` and `Cache-Status` in place, empty, so that a hit overwrites two
-/// values and never grows the map.
-pub(super) fn reserve_for_hit(headers: &mut HeaderMap) {
-    headers.insert(header::AGE, HeaderValue::from_static(""));
-    if !headers.contains_key(CACHE_STATUS) {
-        headers.insert(CACHE_STATUS, HeaderValue::from_static(""));
+/// Adds a field. A `Cache-Status` from a cache further in takes the reserved
+/// place, so that the hit's member comes behind it (RFC 9211, 2).
+pub(super) fn add(map: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    if name == CACHE_STATUS && map.get(&name).is_some_and(HeaderValue::is_empty) {
+        map.insert(name, value);
+    } else {
+        map.append(name, value);
     }
 }
 
 /// Whether a field is there for the hit alone and is not part of the answer.
 pub(super) fn is_reserved(name: &HeaderName, value: &HeaderValue) -> bool {
-    *name == header::AGE || (*name == CACHE_STATUS && value.is_empty())
-}
-
-fn slice(block: &Bytes, range: std::ops::Range<usize>, value: &HeaderValue) -> HeaderValue {
-    // the bytes are a value's already, so that the copy always succeeds
-    let mut copy = HeaderValue::from_maybe_shared(block.slice(range))
-        .unwrap_or_else(|_| value.clone());
-    copy.set_sensitive(value.is_sensitive());
-    copy
+    value.is_empty() && (*name == header::AGE || *name == CACHE_STATUS)
 }
 
 #[cfg(test)]
@@ -96,6 +105,8 @@ mod tests {
             headers.append(name, HeaderValue::from_static(value));
         }
         let stored = storable(&headers, &[HeaderName::from_static("x-request-id")]);
+        let (stored, body) = pack(&stored, b"body");
+        assert_eq!(body, "body");
         let real = stored.iter().filter(|(n, v)| !is_reserved(n, v));
         let mut names: Vec<&str> = real.map(|(n, _)| n.as_str()).collect();
         names.sort_unstable();

@@ -144,7 +144,7 @@ fn for_tenant(pattern: &Pattern, prefix: &str, suffix: &str) -> Pattern {
 /// A target's path and query as the URI scope has them: every parameter, in
 /// canonical order.
 pub(crate) fn canonical_target(uri: &Uri) -> Vec<u8> {
-    let mut writer = Writer::new(&[0; 16]);
+    let mut writer = Writer::empty();
     writer.field(uri.path().as_bytes());
     write_query(&mut writer, uri.query(), &Params::All);
     writer.as_bytes().to_vec()

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use smallvec::SmallVec;
 
 /// Enough for an ordinary request without touching the heap.
 const INLINE: usize = 256;
@@ -15,35 +14,53 @@ pub(crate) type Canonical = Arc<[u8]>;
 /// absent one differs from an empty one.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
-    bytes: SmallVec<[u8; INLINE]>,
+    /// The bytes, as long as they fit.
+    inline: [u8; INLINE],
+    len: usize,
+    /// All of them, once they do not.
+    heap: Vec<u8>,
 }
 
 impl Writer {
-    /// Begins with what is the same for all requests under one policy.
     #[inline]
-    pub(crate) fn new(fingerprint: &[u8; 16]) -> Self {
-        let mut bytes = SmallVec::new();
-        bytes.extend_from_slice(fingerprint);
-        Self { bytes }
-    }
-
-    /// Continues a canonical request with what an answer varies on.
-    pub(crate) fn resume(canonical: &[u8]) -> Self {
+    pub(crate) fn empty() -> Self {
         Self {
-            bytes: SmallVec::from_slice(canonical),
+            inline: [0; INLINE],
+            len: 0,
+            heap: Vec::new(),
         }
     }
 
     #[inline]
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        let end = self.len + bytes.len();
+        match self.inline.get_mut(self.len..end) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                self.len = end;
+            }
+            None => self.spill(bytes),
+        }
+    }
+
+    #[cold]
+    fn spill(&mut self, bytes: &[u8]) {
+        if self.heap.is_empty() {
+            self.heap.extend_from_slice(&self.inline[..self.len]);
+            self.len = INLINE + 1; // nothing fits from now on
+        }
+        self.heap.extend_from_slice(bytes);
+    }
+
+    #[inline]
     pub(crate) fn field(&mut self, value: &[u8]) {
-        let len = u32::try_from(value.len()).unwrap_or(u32::MAX - 1);
-        self.bytes.extend_from_slice(&len.to_le_bytes());
-        self.bytes.extend_from_slice(value);
+        self.push(&length(value.len()));
+        self.push(value);
     }
 
     #[inline]
     pub(crate) fn absent(&mut self) {
-        self.bytes.extend_from_slice(&u32::MAX.to_le_bytes());
+        self.push(&u32::MAX.to_le_bytes());
     }
 
     #[inline]
@@ -57,9 +74,9 @@ impl Writer {
     /// A field in lower case.
     #[inline]
     pub(crate) fn field_lowercase(&mut self, value: &[u8]) {
+        let start = self.as_bytes().len() + 4;
         self.field(value);
-        let start = self.bytes.len() - value.len();
-        self.bytes[start..].make_ascii_lowercase();
+        self.as_mut_bytes()[start..].make_ascii_lowercase();
     }
 
     /// A field that nobody shall read in the store: its hash stands for it.
@@ -71,28 +88,37 @@ impl Writer {
     #[inline]
     pub(crate) fn open(&mut self) -> usize {
         self.absent();
-        self.bytes.len()
-    }
-
-    #[inline]
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+        self.as_bytes().len()
     }
 
     #[inline]
     pub(crate) fn close(&mut self, start: usize) {
-        let len = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX - 1);
-        self.bytes[start - 4..start].copy_from_slice(&len.to_le_bytes());
+        let len = length(self.as_bytes().len() - start);
+        self.as_mut_bytes()[start - 4..start].copy_from_slice(&len);
     }
 
     #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        self.inline.get(..self.len).unwrap_or(&self.heap)
+    }
+
+    fn as_mut_bytes(&mut self) -> &mut [u8] {
+        match self.inline.get_mut(..self.len) {
+            Some(inline) => inline,
+            None => &mut self.heap,
+        }
     }
 
     pub(crate) fn finish(&self) -> Canonical {
-        Arc::from(&self.bytes[..])
+        Arc::from(self.as_bytes())
     }
+}
+
+/// Lengths beyond 4 GiB do not occur in a request's head; `u32::MAX` is kept
+/// for what is absent.
+#[inline]
+fn length(len: usize) -> [u8; 4] {
+    u32::try_from(len).unwrap_or(u32::MAX - 1).to_le_bytes()
 }
 
 #[cfg(test)]
@@ -101,7 +127,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn write(fields: &[Option<Vec<u8>>]) -> Canonical {
-        let mut writer = Writer::new(&[0; 16]);
+        let mut writer = Writer::empty();
         for field in fields {
             writer.option(field.as_deref());
         }
@@ -110,14 +136,34 @@ mod tests {
 
     #[test]
     fn a_field_opened_and_closed_is_a_field() {
-        let mut opened = Writer::new(&[7; 16]);
+        let mut opened = Writer::empty();
         let at = opened.open();
         opened.push(b"ab");
         opened.push(b"c");
         opened.close(at);
-        let mut plain = Writer::new(&[7; 16]);
+        let mut plain = Writer::empty();
         plain.field(b"abc");
         assert_eq!(opened.as_bytes(), plain.as_bytes());
+    }
+
+    #[test]
+    fn a_long_request_moves_to_the_heap_whole() {
+        let fields: Vec<Vec<u8>> = (0..20_u8).map(|n| vec![n; 40]).collect();
+        let mut writer = Writer::empty();
+        for field in &fields {
+            writer.field(field);
+        }
+        let at = writer.open();
+        writer.push(b"end");
+        writer.close(at);
+        let mut wanted = Vec::new();
+        for field in fields.iter().map(|f| &f[..]).chain([&b"end"[..]]) {
+            wanted.extend_from_slice(&length(field.len()));
+            wanted.extend_from_slice(field);
+        }
+        assert_eq!(writer.as_bytes(), wanted);
+        writer.field_lowercase(b"ABC");
+        assert!(writer.as_bytes().ends_with(b"abc"));
     }
 
     proptest! {

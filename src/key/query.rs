@@ -68,9 +68,9 @@ mod tests {
     use super::*;
 
     fn written(query: Option<&str>, params: &Params) -> Vec<u8> {
-        let mut writer = Writer::new(&[0; 16]);
+        let mut writer = Writer::empty();
         write_query(&mut writer, query, params);
-        writer.as_bytes()[16..].to_vec()
+        writer.as_bytes().to_vec()
     }
 
     fn same(a: &str, b: &str) -> bool {

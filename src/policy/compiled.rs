@@ -13,7 +13,7 @@ use super::scope::{Kind as ScopeKind, Scope};
 use super::template::Template;
 use crate::error::ConfigError;
 use crate::invalidate::{Pattern, SelectorTemplate};
-use crate::key::escape_endpoint;
+use crate::key::{Writer, escape_endpoint};
 
 /// What of the cache's settings a policy is compiled with.
 #[derive(Debug)]
@@ -43,9 +43,9 @@ pub(crate) struct Compiled {
     pub(crate) memory_only: bool,
     pub(crate) classes: Classes,
     hidden: Vec<HeaderName>,
-    /// Stands for every setting that changes what the handler sees or what a
-    /// key means, the release included.
-    pub(crate) fingerprint: [u8; 16],
+    /// How every canonical request under this policy begins: the fingerprint,
+    /// and the method, for HEAD is answered from GET's entry.
+    pub(crate) preamble: Vec<u8>,
 }
 
 impl Compiled {
@@ -77,7 +77,7 @@ impl Compiled {
             unmatched: policy.unmatched,
             memory_only: policy.memory_only,
             hidden: classes.of(Class::Hidden).cloned().collect(),
-            fingerprint: fingerprint(policy, &classes, context),
+            preamble: preamble(policy, &classes, context),
             classes,
         })
     }
@@ -230,6 +230,15 @@ fn names(list: &[String], name: &HeaderName) -> bool {
     list.iter().any(|n| n.eq_ignore_ascii_case(name.as_str()))
 }
 
+fn preamble(policy: &Policy, classes: &Classes, context: &Context) -> Vec<u8> {
+    let mut writer = Writer::empty();
+    writer.field(&fingerprint(policy, classes, context));
+    writer.field(b"GET");
+    writer.as_bytes().to_vec()
+}
+
+/// Stands for every setting that changes what the handler sees or what a key
+/// means, the release included.
 fn fingerprint(policy: &Policy, classes: &Classes, context: &Context) -> [u8; 16] {
     let mut parts: Vec<String> = vec![
         "1".to_owned(), // of the canonical request's layout

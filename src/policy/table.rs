@@ -78,9 +78,9 @@ struct Row {
 
 /// The policy of a request and the pattern that its parameters are read by.
 #[derive(Clone, Copy)]
-pub(crate) struct Found<'a> {
-    pub(crate) policy: &'a Arc<Compiled>,
-    pub(crate) pattern: Option<&'a str>,
+pub(crate) struct Found<'t, 'p> {
+    pub(crate) policy: &'t Arc<Compiled>,
+    pub(crate) pattern: Option<&'p str>,
 }
 
 impl Table {
@@ -129,7 +129,11 @@ impl Table {
 
     /// The row for a request: by its matched route where a router has matched
     /// one, by its path where no router has been asked yet.
-    pub(crate) fn find<'a>(&'a self, place: Place<'a>, path: &str) -> Option<Found<'a>> {
+    pub(crate) fn find<'t: 'p, 'p>(
+        &'t self,
+        place: Place<'p>,
+        path: &str,
+    ) -> Option<Found<'t, 'p>> {
         let at = match place {
             Place::Matched(pattern) => self.row_of(pattern),
             Place::Fallback => return None,
