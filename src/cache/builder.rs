@@ -24,8 +24,15 @@ const MAX_BODY: usize = 1 << 20;
 /// A memory tier holds at least one ordinary entry.
 const LEAST_MEMORY: u64 = 64 << 10;
 
-pub(crate) type OpenStore =
-    Box<dyn FnOnce(&str, Duration) -> Result<Box<dyn Store>, ConfigError> + Send>;
+/// What a store is opened with.
+pub(super) struct StoreSettings<'a> {
+    pub(super) prefix: &'a str,
+    pub(super) timeout: Duration,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+type OpenStore =
+    Box<dyn FnOnce(StoreSettings<'_>) -> Result<Box<dyn Store>, ConfigError> + Send>;
 
 /// The settings of a [`Cache`]. Made by [`Cache::builder`].
 #[must_use]
@@ -74,7 +81,10 @@ impl CacheBuilder {
     /// Keeps entries in a store of your own. The last of `store` and `redis`
     /// counts. Default: none.
     pub fn store(mut self, store: impl Store) -> Self {
-        self.store = Some(Box::new(|_, timeout| Ok(Box::new(Timed { store, timeout }))));
+        self.store = Some(Box::new(|settings| {
+            let timeout = settings.timeout;
+            Ok(Box::new(Timed { store, timeout }))
+        }));
         self
     }
 
@@ -198,7 +208,13 @@ impl CacheBuilder {
         let known = PER_REQUEST.iter().copied();
         let own = self.per_request.iter().map(String::as_str);
         let per_request = parse_names("per_request", known.chain(own))?;
-        let open = |open: OpenStore| open(&self.prefix, self.operation_timeout);
+        let open = |open: OpenStore| {
+            open(StoreSettings {
+                prefix: &self.prefix,
+                timeout: self.operation_timeout,
+                clock: Arc::clone(&self.clock),
+            })
+        };
         let store = self.store.map(open).transpose()?;
         let engine = Engine {
             memory: Memory::new(self.memory.unwrap_or(0)),

@@ -4,6 +4,8 @@ mod builder;
 mod engine;
 mod handle;
 mod invalidation;
+#[cfg(feature = "redis")]
+mod redis;
 mod tiers;
 mod timed;
 

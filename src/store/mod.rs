@@ -1,6 +1,8 @@
 //! Where entries lie: the memory tier, and a shared [`Store`].
 
 pub(crate) mod memory;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 mod shared;
 
 pub use shared::{Group, Record, Removal, Store, StoreFuture};

@@ -1,0 +1,32 @@
+//! The Redis tier in the builder.
+
+use super::builder::CacheBuilder;
+use crate::store::redis::RedisStore;
+
+impl CacheBuilder {
+    /// Keeps entries in Redis, shared by all instances that use the same
+    /// prefix. The last of `store` and `redis` counts.
+    ///
+    /// | URL | |
+    /// |---|---|
+    /// | `redis://[user:password@]host[:port][/database]` | one server |
+    /// | `rediss://..` | the same by TLS (feature `tls`) |
+    /// | `unix:///path[?db=1]` | by a unix socket |
+    /// | `redis+cluster://a:6379,b:6379` | Redis Cluster, by some of its nodes (feature `cluster`) |
+    /// | `redis+sentinel://a:26379,b:26379/service[/database]` | behind Sentinel (feature `sentinel`) |
+    ///
+    /// The connection is made when it is first needed: a Redis that is down
+    /// delays no start. While it is down requests go on without it.
+    pub fn redis(mut self, url: impl Into<String>) -> Self {
+        let url = url.into();
+        self.store = Some(Box::new(move |settings| {
+            let super::builder::StoreSettings {
+                prefix,
+                timeout,
+                clock,
+            } = settings;
+            Ok(Box::new(RedisStore::open(&url, prefix, timeout, clock)?))
+        }));
+        self
+    }
+}

@@ -1,0 +1,137 @@
+//! The circuit breaker: after five failures within a second nothing is asked,
+//! except for one probe a second.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+const FAILURES: u32 = 5;
+const WINDOW: Duration = Duration::from_secs(1);
+const REST: Duration = Duration::from_secs(1);
+
+/// Times are readings of one monotonic clock.
+#[derive(Debug)]
+pub(super) struct Breaker(Mutex<State>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Everything is asked. Failures, and when the first of them was.
+    Closed { failures: u32, since: Duration },
+    /// Nothing is asked until then; then one is.
+    Open { until: Duration },
+}
+
+impl Breaker {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(State::Closed {
+            failures: 0,
+            since: Duration::ZERO,
+        }))
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    /// Whether to ask now. Of those who come while it is open, the first after
+    /// the rest is the probe; the next one is let through a rest later, also
+    /// if the probe never says how it ended.
+    pub(super) fn admits(&self, now: Duration) -> bool {
+        let mut state = self.state();
+        match *state {
+            State::Closed { .. } => true,
+            State::Open { until } if now < until => false,
+            State::Open { .. } => {
+                *state = State::Open { until: now + REST };
+                true
+            }
+        }
+    }
+
+    /// An answer came.
+    pub(super) fn success(&self) {
+        let mut state = self.state();
+        if let State::Open { .. } = *state {
+            tracing::warn!(target: "larder", "redis answers again");
+        }
+        *state = State::Closed {
+            failures: 0,
+            since: Duration::ZERO,
+        };
+    }
+
+    /// No answer came, or one that says that none will.
+    pub(super) fn failure(&self, now: Duration) {
+        let mut state = self.state();
+        *state = match *state {
+            State::Closed { failures, since } if now.saturating_sub(since) <= WINDOW => {
+                match failures + 1 {
+                    FAILURES.. => {
+                        tracing::warn!(target: "larder", "redis does not answer, it is left alone");
+                        State::Open { until: now + REST }
+                    }
+                    failures => State::Closed { failures, since },
+                }
+            }
+            State::Closed { .. } => State::Closed {
+                failures: 1,
+                since: now,
+            },
+            State::Open { .. } => State::Open { until: now + REST },
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Duration {
+        Duration::from_millis(10_000 + millis)
+    }
+
+    fn opened() -> Breaker {
+        let breaker = Breaker::new();
+        for n in 0..5 {
+            assert!(breaker.admits(at(n)));
+            breaker.failure(at(n));
+        }
+        breaker
+    }
+
+    #[test]
+    fn it_opens_after_five_failures_in_a_second() {
+        assert!(!opened().admits(at(10)));
+    }
+
+    #[test]
+    fn slow_failures_do_not_open_it() {
+        let breaker = Breaker::new();
+        for n in 0..20 {
+            breaker.failure(at(n * 600));
+            assert!(breaker.admits(at(n * 600)));
+        }
+    }
+
+    #[test]
+    fn an_answer_between_failures_keeps_it_closed() {
+        let breaker = Breaker::new();
+        for n in 0..20 {
+            breaker.failure(at(n));
+            breaker.success();
+        }
+        assert!(breaker.admits(at(30)));
+    }
+
+    #[test]
+    fn one_probe_a_second_and_its_answer_closes_it() {
+        let breaker = opened();
+        assert!(breaker.admits(at(1_010)), "the probe");
+        assert!(!breaker.admits(at(1_011)), "one at a time");
+        assert!(breaker.admits(at(2_011)), "the next, if the first never ended");
+        breaker.failure(at(2_020));
+        assert!(!breaker.admits(at(3_000)));
+        assert!(breaker.admits(at(3_021)));
+        breaker.success();
+        assert!(breaker.admits(at(3_022)) && breaker.admits(at(3_023)));
+    }
+}

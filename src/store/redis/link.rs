@@ -1,0 +1,200 @@
+//! The link to Redis: one connection shared by all, made when it is first
+//! needed and again when it has died; every command with a bound in time.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+
+use super::breaker::Breaker;
+use super::connect::{Connect, Connection, Node};
+use crate::clock::Clock;
+use crate::error::{StoreError, StoreErrorKind};
+
+/// How long making a connection may take.
+pub(super) const CONNECT: Duration = Duration::from_millis(250);
+/// A connection on which this many commands in a row ran out of time is given
+/// up: it hangs, or leads to a server that does.
+const HUNG: u32 = 3;
+
+pub(super) struct Link {
+    connect: Box<dyn Connect>,
+    current: Mutex<Current>,
+    /// Held while a connection is made, so that one is.
+    connecting: tokio::sync::Mutex<()>,
+    breaker: Breaker,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Default)]
+struct Current {
+    connection: Option<Box<dyn Connection>>,
+    /// Counts connections, so that a dead one is given up once.
+    number: u64,
+    timeouts: u32,
+}
+
+/// A connection in use.
+pub(super) struct Borrowed {
+    pub(super) connection: Box<dyn Connection>,
+    number: u64,
+    /// Made for this very use.
+    fresh: bool,
+}
+
+impl Link {
+    pub(super) fn new(connect: Box<dyn Connect>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            connect,
+            current: Mutex::default(),
+            connecting: tokio::sync::Mutex::new(()),
+            breaker: Breaker::new(),
+            clock,
+        }
+    }
+
+    /// Runs a command within `timeout`, on `node` or where its keys are.
+    pub(super) async fn run(
+        &self,
+        node: &Node,
+        cmd: &Cmd,
+        timeout: Duration,
+    ) -> Result<Value, StoreError> {
+        if !self.breaker.admits(self.clock.monotonic()) {
+            return Err(StoreError::new(
+                StoreErrorKind::Unavailable,
+                "redis has failed repeatedly just now",
+            ));
+        }
+        match tokio::time::timeout(timeout, self.attempt(node, cmd)).await {
+            Ok(Ok(value)) => {
+                self.breaker.success();
+                self.current().timeouts = 0;
+                Ok(value)
+            }
+            Ok(Err(error)) => Err(self.failed(error)),
+            Err(elapsed) => {
+                self.breaker.failure(self.clock.monotonic());
+                self.timed_out();
+                Err(StoreError::new(StoreErrorKind::Timeout, elapsed))
+            }
+        }
+    }
+
+    /// A connection that was shared may have died since, with its server or
+    /// with the runtime that drove it: the command is tried once more on a
+    /// fresh one. All commands of this store may be repeated.
+    async fn attempt(&self, node: &Node, cmd: &Cmd) -> Result<Value, RedisError> {
+        let mut borrowed = self.borrow().await?;
+        match borrowed.connection.run_on(node, cmd).await {
+            Err(error) if is_dead(&error) => {
+                self.give_up(borrowed.number);
+                if borrowed.fresh {
+                    return Err(error);
+                }
+                let mut again = self.borrow().await?;
+                let result = again.connection.run_on(node, cmd).await;
+                if result.as_ref().is_err_and(is_dead) {
+                    self.give_up(again.number);
+                }
+                result
+            }
+            result => result,
+        }
+    }
+
+    /// The primaries now.
+    pub(super) async fn primaries(&self, timeout: Duration) -> Result<Vec<Node>, StoreError> {
+        let ask = async {
+            let mut borrowed = self.borrow().await?;
+            borrowed.connection.primaries().await
+        };
+        match tokio::time::timeout(timeout, ask).await {
+            Ok(nodes) => nodes.map_err(|error| self.failed(error)),
+            Err(elapsed) => Err(StoreError::new(StoreErrorKind::Timeout, elapsed)),
+        }
+    }
+
+    /// Whether the keys of one command may lie anywhere.
+    pub(super) async fn any_keys(&self, timeout: Duration) -> bool {
+        let borrowed = tokio::time::timeout(timeout, self.borrow()).await;
+        matches!(borrowed, Ok(Ok(borrowed)) if borrowed.connection.any_keys())
+    }
+
+    async fn borrow(&self) -> Result<Borrowed, RedisError> {
+        if let Some(borrowed) = self.shared(false) {
+            return Ok(borrowed);
+        }
+        let _one = self.connecting.lock().await;
+        if let Some(borrowed) = self.shared(false) {
+            return Ok(borrowed);
+        }
+        let connection = self.connect.connect().await?;
+        {
+            let mut current = self.current();
+            current.connection = Some(connection);
+            current.number += 1;
+            current.timeouts = 0;
+        }
+        self.shared(true)
+            .ok_or_else(|| (ErrorKind::Io, "the connection died at once").into())
+    }
+
+    fn shared(&self, fresh: bool) -> Option<Borrowed> {
+        let current = self.current();
+        Some(Borrowed {
+            connection: current.connection.as_ref()?.share(),
+            number: current.number,
+            fresh,
+        })
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    fn give_up(&self, number: u64) {
+        let mut current = self.current();
+        if current.number == number {
+            current.connection = None;
+        }
+    }
+
+    fn timed_out(&self) {
+        let mut current = self.current();
+        current.timeouts += 1;
+        if current.timeouts >= HUNG {
+            current.timeouts = 0;
+            current.connection = None;
+        }
+    }
+
+    fn failed(&self, error: RedisError) -> StoreError {
+        if is_outage(&error) {
+            self.breaker.failure(self.clock.monotonic());
+            return StoreError::new(StoreErrorKind::Unavailable, error);
+        }
+        self.breaker.success(); // an answer is an answer
+        StoreError::new(StoreErrorKind::Refused, error)
+    }
+}
+
+/// A new connection may do better.
+fn is_dead(error: &RedisError) -> bool {
+    error.is_unrecoverable_error()
+        || error.is_io_error()
+        || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+}
+
+/// Not the command's fault.
+fn is_outage(error: &RedisError) -> bool {
+    let kinds = [
+        ServerErrorKind::BusyLoading,
+        ServerErrorKind::ClusterDown,
+        ServerErrorKind::MasterDown,
+        ServerErrorKind::ReadOnly,
+    ];
+    is_dead(error)
+        || matches!(error.kind(), ErrorKind::Server(kind) if kinds.contains(&kind))
+        || matches!(error.kind(), ErrorKind::ClusterConnectionNotFound | ErrorKind::AuthenticationFailed)
+}
