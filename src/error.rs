@@ -25,7 +25,7 @@ impl ConfigError {
         }
     }
 
-    #[cfg(any(feature = "redis", feature = "config"))]
+    #[cfg(feature = "redis")]
     pub(crate) fn because(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
         self

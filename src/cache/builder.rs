@@ -25,6 +25,7 @@ const MAX_BODY: usize = 1 << 20;
 const LEAST_MEMORY: u64 = 64 << 10;
 
 /// What a store is opened with.
+#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "redis needs all of it"))]
 pub(super) struct StoreSettings<'a> {
     pub(super) prefix: &'a str,
     pub(super) timeout: Duration,

@@ -6,11 +6,16 @@ mod handle;
 mod invalidation;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(all(feature = "config", not(feature = "redis")))]
+#[path = "no_redis.rs"]
+mod redis;
 mod tiers;
 mod timed;
 
 pub use builder::CacheBuilder;
 pub(crate) use engine::Engine;
 pub use handle::Cache;
+#[cfg(feature = "config")]
+pub(crate) use redis::with_redis;
 pub(crate) use invalidation::Writing;
 pub(crate) use tiers::{Fill, Varies};

@@ -30,3 +30,13 @@ impl CacheBuilder {
         self
     }
 }
+
+/// A builder with a Redis tier from configuration.
+#[cfg(feature = "config")]
+#[allow(clippy::unnecessary_wraps, reason = "without the feature `redis` it fails")]
+pub(crate) fn with_redis(
+    builder: CacheBuilder,
+    url: &str,
+) -> Result<CacheBuilder, crate::error::ConfigError> {
+    Ok(builder.redis(url))
+}

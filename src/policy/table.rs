@@ -161,6 +161,7 @@ impl Table {
 
 /// Where a request is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "axum"), allow(dead_code, reason = "only axum's router matches"))]
 pub(crate) enum Place<'a> {
     /// An axum router has matched this route.
     Matched(&'a str),

@@ -31,6 +31,7 @@ pub(super) trait Connection: Send + Sync {
 
 /// A server of a topology.
 #[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "a cluster has several"))]
 pub(super) enum Node {
     /// The only one.
     Only,

@@ -1,0 +1,138 @@
+//! [`Config`]: the settings of a cache as data.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::units;
+use crate::cache::{Cache, CacheBuilder};
+use crate::error::ConfigError;
+use crate::policy::Routes;
+
+/// The settings of a cache as data. Unknown fields are errors.
+///
+/// | field | form | default |
+/// |---|---|---|
+/// | `enabled` | boolean | `true` |
+/// | `memory` | size: `"256MiB"`, or bytes | no memory tier |
+/// | `redis` | URL, see [`CacheBuilder::redis`](crate::CacheBuilder) | no Redis tier |
+/// | `prefix`, `release` | text | `api`, none |
+/// | `max_body` | size | 1 MiB |
+/// | `operation_timeout` | duration: `"250ms"`, or seconds | 250 ms |
+/// | `routes` | a table, see below | none |
+///
+/// `routes` has `default` (a policy), `except` (paths that the default does not
+/// cover) and `paths` (patterns and their policies). A policy is a TTL
+/// (`"5m"`, or seconds) or a table with `ttl`, `endpoint`, `tags`, `statuses`,
+/// `negative_ttl`, `max_body`, `version`, `vary`, `only_params`,
+/// `ignore_params`, `hide`, `ignore_credentials`, `override_cache_control`,
+/// `client_cache`, `invalidates` (patterns, or `tag:`, `endpoint:`, `uri:` and a
+/// name), `scope` (`"bearer"`, `"cookie:NAME"`, `"header:NAME"`),
+/// `memory_only`.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// Whether the cache is on at first.
+    pub enabled: Option<bool>,
+    /// The memory tier's bound, in bytes.
+    #[serde(deserialize_with = "units::size")]
+    pub memory: Option<u64>,
+    /// The Redis tier's URL.
+    pub redis: Option<String>,
+    /// The first part of every key.
+    pub prefix: Option<String>,
+    /// The release of the application.
+    pub release: Option<String>,
+    /// The largest body that is stored, in bytes.
+    #[serde(deserialize_with = "units::size")]
+    pub max_body: Option<u64>,
+    /// How long one operation of Redis may take.
+    #[serde(deserialize_with = "units::duration")]
+    pub operation_timeout: Option<Duration>,
+    /// The route table.
+    routes: Option<Routes>,
+    /// `CACHE_TTL_<NAME>`, by name.
+    #[serde(skip)]
+    pub(super) ttls: BTreeMap<String, Duration>,
+}
+
+impl Config {
+    /// A builder with these settings.
+    ///
+    /// # Errors
+    ///
+    /// If a setting needs a feature that is left out, or is out of range.
+    pub fn builder(&self) -> Result<CacheBuilder, ConfigError> {
+        let mut builder = Cache::builder();
+        if let Some(enabled) = self.enabled {
+            builder = builder.enabled(enabled);
+        }
+        if let Some(memory) = self.memory {
+            builder = builder.memory(memory);
+        }
+        if let Some(url) = &self.redis {
+            builder = crate::cache::with_redis(builder, url)?;
+        }
+        if let Some(prefix) = &self.prefix {
+            builder = builder.prefix(prefix);
+        }
+        if let Some(release) = &self.release {
+            builder = builder.release(release);
+        }
+        if let Some(bytes) = self.max_body {
+            let bytes = usize::try_from(bytes)
+                .map_err(|_| ConfigError::new("max_body", "larger than this machine's memory"))?;
+            builder = builder.max_body(bytes);
+        }
+        if let Some(timeout) = self.operation_timeout {
+            builder = builder.operation_timeout(timeout);
+        }
+        Ok(builder)
+    }
+
+    /// The route table, with the TTLs that the environment sets: a row of
+    /// endpoint `character` gets `CACHE_TTL_CHARACTER`.
+    #[must_use]
+    pub fn routes(&self) -> Option<Routes> {
+        let mut routes = self.routes.clone()?;
+        for (_, policy) in &mut routes.rows {
+            let named = policy.endpoint.as_deref().and_then(|name| self.ttl(name));
+            if let (Some(ttl), Some(_)) = (named, policy.ttl) {
+                policy.ttl = Some(ttl);
+            }
+        }
+        Some(routes)
+    }
+
+    /// What `CACHE_TTL_<NAME>` says, for a policy written in code. Case does
+    /// not matter, and `.` and `-` are `_`.
+    #[must_use]
+    pub fn ttl(&self, name: &str) -> Option<Duration> {
+        self.ttls.get(&variable_name(name)).copied()
+    }
+}
+
+/// A name as it stands in an environment variable.
+pub(super) fn variable_name(name: &str) -> String {
+    name.to_ascii_uppercase().replace(['.', '-'], "_")
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("enabled", &self.enabled)
+            .field("memory", &self.memory)
+            // a URL may hold a password
+            .field("redis", &self.redis.as_ref().map(|_| "..."))
+            .field("prefix", &self.prefix)
+            .field("release", &self.release)
+            .field("max_body", &self.max_body)
+            .field("operation_timeout", &self.operation_timeout)
+            .field("routes", &self.routes)
+            .field("ttls", &self.ttls)
+            .finish()
+    }
+}

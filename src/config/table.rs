@@ -1,0 +1,155 @@
+//! Route tables as data.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+
+use super::units;
+use crate::invalidate::{Selector, endpoint, tag, uri};
+use crate::policy::{Policy, Routes, Scope};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TableData {
+    default: Option<PolicyData>,
+    #[serde(default)]
+    except: Vec<String>,
+    #[serde(default)]
+    paths: BTreeMap<String, PolicyData>,
+}
+
+impl<'de> Deserialize<'de> for Routes {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let data = TableData::deserialize(from)?;
+        let mut routes = Self::new().except(data.except);
+        if let Some(PolicyData(policy)) = data.default {
+            routes = routes.default_policy(policy);
+        }
+        for (pattern, PolicyData(policy)) in data.paths {
+            routes = routes.route(pattern, policy);
+        }
+        Ok(routes)
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Fields {
+    #[serde(deserialize_with = "units::duration")]
+    ttl: Option<Duration>,
+    endpoint: Option<String>,
+    tags: Vec<String>,
+    statuses: Option<Vec<u16>>,
+    #[serde(deserialize_with = "units::duration")]
+    negative_ttl: Option<Duration>,
+    #[serde(deserialize_with = "units::size")]
+    max_body: Option<u64>,
+    version: Option<String>,
+    vary: Vec<String>,
+    only_params: Option<Vec<String>>,
+    ignore_params: Option<Vec<String>>,
+    hide: Vec<String>,
+    ignore_credentials: bool,
+    override_cache_control: bool,
+    client_cache: Option<String>,
+    invalidates: Vec<String>,
+    scope: Option<String>,
+    memory_only: bool,
+}
+
+/// A policy: a TTL alone, or a table.
+struct PolicyData(Policy);
+
+impl<'de> Deserialize<'de> for PolicyData {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(PolicyVisitor)
+    }
+}
+
+struct PolicyVisitor;
+
+impl<'de> Visitor<'de> for PolicyVisitor {
+    type Value = PolicyData;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a TTL such as \"5m\", seconds, or a table")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<PolicyData, E> {
+        let ttl = units::parse_duration(text).map_err(E::custom)?;
+        Ok(PolicyData(Policy::ttl(ttl)))
+    }
+
+    fn visit_u64<E: Error>(self, seconds: u64) -> Result<PolicyData, E> {
+        Ok(PolicyData(Policy::ttl(Duration::from_secs(seconds))))
+    }
+
+    fn visit_i64<E: Error>(self, seconds: i64) -> Result<PolicyData, E> {
+        let seconds = u64::try_from(seconds).map_err(|_| E::custom("a negative TTL"))?;
+        self.visit_u64(seconds)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PolicyData, A::Error> {
+        let fields = Fields::deserialize(MapAccessDeserializer::new(map))?;
+        policy(fields).map(PolicyData).map_err(A::Error::custom)
+    }
+}
+
+fn policy(fields: Fields) -> Result<Policy, String> {
+    let mut policy = match fields.ttl {
+        Some(ttl) => Policy::ttl(ttl),
+        None => Policy::none(),
+    };
+    policy.endpoint = fields.endpoint;
+    policy.tags = fields.tags;
+    policy.negative_ttl = fields.negative_ttl;
+    policy.version = fields.version.unwrap_or_default();
+    policy.ignore_credentials = fields.ignore_credentials;
+    policy.override_cache_control = fields.override_cache_control;
+    policy.client_cache = fields.client_cache;
+    policy.memory_only = fields.memory_only;
+    policy = policy.vary(fields.vary).hide(fields.hide);
+    if let Some(statuses) = fields.statuses {
+        policy = policy.statuses(statuses);
+    }
+    if let Some(bytes) = fields.max_body {
+        policy = policy.max_body(usize::try_from(bytes).map_err(|_| "max_body is too large")?);
+    }
+    policy = match (fields.only_params, fields.ignore_params) {
+        (Some(_), Some(_)) => return Err("only_params and ignore_params exclude each other".into()),
+        (Some(only), None) => policy.only_params(only),
+        (None, Some(ignore)) => policy.ignore_params(ignore),
+        (None, None) => policy,
+    };
+    if let Some(text) = fields.scope {
+        policy = policy.scope(scope(&text)?);
+    }
+    for text in &fields.invalidates {
+        policy = policy.invalidates(selector(text));
+    }
+    Ok(policy)
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    match text.split_once(':') {
+        None if text == "bearer" => Ok(Scope::bearer()),
+        Some(("cookie", name)) => Ok(Scope::cookie(name)),
+        Some(("header", name)) => Ok(Scope::header(name)),
+        _ => Err(format!(
+            "scope {text:?} is none of \"bearer\", \"cookie:NAME\", \"header:NAME\""
+        )),
+    }
+}
+
+fn selector(text: &str) -> Selector {
+    match text.split_once(':') {
+        Some(("tag", name)) => tag(name),
+        Some(("endpoint", name)) => endpoint(name),
+        Some(("uri", path)) => uri(path),
+        _ => Selector::from(text),
+    }
+}

@@ -1,0 +1,68 @@
+//! Durations and sizes as people write them.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::{Deserializer, Error, Visitor};
+
+/// `"5m"`, `"1h 30m"`, or a number of seconds.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{text:?} is no duration such as \"5m\" or 300: {error}"))
+}
+
+/// `"256MiB"`, or a number of bytes.
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+    let size: Result<bytesize::ByteSize, _> = text.trim().parse();
+    size.map(|size| size.as_u64())
+        .map_err(|error| format!("{text:?} is no size such as \"256MiB\": {error}"))
+}
+
+struct Unit<T> {
+    expected: &'static str,
+    of_text: fn(&str) -> Result<T, String>,
+    of_number: fn(u64) -> T,
+}
+
+impl<T> Visitor<'_> for Unit<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        (self.of_text)(text).map_err(E::custom)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
+        Ok((self.of_number)(number))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+        let number = u64::try_from(number).map_err(|_| E::custom("a negative number"))?;
+        self.visit_u64(number)
+    }
+}
+
+pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    from.deserialize_any(Unit {
+        expected: "a duration such as \"5m\", or seconds",
+        of_text: parse_duration,
+        of_number: Duration::from_secs,
+    })
+    .map(Some)
+}
+
+pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    from.deserialize_any(Unit {
+        expected: "a size such as \"256MiB\", or bytes",
+        of_text: parse_size,
+        of_number: |bytes| bytes,
+    })
+    .map(Some)
+}

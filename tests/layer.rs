@@ -1,0 +1,366 @@
+//! The layer: where it can stand, and what it does there.
+
+mod support;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request, Response, StatusCode};
+use axum::routing::get as on_get;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use larder::testing::{self, assert_bypass, assert_hit, assert_miss};
+use larder::{Bypass, Cache, Cause, Hint, MIB, Outcome, Policy, Routes, Tier, minutes, seconds};
+use support::{Calls, get, get_with, request, send, tiers};
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+fn counted(calls: &Calls) -> axum::routing::MethodRouter {
+    let calls = calls.clone();
+    on_get(move || async move { format!("answer {}", calls.count()) })
+}
+
+#[tokio::test]
+async fn a_second_request_is_a_hit_with_its_age() {
+    for tiers in tiers().await {
+        let calls = Calls::default();
+        let app = Router::new().route("/x", counted(&calls).layer(tiers.cache.ttl(minutes(5))));
+        let miss = get(&app, "/x").await;
+        assert_eq!(miss.cache_status(), "larder; fwd=uri-miss; fwd-status=200; stored; detail=new");
+        assert_eq!(miss.headers.get("age"), None);
+        tiers.cache.idle().await;
+        tiers.clock.advance(seconds(7));
+        let hit = get(&app, "/x").await;
+        assert_eq!(hit.text(), "answer 1", "{}", tiers.name);
+        assert_eq!(hit.header("age"), "7");
+        let name = tiers.name;
+        assert_eq!(hit.cache_status(), format!("larder; hit; ttl=293; detail={name}"));
+        assert_eq!(hit.header("content-type"), miss.header("content-type"));
+        assert_eq!(hit.header("content-length"), "8");
+        assert_eq!(calls.now(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_ttl_ends() {
+    for tiers in tiers().await {
+        let calls = Calls::default();
+        let app = Router::new().route("/x", counted(&calls).layer(tiers.cache.ttl(seconds(10))));
+        get(&app, "/x").await;
+        tiers.cache.idle().await;
+        tiers.clock.advance(seconds(9));
+        assert!(get(&app, "/x").await.hit());
+        tiers.clock.advance(seconds(1));
+        let stale = get(&app, "/x").await;
+        assert_eq!(stale.text(), "answer 2");
+        assert_eq!(stale.detail(), "expired");
+    }
+}
+
+#[tokio::test]
+async fn both_tiers_promote_from_redis_to_memory() {
+    let redis = support::redis_server::Redis::start();
+    let instance = || {
+        let builder = Cache::builder().memory(16 * MIB).redis(redis.url());
+        builder.build().unwrap()
+    };
+    let (one, two) = (instance(), instance());
+    let calls = Calls::default();
+    let app = |cache: &Cache| Router::new().route("/x", counted(&calls).layer(cache.ttl(minutes(5))));
+    let (first, second) = (app(&one), app(&two));
+    get(&first, "/x").await;
+    one.idle().await;
+    let tier = |outcome: Outcome| match outcome {
+        Outcome::Hit { tier, .. } => tier,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(tier(get(&first, "/x").await.outcome), Tier::Memory);
+    assert_eq!(tier(get(&second, "/x").await.outcome), Tier::Redis);
+    assert_eq!(tier(get(&second, "/x").await.outcome), Tier::Memory);
+    assert_eq!(calls.now(), 1);
+}
+
+#[tokio::test]
+async fn head_is_answered_from_gets_entry_and_fills_nothing() {
+    for tiers in tiers().await {
+        let calls = Calls::default();
+        let app = Router::new().route("/x", counted(&calls).layer(tiers.cache.ttl(minutes(5))));
+        let head = || request(Method::HEAD, "/x", &[]);
+        let miss = send(&app, head()).await;
+        assert_eq!((miss.detail(), miss.body.len()), ("head", 0));
+        tiers.cache.idle().await;
+        assert!(!send(&app, head()).await.hit());
+        get(&app, "/x").await;
+        tiers.cache.idle().await;
+        let hit = send(&app, head()).await;
+        assert!(hit.hit() && hit.body.is_empty());
+        assert_eq!(hit.header("content-length"), "8");
+    }
+}
+
+#[tokio::test]
+async fn a_table_covers_a_router_by_matched_route() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let table = Routes::new()
+        .route("/a/{id}", seconds(10))
+        .default_policy(minutes(1))
+        .except(["/healthz"]);
+    let app = Router::new()
+        .route("/a/{name}", counted(&calls))
+        .route("/b", counted(&calls))
+        .route("/healthz", counted(&calls))
+        .nest("/nested", Router::new().route("/c", counted(&calls)))
+        .fallback(|| async { "nothing here" })
+        .layer(cache.routes(table));
+    for (path, ttl) in [("/a/1", 10), ("/b", 60), ("/nested/c", 60)] {
+        get(&app, path).await;
+        let hit = get(&app, path).await;
+        assert_eq!(hit.cache_status(), format!("larder; hit; ttl={ttl}; detail=memory"), "{path}");
+    }
+    get(&app, "/healthz").await;
+    assert_eq!(get(&app, "/healthz").await.detail(), "no-policy");
+    assert_eq!(get(&app, "/no/such/path").await.detail(), "no-policy");
+}
+
+#[tokio::test]
+async fn around_a_router_the_tables_own_patterns_decide() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let router = Router::new().route("/a/{id}", counted(&calls)).route("/b", counted(&calls));
+    let app = cache.routes(Routes::new().route("/a/{id}", minutes(1))).around(router);
+    get(&app, "/a/1").await;
+    assert!(get(&app, "/a/1").await.hit());
+    assert!(!get(&app, "/a/2").await.hit());
+    assert_eq!(get(&app, "/b").await.detail(), "no-policy");
+}
+
+#[tokio::test]
+async fn a_routers_fallback_is_cached_only_if_asked() {
+    let (cache, _clock) = testing::cache();
+    let app = |policy| {
+        let router = Router::new().fallback(|| async { "page" });
+        router.layer(cache.layer(policy))
+    };
+    let policy = || Policy::ttl(minutes(1)).endpoint("pages");
+    let plain = app(policy());
+    get(&plain, "/x").await;
+    assert_eq!(get(&plain, "/x").await.detail(), "unmatched");
+    let asked = app(policy().unmatched());
+    get(&asked, "/x").await;
+    assert!(get(&asked, "/x").await.hit());
+}
+
+#[tokio::test]
+async fn the_handlers_hint_comes_before_route_and_cache_control() {
+    let (cache, clock) = testing::cache();
+    let hinted = on_get(|| async {
+        let hint = Hint::ttl(seconds(5)).tag("t");
+        (hint, [("cache-control", "max-age=60")], "x")
+    });
+    let refused = on_get(|| async { (Hint::no_store(), "x") });
+    let app = Router::new()
+        .route("/hinted", hinted)
+        .route("/refused", refused)
+        .layer(cache.routes(Routes::new().default_policy(minutes(5))));
+    get(&app, "/hinted").await;
+    assert_eq!(get(&app, "/hinted").await.cache_status(), "larder; hit; ttl=5; detail=memory");
+    clock.advance(seconds(5));
+    assert!(!get(&app, "/hinted").await.hit());
+    assert_eq!(cache.invalidate(larder::tag("t")).await.unwrap().removed(), 1);
+    get(&app, "/refused").await;
+    assert_eq!(get(&app, "/refused").await.detail(), "hint");
+}
+
+#[tokio::test]
+async fn where_two_layers_of_one_cache_meet_the_inner_one_decides() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let inner = cache.layer(Policy::ttl(seconds(10)).vary(["accept-language"]));
+    let app = Router::new()
+        .route("/x", counted(&calls).layer(inner))
+        .layer(cache.routes(Routes::new().default_policy(minutes(5))));
+    let ask = async |lang: &str| get_with(&app, "/x", &[("accept-language", lang)]).await;
+    assert_eq!(ask("de").await.text(), "answer 1");
+    assert_eq!(ask("fr").await.text(), "answer 2", "the inner layer's key holds");
+    let hit = ask("de").await;
+    assert_eq!(hit.text(), "answer 1");
+    assert_eq!(hit.cache_status(), "larder; hit; ttl=10; detail=memory", "one member");
+    assert_eq!(cache.stats().memory_entries, 2, "one layer stores");
+}
+
+#[tokio::test]
+async fn a_layer_that_only_invalidates_leaves_storing_to_the_outer_one() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let app = Router::new()
+        .route("/x", counted(&calls).layer(cache.invalidates("api:y:*")))
+        .layer(cache.routes(Routes::new().default_policy(minutes(5))));
+    get(&app, "/x").await;
+    assert!(get(&app, "/x").await.hit());
+}
+
+#[tokio::test]
+async fn it_works_around_a_plain_service_and_keeps_its_error() {
+    #[derive(Debug, PartialEq)]
+    struct Own;
+    let (cache, _clock) = testing::cache();
+    let service = service_fn(|request: Request<Full<Bytes>>| async move {
+        match request.uri().path() {
+            "/fails" => Err(Own),
+            _ => Ok(Response::new(Full::new(Bytes::from("plain")))),
+        }
+    });
+    let service = cache.ttl(minutes(1)).layer(service);
+    let ask = |path: &str| {
+        let request = Request::builder().uri(path).body(Full::default()).unwrap();
+        service.clone().oneshot(request)
+    };
+    assert_eq!(ask("/fails").await.unwrap_err(), Own);
+    let miss = ask("/x").await.unwrap();
+    assert_miss(&miss);
+    miss.into_body().collect().await.unwrap();
+    let hit = ask("/x").await.unwrap();
+    assert_hit(&hit);
+    assert_eq!(hit.into_body().collect().await.unwrap().to_bytes(), "plain");
+}
+
+#[tokio::test]
+async fn a_hit_does_not_wait_behind_a_miss_at_a_concurrency_limit() {
+    let (cache, _clock) = testing::cache();
+    let gate = Arc::new(tokio::sync::Notify::new());
+    let entered = Arc::new(tokio::sync::Notify::new());
+    let (wait, tell) = (Arc::clone(&gate), Arc::clone(&entered));
+    let service = service_fn(move |request: Request<Body>| {
+        let (wait, tell) = (Arc::clone(&wait), Arc::clone(&tell));
+        async move {
+            if request.uri().path() == "/slow" {
+                tell.notify_one();
+                wait.notified().await;
+            }
+            Ok::<_, Infallible>(Response::new(Body::from("x")))
+        }
+    });
+    let limited = tower::ServiceBuilder::new()
+        .layer(cache.ttl(minutes(1)))
+        .concurrency_limit(1)
+        .service(service);
+    get(&limited, "/fast").await;
+    let slow = tokio::spawn({
+        let limited = limited.clone();
+        async move { get(&limited, "/slow").await }
+    });
+    entered.notified().await; // the only permit is taken
+    assert!(get(&limited, "/fast").await.hit());
+    gate.notify_one();
+    assert!(!slow.await.unwrap().hit());
+}
+
+#[tokio::test]
+async fn an_outbound_client_is_wrapped_by_the_same_layer() {
+    use hyper_util::client::legacy::Client;
+    use hyper_util::rt::TokioExecutor;
+
+    let calls = Calls::default();
+    let origin = Router::new().route("/samplers", counted(&calls));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move { axum::serve(listener, origin).await });
+
+    let (cache, _clock) = testing::cache();
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    let client = cache.ttl(minutes(1)).layer(client);
+    let ask = || async {
+        let uri = format!("http://{address}/samplers");
+        let request = Request::builder().uri(uri).body(Full::default()).unwrap();
+        let response = client.clone().oneshot(request).await.unwrap();
+        let hit = testing::outcome(&response).is_hit();
+        (hit, response.into_body().collect().await.unwrap().to_bytes())
+    };
+    assert_eq!(ask().await, (false, "answer 1".into()));
+    assert_eq!(ask().await, (true, "answer 1".into()));
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_cache_that_is_off_asks_the_handler() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let app = Router::new().route("/x", counted(&calls).layer(cache.ttl(minutes(1))));
+    get(&app, "/x").await;
+    cache.set_enabled(false);
+    assert!(!cache.is_enabled());
+    assert_eq!(get(&app, "/x").await.detail(), "disabled");
+    assert_eq!(cache.invalidate("api:x:*").await.unwrap().removed(), 1, "it still invalidates");
+    cache.set_enabled(true);
+    assert!(!get(&app, "/x").await.hit());
+
+    let off = Router::new().route("/x", counted(&calls).layer(Cache::disabled().ttl(minutes(1))));
+    let response = off.oneshot(request(Method::GET, "/x", &[])).await.unwrap();
+    assert_bypass(&response, Bypass::Disabled);
+}
+
+#[test]
+fn a_static_cache_works_across_runtimes() {
+    let redis = support::redis_server::Redis::start();
+    let cache = Cache::builder().redis(redis.url()).build().unwrap();
+    let calls = Calls::default();
+    let app = Router::new().route("/x", counted(&calls).layer(cache.ttl(minutes(1))));
+    for round in 0..3 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let reply = get(&app, "/x").await;
+            assert_eq!(reply.hit(), round > 0, "round {round}: {}", reply.cache_status());
+            cache.idle().await;
+        });
+    }
+}
+
+#[tokio::test]
+async fn an_always_ready_service_says_so() {
+    let (cache, _clock) = testing::cache();
+    let never_ready = tower::limit::ConcurrencyLimit::new(
+        service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) }),
+        0,
+    );
+    let mut service = cache.ttl(minutes(1)).layer(never_ready);
+    futures_util::future::poll_fn(|cx| Service::<Request<Body>>::poll_ready(&mut service, cx))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn the_counters_add_up() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let app = Router::new().route("/{x}", counted(&calls).layer(cache.ttl(minutes(1))));
+    get(&app, "/a").await;
+    get(&app, "/a").await;
+    get(&app, "/b").await;
+    send(&app, request(Method::GET, "/a", &[("cookie", "a=b")])).await;
+    let stats = cache.stats();
+    assert_eq!((stats.hits_memory, stats.misses, stats.bypasses), (1, 2, 1));
+    assert_eq!((stats.requests(), stats.stores, stats.memory_entries), (4, 2, 2));
+    assert!((stats.hit_rate() - 1.0 / 3.0).abs() < 1e-9);
+    assert!(stats.memory_bytes > 0 && stats.memory_bytes < stats.memory_capacity);
+}
+
+#[tokio::test]
+async fn the_outcome_says_why() {
+    let (cache, clock) = testing::cache();
+    let calls = Calls::default();
+    let app = Router::new().route("/x", counted(&calls).layer(cache.ttl(seconds(1))));
+    let cause = |outcome| match outcome {
+        Outcome::Miss { cause, status, .. } => {
+            assert_eq!(status, StatusCode::OK);
+            cause
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(cause(get(&app, "/x").await.outcome), Cause::New);
+    clock.advance(seconds(1));
+    assert_eq!(cause(get(&app, "/x").await.outcome), Cause::Expired);
+    cache.invalidate("api:x:*").await.unwrap();
+    assert_eq!(cause(get(&app, "/x").await.outcome), Cause::New);
+}

@@ -1,0 +1,140 @@
+//! A Redis of a test's own: on a free port, ended with the test.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+/// A running server.
+pub struct Redis {
+    child: Child,
+    port: u16,
+    args: Vec<String>,
+}
+
+impl Redis {
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With more arguments of `redis-server`.
+    pub fn start_with(args: &[&str]) -> Self {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        for _ in 0..10 {
+            let port = free_port();
+            if let Some(child) = spawn(port, &args) {
+                return Self { child, port, args };
+            }
+        }
+        panic!("no redis-server could be started on ten free ports");
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Runs a command and reads its answer.
+    pub fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_connection().unwrap();
+        let mut cmd = redis::cmd(words[0]);
+        for word in &words[1..] {
+            cmd.arg(*word);
+        }
+        cmd.query(&mut connection).unwrap()
+    }
+
+    /// All names, those that larder keeps for itself included.
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.command(&["KEYS", "*"]);
+        keys.sort();
+        keys
+    }
+
+    /// The names of entries.
+    pub fn entries(&self) -> Vec<String> {
+        let keys = self.keys();
+        keys.into_iter().filter(|key| !key.contains(":!")).collect()
+    }
+
+    /// How often each command was called.
+    pub fn calls(&self, command: &str) -> u64 {
+        let stats: String = self.command(&["INFO", "commandstats"]);
+        let start = format!("cmdstat_{command}:calls=");
+        let line = stats.lines().find_map(|line| line.strip_prefix(&start));
+        line.and_then(|rest| rest.split(',').next()).map_or(0, |n| n.parse().unwrap())
+    }
+
+    /// Hangs: connections stay open and nothing answers.
+    pub fn stop(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Dies.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Comes back, empty, on the same port.
+    pub fn restart(&mut self) {
+        self.child = spawn(self.port, &self.args).expect("the port is still free");
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.resume_for_the_end();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Redis {
+    fn resume_for_the_end(&self) {
+        let pid = self.child.id().to_string();
+        let _ = Command::new("kill").args(["-CONT", &pid]).stderr(Stdio::null()).status();
+    }
+}
+
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Starts a server and waits until it says that it is ready; none if the port
+/// was taken meanwhile.
+fn spawn(port: u16, args: &[String]) -> Option<Child> {
+    let binary = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+    let mut child = Command::new(&binary)
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--save", "", "--appendonly", "no"])
+        .args(["--dir", &std::env::temp_dir().to_string_lossy()])
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{binary}: {error}; `tests/run.sh --install` installs it"));
+    let mut lines = BufReader::new(child.stdout.take()?).lines();
+    let ready = lines.by_ref().map_while(Result::ok).any(|line| line.contains("eady to accept"));
+    if !ready {
+        let _ = child.wait();
+        return None;
+    }
+    // goes on reading, so that the server never waits for somebody to
+    std::thread::spawn(move || lines.for_each(drop));
+    Some(child)
+}
