@@ -1,5 +1,5 @@
 //! What the tests share: requests and replies, and real Redis servers.
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test is a crate and uses its part")]
 
 pub mod redis_server;
 

@@ -54,7 +54,7 @@ impl Connection for Slots {
         async {
             let mut ask = redis::cmd("CLUSTER");
             ask.arg("SLOTS");
-            primaries(self.0.req_packed_command(&ask).await?)
+            primaries(self.0.req_packed_command(&ask).await?.extract_error()?)
         }
         .boxed()
     }

@@ -35,11 +35,21 @@ struct Current {
 }
 
 /// A connection in use.
-pub(super) struct Borrowed {
-    pub(super) connection: Box<dyn Connection>,
+struct Borrowed {
+    connection: Box<dyn Connection>,
     number: u64,
     /// Made for this very use.
     fresh: bool,
+}
+
+impl Borrowed {
+    /// An error that the server answers with is an error here too.
+    async fn run(&mut self, node: &Node, cmd: &Cmd) -> Result<Value, RedisError> {
+        match self.connection.run_on(node, cmd).await? {
+            Value::ServerError(error) => Err(error.into()),
+            value => Ok(value),
+        }
+    }
 }
 
 impl Link {
@@ -86,14 +96,14 @@ impl Link {
     /// fresh one. All commands of this store may be repeated.
     async fn attempt(&self, node: &Node, cmd: &Cmd) -> Result<Value, RedisError> {
         let mut borrowed = self.borrow().await?;
-        match borrowed.connection.run_on(node, cmd).await {
+        match borrowed.run(node, cmd).await {
             Err(error) if is_dead(&error) => {
                 self.give_up(borrowed.number);
                 if borrowed.fresh {
                     return Err(error);
                 }
                 let mut again = self.borrow().await?;
-                let result = again.connection.run_on(node, cmd).await;
+                let result = again.run(node, cmd).await;
                 if result.as_ref().is_err_and(is_dead) {
                     self.give_up(again.number);
                 }

@@ -1,0 +1,358 @@
+//! The safe defaults: what is not cached unless somebody says so.
+
+mod support;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method, Response, StatusCode};
+use axum::routing::{any, get as on_get};
+use larder::{Cache, Policy, Scope, minutes, testing};
+use support::{Calls, Reply, get, get_with, request, send, tiers, tiers_with};
+
+/// Answers with what it sees of a field, and with a number that tells runs
+/// apart.
+fn echo(calls: &Calls, field: &'static str) -> axum::routing::MethodRouter {
+    let calls = calls.clone();
+    any(move |headers: HeaderMap| async move {
+        let seen = headers.get(field).map_or("nothing", |value| value.to_str().unwrap());
+        format!("{} saw {seen}", calls.count())
+    })
+}
+
+/// Asks twice and returns the second reply.
+async fn twice(cache: &Cache, policy: Policy, answer: fn() -> Response<Body>) -> Reply {
+    let app = Router::new().route("/x", on_get(move || async move { answer() }).layer(cache.layer(policy)));
+    get(&app, "/x").await;
+    cache.idle().await;
+    get(&app, "/x").await
+}
+
+fn policy() -> Policy {
+    Policy::ttl(minutes(5))
+}
+
+macro_rules! answer {
+    ($status:literal, $($name:literal: $value:literal),*) => {
+        || Response::builder().status($status)$(.header($name, $value))*.body(Body::from("body")).unwrap()
+    };
+}
+
+#[tokio::test]
+async fn an_answer_that_must_not_be_shared_is_not_stored() {
+    let answers: &[(fn() -> Response<Body>, &str)] = &[
+        (answer!(200, "set-cookie": "sid=1"), "set-cookie"),
+        (answer!(200, "cache-control": "no-store"), "no-store"),
+        (answer!(200, "cache-control": "PRIVATE"), "private"),
+        (answer!(200, "cache-control": "private=\"x\""), "private"),
+        (answer!(200, "cache-control": "no-cache"), "no-cache"),
+        (answer!(200, "cache-control": "max-age=0"), "zero-ttl"),
+        (answer!(200, "cache-control": "max-age=-1"), "zero-ttl"),
+        (answer!(200, "cache-control": "max-age=60, s-maxage=0"), "zero-ttl"),
+        (answer!(200, "cache-control": "ext=\"open"), "malformed"),
+        (answer!(200, "cache-control": "public", "cache-control": "no-store"), "no-store"),
+        (answer!(200, "vary": "*"), "vary"),
+        (answer!(200, "vary": "accept, *"), "vary"),
+        (answer!(200, "content-security-policy": "script-src 'nonce-abc'"), "csp-nonce"),
+        (answer!(200, "content-type": "text/event-stream"), "streaming"),
+        (answer!(200, "content-type": "application/grpc+proto"), "streaming"),
+        (answer!(200, "incremental": "?1"), "streaming"),
+        (answer!(200, "content-range": "bytes 0-3/4"), "partial"),
+        (answer!(200, "content-length": "x"), "malformed"),
+        (answer!(206,), "status"),
+        (answer!(301, "location": "/y"), "status"),
+        (answer!(304,), "status"),
+        (answer!(400,), "status"),
+        (answer!(404,), "status"),
+        (answer!(405,), "status"),
+        (answer!(413,), "status"),
+        (answer!(429,), "status"),
+        (answer!(431,), "status"),
+        (answer!(500,), "status"),
+        (answer!(503,), "status"),
+    ];
+    for tiers in tiers().await {
+        for (answer, reason) in answers {
+            let reply = twice(&tiers.cache, policy(), *answer).await;
+            assert_eq!((reply.hit(), reply.detail()), (false, *reason), "{}", tiers.name);
+        }
+        assert_eq!(tiers.cache.stats().stores, 0);
+        assert!(tiers.redis.is_none_or(|redis| redis.keys().is_empty()));
+    }
+}
+
+#[tokio::test]
+async fn cache_control_shortens_a_life_and_never_lengthens_it() {
+    let (cache, _clock) = testing::cache();
+    for (answer, ttl) in [
+        (answer!(200, "cache-control": "max-age=60") as fn() -> _, 60),
+        (answer!(200, "cache-control": "max-age=60, s-maxage=30"), 30),
+        (answer!(200, "cache-control": "max-age=60", "age": "20"), 40),
+        (answer!(200, "cache-control": "max-age=9999"), 300),
+        (answer!(200, "cache-control": "public"), 300),
+    ] {
+        let reply = twice(&cache, policy(), answer).await;
+        assert!(reply.cache_status().contains(&format!("ttl={ttl};")), "{}", reply.cache_status());
+        cache.invalidate(larder::everything()).await.unwrap();
+    }
+    let overridden = policy().override_cache_control();
+    let reply = twice(&cache, overridden, answer!(200, "cache-control": "no-store")).await;
+    assert!(reply.hit());
+    assert_eq!(reply.header("cache-control"), "no-store", "the handler's own is never altered");
+}
+
+#[tokio::test]
+async fn errors_are_stored_only_where_the_route_says_so() {
+    let (cache, clock) = testing::cache();
+    let negative = || policy().negative_ttl(minutes(1));
+    assert!(twice(&cache, negative(), answer!(404,)).await.hit());
+    clock.advance(minutes(1));
+    assert!(!twice(&cache, negative(), answer!(500,)).await.hit());
+    let statuses = policy().statuses([200, 301]).endpoint("redirects");
+    let reply = twice(&cache, statuses, answer!(301, "location": "/y")).await;
+    assert!(reply.hit());
+    assert_eq!((reply.status, reply.header("location")), (StatusCode::MOVED_PERMANENTLY, "/y"));
+}
+
+#[tokio::test]
+async fn a_request_with_a_credential_goes_to_its_handler() {
+    for tiers in tiers_with(|builder| builder.credentials(["X-Own-Session"])).await {
+        let calls = Calls::default();
+        let app = Router::new().route("/x", echo(&calls, "cookie").layer(tiers.cache.layer(policy())));
+        get(&app, "/x").await;
+        tiers.cache.idle().await;
+        for name in [
+            "authorization",
+            "cookie",
+            "proxy-authorization",
+            "x-api-key",
+            "x-auth-token",
+            "x-forwarded-user",
+            "x-own-session",
+        ] {
+            let reply = get_with(&app, "/x", &[(name, "secret")]).await;
+            assert_eq!((reply.hit(), reply.detail()), (false, "credential"), "{name}");
+        }
+        assert!(get(&app, "/x").await.hit());
+    }
+}
+
+#[tokio::test]
+async fn ignored_credentials_are_hidden_from_the_handler() {
+    for tiers in tiers().await {
+        let calls = Calls::default();
+        let layer = tiers.cache.layer(policy().ignore_credentials());
+        let app = Router::new().route("/x", echo(&calls, "authorization").layer(layer));
+        let first = get_with(&app, "/x", &[("authorization", "Bearer a")]).await;
+        assert_eq!(first.text(), "1 saw nothing");
+        tiers.cache.idle().await;
+        let second = get_with(&app, "/x", &[("cookie", "a=b")]).await;
+        assert!(second.hit());
+        let put = send(&app, request(Method::PUT, "/x", &[("authorization", "Bearer a")])).await;
+        assert_eq!(put.text(), "2 saw Bearer a", "what is not cached sees everything");
+    }
+}
+
+#[tokio::test]
+async fn a_scope_keeps_users_apart() {
+    for tiers in tiers().await {
+        let calls = Calls::default();
+        let layer = tiers.cache.layer(policy().scope(Scope::bearer()));
+        let app = Router::new().route("/x", echo(&calls, "authorization").layer(layer));
+        let ask = async |user: &str| {
+            let reply = get_with(&app, "/x", &[("authorization", user)]).await;
+            tiers.cache.idle().await;
+            reply
+        };
+        assert_eq!(ask("Bearer a").await.text(), "1 saw Bearer a");
+        assert_eq!(ask("Bearer b").await.text(), "2 saw Bearer b");
+        assert_eq!(ask("Bearer a").await.text(), "1 saw Bearer a");
+        assert_eq!(get(&app, "/x").await.text(), "3 saw nothing");
+        let other = get_with(&app, "/x", &[("cookie", "a=b")]).await;
+        assert_eq!(other.detail(), "credential", "a scope speaks for its own field alone");
+        if let Some(redis) = &tiers.redis {
+            for key in redis.entries() {
+                let frame: Vec<u8> = redis.command(&["GET", &key]);
+                // the answer echoes the credential; the key part must not hold it too
+                let bare = frame.windows(8).filter(|w| *w == b"Bearer a" || *w == b"Bearer b");
+                assert!(bare.count() <= 1, "the credential itself is not part of a frame's key");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cookie_scope_shows_the_handler_that_cookie_alone() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let layer = cache.layer(policy().scope(Scope::cookie("sid")));
+    let app = Router::new().route("/x", echo(&calls, "cookie").layer(layer));
+    let first = get_with(&app, "/x", &[("cookie", "theme=dark; sid=1")]).await;
+    assert_eq!(first.text(), "1 saw sid=1");
+    assert!(get_with(&app, "/x", &[("cookie", "sid=1; theme=light")]).await.hit());
+    assert!(!get_with(&app, "/x", &[("cookie", "sid=2")]).await.hit());
+    let twofold = get_with(&app, "/x", &[("cookie", "sid=1; sid=2")]).await;
+    assert_eq!(twofold.detail(), "no-scope");
+}
+
+#[tokio::test]
+async fn a_users_scope_may_decline_or_panic() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let scope = Scope::by(|head| {
+        let user = head.headers().get("x-user")?.to_str().ok()?;
+        assert_ne!(user, "trouble", "a panic in a callback");
+        Some(user.to_owned())
+    });
+    let layer = cache.layer(policy().scope(scope));
+    let app = Router::new().route("/x", echo(&calls, "x-user").layer(layer));
+    let ask = async |user: &str| get_with(&app, "/x", &[("x-user", user), ("cookie", "a=b")]).await;
+    ask("a").await;
+    assert!(ask("a").await.hit());
+    assert!(!ask("b").await.hit());
+    assert_eq!(ask("trouble").await.detail(), "no-scope");
+    assert_eq!(get(&app, "/x").await.detail(), "no-scope");
+}
+
+#[tokio::test]
+async fn vary_is_honoured_with_several_variants() {
+    for tiers in tiers().await {
+        let calls = Calls::default();
+        let count = calls.clone();
+        let handler = on_get(move |headers: HeaderMap| async move {
+            let lang = headers.get("accept-language").map_or("-", |v| v.to_str().unwrap());
+            ([("vary", "Accept-Language")], format!("{} {lang}", count.count()))
+        });
+        let app = Router::new().route("/x", handler.layer(tiers.cache.layer(policy())));
+        let ask = async |lang: &str| {
+            let reply = get_with(&app, "/x", &[("accept-language", lang)]).await;
+            tiers.cache.idle().await;
+            reply
+        };
+        assert_eq!(ask("de").await.text(), "1 de");
+        let other = ask("fr").await;
+        assert_eq!((other.text(), other.detail()), ("2 fr", "variant"));
+        assert!(other.cache_status().contains("fwd=vary-miss"));
+        assert_eq!(ask("de").await.text(), "1 de", "{}", tiers.name);
+        assert_eq!(ask("fr").await.text(), "2 fr");
+        assert_eq!(get(&app, "/x").await.text(), "3 -");
+        // another process learns it from the store
+        if let Some(redis) = &tiers.redis {
+            let clock = std::sync::Arc::new(tiers.clock.clone());
+            let fresh = Cache::builder().redis(redis.url()).clock(clock).build().unwrap();
+            let app = Router::new().route("/x", on_get(|| async { "other" }).layer(fresh.layer(policy())));
+            let reply = get_with(&app, "/x", &[("accept-language", "fr")]).await;
+            assert_eq!(reply.text(), "2 fr");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_echoed_origin_is_stored_as_varying_on_it() {
+    let (cache, _clock) = testing::cache();
+    let handler = on_get(|headers: HeaderMap| async move {
+        [("access-control-allow-origin", headers["origin"].clone())]
+    });
+    let app = Router::new().route("/x", handler.layer(cache.layer(policy())));
+    let ask = async |origin: &str| get_with(&app, "/x", &[("origin", origin)]).await;
+    ask("https://a.example").await;
+    assert!(!ask("https://b.example").await.hit());
+    let hit = ask("https://a.example").await;
+    assert!(hit.hit());
+    assert_eq!(hit.header("access-control-allow-origin"), "https://a.example");
+}
+
+#[tokio::test]
+async fn fields_of_one_request_are_not_stored() {
+    let (cache, _clock) = testing::cache();
+    let answer = answer!(200,
+        "x-request-id": "1", "traceparent": "00-1", "server-timing": "db;dur=5",
+        "ratelimit-remaining": "9", "connection": "x-hop", "x-hop": "1", "x-kept": "1");
+    let reply = twice(&cache, policy(), answer).await;
+    assert!(reply.hit());
+    for gone in ["x-request-id", "traceparent", "server-timing", "ratelimit-remaining", "x-hop", "connection"] {
+        assert_eq!(reply.header(gone), "", "{gone}");
+    }
+    assert_eq!(reply.header("x-kept"), "1");
+    assert_ne!(reply.header("date"), "", "a stored answer has a date (RFC 9110, 6.6.1)");
+}
+
+#[tokio::test]
+async fn streams_and_upgrades_never_take_part() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let app = Router::new().route("/x", echo(&calls, "x").layer(cache.layer(policy())));
+    for (name, value, reason) in [
+        ("upgrade", "websocket", "streaming"),
+        ("accept", "text/event-stream", "streaming"),
+        ("content-type", "application/grpc", "streaming"),
+        ("x-http-method-override", "DELETE", "method-override"),
+    ] {
+        let reply = get_with(&app, "/x", &[(name, value)]).await;
+        assert_eq!((reply.hit(), reply.detail()), (false, reason));
+    }
+    let with_body = Request::builder().uri("/x").body(Body::from("x")).unwrap();
+    assert_eq!(send(&app, with_body).await.detail(), "request-body");
+    let options = send(&app, request(Method::OPTIONS, "/x", &[])).await;
+    assert_eq!(options.detail(), "method");
+    assert_eq!(cache.stats().stores, 0);
+}
+
+#[tokio::test]
+async fn a_tenant_is_part_of_everything() {
+    let tenant = |builder: larder::CacheBuilder| {
+        builder.tenant(|head| Some(head.headers().get("x-tenant")?.to_str().ok()?.to_owned()))
+    };
+    for tiers in tiers_with(tenant).await {
+        let cache = &tiers.cache;
+        let calls = Calls::default();
+        let app = Router::new().route("/x", echo(&calls, "x-tenant").layer(cache.layer(policy().tag("t"))));
+        let ask = async |tenant: &str| {
+            let reply = get_with(&app, "/x", &[("x-tenant", tenant)]).await;
+            cache.idle().await;
+            reply
+        };
+        assert_eq!(get(&app, "/x").await.detail(), "no-tenant");
+        ask("a").await;
+        assert!(!ask("b").await.hit());
+        assert!(ask("a").await.hit() && ask("b").await.hit());
+        for selector in [larder::tag("t"), "api:x:*".into(), larder::endpoint("x"), larder::uri("/x"), larder::everything()] {
+            assert_eq!(cache.invalidate_for("a", &selector).await.unwrap().removed(), 1, "{selector:?}");
+            assert!(ask("b").await.hit(), "{selector:?}");
+            assert!(!ask("a").await.hit(), "{selector:?}");
+        }
+        assert_eq!(cache.invalidate(larder::endpoint("x")).await.unwrap().removed(), 2);
+        assert!(tiers.redis.is_none_or(|redis| redis.keys().iter().all(|key| !key.contains("x-tenant"))));
+    }
+}
+
+#[tokio::test]
+async fn store_if_sees_the_whole_answer() {
+    let (cache, _clock) = testing::cache();
+    let graphql = || {
+        policy().store_if(|status, _, body| {
+            assert!(!body.ends_with(b"panic"));
+            status == StatusCode::OK && !body.windows(8).any(|w| w == b"\"errors\"")
+        })
+    };
+    let ok = || Response::new(Body::from("{\"data\":1}"));
+    let failed = || Response::new(Body::from("{\"errors\":[]}"));
+    let panics = || Response::new(Body::from("panic"));
+    assert!(!twice(&cache, graphql(), failed).await.hit());
+    assert!(!twice(&cache, graphql(), panics).await.hit());
+    assert!(twice(&cache, graphql(), ok).await.hit());
+}
+
+#[tokio::test]
+async fn client_cache_is_added_where_the_handler_says_nothing() {
+    let (cache, _clock) = testing::cache();
+    let browsers = || policy().client_cache("public, max-age=60");
+    let reply = twice(&cache, browsers(), answer!(200,)).await;
+    assert_eq!(reply.header("cache-control"), "public, max-age=60");
+    cache.invalidate(larder::everything()).await.unwrap();
+    let reply = twice(&cache, browsers(), answer!(200, "cache-control": "max-age=5")).await;
+    assert_eq!(reply.header("cache-control"), "max-age=5");
+    cache.invalidate(larder::everything()).await.unwrap();
+    let reply = twice(&cache, policy(), answer!(200,)).await;
+    assert_eq!(reply.header("cache-control"), "", "by default nothing is added");
+}

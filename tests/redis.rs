@@ -1,0 +1,285 @@
+//! The Redis tier against real servers, also such as are down, slow or wrong.
+
+mod support;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get as on_get;
+use bytes::Bytes;
+use larder::{Cache, Key, MIB, Policy, Record, Removal, Store, StoreFuture, minutes};
+use support::redis_server::{Redis, free_port};
+use support::{Calls, eventually, get};
+
+fn app(cache: &Cache) -> (Router, Calls) {
+    let calls = Calls::default();
+    let count = calls.clone();
+    let handler = on_get(move |uri: axum::http::Uri| async move { format!("{} {uri}", count.count()) });
+    let layer = cache.layer(Policy::ttl(minutes(5)).endpoint("e"));
+    (Router::new().route("/{*path}", handler.layer(layer)), calls)
+}
+
+fn cache(url: impl Into<String>) -> Cache {
+    Cache::builder().redis(url).build().unwrap()
+}
+
+/// Fills and finds again.
+async fn works(cache: &Cache) {
+    let (app, _) = app(cache);
+    get(&app, "/works").await;
+    cache.idle().await;
+    let reply = get(&app, "/works").await;
+    assert!(reply.hit(), "{}", reply.cache_status());
+}
+
+#[tokio::test]
+async fn a_hit_is_one_command_and_a_miss_three() {
+    let redis = Redis::start();
+    let cache = cache(redis.url());
+    let (app, _) = app(&cache);
+    let calls = || {
+        let names = ["get", "set", "evalsha", "eval", "unlink", "del", "expire", "pttl"];
+        names.map(|name| redis.calls(name))
+    };
+    works(&cache).await; // the script is known from here on
+    let before = calls();
+    get(&app, "/x").await;
+    cache.idle().await;
+    let after = calls();
+    let sent = after[0] + after[1] + after[2] + after[3] - before[0] - before[1] - before[2] - before[3];
+    assert_eq!(sent, 3, "GET, the URI's group, SET");
+    for _ in 0..10 {
+        assert!(get(&app, "/x").await.hit());
+    }
+    let last = calls();
+    assert_eq!(last[0] - after[0], 10);
+    assert_eq!(last[1..], after[1..]);
+}
+
+#[tokio::test]
+async fn an_entry_has_its_ttl_in_redis_too() {
+    let redis = Redis::start();
+    works(&cache(redis.url())).await;
+    for key in redis.keys() {
+        let ttl: i64 = redis.command(&["PTTL", &key]);
+        assert!((290_000..=300_000).contains(&ttl), "{key}: {ttl}");
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_is_down_at_start_delays_and_breaks_nothing() {
+    let port = free_port();
+    let cache = cache(format!("redis://127.0.0.1:{port}"));
+    let (app, calls) = app(&cache);
+    for n in 1..=20 {
+        let reply = get(&app, "/x").await;
+        assert_eq!(reply.text(), format!("{n} /x"));
+    }
+    assert_eq!(calls.now(), 20);
+    assert_eq!(get(&app, "/x").await.detail(), "store-error");
+    assert!(cache.stats().store_errors >= 20);
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_a_redis_that_is_down() {
+    let cache = cache("redis://no-such-host.invalid:6379");
+    let (app, _) = app(&cache);
+    assert_eq!(get(&app, "/x").await.text(), "1 /x");
+}
+
+#[tokio::test]
+async fn it_is_used_again_when_it_comes_back() {
+    let mut redis = Redis::start();
+    let cache = cache(redis.url());
+    let (app, _) = app(&cache);
+    works(&cache).await;
+    redis.kill();
+    for _ in 0..20 {
+        assert!(!get(&app, "/works").await.hit());
+    }
+    redis.restart();
+    eventually("a hit", || async {
+        get(&app, "/again").await;
+        cache.idle().await;
+        get(&app, "/again").await.hit()
+    })
+    .await;
+}
+
+#[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "a bound in real time, generous")]
+async fn a_redis_that_hangs_costs_a_few_timeouts_and_then_nothing() {
+    let redis = Redis::start();
+    let timeout = Duration::from_millis(50);
+    let cache = Cache::builder().redis(redis.url()).operation_timeout(timeout).build().unwrap();
+    let (app, calls) = app(&cache);
+    works(&cache).await;
+    redis.stop();
+    let start = std::time::Instant::now();
+    for n in 0..200 {
+        let reply = get(&app, "/works").await;
+        assert_eq!(reply.status, 200, "request {n}");
+    }
+    let took = start.elapsed();
+    assert_eq!(calls.now(), 200);
+    assert!(took < timeout * 60, "200 requests took {took:?}: the breaker did not open");
+    redis.resume();
+    eventually("a hit", || async {
+        get(&app, "/again").await;
+        cache.idle().await;
+        get(&app, "/again").await.hit()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_damaged_entry_is_a_counted_miss_and_removed() {
+    let redis = Redis::start();
+    let cache = cache(redis.url());
+    let (app, _) = app(&cache);
+    get(&app, "/x").await;
+    get(&app, "/y").await;
+    cache.idle().await;
+    let keys = redis.entries();
+    let other: Vec<u8> = redis.command(&["GET", &keys[1]]);
+    let mut damaged: Vec<u8> = redis.command(&["GET", &keys[0]]);
+    damaged[100] ^= 1;
+    let bad: [(&str, &[u8]); 4] = [
+        ("garbage", b"garbage"),
+        ("nothing", b""),
+        ("a flipped bit", &damaged),
+        ("another key's frame", &other),
+    ];
+    for (n, (what, frame)) in bad.into_iter().enumerate() {
+        set(&redis, &keys[0], frame);
+        let uris = ["/x", "/y"];
+        let mut details = Vec::new();
+        for uri in uris {
+            details.push(get(&app, uri).await.detail().to_owned());
+        }
+        assert!(details.contains(&"corrupt".to_owned()), "{what}: {details:?}");
+        assert_eq!(cache.stats().corrupt, n as u64 + 1, "{what}");
+        cache.idle().await;
+        assert!(get(&app, "/x").await.hit() && get(&app, "/y").await.hit(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn another_type_under_a_key_is_an_error_of_the_store() {
+    let redis = Redis::start();
+    let cache = cache(redis.url());
+    let (app, _) = app(&cache);
+    get(&app, "/x").await;
+    cache.idle().await;
+    let key = redis.entries().remove(0);
+    redis.command::<()>(&["DEL", &key]);
+    redis.command::<()>(&["LPUSH", &key, "x"]);
+    assert_eq!(get(&app, "/x").await.detail(), "store-error");
+}
+
+fn set(redis: &Redis, key: &str, value: &[u8]) {
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    redis::cmd("SET").arg(key).arg(value).exec(&mut connection).unwrap();
+}
+
+#[tokio::test]
+async fn every_form_of_the_url_works() {
+    let socket = std::env::temp_dir().join(format!("larder-{}-{}.sock", std::process::id(), free_port()));
+    let path = socket.to_string_lossy().into_owned();
+    let redis = Redis::start_with(&["--unixsocket", &path]);
+    redis.command::<()>(&["ACL", "SETUSER", "app", "on", ">p@ss", "~api:*", "+@all", "-@admin", "-@dangerous"]);
+    let port = redis.port();
+    for url in [
+        format!("redis://127.0.0.1:{port}"),
+        format!("redis://127.0.0.1:{port}/3"),
+        format!("redis://app:p%40ss@127.0.0.1:{port}"),
+        format!("unix://{path}"),
+        format!("redis://127.0.0.1:{port}/?protocol=resp3"),
+    ] {
+        let cache = cache(url.as_str());
+        works(&cache).await;
+        assert_eq!(cache.invalidate("api:e:*").await.unwrap().removed(), 1, "{url}");
+    }
+    let wrong = cache(format!("redis://app:wrong@127.0.0.1:{port}"));
+    let (app, _) = app(&wrong);
+    assert_eq!(get(&app, "/x").await.detail(), "store-error");
+}
+
+#[tokio::test]
+async fn applications_on_one_redis_do_not_meet() {
+    let redis = Redis::start();
+    let named = |prefix: &str| Cache::builder().redis(redis.url()).prefix(prefix).build().unwrap();
+    let (one, two) = (named("one"), named("one.two"));
+    works(&one).await;
+    works(&two).await;
+    assert_eq!(one.invalidate("one:*").await.unwrap().removed(), 1);
+    assert_eq!(redis.entries().len(), 1);
+    assert!(redis.entries()[0].starts_with("one.two:e:"));
+}
+
+#[tokio::test]
+async fn memory_only_answers_never_reach_redis() {
+    let redis = Redis::start();
+    let cache = Cache::builder().redis(redis.url()).memory(MIB).build().unwrap();
+    let layer = cache.layer(Policy::ttl(minutes(1)).memory_only());
+    let app = Router::new().route("/x", on_get(|| async { "x" }).layer(layer));
+    get(&app, "/x").await;
+    cache.idle().await;
+    assert!(get(&app, "/x").await.hit());
+    assert!(redis.keys().is_empty());
+    assert_eq!(redis.calls("get"), 0);
+}
+
+#[cfg(feature = "compression")]
+#[tokio::test]
+async fn a_large_body_is_compressed_in_redis() {
+    let redis = Redis::start();
+    let cache = cache(redis.url());
+    let layer = cache.layer(Policy::ttl(minutes(1)));
+    let body = "larder ".repeat(10_000);
+    let answer = body.clone();
+    let app = Router::new().route("/x", on_get(|| async { answer }).layer(layer));
+    get(&app, "/x").await;
+    cache.idle().await;
+    let frame: Vec<u8> = redis.command(&["GET", &redis.entries()[0]]);
+    assert!(frame.len() < 2_000, "{}", frame.len());
+    let hit = get(&app, "/x").await;
+    assert!(hit.hit() && hit.text() == body);
+}
+
+/// A store of a user's own that keeps none of its duties.
+struct Broken(&'static str);
+
+impl Store for Broken {
+    fn get<'a>(&'a self, _key: &'a Key) -> StoreFuture<'a, Option<Bytes>> {
+        Box::pin(async {
+            match self.0 {
+                "hangs" => std::future::pending().await,
+                "panics" => panic!("in a store"),
+                _ => Ok(Some(Bytes::from_static(b"lies"))),
+            }
+        })
+    }
+
+    fn put<'a>(&'a self, _record: Record<'a>) -> StoreFuture<'a, ()> {
+        Box::pin(async { panic!("in a store") })
+    }
+
+    fn remove<'a>(&'a self, _removal: Removal<'a>) -> StoreFuture<'a, u64> {
+        Box::pin(async { Ok(0) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_users_store_cannot_stand_in_the_way() {
+    for (how, detail) in [("hangs", "store-error"), ("panics", "store-error"), ("lies", "corrupt")] {
+        let cache = Cache::builder().store(Broken(how)).build().unwrap();
+        let (app, _) = app(&cache);
+        for n in 1..=3 {
+            let reply = get(&app, "/x").await;
+            assert_eq!((reply.text(), reply.detail()), (format!("{n} /x").as_str(), detail));
+        }
+        cache.idle().await;
+    }
+}

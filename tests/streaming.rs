@@ -1,0 +1,205 @@
+//! Bodies: a miss streams, and only what ended cleanly is stored.
+
+mod support;
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Response};
+use axum::routing::get as on_get;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use larder::{Policy, minutes, testing};
+use support::{get, request, tiers};
+use tokio::sync::mpsc;
+use tower::ServiceExt;
+
+/// A body that a test feeds.
+struct Fed {
+    frames: mpsc::UnboundedReceiver<Result<Frame<Bytes>, &'static str>>,
+    exact: Option<u64>,
+}
+
+impl http_body::Body for Fed {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        self.frames.poll_recv(cx)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.exact.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+type Feeder = mpsc::UnboundedSender<Result<Frame<Bytes>, &'static str>>;
+
+fn fed(exact: Option<u64>) -> (Feeder, Fed) {
+    let (feeder, frames) = mpsc::unbounded_channel();
+    (feeder, Fed { frames, exact })
+}
+
+fn data(text: &'static str) -> Result<Frame<Bytes>, &'static str> {
+    Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+}
+
+/// An app whose handler answers with each of these bodies in turn.
+fn app(cache: &larder::Cache, policy: Policy, bodies: Vec<Fed>) -> Router {
+    let bodies = std::sync::Arc::new(std::sync::Mutex::new(bodies));
+    let handler = on_get(move || async move {
+        let body = bodies.lock().unwrap().remove(0);
+        Response::new(Body::new(body))
+    });
+    Router::new().route("/x", handler.layer(cache.layer(policy)))
+}
+
+fn policy() -> Policy {
+    Policy::ttl(minutes(5))
+}
+
+#[tokio::test]
+async fn the_first_byte_comes_before_the_last_is_made() {
+    for tiers in tiers().await {
+        let (feeder, body) = fed(None);
+        let app = app(&tiers.cache, policy(), vec![body]);
+        let response = app.clone().oneshot(request(Method::GET, "/x", &[])).await.unwrap();
+        let mut body = response.into_body();
+        feeder.send(data("one ")).unwrap();
+        let first = body.frame().await.unwrap().unwrap();
+        assert_eq!(first.into_data().unwrap(), "one ");
+        feeder.send(data("two")).unwrap();
+        drop(feeder);
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "two");
+        tiers.cache.idle().await;
+        let hit = get(&app, "/x").await;
+        assert_eq!((hit.hit(), hit.text()), (true, "one two"), "{}", tiers.name);
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_passes_whole_and_is_not_stored() {
+    let (cache, _clock) = testing::cache();
+    for exact in [None, Some(10)] {
+        let (feeder, body) = fed(exact);
+        let app = app(&cache, policy().max_body(8), vec![body]);
+        feeder.send(data("01234")).unwrap();
+        feeder.send(data("56789")).unwrap();
+        drop(feeder);
+        let reply = get(&app, "/x").await;
+        assert_eq!(reply.text(), "0123456789");
+        let said = if exact.is_some() { "too-large" } else { "new" };
+        assert_eq!(reply.detail(), said);
+    }
+    assert_eq!(cache.stats().stores, 0);
+}
+
+#[tokio::test]
+async fn a_body_that_fails_is_not_stored() {
+    let (cache, _clock) = testing::cache();
+    let (feeder, body) = fed(None);
+    let app = app(&cache, policy(), vec![body]);
+    feeder.send(data("half")).unwrap();
+    feeder.send(Err("gone")).unwrap();
+    drop(feeder);
+    let response = app.oneshot(request(Method::GET, "/x", &[])).await.unwrap();
+    assert!(response.into_body().collect().await.is_err());
+    assert_eq!(cache.stats().stores, 0);
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_read_to_its_end_is_not_stored() {
+    let (cache, _clock) = testing::cache();
+    let (feeder, body) = fed(None);
+    let app = app(&cache, policy(), vec![body]);
+    feeder.send(data("half")).unwrap();
+    let response = app.oneshot(request(Method::GET, "/x", &[])).await.unwrap();
+    let mut body = response.into_body();
+    body.frame().await.unwrap().unwrap();
+    drop(body);
+    assert_eq!(cache.stats().stores, 0);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_its_declared_length_is_not_stored() {
+    let (cache, _clock) = testing::cache();
+    for (declared, stores) in [("4", 0), ("6", 0), ("5", 1)] {
+        let handler = on_get(move || async move {
+            let stream = futures_util::stream::iter([Ok::<_, Infallible>("12345")]);
+            ([("content-length", declared)], Body::from_stream(stream))
+        });
+        let app = Router::new().route("/x", handler.layer(cache.layer(policy())));
+        let _ = get(&app, "/x").await;
+        assert_eq!(cache.stats().stores, stores, "{declared}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_stops_at_the_declared_length_has_read_it_all() {
+    let (cache, _clock) = testing::cache();
+    let (feeder, body) = fed(Some(5));
+    let app = app(&cache, policy(), vec![body]);
+    feeder.send(data("12345")).unwrap();
+    let response = app.clone().oneshot(request(Method::GET, "/x", &[])).await.unwrap();
+    let mut body = response.into_body();
+    body.frame().await.unwrap().unwrap();
+    drop(body); // never asked for the end
+    assert_eq!(get(&app, "/x").await.text(), "12345");
+}
+
+#[tokio::test]
+async fn trailers_pass_and_are_not_stored() {
+    let (cache, _clock) = testing::cache();
+    let (feeder, body) = fed(None);
+    let app = app(&cache, policy(), vec![body]);
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-sum", "1".parse().unwrap());
+    feeder.send(data("body")).unwrap();
+    feeder.send(Ok(Frame::trailers(trailers.clone()))).unwrap();
+    drop(feeder);
+    let response = app.oneshot(request(Method::GET, "/x", &[])).await.unwrap();
+    let collected = response.into_body().collect().await.unwrap();
+    assert_eq!(collected.trailers(), Some(&trailers));
+    assert_eq!(cache.stats().stores, 0);
+}
+
+#[tokio::test]
+async fn an_event_stream_is_never_buffered() {
+    let (cache, _clock) = testing::cache();
+    let (feeder, body) = fed(None);
+    let body = std::sync::Mutex::new(Some(body));
+    let body = std::sync::Arc::new(body);
+    let handler = on_get(move || async move {
+        let body = body.lock().unwrap().take().unwrap();
+        ([("content-type", "text/event-stream")], Body::new(body))
+    });
+    let app = Router::new().route("/x", handler.layer(cache.layer(policy())));
+    let response = app.oneshot(request(Method::GET, "/x", &[])).await.unwrap();
+    let mut body = response.into_body();
+    for event in ["data: 1\n\n", "data: 2\n\n"] {
+        feeder.send(data(event)).unwrap();
+        let frame = body.frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), event);
+    }
+    drop(feeder);
+    assert!(body.frame().await.is_none());
+    assert_eq!(cache.stats().stores, 0);
+}
+
+#[tokio::test]
+async fn an_empty_body_is_stored_too() {
+    for tiers in tiers().await {
+        let handler = on_get(|| async { Body::empty() });
+        let app = Router::new().route("/x", handler.layer(tiers.cache.layer(policy())));
+        get(&app, "/x").await;
+        tiers.cache.idle().await;
+        assert!(get(&app, "/x").await.hit(), "{}", tiers.name);
+    }
+}
