@@ -33,7 +33,11 @@ async fn main() {
             times.push(start.elapsed());
         }
     }
-    assert_eq!(cache.stats().misses, 3 * KEYS as u64, "only hits were measured");
+    assert_eq!(
+        cache.stats().misses,
+        3 * KEYS as u64,
+        "only hits were measured"
+    );
     let base = median(&mut times[0]);
     println!("{:<22} {:>8} {:>7}", "", "ns", "ratio");
     for (case, times) in cases.iter().zip(&mut times) {

@@ -32,7 +32,7 @@ pub(crate) struct Asked<'a> {
 
 impl Asked<'_> {
     /// The question for which memory had no answer.
-    pub(crate) fn question(self, canonical: Writer, variant: Option<Writer>) -> Question {
+    pub(crate) fn question(self, canonical: Writer, variant: Option<Box<Writer>>) -> Question {
         Question {
             policy: Arc::clone(self.policy),
             tenant: self.tenant,
@@ -64,18 +64,19 @@ pub(crate) struct Question {
     pub(crate) head: bool,
     pub(crate) canonical: Writer,
     /// The place of its answer among those that vary, once that is known.
-    pub(crate) variant: Option<Writer>,
+    pub(crate) variant: Option<Box<Writer>>,
 }
 
 impl Question {
     /// The canonical request of the entry that can answer.
     pub(crate) fn place(&self) -> &Writer {
-        self.variant.as_ref().unwrap_or(&self.canonical)
+        self.variant.as_deref().unwrap_or(&self.canonical)
     }
 
     /// Goes on to the place of an answer that varies on `names`.
     pub(crate) fn vary(&mut self, names: &[HeaderName], headers: &HeaderMap) {
-        self.variant = Some(self.policy.variant(&self.canonical, names, headers));
+        let variant = self.policy.variant(&self.canonical, names, headers);
+        self.variant = Some(Box::new(variant));
     }
 
     /// The endpoint as it stands in keys, tenant included.

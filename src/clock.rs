@@ -28,6 +28,7 @@ pub(crate) struct SystemClock {
 }
 
 impl SystemClock {
+    #[allow(clippy::disallowed_methods, reason = "this is where time is read")]
     pub(crate) fn new() -> Self {
         Self {
             start: Instant::now(),
@@ -37,6 +38,7 @@ impl SystemClock {
 
 impl Clock for SystemClock {
     #[inline]
+    #[allow(clippy::disallowed_methods, reason = "this is where time is read")]
     fn monotonic(&self) -> Duration {
         Instant::now().duration_since(self.start).into()
     }

@@ -211,9 +211,14 @@ fn finish(
             return;
         }
     }
-    if !matches!(entry.status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT) {
+    if !matches!(
+        entry.status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT
+    ) {
         // so that no layer further out has to add it to every hit
-        entry.headers.insert(header::CONTENT_LENGTH, body.len().into());
+        entry
+            .headers
+            .insert(header::CONTENT_LENGTH, body.len().into());
     }
     (entry.headers, entry.body) = pack(&entry.headers, &body);
     engine.keep(fill, runtime);

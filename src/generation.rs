@@ -88,11 +88,15 @@ impl Marks {
 
 impl Generations {
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Marks> {
-        self.marks.read().unwrap_or_else(|broken| broken.into_inner())
+        self.marks
+            .read()
+            .unwrap_or_else(|broken| broken.into_inner())
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Marks> {
-        self.marks.write().unwrap_or_else(|broken| broken.into_inner())
+        self.marks
+            .write()
+            .unwrap_or_else(|broken| broken.into_inner())
     }
 
     /// The clock now. A fill takes it before its handler starts.

@@ -63,6 +63,8 @@
 //! | `config` | | settings and route tables by serde, and from the environment |
 //! | `testing` | | helpers for your own tests |
 
+#![warn(missing_docs, unreachable_pub)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "axum")]

@@ -28,7 +28,9 @@ pub(crate) fn enclose<R>(request: &mut Request<R>, engine: &Engine) {
         Some(known) if known.0.contains(&id) => {}
         Some(known) => known.0.push(id),
         None => {
-            request.extensions_mut().insert(Enclosing(SmallVec::from_slice(&[id])));
+            request
+                .extensions_mut()
+                .insert(Enclosing(SmallVec::from_slice(&[id])));
         }
     }
 }

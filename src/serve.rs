@@ -65,7 +65,14 @@ impl<S> Serve<S> {
             Ok(found) => {
                 let head = question.head;
                 let spare = std::mem::take(&mut parts.extensions);
-                let response = hit(engine, &found.entry, found.times(), Tier::Redis, head, spare);
+                let response = hit(
+                    engine,
+                    &found.entry,
+                    found.times(),
+                    Tier::Redis,
+                    head,
+                    spare,
+                );
                 return Ok(nested::mark(response, self.nested, engine));
             }
             Err(cause) => cause,
@@ -87,7 +94,11 @@ impl<S> Serve<S> {
             seen,
             route,
         };
-        Ok(nested::mark(fill.answer(engine, response), self.nested, engine))
+        Ok(nested::mark(
+            fill.answer(engine, response),
+            self.nested,
+            engine,
+        ))
     }
 
     /// A request that does not take part in caching.

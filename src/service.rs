@@ -91,7 +91,14 @@ where
             Ok(found) => {
                 let entry = &found.entry.entry;
                 let spare = std::mem::take(request.extensions_mut());
-                let response = hit(engine, entry, found.times(), Tier::Memory, asked.head, spare);
+                let response = hit(
+                    engine,
+                    entry,
+                    found.times(),
+                    Tier::Memory,
+                    asked.head,
+                    spare,
+                );
                 ResponseFuture::ready(nested::mark(response, nested, engine))
             }
             Err(missed) => {
@@ -106,7 +113,11 @@ where
 impl<S: Clone> CacheService<S> {
     fn serve(&self, nested: bool) -> Serve<S> {
         Serve {
-            inner: self.core.inner.lock().map_or_else(|e| e.into_inner().clone(), |s| s.clone()),
+            inner: self
+                .core
+                .inner
+                .lock()
+                .map_or_else(|e| e.into_inner().clone(), |s| s.clone()),
             shared: Arc::clone(&self.core.shared),
             nested,
         }

@@ -128,7 +128,10 @@ pub fn assert_hit<B>(response: &Response<B>) {
 #[track_caller]
 pub fn assert_miss<B>(response: &Response<B>) {
     let outcome = outcome(response);
-    assert!(matches!(outcome, Outcome::Miss { .. }), "not a miss: {outcome:?}");
+    assert!(
+        matches!(outcome, Outcome::Miss { .. }),
+        "not a miss: {outcome:?}"
+    );
 }
 
 /// Asserts that the request did not take part in caching, for this reason.

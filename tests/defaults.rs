@@ -15,14 +15,21 @@ use support::{Calls, Reply, get, get_with, request, send, tiers, tiers_with};
 fn echo(calls: &Calls, field: &'static str) -> axum::routing::MethodRouter {
     let calls = calls.clone();
     any(move |headers: HeaderMap| async move {
-        let seen = headers.get(field).map_or("nothing", |value| value.to_str().unwrap());
+        let seen = headers
+            .get(field)
+            .map_or("nothing", |value| value.to_str().unwrap());
         format!("{} saw {seen}", calls.count())
     })
 }
 
+type Answer = fn() -> Response<Body>;
+
 /// Asks twice and returns the second reply.
-async fn twice(cache: &Cache, policy: Policy, answer: fn() -> Response<Body>) -> Reply {
-    let app = Router::new().route("/x", on_get(move || async move { answer() }).layer(cache.layer(policy)));
+async fn twice(cache: &Cache, policy: Policy, answer: Answer) -> Reply {
+    let app = Router::new().route(
+        "/x",
+        on_get(move || async move { answer() }).layer(cache.layer(policy)),
+    );
     get(&app, "/x").await;
     cache.idle().await;
     get(&app, "/x").await
@@ -40,7 +47,7 @@ macro_rules! answer {
 
 #[tokio::test]
 async fn an_answer_that_must_not_be_shared_is_not_stored() {
-    let answers: &[(fn() -> Response<Body>, &str)] = &[
+    let answers: &[(Answer, &str)] = &[
         (answer!(200, "set-cookie": "sid=1"), "set-cookie"),
         (answer!(200, "cache-control": "no-store"), "no-store"),
         (answer!(200, "cache-control": "PRIVATE"), "private"),
@@ -48,14 +55,29 @@ async fn an_answer_that_must_not_be_shared_is_not_stored() {
         (answer!(200, "cache-control": "no-cache"), "no-cache"),
         (answer!(200, "cache-control": "max-age=0"), "zero-ttl"),
         (answer!(200, "cache-control": "max-age=-1"), "zero-ttl"),
-        (answer!(200, "cache-control": "max-age=60, s-maxage=0"), "zero-ttl"),
+        (
+            answer!(200, "cache-control": "max-age=60, s-maxage=0"),
+            "zero-ttl",
+        ),
         (answer!(200, "cache-control": "ext=\"open"), "malformed"),
-        (answer!(200, "cache-control": "public", "cache-control": "no-store"), "no-store"),
+        (
+            answer!(200, "cache-control": "public", "cache-control": "no-store"),
+            "no-store",
+        ),
         (answer!(200, "vary": "*"), "vary"),
         (answer!(200, "vary": "accept, *"), "vary"),
-        (answer!(200, "content-security-policy": "script-src 'nonce-abc'"), "csp-nonce"),
-        (answer!(200, "content-type": "text/event-stream"), "streaming"),
-        (answer!(200, "content-type": "application/grpc+proto"), "streaming"),
+        (
+            answer!(200, "content-security-policy": "script-src 'nonce-abc'"),
+            "csp-nonce",
+        ),
+        (
+            answer!(200, "content-type": "text/event-stream"),
+            "streaming",
+        ),
+        (
+            answer!(200, "content-type": "application/grpc+proto"),
+            "streaming",
+        ),
         (answer!(200, "incremental": "?1"), "streaming"),
         (answer!(200, "content-range": "bytes 0-3/4"), "partial"),
         (answer!(200, "content-length": "x"), "malformed"),
@@ -74,7 +96,12 @@ async fn an_answer_that_must_not_be_shared_is_not_stored() {
     for tiers in tiers().await {
         for (answer, reason) in answers {
             let reply = twice(&tiers.cache, policy(), *answer).await;
-            assert_eq!((reply.hit(), reply.detail()), (false, *reason), "{}", tiers.name);
+            assert_eq!(
+                (reply.hit(), reply.detail()),
+                (false, *reason),
+                "{}",
+                tiers.name
+            );
         }
         assert_eq!(tiers.cache.stats().stores, 0);
         assert!(tiers.redis.is_none_or(|redis| redis.keys().is_empty()));
@@ -92,13 +119,26 @@ async fn cache_control_shortens_a_life_and_never_lengthens_it() {
         (answer!(200, "cache-control": "public"), 300),
     ] {
         let reply = twice(&cache, policy(), answer).await;
-        assert!(reply.cache_status().contains(&format!("ttl={ttl};")), "{}", reply.cache_status());
+        assert!(
+            reply.cache_status().contains(&format!("ttl={ttl};")),
+            "{}",
+            reply.cache_status()
+        );
         cache.invalidate(larder::everything()).await.unwrap();
     }
     let overridden = policy().override_cache_control();
-    let reply = twice(&cache, overridden, answer!(200, "cache-control": "no-store")).await;
+    let reply = twice(
+        &cache,
+        overridden,
+        answer!(200, "cache-control": "no-store"),
+    )
+    .await;
     assert!(reply.hit());
-    assert_eq!(reply.header("cache-control"), "no-store", "the handler's own is never altered");
+    assert_eq!(
+        reply.header("cache-control"),
+        "no-store",
+        "the handler's own is never altered"
+    );
 }
 
 #[tokio::test]
@@ -111,14 +151,20 @@ async fn errors_are_stored_only_where_the_route_says_so() {
     let statuses = policy().statuses([200, 301]).endpoint("redirects");
     let reply = twice(&cache, statuses, answer!(301, "location": "/y")).await;
     assert!(reply.hit());
-    assert_eq!((reply.status, reply.header("location")), (StatusCode::MOVED_PERMANENTLY, "/y"));
+    assert_eq!(
+        (reply.status, reply.header("location")),
+        (StatusCode::MOVED_PERMANENTLY, "/y")
+    );
 }
 
 #[tokio::test]
 async fn a_request_with_a_credential_goes_to_its_handler() {
     for tiers in tiers_with(|builder| builder.credentials(["X-Own-Session"])).await {
         let calls = Calls::default();
-        let app = Router::new().route("/x", echo(&calls, "cookie").layer(tiers.cache.layer(policy())));
+        let app = Router::new().route(
+            "/x",
+            echo(&calls, "cookie").layer(tiers.cache.layer(policy())),
+        );
         get(&app, "/x").await;
         tiers.cache.idle().await;
         for name in [
@@ -131,7 +177,11 @@ async fn a_request_with_a_credential_goes_to_its_handler() {
             "x-own-session",
         ] {
             let reply = get_with(&app, "/x", &[(name, "secret")]).await;
-            assert_eq!((reply.hit(), reply.detail()), (false, "credential"), "{name}");
+            assert_eq!(
+                (reply.hit(), reply.detail()),
+                (false, "credential"),
+                "{name}"
+            );
         }
         assert!(get(&app, "/x").await.hit());
     }
@@ -148,8 +198,16 @@ async fn ignored_credentials_are_hidden_from_the_handler() {
         tiers.cache.idle().await;
         let second = get_with(&app, "/x", &[("cookie", "a=b")]).await;
         assert!(second.hit());
-        let put = send(&app, request(Method::PUT, "/x", &[("authorization", "Bearer a")])).await;
-        assert_eq!(put.text(), "2 saw Bearer a", "what is not cached sees everything");
+        let put = send(
+            &app,
+            request(Method::PUT, "/x", &[("authorization", "Bearer a")]),
+        )
+        .await;
+        assert_eq!(
+            put.text(),
+            "2 saw Bearer a",
+            "what is not cached sees everything"
+        );
     }
 }
 
@@ -169,13 +227,22 @@ async fn a_scope_keeps_users_apart() {
         assert_eq!(ask("Bearer a").await.text(), "1 saw Bearer a");
         assert_eq!(get(&app, "/x").await.text(), "3 saw nothing");
         let other = get_with(&app, "/x", &[("cookie", "a=b")]).await;
-        assert_eq!(other.detail(), "credential", "a scope speaks for its own field alone");
+        assert_eq!(
+            other.detail(),
+            "credential",
+            "a scope speaks for its own field alone"
+        );
         if let Some(redis) = &tiers.redis {
             for key in redis.entries() {
                 let frame: Vec<u8> = redis.command(&["GET", &key]);
                 // the answer echoes the credential; the key part must not hold it too
-                let bare = frame.windows(8).filter(|w| *w == b"Bearer a" || *w == b"Bearer b");
-                assert!(bare.count() <= 1, "the credential itself is not part of a frame's key");
+                let bare = frame
+                    .windows(8)
+                    .filter(|w| *w == b"Bearer a" || *w == b"Bearer b");
+                assert!(
+                    bare.count() <= 1,
+                    "the credential itself is not part of a frame's key"
+                );
             }
         }
     }
@@ -189,7 +256,11 @@ async fn a_cookie_scope_shows_the_handler_that_cookie_alone() {
     let app = Router::new().route("/x", echo(&calls, "cookie").layer(layer));
     let first = get_with(&app, "/x", &[("cookie", "theme=dark; sid=1")]).await;
     assert_eq!(first.text(), "1 saw sid=1");
-    assert!(get_with(&app, "/x", &[("cookie", "sid=1; theme=light")]).await.hit());
+    assert!(
+        get_with(&app, "/x", &[("cookie", "sid=1; theme=light")])
+            .await
+            .hit()
+    );
     assert!(!get_with(&app, "/x", &[("cookie", "sid=2")]).await.hit());
     let twofold = get_with(&app, "/x", &[("cookie", "sid=1; sid=2")]).await;
     assert_eq!(twofold.detail(), "no-scope");
@@ -220,8 +291,13 @@ async fn vary_is_honoured_with_several_variants() {
         let calls = Calls::default();
         let count = calls.clone();
         let handler = on_get(move |headers: HeaderMap| async move {
-            let lang = headers.get("accept-language").map_or("-", |v| v.to_str().unwrap());
-            ([("vary", "Accept-Language")], format!("{} {lang}", count.count()))
+            let lang = headers
+                .get("accept-language")
+                .map_or("-", |v| v.to_str().unwrap());
+            (
+                [("vary", "Accept-Language")],
+                format!("{} {lang}", count.count()),
+            )
         });
         let app = Router::new().route("/x", handler.layer(tiers.cache.layer(policy())));
         let ask = async |lang: &str| {
@@ -239,8 +315,15 @@ async fn vary_is_honoured_with_several_variants() {
         // another process learns it from the store
         if let Some(redis) = &tiers.redis {
             let clock = std::sync::Arc::new(tiers.clock.clone());
-            let fresh = Cache::builder().redis(redis.url()).clock(clock).build().unwrap();
-            let app = Router::new().route("/x", on_get(|| async { "other" }).layer(fresh.layer(policy())));
+            let fresh = Cache::builder()
+                .redis(redis.url())
+                .clock(clock)
+                .build()
+                .unwrap();
+            let app = Router::new().route(
+                "/x",
+                on_get(|| async { "other" }).layer(fresh.layer(policy())),
+            );
             let reply = get_with(&app, "/x", &[("accept-language", "fr")]).await;
             assert_eq!(reply.text(), "2 fr");
         }
@@ -259,7 +342,10 @@ async fn an_echoed_origin_is_stored_as_varying_on_it() {
     assert!(!ask("https://b.example").await.hit());
     let hit = ask("https://a.example").await;
     assert!(hit.hit());
-    assert_eq!(hit.header("access-control-allow-origin"), "https://a.example");
+    assert_eq!(
+        hit.header("access-control-allow-origin"),
+        "https://a.example"
+    );
 }
 
 #[tokio::test]
@@ -270,11 +356,22 @@ async fn fields_of_one_request_are_not_stored() {
         "ratelimit-remaining": "9", "connection": "x-hop", "x-hop": "1", "x-kept": "1");
     let reply = twice(&cache, policy(), answer).await;
     assert!(reply.hit());
-    for gone in ["x-request-id", "traceparent", "server-timing", "ratelimit-remaining", "x-hop", "connection"] {
+    for gone in [
+        "x-request-id",
+        "traceparent",
+        "server-timing",
+        "ratelimit-remaining",
+        "x-hop",
+        "connection",
+    ] {
         assert_eq!(reply.header(gone), "", "{gone}");
     }
     assert_eq!(reply.header("x-kept"), "1");
-    assert_ne!(reply.header("date"), "", "a stored answer has a date (RFC 9110, 6.6.1)");
+    assert_ne!(
+        reply.header("date"),
+        "",
+        "a stored answer has a date (RFC 9110, 6.6.1)"
+    );
 }
 
 #[tokio::test]
@@ -306,7 +403,10 @@ async fn a_tenant_is_part_of_everything() {
     for tiers in tiers_with(tenant).await {
         let cache = &tiers.cache;
         let calls = Calls::default();
-        let app = Router::new().route("/x", echo(&calls, "x-tenant").layer(cache.layer(policy().tag("t"))));
+        let app = Router::new().route(
+            "/x",
+            echo(&calls, "x-tenant").layer(cache.layer(policy().tag("t"))),
+        );
         let ask = async |tenant: &str| {
             let reply = get_with(&app, "/x", &[("x-tenant", tenant)]).await;
             cache.idle().await;
@@ -316,13 +416,38 @@ async fn a_tenant_is_part_of_everything() {
         ask("a").await;
         assert!(!ask("b").await.hit());
         assert!(ask("a").await.hit() && ask("b").await.hit());
-        for selector in [larder::tag("t"), "api:x:*".into(), larder::endpoint("x"), larder::uri("/x"), larder::everything()] {
-            assert_eq!(cache.invalidate_for("a", &selector).await.unwrap().removed(), 1, "{selector:?}");
+        for selector in [
+            larder::tag("t"),
+            "api:x:*".into(),
+            larder::endpoint("x"),
+            larder::uri("/x"),
+            larder::everything(),
+        ] {
+            assert_eq!(
+                cache
+                    .invalidate_for("a", &selector)
+                    .await
+                    .unwrap()
+                    .removed(),
+                1,
+                "{selector:?}"
+            );
             assert!(ask("b").await.hit(), "{selector:?}");
             assert!(!ask("a").await.hit(), "{selector:?}");
         }
-        assert_eq!(cache.invalidate(larder::endpoint("x")).await.unwrap().removed(), 2);
-        assert!(tiers.redis.is_none_or(|redis| redis.keys().iter().all(|key| !key.contains("x-tenant"))));
+        assert_eq!(
+            cache
+                .invalidate(larder::endpoint("x"))
+                .await
+                .unwrap()
+                .removed(),
+            2
+        );
+        assert!(
+            tiers
+                .redis
+                .is_none_or(|redis| redis.keys().iter().all(|key| !key.contains("x-tenant")))
+        );
     }
 }
 
@@ -350,9 +475,18 @@ async fn client_cache_is_added_where_the_handler_says_nothing() {
     let reply = twice(&cache, browsers(), answer!(200,)).await;
     assert_eq!(reply.header("cache-control"), "public, max-age=60");
     cache.invalidate(larder::everything()).await.unwrap();
-    let reply = twice(&cache, browsers(), answer!(200, "cache-control": "max-age=5")).await;
+    let reply = twice(
+        &cache,
+        browsers(),
+        answer!(200, "cache-control": "max-age=5"),
+    )
+    .await;
     assert_eq!(reply.header("cache-control"), "max-age=5");
     cache.invalidate(larder::everything()).await.unwrap();
     let reply = twice(&cache, policy(), answer!(200,)).await;
-    assert_eq!(reply.header("cache-control"), "", "by default nothing is added");
+    assert_eq!(
+        reply.header("cache-control"),
+        "",
+        "by default nothing is added"
+    );
 }

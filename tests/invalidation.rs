@@ -9,11 +9,11 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Method, StatusCode};
 use axum::routing::{any, get as on_get, put};
+use futures_util::FutureExt;
 use larder::{
     Cache, InvalidateErrorKind, MIB, Policy, Routes, Selector, endpoint, everything, key, minutes,
     tag, testing, uri,
 };
-use futures_util::FutureExt;
 use support::redis_server::Redis;
 use support::{Calls, Reply, eventually, get, get_with, request, send, tiers};
 use tokio::sync::Notify;
@@ -28,18 +28,30 @@ fn policy() -> Policy {
 fn app(cache: &Cache) -> Router {
     let calls = Calls::default();
     let show = move |path: Option<Path<String>>| async move {
-        format!("{} {}", calls.count(), path.map_or_else(String::new, |p| p.0))
+        format!(
+            "{} {}",
+            calls.count(),
+            path.map_or_else(String::new, |p| p.0)
+        )
     };
     let write = |headers: axum::http::HeaderMap| async move {
-        let status = headers.get("x-status").map_or("200", |v| v.to_str().unwrap());
+        let status = headers
+            .get("x-status")
+            .map_or("200", |v| v.to_str().unwrap());
         StatusCode::from_bytes(status.as_bytes()).unwrap()
     };
     let one = policy().tag("character:{id}").invalidates("api:list:*");
     Router::new()
         .route("/list", on_get(show.clone()).layer(cache.layer(policy())))
-        .route("/characters/{id}", on_get(show.clone()).put(write).layer(cache.layer(one)))
+        .route(
+            "/characters/{id}",
+            on_get(show.clone()).put(write).layer(cache.layer(one)),
+        )
         .route("/other/{id}", on_get(show).layer(cache.layer(policy())))
-        .route("/approve/{id}", put(write).layer(cache.invalidates(tag("character:{id}"))))
+        .route(
+            "/approve/{id}",
+            put(write).layer(cache.invalidates(tag("character:{id}"))),
+        )
 }
 
 async fn fill(app: &Router, cache: &Cache, uris: &[&str]) {
@@ -57,24 +69,49 @@ async fn write(app: &Router, method: Method, uri: &str, status: &str) -> Reply {
 async fn every_selector_reaches_its_own_and_nothing_else() {
     for tiers in tiers().await {
         let (cache, app) = (&tiers.cache, app(&tiers.cache));
-        let all = ["/list", "/characters/1", "/characters/10", "/characters/1?x=1", "/other/1"];
+        let all = [
+            "/list",
+            "/characters/1",
+            "/characters/10",
+            "/characters/1?x=1",
+            "/other/1",
+        ];
         let cases: [(Selector, &[&str]); 8] = [
-            ("api:characters:*".into(), &["/characters/1", "/characters/10", "/characters/1?x=1"]),
+            (
+                "api:characters:*".into(),
+                &["/characters/1", "/characters/10", "/characters/1?x=1"],
+            ),
             ("api:[lo]*".into(), &["/list", "/other/1"]),
-            (endpoint("characters"), &["/characters/1", "/characters/10", "/characters/1?x=1"]),
+            (
+                endpoint("characters"),
+                &["/characters/1", "/characters/10", "/characters/1?x=1"],
+            ),
             (endpoint("character"), &[]),
             (tag("character:1"), &["/characters/1", "/characters/1?x=1"]),
             (uri("/characters/1"), &["/characters/1"]),
-            (uri("https://b.example/characters/1?x=1"), &["/characters/1?x=1"]),
+            (
+                uri("https://b.example/characters/1?x=1"),
+                &["/characters/1?x=1"],
+            ),
             (everything(), &all),
         ];
         for (selector, gone) in cases {
             fill(&app, cache, &all).await;
             let done = cache.invalidate(&selector).await.unwrap();
-            assert_eq!(done.removed(), gone.len() as u64, "{} {selector:?}", tiers.name);
+            assert_eq!(
+                done.removed(),
+                gone.len() as u64,
+                "{} {selector:?}",
+                tiers.name
+            );
             for path in all {
                 let hit = get(&app, path).await.hit();
-                assert_eq!(hit, !gone.contains(&path), "{} {selector:?} {path}", tiers.name);
+                assert_eq!(
+                    hit,
+                    !gone.contains(&path),
+                    "{} {selector:?} {path}",
+                    tiers.name
+                );
             }
             cache.idle().await;
         }
@@ -84,14 +121,21 @@ async fn every_selector_reaches_its_own_and_nothing_else() {
 #[tokio::test]
 async fn a_key_is_a_selector() {
     let redis = Redis::start();
-    let cache = Cache::builder().redis(redis.url()).memory(MIB).build().unwrap();
+    let cache = Cache::builder()
+        .redis(redis.url())
+        .memory(MIB)
+        .build()
+        .unwrap();
     let app = app(&cache);
     fill(&app, &cache, &["/other/1", "/other/2"]).await;
     let name = redis.entries().remove(0);
     assert_eq!(cache.invalidate(key(&name)).await.unwrap().removed(), 1);
     assert_eq!(redis.entries().len(), 1);
     assert_eq!(cache.invalidate(key(&name)).await.unwrap().removed(), 0);
-    let hits = [get(&app, "/other/1").await.hit(), get(&app, "/other/2").await.hit()];
+    let hits = [
+        get(&app, "/other/1").await.hit(),
+        get(&app, "/other/2").await.hit(),
+    ];
     assert_eq!(hits.iter().filter(|hit| **hit).count(), 1);
 }
 
@@ -99,7 +143,9 @@ async fn a_key_is_a_selector() {
 async fn a_uri_reaches_all_its_variants_users_and_hosts() {
     for tiers in tiers().await {
         let cache = &tiers.cache;
-        let scoped = policy().scope(larder::Scope::bearer()).vary(["accept-language"]);
+        let scoped = policy()
+            .scope(larder::Scope::bearer())
+            .vary(["accept-language"]);
         let answer = on_get(|| async { ([("vary", "accept")], "x") });
         let app = Router::new().route("/x", answer.layer(cache.layer(scoped)));
         let asks: [&[(&str, &str)]; 5] = [
@@ -138,7 +184,11 @@ async fn a_selector_that_makes_no_sense_is_refused_and_touches_nothing() {
         ];
         for selector in bad {
             let error = cache.invalidate(&selector).await.unwrap_err();
-            assert_eq!(error.kind(), InvalidateErrorKind::BadSelector, "{selector:?}: {error}");
+            assert_eq!(
+                error.kind(),
+                InvalidateErrorKind::BadSelector,
+                "{selector:?}: {error}"
+            );
         }
         assert!(get(&app, "/list").await.hit());
     }
@@ -150,11 +200,28 @@ async fn a_glob_in_a_parameter_is_no_glob() {
         let cache = &tiers.cache;
         let handler = || any(|| async { "x" });
         let app = Router::new()
-            .route("/users/{id}", handler().layer(cache.layer(policy().endpoint("users").key(|head| Some(head.uri().path().to_owned())))))
-            .route("/drop/{name}", handler().layer(cache.invalidates("api:{name}:*")));
+            .route(
+                "/users/{id}",
+                handler().layer(
+                    cache.layer(
+                        policy()
+                            .endpoint("users")
+                            .key(|head| Some(head.uri().path().to_owned())),
+                    ),
+                ),
+            )
+            .route(
+                "/drop/{name}",
+                handler().layer(cache.invalidates("api:{name}:*")),
+            );
         fill(&app, cache, &["/users/1", "/users/2"]).await;
         for name in ["*", "u*", "[u]sers", "user?"] {
-            let path = format!("/drop/{}", name.replace('?', "%3F").replace('[', "%5B").replace(']', "%5D"));
+            let path = format!(
+                "/drop/{}",
+                name.replace('?', "%3F")
+                    .replace('[', "%5B")
+                    .replace(']', "%5D")
+            );
             write(&app, Method::POST, &path, "200").await;
             cache.idle().await;
             assert!(get(&app, "/users/1").await.hit(), "{name}");
@@ -170,14 +237,23 @@ async fn a_successful_write_invalidates_its_uri_and_what_it_declares() {
         let (cache, app) = (&tiers.cache, app(&tiers.cache));
         let all = ["/list", "/characters/1", "/characters/2"];
         for (method, path, gone) in [
-            (Method::PUT, "/characters/1", &["/list", "/characters/1"][..]),
+            (
+                Method::PUT,
+                "/characters/1",
+                &["/list", "/characters/1"][..],
+            ),
             (Method::PUT, "/approve/1", &["/characters/1"]),
         ] {
             fill(&app, cache, &all).await;
             let reply = write(&app, method, path, "204").await;
             assert_eq!(reply.detail(), "method");
             for path in all {
-                assert_eq!(get(&app, path).await.hit(), !gone.contains(&path), "{} {path}", tiers.name);
+                assert_eq!(
+                    get(&app, path).await.hit(),
+                    !gone.contains(&path),
+                    "{} {path}",
+                    tiers.name
+                );
             }
             cache.idle().await;
         }
@@ -259,7 +335,13 @@ fn gated(cache: &Cache) -> (Router, Arc<Notify>, Arc<Notify>) {
 
 #[tokio::test]
 async fn an_answer_that_was_being_made_meanwhile_is_not_stored() {
-    let selectors: [Selector; 5] = ["api:x:*".into(), endpoint("x"), tag("t"), uri("/x"), everything()];
+    let selectors: [Selector; 5] = [
+        "api:x:*".into(),
+        endpoint("x"),
+        tag("t"),
+        uri("/x"),
+        everything(),
+    ];
     for tiers in tiers().await {
         for selector in &selectors {
             let cache = &tiers.cache;
@@ -311,7 +393,11 @@ async fn a_caller_that_goes_away_does_not_stop_it() {
 #[tokio::test]
 async fn with_redis_away_memory_is_invalidated_and_the_call_says_so() {
     let mut redis = Redis::start();
-    let cache = Cache::builder().memory(MIB).redis(redis.url()).build().unwrap();
+    let cache = Cache::builder()
+        .memory(MIB)
+        .redis(redis.url())
+        .build()
+        .unwrap();
     let app = app(&cache);
     fill(&app, &cache, &["/list"]).await;
     redis.kill();
@@ -335,12 +421,23 @@ async fn many_entries_of_one_endpoint_go_and_others_stay() {
         pipe.set(format!("apix:many:{n:032x}"), "x").ignore();
     }
     let client = redis::Client::open(redis.url()).unwrap();
-    pipe.query::<()>(&mut client.get_connection().unwrap()).unwrap();
-    assert_eq!(cache.invalidate("api:many:*").await.unwrap().removed(), 5_000);
+    pipe.query::<()>(&mut client.get_connection().unwrap())
+        .unwrap();
+    assert_eq!(
+        cache.invalidate("api:many:*").await.unwrap().removed(),
+        5_000
+    );
     assert_eq!(redis.command::<u64>(&["DBSIZE"]), 8_000);
     assert_eq!(redis.calls("keys"), 0, "never KEYS");
-    assert_eq!(cache.invalidate(everything()).await.unwrap().removed(), 3_000);
-    assert_eq!(redis.command::<u64>(&["DBSIZE"]), 5_000, "another application's stay");
+    assert_eq!(
+        cache.invalidate(everything()).await.unwrap().removed(),
+        3_000
+    );
+    assert_eq!(
+        redis.command::<u64>(&["DBSIZE"]),
+        5_000,
+        "another application's stay"
+    );
 }
 
 #[tokio::test]
@@ -372,7 +469,10 @@ async fn a_flood_of_writes_keeps_the_clock_small_and_the_rest_alive() {
         let done = cache.invalidate(tag(format!("none:{n}"))).await.unwrap();
         assert_eq!(done.removed(), 0);
     }
-    eventually("old numbers are forgotten", || async { cache.stats().invalidations == 40_000 }).await;
+    eventually("old numbers are forgotten", || async {
+        cache.stats().invalidations == 40_000
+    })
+    .await;
     assert!(get(&app, "/characters/keep").await.hit());
     cache.invalidate(tag("character:keep")).await.unwrap();
     assert!(!get(&app, "/characters/keep").await.hit());

@@ -19,7 +19,11 @@ fn app(cache: &Cache, policy: Policy) -> Router {
 }
 
 /// Whether the second request is answered with the first one's answer.
-async fn same(policy: Policy, first: (&str, &[(&str, &str)]), second: (&str, &[(&str, &str)])) -> bool {
+async fn same(
+    policy: Policy,
+    first: (&str, &[(&str, &str)]),
+    second: (&str, &[(&str, &str)]),
+) -> bool {
     let (cache, _clock) = testing::cache();
     let app = app(&cache, policy);
     get_with(&app, first.0, first.1).await;
@@ -82,7 +86,10 @@ async fn parameters_can_be_listed() {
 async fn the_host_is_part_of_the_key() {
     assert!(same_fields(&[("host", "a.example")], &[("host", "A.Example")]).await);
     for other in ["b.example", "a.example:8080", "a.example."] {
-        assert!(!same_fields(&[("host", "a.example")], &[("host", other)]).await, "{other}");
+        assert!(
+            !same_fields(&[("host", "a.example")], &[("host", other)]).await,
+            "{other}"
+        );
     }
     let (cache, _clock) = testing::cache();
     let app = app(&cache, policy());
@@ -94,7 +101,15 @@ async fn the_host_is_part_of_the_key() {
 
 #[tokio::test]
 async fn what_a_proxy_or_a_script_adds_is_keyed() {
-    for name in ["x-forwarded-host", "forwarded", "x-original-url", "rsc", "hx-request", "x-inertia", "x-requested-with"] {
+    for name in [
+        "x-forwarded-host",
+        "forwarded",
+        "x-original-url",
+        "rsc",
+        "hx-request",
+        "x-inertia",
+        "x-requested-with",
+    ] {
         assert!(!same_fields(&[], &[(name, "evil")]).await, "{name}");
         assert!(!same_fields(&[(name, "a")], &[(name, "b")]).await, "{name}");
         assert!(same_fields(&[(name, "a")], &[(name, "a")]).await, "{name}");
@@ -118,18 +133,36 @@ async fn what_is_hidden_is_not_keyed_and_not_seen() {
 #[tokio::test]
 async fn keyed_fields_do_not_run_into_each_other() {
     let vary = || policy().vary(["a", "b"]);
-    let pairs: [(&[(&str, &str)], &[(&str, &str)]); 4] = [
+    type Fields = &'static [(&'static str, &'static str)];
+    let pairs: [(Fields, Fields); 4] = [
         (&[("a", "x"), ("b", "y")], &[("a", "xb"), ("b", "")]),
         (&[("a", "x")], &[("b", "x")]),
         (&[("a", "x"), ("a", "y")], &[("a", "x,y")]),
         (&[("a", "")], &[]),
     ];
     for (one, two) in pairs {
-        assert!(!same(vary(), ("/x", one), ("/x", two)).await, "{one:?} {two:?}");
+        assert!(
+            !same(vary(), ("/x", one), ("/x", two)).await,
+            "{one:?} {two:?}"
+        );
     }
-    assert!(same(vary(), ("/x", &[("a", "1"), ("b", "2")]), ("/x", &[("b", "2"), ("a", "1")])).await);
+    assert!(
+        same(
+            vary(),
+            ("/x", &[("a", "1"), ("b", "2")]),
+            ("/x", &[("b", "2"), ("a", "1")])
+        )
+        .await
+    );
     let secret = policy().vary(["x-api-key"]);
-    assert!(!same(secret, ("/x", &[("x-api-key", "1")]), ("/x", &[("x-api-key", "2")])).await);
+    assert!(
+        !same(
+            secret,
+            ("/x", &[("x-api-key", "1")]),
+            ("/x", &[("x-api-key", "2")])
+        )
+        .await
+    );
 }
 
 #[tokio::test]
@@ -145,7 +178,11 @@ async fn a_users_key_takes_the_place_of_path_and_query() {
     assert!(!get(&app, "/item-2").await.hit());
     for none in ["/other", "/item-panic"] {
         assert_eq!(get(&app, none).await.detail(), "no-key");
-        assert_eq!(get(&app, none).await.detail(), "no-key", "no shared empty key");
+        assert_eq!(
+            get(&app, none).await.detail(),
+            "no-key",
+            "no shared empty key"
+        );
     }
     let other_host = get_with(&app, "/item-1", &[("host", "b.example")]).await;
     assert!(!other_host.hit());
@@ -174,18 +211,31 @@ async fn a_version_or_a_release_leaves_older_entries_behind() {
 async fn names_in_redis_show_the_endpoint_and_nothing_else() {
     for tiers in tiers().await {
         let Some(redis) = &tiers.redis else { continue };
-        let app = app(&tiers.cache, policy().endpoint("my:end*point").tag("tag-{path}"));
+        let app = app(
+            &tiers.cache,
+            policy().endpoint("my:end*point").tag("tag-{path}"),
+        );
         get(&app, "/Alice-Liddell?born=1852-05-04").await;
         tiers.cache.idle().await;
         let entries = redis.entries();
         assert_eq!(entries.len(), 1);
         let parts: Vec<&str> = entries[0].split(':').collect();
         assert_eq!(parts[..2], ["api", "my%3Aend%2Apoint"]);
-        assert!(parts.len() == 3 && parts[2].len() == 32 && parts[2].bytes().all(|b| b.is_ascii_hexdigit()));
+        assert!(
+            parts.len() == 3
+                && parts[2].len() == 32
+                && parts[2].bytes().all(|b| b.is_ascii_hexdigit())
+        );
         for key in redis.keys() {
-            assert!(!key.contains("Alice") && !key.contains("1852") && !key.contains("tag-"), "{key}");
+            assert!(
+                !key.contains("Alice") && !key.contains("1852") && !key.contains("tag-"),
+                "{key}"
+            );
         }
-        let groups = redis.keys().into_iter().filter(|key| key.starts_with("api:!group:"));
+        let groups = redis
+            .keys()
+            .into_iter()
+            .filter(|key| key.starts_with("api:!group:"));
         assert_eq!(groups.count(), 2, "its URI's and its tag's");
     }
 }

@@ -27,7 +27,10 @@ async fn a_second_request_is_a_hit_with_its_age() {
         let calls = Calls::default();
         let app = Router::new().route("/x", counted(&calls).layer(tiers.cache.ttl(minutes(5))));
         let miss = get(&app, "/x").await;
-        assert_eq!(miss.cache_status(), "larder; fwd=uri-miss; fwd-status=200; stored; detail=new");
+        assert_eq!(
+            miss.cache_status(),
+            "larder; fwd=uri-miss; fwd-status=200; stored; detail=new"
+        );
         assert_eq!(miss.headers.get("age"), None);
         tiers.cache.idle().await;
         tiers.clock.advance(seconds(7));
@@ -35,7 +38,10 @@ async fn a_second_request_is_a_hit_with_its_age() {
         assert_eq!(hit.text(), "answer 1", "{}", tiers.name);
         assert_eq!(hit.header("age"), "7");
         let name = tiers.name;
-        assert_eq!(hit.cache_status(), format!("larder; hit; ttl=293; detail={name}"));
+        assert_eq!(
+            hit.cache_status(),
+            format!("larder; hit; ttl=293; detail={name}")
+        );
         assert_eq!(hit.header("content-type"), miss.header("content-type"));
         assert_eq!(hit.header("content-length"), "8");
         assert_eq!(calls.now(), 1);
@@ -67,7 +73,8 @@ async fn both_tiers_promote_from_redis_to_memory() {
     };
     let (one, two) = (instance(), instance());
     let calls = Calls::default();
-    let app = |cache: &Cache| Router::new().route("/x", counted(&calls).layer(cache.ttl(minutes(5))));
+    let app =
+        |cache: &Cache| Router::new().route("/x", counted(&calls).layer(cache.ttl(minutes(5))));
     let (first, second) = (app(&one), app(&two));
     get(&first, "/x").await;
     one.idle().await;
@@ -117,7 +124,11 @@ async fn a_table_covers_a_router_by_matched_route() {
     for (path, ttl) in [("/a/1", 10), ("/b", 60), ("/nested/c", 60)] {
         get(&app, path).await;
         let hit = get(&app, path).await;
-        assert_eq!(hit.cache_status(), format!("larder; hit; ttl={ttl}; detail=memory"), "{path}");
+        assert_eq!(
+            hit.cache_status(),
+            format!("larder; hit; ttl={ttl}; detail=memory"),
+            "{path}"
+        );
     }
     get(&app, "/healthz").await;
     assert_eq!(get(&app, "/healthz").await.detail(), "no-policy");
@@ -128,8 +139,12 @@ async fn a_table_covers_a_router_by_matched_route() {
 async fn around_a_router_the_tables_own_patterns_decide() {
     let (cache, _clock) = testing::cache();
     let calls = Calls::default();
-    let router = Router::new().route("/a/{id}", counted(&calls)).route("/b", counted(&calls));
-    let app = cache.routes(Routes::new().route("/a/{id}", minutes(1))).around(router);
+    let router = Router::new()
+        .route("/a/{id}", counted(&calls))
+        .route("/b", counted(&calls));
+    let app = cache
+        .routes(Routes::new().route("/a/{id}", minutes(1)))
+        .around(router);
     get(&app, "/a/1").await;
     assert!(get(&app, "/a/1").await.hit());
     assert!(!get(&app, "/a/2").await.hit());
@@ -165,10 +180,16 @@ async fn the_handlers_hint_comes_before_route_and_cache_control() {
         .route("/refused", refused)
         .layer(cache.routes(Routes::new().default_policy(minutes(5))));
     get(&app, "/hinted").await;
-    assert_eq!(get(&app, "/hinted").await.cache_status(), "larder; hit; ttl=5; detail=memory");
+    assert_eq!(
+        get(&app, "/hinted").await.cache_status(),
+        "larder; hit; ttl=5; detail=memory"
+    );
     clock.advance(seconds(5));
     assert!(!get(&app, "/hinted").await.hit());
-    assert_eq!(cache.invalidate(larder::tag("t")).await.unwrap().removed(), 1);
+    assert_eq!(
+        cache.invalidate(larder::tag("t")).await.unwrap().removed(),
+        1
+    );
     get(&app, "/refused").await;
     assert_eq!(get(&app, "/refused").await.detail(), "hint");
 }
@@ -183,10 +204,18 @@ async fn where_two_layers_of_one_cache_meet_the_inner_one_decides() {
         .layer(cache.routes(Routes::new().default_policy(minutes(5))));
     let ask = async |lang: &str| get_with(&app, "/x", &[("accept-language", lang)]).await;
     assert_eq!(ask("de").await.text(), "answer 1");
-    assert_eq!(ask("fr").await.text(), "answer 2", "the inner layer's key holds");
+    assert_eq!(
+        ask("fr").await.text(),
+        "answer 2",
+        "the inner layer's key holds"
+    );
     let hit = ask("de").await;
     assert_eq!(hit.text(), "answer 1");
-    assert_eq!(hit.cache_status(), "larder; hit; ttl=10; detail=memory", "one member");
+    assert_eq!(
+        hit.cache_status(),
+        "larder; hit; ttl=10; detail=memory",
+        "one member"
+    );
     assert_eq!(cache.stats().memory_entries, 2, "one layer stores");
 }
 
@@ -276,7 +305,10 @@ async fn an_outbound_client_is_wrapped_by_the_same_layer() {
         let request = Request::builder().uri(uri).body(Full::default()).unwrap();
         let response = client.clone().oneshot(request).await.unwrap();
         let hit = testing::outcome(&response).is_hit();
-        (hit, response.into_body().collect().await.unwrap().to_bytes())
+        (
+            hit,
+            response.into_body().collect().await.unwrap().to_bytes(),
+        )
     };
     assert_eq!(ask().await, (false, "answer 1".into()));
     assert_eq!(ask().await, (true, "answer 1".into()));
@@ -292,11 +324,18 @@ async fn a_cache_that_is_off_asks_the_handler() {
     cache.set_enabled(false);
     assert!(!cache.is_enabled());
     assert_eq!(get(&app, "/x").await.detail(), "disabled");
-    assert_eq!(cache.invalidate("api:x:*").await.unwrap().removed(), 1, "it still invalidates");
+    assert_eq!(
+        cache.invalidate("api:x:*").await.unwrap().removed(),
+        1,
+        "it still invalidates"
+    );
     cache.set_enabled(true);
     assert!(!get(&app, "/x").await.hit());
 
-    let off = Router::new().route("/x", counted(&calls).layer(Cache::disabled().ttl(minutes(1))));
+    let off = Router::new().route(
+        "/x",
+        counted(&calls).layer(Cache::disabled().ttl(minutes(1))),
+    );
     let response = off.oneshot(request(Method::GET, "/x", &[])).await.unwrap();
     assert_bypass(&response, Bypass::Disabled);
 }
@@ -308,10 +347,18 @@ fn a_static_cache_works_across_runtimes() {
     let calls = Calls::default();
     let app = Router::new().route("/x", counted(&calls).layer(cache.ttl(minutes(1))));
     for round in 0..3 {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let reply = get(&app, "/x").await;
-            assert_eq!(reply.hit(), round > 0, "round {round}: {}", reply.cache_status());
+            assert_eq!(
+                reply.hit(),
+                round > 0,
+                "round {round}: {}",
+                reply.cache_status()
+            );
             cache.idle().await;
         });
     }
@@ -341,7 +388,10 @@ async fn the_counters_add_up() {
     send(&app, request(Method::GET, "/a", &[("cookie", "a=b")])).await;
     let stats = cache.stats();
     assert_eq!((stats.hits_memory, stats.misses, stats.bypasses), (1, 2, 1));
-    assert_eq!((stats.requests(), stats.stores, stats.memory_entries), (4, 2, 2));
+    assert_eq!(
+        (stats.requests(), stats.stores, stats.memory_entries),
+        (4, 2, 2)
+    );
     assert!((stats.hit_rate() - 1.0 / 3.0).abs() < 1e-9);
     assert!(stats.memory_bytes > 0 && stats.memory_bytes < stats.memory_capacity);
 }

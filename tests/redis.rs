@@ -14,7 +14,8 @@ use support::{Calls, eventually, get};
 fn app(cache: &Cache) -> (Router, Calls) {
     let calls = Calls::default();
     let count = calls.clone();
-    let handler = on_get(move |uri: axum::http::Uri| async move { format!("{} {uri}", count.count()) });
+    let handler =
+        on_get(move |uri: axum::http::Uri| async move { format!("{} {uri}", count.count()) });
     let layer = cache.layer(Policy::ttl(minutes(5)).endpoint("e"));
     (Router::new().route("/{*path}", handler.layer(layer)), calls)
 }
@@ -38,7 +39,9 @@ async fn a_hit_is_one_command_and_a_miss_three() {
     let cache = cache(redis.url());
     let (app, _) = app(&cache);
     let calls = || {
-        let names = ["get", "set", "evalsha", "eval", "unlink", "del", "expire", "pttl"];
+        let names = [
+            "get", "set", "evalsha", "eval", "unlink", "del", "expire", "pttl",
+        ];
         names.map(|name| redis.calls(name))
     };
     works(&cache).await; // the script is known from here on
@@ -46,7 +49,8 @@ async fn a_hit_is_one_command_and_a_miss_three() {
     get(&app, "/x").await;
     cache.idle().await;
     let after = calls();
-    let sent = after[0] + after[1] + after[2] + after[3] - before[0] - before[1] - before[2] - before[3];
+    let sent =
+        after[0] + after[1] + after[2] + after[3] - before[0] - before[1] - before[2] - before[3];
     assert_eq!(sent, 3, "GET, the URI's group, SET");
     for _ in 0..10 {
         assert!(get(&app, "/x").await.hit());
@@ -111,7 +115,11 @@ async fn it_is_used_again_when_it_comes_back() {
 async fn a_redis_that_hangs_costs_a_few_timeouts_and_then_nothing() {
     let redis = Redis::start();
     let timeout = Duration::from_millis(50);
-    let cache = Cache::builder().redis(redis.url()).operation_timeout(timeout).build().unwrap();
+    let cache = Cache::builder()
+        .redis(redis.url())
+        .operation_timeout(timeout)
+        .build()
+        .unwrap();
     let (app, calls) = app(&cache);
     works(&cache).await;
     redis.stop();
@@ -122,7 +130,10 @@ async fn a_redis_that_hangs_costs_a_few_timeouts_and_then_nothing() {
     }
     let took = start.elapsed();
     assert_eq!(calls.now(), 200);
-    assert!(took < timeout * 60, "200 requests took {took:?}: the breaker did not open");
+    assert!(
+        took < timeout * 60,
+        "200 requests took {took:?}: the breaker did not open"
+    );
     redis.resume();
     eventually("a hit", || async {
         get(&app, "/again").await;
@@ -157,10 +168,16 @@ async fn a_damaged_entry_is_a_counted_miss_and_removed() {
         for uri in uris {
             details.push(get(&app, uri).await.detail().to_owned());
         }
-        assert!(details.contains(&"corrupt".to_owned()), "{what}: {details:?}");
+        assert!(
+            details.contains(&"corrupt".to_owned()),
+            "{what}: {details:?}"
+        );
         assert_eq!(cache.stats().corrupt, n as u64 + 1, "{what}");
         cache.idle().await;
-        assert!(get(&app, "/x").await.hit() && get(&app, "/y").await.hit(), "{what}");
+        assert!(
+            get(&app, "/x").await.hit() && get(&app, "/y").await.hit(),
+            "{what}"
+        );
     }
 }
 
@@ -180,15 +197,33 @@ async fn another_type_under_a_key_is_an_error_of_the_store() {
 fn set(redis: &Redis, key: &str, value: &[u8]) {
     let client = redis::Client::open(redis.url()).unwrap();
     let mut connection = client.get_connection().unwrap();
-    redis::cmd("SET").arg(key).arg(value).exec(&mut connection).unwrap();
+    redis::cmd("SET")
+        .arg(key)
+        .arg(value)
+        .exec(&mut connection)
+        .unwrap();
 }
 
 #[tokio::test]
 async fn every_form_of_the_url_works() {
-    let socket = std::env::temp_dir().join(format!("larder-{}-{}.sock", std::process::id(), free_port()));
+    let socket = std::env::temp_dir().join(format!(
+        "larder-{}-{}.sock",
+        std::process::id(),
+        free_port()
+    ));
     let path = socket.to_string_lossy().into_owned();
     let redis = Redis::start_with(&["--unixsocket", &path]);
-    redis.command::<()>(&["ACL", "SETUSER", "app", "on", ">p@ss", "~api:*", "+@all", "-@admin", "-@dangerous"]);
+    redis.command::<()>(&[
+        "ACL",
+        "SETUSER",
+        "app",
+        "on",
+        ">p@ss",
+        "~api:*",
+        "+@all",
+        "-@admin",
+        "-@dangerous",
+    ]);
     let port = redis.port();
     for url in [
         format!("redis://127.0.0.1:{port}"),
@@ -199,7 +234,11 @@ async fn every_form_of_the_url_works() {
     ] {
         let cache = cache(url.as_str());
         works(&cache).await;
-        assert_eq!(cache.invalidate("api:e:*").await.unwrap().removed(), 1, "{url}");
+        assert_eq!(
+            cache.invalidate("api:e:*").await.unwrap().removed(),
+            1,
+            "{url}"
+        );
     }
     let wrong = cache(format!("redis://app:wrong@127.0.0.1:{port}"));
     let (app, _) = app(&wrong);
@@ -209,7 +248,13 @@ async fn every_form_of_the_url_works() {
 #[tokio::test]
 async fn applications_on_one_redis_do_not_meet() {
     let redis = Redis::start();
-    let named = |prefix: &str| Cache::builder().redis(redis.url()).prefix(prefix).build().unwrap();
+    let named = |prefix: &str| {
+        Cache::builder()
+            .redis(redis.url())
+            .prefix(prefix)
+            .build()
+            .unwrap()
+    };
     let (one, two) = (named("one"), named("one.two"));
     works(&one).await;
     works(&two).await;
@@ -221,7 +266,11 @@ async fn applications_on_one_redis_do_not_meet() {
 #[tokio::test]
 async fn memory_only_answers_never_reach_redis() {
     let redis = Redis::start();
-    let cache = Cache::builder().redis(redis.url()).memory(MIB).build().unwrap();
+    let cache = Cache::builder()
+        .redis(redis.url())
+        .memory(MIB)
+        .build()
+        .unwrap();
     let layer = cache.layer(Policy::ttl(minutes(1)).memory_only());
     let app = Router::new().route("/x", on_get(|| async { "x" }).layer(layer));
     get(&app, "/x").await;
@@ -273,12 +322,19 @@ impl Store for Broken {
 
 #[tokio::test(start_paused = true)]
 async fn a_users_store_cannot_stand_in_the_way() {
-    for (how, detail) in [("hangs", "store-error"), ("panics", "store-error"), ("lies", "corrupt")] {
+    for (how, detail) in [
+        ("hangs", "store-error"),
+        ("panics", "store-error"),
+        ("lies", "corrupt"),
+    ] {
         let cache = Cache::builder().store(Broken(how)).build().unwrap();
         let (app, _) = app(&cache);
         for n in 1..=3 {
             let reply = get(&app, "/x").await;
-            assert_eq!((reply.text(), reply.detail()), (format!("{n} /x").as_str(), detail));
+            assert_eq!(
+                (reply.text(), reply.detail()),
+                (format!("{n} /x").as_str(), detail)
+            );
         }
         cache.idle().await;
     }

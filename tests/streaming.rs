@@ -36,7 +36,8 @@ impl http_body::Body for Fed {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.exact.map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.exact
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -70,7 +71,11 @@ async fn the_first_byte_comes_before_the_last_is_made() {
     for tiers in tiers().await {
         let (feeder, body) = fed(None);
         let app = app(&tiers.cache, policy(), vec![body]);
-        let response = app.clone().oneshot(request(Method::GET, "/x", &[])).await.unwrap();
+        let response = app
+            .clone()
+            .oneshot(request(Method::GET, "/x", &[]))
+            .await
+            .unwrap();
         let mut body = response.into_body();
         feeder.send(data("one ")).unwrap();
         let first = body.frame().await.unwrap().unwrap();
@@ -147,7 +152,11 @@ async fn a_server_that_stops_at_the_declared_length_has_read_it_all() {
     let (feeder, body) = fed(Some(5));
     let app = app(&cache, policy(), vec![body]);
     feeder.send(data("12345")).unwrap();
-    let response = app.clone().oneshot(request(Method::GET, "/x", &[])).await.unwrap();
+    let response = app
+        .clone()
+        .oneshot(request(Method::GET, "/x", &[]))
+        .await
+        .unwrap();
     let mut body = response.into_body();
     body.frame().await.unwrap().unwrap();
     drop(body); // never asked for the end

@@ -1,12 +1,12 @@
 //! System A, driven through the example's own router, on memory and on Redis.
 
-mod support;
 #[path = "../examples/characters/app.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the example's")]
 mod app;
 #[path = "../examples/characters/database.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the example's")]
 mod database;
+mod support;
 
 use axum::Router;
 use axum::body::Body;
@@ -75,7 +75,15 @@ async fn a1_and_a3_every_route_has_its_ttl_and_endpoint() {
         ] {
             system.warm(&[uri]).await;
             let status = get(&system.app, uri).await.cache_status().to_owned();
-            let left: u64 = status.split("ttl=").nth(1).unwrap().split(';').next().unwrap().parse().unwrap();
+            let left: u64 = status
+                .split("ttl=")
+                .nth(1)
+                .unwrap()
+                .split(';')
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap();
             assert!(left <= ttl && left + 2 >= ttl, "{uri}: {status}");
         }
         assert_eq!(get(&system.app, "/cache/stats").await.detail(), "no-policy");
@@ -90,13 +98,21 @@ async fn a2_keys_have_three_parts() {
     get(&app, "/characters/7").await;
     cache.idle().await;
     let key = redis.entries().remove(0);
-    assert!(key.starts_with("api:character:") && key.len() == "api:character:".len() + 32, "{key}");
+    assert!(
+        key.starts_with("api:character:") && key.len() == "api:character:".len() + 32,
+        "{key}"
+    );
 }
 
 #[tokio::test]
 async fn a6_by_tag_by_endpoint_by_pattern_and_by_key() {
     for system in systems() {
-        let all = ["/characters/1", "/characters/2", "/characters", "/content/1/metadata"];
+        let all = [
+            "/characters/1",
+            "/characters/2",
+            "/characters",
+            "/content/1/metadata",
+        ];
         system.warm(&all).await;
         let removed = async |selector: larder::Selector| {
             let done = system.cache.invalidate(selector).await.unwrap().removed();
@@ -116,16 +132,37 @@ async fn a6_by_tag_by_endpoint_by_pattern_and_by_key() {
 #[tokio::test]
 async fn a7_a_write_invalidates_declared_and_by_hand() {
     for system in systems() {
-        system.warm(&["/characters/1", "/characters/2", "/characters", "/content/1/metadata"]).await;
-        let put = Request::builder().method(Method::PUT).uri("/characters/1").header("host", "a.example");
-        let put = put.header("content-type", "application/json").body(Body::from(r#"{"name":"Ada"}"#));
+        system
+            .warm(&[
+                "/characters/1",
+                "/characters/2",
+                "/characters",
+                "/content/1/metadata",
+            ])
+            .await;
+        let put = Request::builder()
+            .method(Method::PUT)
+            .uri("/characters/1")
+            .header("host", "a.example");
+        let put = put
+            .header("content-type", "application/json")
+            .body(Body::from(r#"{"name":"Ada"}"#));
         assert_eq!(send(&system.app, put.unwrap()).await.status, 204);
         let fresh = get(&system.app, "/characters/1").await;
-        assert!(!fresh.hit() && fresh.text().contains("Ada"), "{}", fresh.text());
+        assert!(
+            !fresh.hit() && fresh.text().contains("Ada"),
+            "{}",
+            fresh.text()
+        );
         assert!(!get(&system.app, "/characters").await.hit(), "its list");
-        assert!(get(&system.app, "/characters/2").await.hit(), "another one stays");
+        assert!(
+            get(&system.app, "/characters/2").await.hit(),
+            "another one stays"
+        );
 
-        let approve = Request::post("/content/1/approve").body(Body::empty()).unwrap();
+        let approve = Request::post("/content/1/approve")
+            .body(Body::empty())
+            .unwrap();
         assert_eq!(send(&system.app, approve).await.status, 204);
         let fresh = get(&system.app, "/content/1/metadata").await;
         assert!(!fresh.hit() && fresh.text().contains(r#""approved":true"#));

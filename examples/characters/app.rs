@@ -33,11 +33,26 @@ pub fn router(cache: &Cache, config: &Config, database: Database) -> Result<Rout
         .route("/content/{id}/metadata", get(metadata))
         .route("/content/{id}/approve", post(approve))
         .route("/analytics/affinity", get(affinity))
-        .route("/platform/status", get(|| named_list("platforms", &["web", "ios", "android"])))
-        .route("/system/status", get(|| async { Json(json!({"status": "ok"})) }))
-        .route("/checkpoints", get(|| named_list("checkpoints", &["base-1.5", "xl-1.0"])))
-        .route("/samplers", get(|| named_list("samplers", &["euler", "ddim"])))
-        .route("/schedulers", get(|| named_list("schedulers", &["karras", "simple"])))
+        .route(
+            "/platform/status",
+            get(|| named_list("platforms", &["web", "ios", "android"])),
+        )
+        .route(
+            "/system/status",
+            get(|| async { Json(json!({"status": "ok"})) }),
+        )
+        .route(
+            "/checkpoints",
+            get(|| named_list("checkpoints", &["base-1.5", "xl-1.0"])),
+        )
+        .route(
+            "/samplers",
+            get(|| named_list("samplers", &["euler", "ddim"])),
+        )
+        .route(
+            "/schedulers",
+            get(|| named_list("schedulers", &["karras", "simple"])),
+        )
         .route("/cache/stats", get(stats))
         .route("/cache/invalidate", post(invalidate))
         .layer(table)

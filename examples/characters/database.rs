@@ -57,7 +57,9 @@ impl Database {
     ) -> Result<T> {
         let connection = Arc::clone(&self.0);
         let work = move || {
-            let connection = connection.lock().unwrap_or_else(|broken| broken.into_inner());
+            let connection = connection
+                .lock()
+                .unwrap_or_else(|broken| broken.into_inner());
             query(&connection)
         };
         Ok(tokio::task::spawn_blocking(work).await??)
@@ -69,7 +71,9 @@ impl Database {
                 "SELECT id, name, style, likes FROM characters
                  WHERE ?1 IS NULL OR style = ?1 ORDER BY likes DESC, id LIMIT 20 OFFSET ?2",
             )?;
-            query.query_map(params![style, page * 20], character)?.collect()
+            query
+                .query_map(params![style, page * 20], character)?
+                .collect()
         })
         .await
     }
@@ -94,7 +98,9 @@ impl Database {
     pub async fn approved(&self, id: i64) -> Result<Option<bool>> {
         self.run(move |connection| {
             let query = "SELECT approved FROM content WHERE id = ?1";
-            connection.query_row(query, [id], |row| row.get(0)).optional()
+            connection
+                .query_row(query, [id], |row| row.get(0))
+                .optional()
         })
         .await
     }

@@ -11,7 +11,7 @@ use std::error::Error;
 use larder::config::Config;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
@@ -26,11 +26,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await
         .map_err(|error| format!("port {port}: {error}; choose another with PORT=.."))?;
     let address = listener.local_addr()?;
-    println!("{}", app::usage(&format!("http://{address}"), config.redis.is_some()));
+    println!(
+        "{}",
+        app::usage(&format!("http://{address}"), config.redis.is_some())
+    );
     let end = async {
         let _ = tokio::signal::ctrl_c().await;
     };
-    axum::serve(listener, app).with_graceful_shutdown(end).await?;
+    axum::serve(listener, app)
+        .with_graceful_shutdown(end)
+        .await?;
     cache.idle().await; // what was answered last reaches Redis too
     Ok(())
 }

@@ -25,15 +25,17 @@ const MAX_BODY: usize = 1 << 20;
 const LEAST_MEMORY: u64 = 64 << 10;
 
 /// What a store is opened with.
-#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "redis needs all of it"))]
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "redis needs all of it")
+)]
 pub(super) struct StoreSettings<'a> {
     pub(super) prefix: &'a str,
     pub(super) timeout: Duration,
     pub(super) clock: Arc<dyn Clock>,
 }
 
-type OpenStore =
-    Box<dyn FnOnce(StoreSettings<'_>) -> Result<Box<dyn Store>, ConfigError> + Send>;
+type OpenStore = Box<dyn FnOnce(StoreSettings<'_>) -> Result<Box<dyn Store>, ConfigError> + Send>;
 
 /// The settings of a [`Cache`]. Made by [`Cache::builder`].
 #[must_use]
@@ -267,9 +269,10 @@ impl CacheBuilder {
             name.bytes().all(is_token) && name.starts_with(|c: char| c.is_ascii_alphabetic())
         };
         match &self.status {
-            Some(name) if !token(name) => {
-                bad("cache_status", format!("{name:?} is not a token (RFC 9651, 3.3.4)"))
-            }
+            Some(name) if !token(name) => bad(
+                "cache_status",
+                format!("{name:?} is not a token (RFC 9651, 3.3.4)"),
+            ),
             _ => Ok(()),
         }
     }

@@ -146,7 +146,8 @@ impl Cache {
         tenant: &str,
         selector: impl Into<Selector>,
     ) -> Result<Invalidated, InvalidateError> {
-        self.invalidate_selected(&selector.into(), Some(tenant)).await
+        self.invalidate_selected(&selector.into(), Some(tenant))
+            .await
     }
 
     async fn invalidate_selected(

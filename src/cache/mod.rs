@@ -15,7 +15,7 @@ mod timed;
 pub use builder::CacheBuilder;
 pub(crate) use engine::Engine;
 pub use handle::Cache;
+pub(crate) use invalidation::Writing;
 #[cfg(feature = "config")]
 pub(crate) use redis::with_redis;
-pub(crate) use invalidation::Writing;
 pub(crate) use tiers::{Fill, Varies};

@@ -33,7 +33,10 @@ impl CacheBuilder {
 
 /// A builder with a Redis tier from configuration.
 #[cfg(feature = "config")]
-#[allow(clippy::unnecessary_wraps, reason = "without the feature `redis` it fails")]
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "without the feature `redis` it fails"
+)]
 pub(crate) fn with_redis(
     builder: CacheBuilder,
     url: &str,

@@ -35,7 +35,7 @@ impl<E> Found<E> {
 pub(crate) struct Missed {
     pub(crate) cause: Cause,
     /// The place among answers that vary, where memory knows that they do.
-    pub(crate) variant: Option<Writer>,
+    pub(crate) variant: Option<Box<Writer>>,
 }
 
 impl From<Cause> for Missed {
@@ -83,7 +83,7 @@ impl Engine {
                 };
                 found.map_err(|cause| Missed {
                     cause,
-                    variant: Some(variant),
+                    variant: Some(Box::new(variant)),
                 })
             }
             None => Err(Missed::from(Cause::New)),

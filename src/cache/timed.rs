@@ -23,7 +23,10 @@ pub(super) struct Timed<S> {
 async fn held<T>(timeout: Duration, work: StoreFuture<'_, T>) -> Result<T, StoreError> {
     match tokio::time::timeout(timeout, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(StoreError::new(StoreErrorKind::Refused, "the store panicked")),
+        Ok(Err(_)) => Err(StoreError::new(
+            StoreErrorKind::Refused,
+            "the store panicked",
+        )),
         Err(elapsed) => Err(StoreError::new(StoreErrorKind::Timeout, elapsed)),
     }
 }

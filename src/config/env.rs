@@ -67,7 +67,8 @@ impl Config {
             self.enabled = Some(boolean("CACHE_ENABLED", &text)?);
         }
         if let Some(text) = get("CACHE_MAX_MEMORY")? {
-            let bytes = parse_size(&text).map_err(|why| ConfigError::new("CACHE_MAX_MEMORY", why))?;
+            let bytes =
+                parse_size(&text).map_err(|why| ConfigError::new("CACHE_MAX_MEMORY", why))?;
             self.memory = Some(bytes);
         }
         for (name, text) in ttls {
@@ -103,7 +104,10 @@ fn redis_of_parts(
     let host = host.unwrap_or_else(|| "127.0.0.1".to_owned());
     let host = host.trim();
     if host.contains(['/', '@', '?', '#', ' ']) {
-        return Err(ConfigError::new("REDIS_HOST", format!("{host:?} is no host name")));
+        return Err(ConfigError::new(
+            "REDIS_HOST",
+            format!("{host:?} is no host name"),
+        ));
     }
     let host = match host.contains(':') && !host.starts_with('[') {
         true => format!("[{host}]"), // IPv6
@@ -119,7 +123,10 @@ fn boolean(name: &str, text: &str) -> Result<bool, ConfigError> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err(ConfigError::new(name, format!("{text:?} is neither true nor false"))),
+        _ => Err(ConfigError::new(
+            name,
+            format!("{text:?} is neither true nor false"),
+        )),
     }
 }
 
@@ -144,7 +151,11 @@ mod tests {
         assert_eq!(redis(&[]), None);
         assert_eq!(redis(&[("REDIS_URL", "redis://a")]).unwrap(), "redis://a");
         assert_eq!(redis(&[("REDIS_HOST", "a")]).unwrap(), "redis://a:6379");
-        let parts = [("REDIS_HOST", "::1"), ("REDIS_PORT", "7"), ("REDIS_PASSWORD", "p@s:s")];
+        let parts = [
+            ("REDIS_HOST", "::1"),
+            ("REDIS_PORT", "7"),
+            ("REDIS_PASSWORD", "p@s:s"),
+        ];
         assert_eq!(redis(&parts).unwrap(), "redis://:p%40s%3As@[::1]:7");
         let both = [("REDIS_URL", "redis://a"), ("REDIS_HOST", "b")];
         assert_eq!(redis(&both).unwrap(), "redis://a");

@@ -80,7 +80,12 @@ pub(crate) fn encode(entry: &Entry) -> Bytes {
 }
 
 /// Encodes a marker: what answers to `canonical` vary on.
-pub(crate) fn encode_vary(canonical: &[u8], names: &[HeaderName], created: u64, keep: u64) -> Bytes {
+pub(crate) fn encode_vary(
+    canonical: &[u8],
+    names: &[HeaderName],
+    created: u64,
+    keep: u64,
+) -> Bytes {
     let head = Head {
         flags: VARY,
         status: 0,
@@ -168,7 +173,10 @@ struct Reader {
 
 impl Reader {
     fn take(&mut self, len: usize) -> Result<Bytes, Corrupt> {
-        let end = self.at.checked_add(len).filter(|end| *end <= self.frame.len());
+        let end = self
+            .at
+            .checked_add(len)
+            .filter(|end| *end <= self.frame.len());
         let end = end.ok_or(Corrupt::Damaged("truncated"))?;
         let slice = self.frame.slice(self.at..end);
         self.at = end;
@@ -240,7 +248,9 @@ pub(crate) fn decode(
         return Err(damaged("trailing bytes"));
     }
     if flags & VARY != 0 {
-        let real = headers.keys().filter(|n| **n != header::AGE && **n != header::CACHE_STATUS);
+        let real = headers
+            .keys()
+            .filter(|n| **n != header::AGE && **n != header::CACHE_STATUS);
         let names = real.cloned().collect();
         return Ok(Frame::Vary(names));
     }
@@ -288,7 +298,10 @@ fn read_fields(reader: &mut Reader, count: usize, len: usize) -> Result<HeaderMa
         return Err(Corrupt::Damaged("fields"));
     }
     let mut headers = reserved(count);
-    let mut fields = Reader { frame: block, at: 0 };
+    let mut fields = Reader {
+        frame: block,
+        at: 0,
+    };
     for _ in 0..count {
         let (name, value) = (usize::from(fields.u16()?), fields.u32()?);
         let name = HeaderName::from_lowercase(&fields.take(name)?)

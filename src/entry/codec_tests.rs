@@ -20,7 +20,11 @@ fn entry(body: &[u8]) -> Entry {
     Entry {
         canonical: CANONICAL.into(),
         key: key(),
-        scopes: [ScopeId::endpoint("characters"), ScopeId::tag(None, "character:1")].into(),
+        scopes: [
+            ScopeId::endpoint("characters"),
+            ScopeId::tag(None, "character:1"),
+        ]
+        .into(),
         status: StatusCode::OK,
         headers,
         body: Bytes::copy_from_slice(body),
@@ -67,7 +71,10 @@ fn golden(name: &str, frame: &Bytes) -> Bytes {
 #[test]
 fn frames_of_version_1_stay_readable() {
     let small = entry(b"{\"id\":1}");
-    assert_same(read(golden("v1-entry.bin", &encode(&small))).unwrap(), &small);
+    assert_same(
+        read(golden("v1-entry.bin", &encode(&small))).unwrap(),
+        &small,
+    );
     assert_eq!(golden("v1-entry.bin", &encode(&small)), encode(&small));
 
     let names = [header::ACCEPT, header::ORIGIN];
@@ -138,7 +145,12 @@ fn forged(change: impl FnOnce(&mut Vec<u8>)) -> Corrupt {
 #[test]
 fn forged_numbers_are_refused() {
     let huge = u64::MAX.to_le_bytes();
-    for (at, why) in [(64, "canonical"), (68, "scopes"), (72, "fields"), (76, "block")] {
+    for (at, why) in [
+        (64, "canonical"),
+        (68, "scopes"),
+        (72, "fields"),
+        (76, "block"),
+    ] {
         let error = forged(|frame| frame[at..at + 4].fill(0xff));
         assert!(matches!(error, Corrupt::Damaged(_)), "{why}: {error:?}");
     }

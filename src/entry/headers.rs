@@ -19,7 +19,8 @@ pub(crate) fn storable(headers: &HeaderMap, per_request: &[HeaderName]) -> Heade
             && !per_request.contains(name)
     };
     let kept = headers.iter().filter(|(name, _)| keeps(name));
-    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+    kept.map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 /// Field names that `Connection` lists.
@@ -43,7 +44,11 @@ pub(crate) fn pack(headers: &HeaderMap, body: &[u8]) -> (HeaderMap, Bytes) {
     let mut block = block.freeze();
     let mut map = reserved(headers.len());
     for (name, value) in headers {
-        add(&mut map, name.clone(), copied(block.split_to(value.len()), value));
+        add(
+            &mut map,
+            name.clone(),
+            copied(block.split_to(value.len()), value),
+        );
     }
     (map, block)
 }

@@ -66,7 +66,10 @@ impl Recording {
         let Some(finish) = self.finish.take() else {
             return;
         };
-        if self.declared.is_some_and(|len| len != self.copy.len() as u64) {
+        if self
+            .declared
+            .is_some_and(|len| len != self.copy.len() as u64)
+        {
             return self.abandon();
         }
         let exact = std::mem::take(&mut self.copy).to_vec().into_boxed_slice();
@@ -116,7 +119,10 @@ mod tests {
     #[test]
     fn anything_else_is_not() {
         assert!(record(None, |r| r.push(b"abc")).is_none(), "dropped");
-        assert!(record(Some(5), |r| r.push(b"abc")).is_none(), "dropped early");
+        assert!(
+            record(Some(5), |r| r.push(b"abc")).is_none(),
+            "dropped early"
+        );
         let short = |r: &mut Recording| {
             r.push(b"abc");
             r.end();

@@ -54,7 +54,13 @@ impl Entry {
 
     /// An estimate of the bytes it holds, allocator's overhead included.
     pub(crate) fn weight(&self) -> u64 {
-        let block = |len: usize| if len == 0 { 0 } else { (len + 8).next_multiple_of(16) };
+        let block = |len: usize| {
+            if len == 0 {
+                0
+            } else {
+                (len + 8).next_multiple_of(16)
+            }
+        };
         let fields = self.headers.len();
         let buckets = block(fields * 104) + block((fields * 4 / 3).next_power_of_two().max(8) * 4);
         let values: usize = self.headers.values().map(|v| block(v.len())).sum();

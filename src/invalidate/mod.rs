@@ -5,9 +5,9 @@ mod report;
 mod selector;
 mod target;
 
-pub use pattern::escape_pattern;
 pub(crate) use pattern::Pattern;
+pub use pattern::escape_pattern;
 pub use report::Invalidated;
-pub use selector::{Selector, endpoint, everything, key, tag, uri};
 pub(crate) use selector::{Kind, SelectorTemplate};
+pub use selector::{Selector, endpoint, everything, key, tag, uri};
 pub(crate) use target::{Find, Target, canonical_target, target_of, tenant_suffix};

@@ -13,7 +13,9 @@ impl Pattern {
     /// the reason.
     pub(crate) fn of_user(pattern: &str, prefix: &str) -> Result<Self, String> {
         if pattern.is_empty() {
-            return Err("an empty pattern selects nothing; use everything() for all entries".into());
+            return Err(
+                "an empty pattern selects nothing; use everything() for all entries".into(),
+            );
         }
         if pattern.len() > LONGEST {
             return Err(format!("a pattern has at most {LONGEST} bytes"));
@@ -150,7 +152,10 @@ mod tests {
             (r"[\]]", "]"),
         ];
         for (pattern, text) in &yes[..7] {
-            assert!(glob(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+            assert!(
+                glob(pattern.as_bytes(), text.as_bytes()),
+                "{pattern} {text}"
+            );
         }
         assert!(glob(b"**", b"anything") && glob(br"[\]]", b"]"));
         for (pattern, text) in [
@@ -161,7 +166,10 @@ mod tests {
             ("", "x"),
             ("[", "x"),
         ] {
-            assert!(!glob(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+            assert!(
+                !glob(pattern.as_bytes(), text.as_bytes()),
+                "{pattern} {text}"
+            );
         }
     }
 
@@ -173,7 +181,9 @@ mod tests {
 
     #[test]
     fn what_does_not_name_the_prefix_is_refused() {
-        for bad in ["", "*", "api", "api*", "api:", "apix:*", "other:*", "api:!x", "*api:*"] {
+        for bad in [
+            "", "*", "api", "api*", "api:", "apix:*", "other:*", "api:!x", "*api:*",
+        ] {
             assert!(Pattern::of_user(bad, "api").is_err(), "{bad:?}");
         }
         assert!(Pattern::of_user(&format!("api:{}", "x".repeat(2000)), "api").is_err());

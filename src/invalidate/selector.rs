@@ -114,8 +114,7 @@ impl SelectorTemplate {
         if text.is_empty() && selector.0 != Kind::Everything {
             return Err(ConfigError::new("invalidates", "an empty selector"));
         }
-        let template =
-            Template::parse(text).map_err(|why| ConfigError::new("invalidates", why))?;
+        let template = Template::parse(text).map_err(|why| ConfigError::new("invalidates", why))?;
         Ok(Self { kind, template })
     }
 

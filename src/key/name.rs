@@ -73,7 +73,8 @@ pub(crate) fn escape_endpoint(endpoint: &str) -> String {
 pub(crate) fn endpoint_of_route(pattern: &str) -> String {
     let segments: Vec<String> = pattern
         .split('/')
-        .filter(|s| !s.is_empty() && !(s.starts_with('{') && s.ends_with('}')))
+        .filter(|s| !s.is_empty())
+        .filter(|s| !(s.starts_with('{') && s.ends_with('}')))
         .map(escape_endpoint)
         .collect();
     match segments.is_empty() {

@@ -90,10 +90,7 @@ mod tests {
 
     #[test]
     fn no_query_is_not_an_empty_query() {
-        assert_ne!(
-            written(None, &Params::All),
-            written(Some(""), &Params::All)
-        );
+        assert_ne!(written(None, &Params::All), written(Some(""), &Params::All));
     }
 
     #[test]

@@ -172,7 +172,10 @@ mod tests {
             );
         }
         assert_eq!(read(&["max-age"]).max_age, Some(0));
-        assert_eq!(read(&["max-age=99999999999999999999"]).max_age, Some(1 << 31));
+        assert_eq!(
+            read(&["max-age=99999999999999999999"]).max_age,
+            Some(1 << 31)
+        );
     }
 
     #[test]

@@ -61,7 +61,11 @@ impl Compiled {
             ttl: positive("ttl", policy.ttl)?,
             negative_ttl: positive("negative_ttl", policy.negative_ttl)?,
             endpoint: endpoint(policy)?,
-            tags: policy.tags.iter().map(templates).collect::<Result<_, _>>()?,
+            tags: policy
+                .tags
+                .iter()
+                .map(templates)
+                .collect::<Result<_, _>>()?,
             statuses: statuses(policy)?,
             max_body: match policy.max_body {
                 Some(0) => return Err(ConfigError::new("max_body", "must be at least one byte")),
@@ -127,9 +131,9 @@ fn statuses(policy: &Policy) -> Result<Vec<StatusCode>, ConfigError> {
         return Err(ConfigError::new("statuses", "no status at all"));
     }
     let check = |code: &u16| match StatusCode::from_u16(*code) {
-        Ok(status) if !(200..600).contains(code) || matches!(code, 206 | 304) => {
-            Err(ConfigError::new("statuses", format!("{status} cannot be stored")))
-        }
+        Ok(status) if !(200..600).contains(code) || matches!(code, 206 | 304) => Err(
+            ConfigError::new("statuses", format!("{status} cannot be stored")),
+        ),
         Ok(status) => Ok(status),
         Err(_) => Err(ConfigError::new("statuses", format!("{code} is no status"))),
     };
@@ -202,7 +206,11 @@ fn classes(policy: &Policy, context: &Context) -> Result<Classes, ConfigError> {
             continue; // always part of the key
         }
         let secret = context.credentials.contains(&name);
-        let class = if secret { Class::KeyedSecret } else { Class::Keyed };
+        let class = if secret {
+            Class::KeyedSecret
+        } else {
+            Class::Keyed
+        };
         classes.set(name, class);
     }
     for name in parse_names("hide", policy.hide.iter().map(String::as_str))? {

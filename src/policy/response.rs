@@ -88,7 +88,11 @@ fn whole(policy: &Compiled, answer: &Answer<'_>) -> Result<(), Refusal> {
             || contains(value.as_bytes(), b"multipart/x-mixed-replace")
     };
     let incremental = answer.headers.get("incremental");
-    if answer.headers.get_all(header::CONTENT_TYPE).iter().any(stream)
+    if answer
+        .headers
+        .get_all(header::CONTENT_TYPE)
+        .iter()
+        .any(stream)
         || incremental.is_some_and(|v| v.as_bytes().trim_ascii().starts_with(b"?1"))
     {
         return Err(Refusal::Streaming);
@@ -126,7 +130,11 @@ fn permitted(headers: &HeaderMap) -> Result<Directives, Refusal> {
     Ok(directives)
 }
 
-fn tags(policy: &Compiled, answer: &Answer<'_>, hinted: Vec<String>) -> Result<Vec<String>, Refusal> {
+fn tags(
+    policy: &Compiled,
+    answer: &Answer<'_>,
+    hinted: Vec<String>,
+) -> Result<Vec<String>, Refusal> {
     let mut tags = hinted;
     for template in &policy.tags {
         match template.render(&answer.params, str::to_owned) {

@@ -108,9 +108,7 @@ impl Scope {
     /// whom a layer further out has verified. It speaks for every credential
     /// of the request. `None`, or a panic, bypasses the cache.
     #[must_use]
-    pub fn by(
-        scope: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn by(scope: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static) -> Self {
         Self(Kind::By(Arc::new(scope)))
     }
 

@@ -86,7 +86,10 @@ pub(crate) struct Found<'t, 'p> {
 impl Table {
     pub(crate) fn new(routes: &Routes, context: &Context) -> Result<Self, ConfigError> {
         if routes.rows.is_empty() && routes.default.is_none() {
-            return Err(ConfigError::new("routes", "a table without rows or default"));
+            return Err(ConfigError::new(
+                "routes",
+                "a table without rows or default",
+            ));
         }
         let mut table = Self {
             rows: Vec::new(),
@@ -161,7 +164,10 @@ impl Table {
 
 /// Where a request is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(feature = "axum"), allow(dead_code, reason = "only axum's router matches"))]
+#[cfg_attr(
+    not(feature = "axum"),
+    allow(dead_code, reason = "only axum's router matches")
+)]
 pub(crate) enum Place<'a> {
     /// An axum router has matched this route.
     Matched(&'a str),
@@ -236,7 +242,9 @@ mod tests {
 
     #[test]
     fn the_tables_patterns_decide_outside() {
-        let routes = Routes::new().route("/a/{id}", ttl(1)).default_policy(ttl(9));
+        let routes = Routes::new()
+            .route("/a/{id}", ttl(1))
+            .default_policy(ttl(9));
         let table = Table::new(&routes, &context()).unwrap();
         assert_eq!(found(&table, Place::Outside, "/a/7"), Some(1));
         assert_eq!(found(&table, Place::Outside, "/b"), None);
@@ -248,10 +256,19 @@ mod tests {
             (Routes::new(), "routes"),
             (Routes::new().route("a", ttl(1)), "route \"a\""),
             (Routes::new().route("/{", ttl(1)), "route \"/{\""),
-            (Routes::new().route("/a", ttl(1)).route("/a", ttl(2)), "route \"/a\""),
+            (
+                Routes::new().route("/a", ttl(1)).route("/a", ttl(2)),
+                "route \"/a\"",
+            ),
             (Routes::new().route("/a", ttl(0)), "route \"/a\": ttl"),
-            (Routes::new().route("/a", ttl(1).tag("{id}")), "route \"/a\": tag"),
-            (Routes::new().default_policy(ttl(1).endpoint("")), "default: endpoint"),
+            (
+                Routes::new().route("/a", ttl(1).tag("{id}")),
+                "route \"/a\": tag",
+            ),
+            (
+                Routes::new().default_policy(ttl(1).endpoint("")),
+                "default: endpoint",
+            ),
         ];
         for (routes, setting) in bad {
             let error = Table::new(&routes, &context()).err().unwrap();

@@ -104,8 +104,7 @@ impl Memory {
     /// Removes this very entry, not one that has taken its place.
     pub(crate) fn remove_entry(&self, held: &Arc<Held>) {
         let same = |slot: &Slot| matches!(slot, Slot::Entry(other) if Arc::ptr_eq(other, held));
-        self.slots
-            .remove_if(&held.entry.canonical[..], same);
+        self.slots.remove_if(&held.entry.canonical[..], same);
     }
 
     /// Visits all entries and removes those that are to go. Takes a shard's
@@ -130,11 +129,19 @@ impl Memory {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> u64 {
-        if self.keeps_entries { self.slots.weight() } else { 0 }
+        if self.keeps_entries {
+            self.slots.weight()
+        } else {
+            0
+        }
     }
 
     /// The bound.
     pub(crate) fn capacity(&self) -> u64 {
-        if self.keeps_entries { self.slots.capacity() } else { 0 }
+        if self.keeps_entries {
+            self.slots.capacity()
+        } else {
+            0
+        }
     }
 }

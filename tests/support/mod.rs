@@ -1,5 +1,9 @@
 //! What the tests share: requests and replies, and real Redis servers.
-#![allow(dead_code, unreachable_pub, reason = "each test is a crate and uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test is a crate and uses its part"
+)]
 
 pub mod redis_server;
 
@@ -37,7 +41,9 @@ impl Reply {
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     pub fn cache_status(&self) -> &str {
@@ -46,7 +52,9 @@ impl Reply {
 
     /// `detail` of `Cache-Status`: why it was so.
     pub fn detail(&self) -> &str {
-        self.cache_status().rsplit_once("detail=").map_or("", |(_, detail)| detail)
+        self.cache_status()
+            .rsplit_once("detail=")
+            .map_or("", |(_, detail)| detail)
     }
 }
 
@@ -128,7 +136,9 @@ pub async fn tiers_with(
     settings: impl Fn(larder::CacheBuilder) -> larder::CacheBuilder,
 ) -> Vec<Tiers> {
     let clock = ManualClock::new();
-    let memory = Cache::builder().memory(16 * MIB).clock(Arc::new(clock.clone()));
+    let memory = Cache::builder()
+        .memory(16 * MIB)
+        .clock(Arc::new(clock.clone()));
     let memory = Tiers {
         name: "memory",
         cache: settings(memory).build().unwrap(),
@@ -137,7 +147,9 @@ pub async fn tiers_with(
     };
     let redis = Redis::start();
     let clock = ManualClock::new();
-    let shared = Cache::builder().redis(redis.url()).clock(Arc::new(clock.clone()));
+    let shared = Cache::builder()
+        .redis(redis.url())
+        .clock(Arc::new(clock.clone()));
     let shared = Tiers {
         name: "redis",
         cache: settings(shared).build().unwrap(),

@@ -65,7 +65,8 @@ impl Redis {
         let stats: String = self.command(&["INFO", "commandstats"]);
         let start = format!("cmdstat_{command}:calls=");
         let line = stats.lines().find_map(|line| line.strip_prefix(&start));
-        line.and_then(|rest| rest.split(',').next()).map_or(0, |n| n.parse().unwrap())
+        line.and_then(|rest| rest.split(',').next())
+            .map_or(0, |n| n.parse().unwrap())
     }
 
     /// Hangs: connections stay open and nothing answers.
@@ -106,7 +107,10 @@ impl Drop for Redis {
 impl Redis {
     fn resume_for_the_end(&self) {
         let pid = self.child.id().to_string();
-        let _ = Command::new("kill").args(["-CONT", &pid]).stderr(Stdio::null()).status();
+        let _ = Command::new("kill")
+            .args(["-CONT", &pid])
+            .stderr(Stdio::null())
+            .status();
     }
 }
 
@@ -117,6 +121,10 @@ pub fn free_port() -> u16 {
 
 /// Starts a server and waits until it says that it is ready; none if the port
 /// was taken meanwhile.
+#[allow(
+    clippy::zombie_processes,
+    reason = "it is waited for when the server is dropped"
+)]
 fn spawn(port: u16, args: &[String]) -> Option<Child> {
     let binary = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
     let mut child = Command::new(&binary)
@@ -129,7 +137,10 @@ fn spawn(port: u16, args: &[String]) -> Option<Child> {
         .spawn()
         .unwrap_or_else(|error| panic!("{binary}: {error}; `tests/run.sh --install` installs it"));
     let mut lines = BufReader::new(child.stdout.take()?).lines();
-    let ready = lines.by_ref().map_while(Result::ok).any(|line| line.contains("eady to accept"));
+    let ready = lines
+        .by_ref()
+        .map_while(Result::ok)
+        .any(|line| line.contains("eady to accept"));
     if !ready {
         let _ = child.wait();
         return None;

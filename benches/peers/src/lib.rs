@@ -10,6 +10,7 @@ pub mod redis;
 pub mod report;
 pub mod services;
 pub mod stats;
+pub mod sync_body;
 pub mod warm;
 
 /// Any error, told to whoever ran this.

@@ -18,9 +18,11 @@ use axum::routing::get;
 use bytes::Bytes;
 use http_body::Body as HttpBody;
 use larder::{Cache, MIB, Policy, Routes, minutes};
+use tower::util::MapResponse;
 use tower::{Layer, Service};
 
 use crate::answer::{Calls, JSON, JSON_TYPE, ROUTE, answer, router};
+use crate::sync_body::SyncBody;
 use crate::{BoxError, Result};
 
 pub const PLAIN: &str = "plain axum handler";
@@ -87,7 +89,8 @@ fn tower_http_cache(visitor: &mut impl Visit) -> Result<()> {
     let layer = tower_http_cache::layer::CacheLayer::builder(InMemoryBackend::new(ROOM))
         .ttl(TTL)
         .build();
-    visitor.visit(TOWER_HTTP_CACHE, layer.layer(calls.router()), Some(calls))
+    let router = MapResponse::new(calls.router(), |response: Response<Body>| response.map(SyncBody::new));
+    visitor.visit(TOWER_HTTP_CACHE, layer.layer(router), Some(calls))
 }
 
 /// The handler sends no `Cache-Control`, so it is told to cache by default.

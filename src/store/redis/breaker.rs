@@ -127,7 +127,10 @@ mod tests {
         let breaker = opened();
         assert!(breaker.admits(at(1_010)), "the probe");
         assert!(!breaker.admits(at(1_011)), "one at a time");
-        assert!(breaker.admits(at(2_011)), "the next, if the first never ended");
+        assert!(
+            breaker.admits(at(2_011)),
+            "the next, if the first never ended"
+        );
         breaker.failure(at(2_020));
         assert!(!breaker.admits(at(3_000)));
         assert!(breaker.admits(at(3_021)));

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use redis::aio::ConnectionLike;
-use redis::cluster::ClusterClientBuilder;
 use redis::cluster::ClusterClient;
+use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, Value};
@@ -32,7 +32,8 @@ pub(super) fn open(nodes: Vec<String>, timeout: Duration) -> RedisResult<Box<dyn
 impl Connect for Cluster {
     fn connect(&self) -> BoxFuture<'_, RedisResult<Box<dyn Connection>>> {
         async {
-            let connection: Box<dyn Connection> = Box::new(Slots(self.0.get_async_connection().await?));
+            let connection: Box<dyn Connection> =
+                Box::new(Slots(self.0.get_async_connection().await?));
             Ok(connection)
         }
         .boxed()
@@ -59,11 +60,7 @@ impl Connection for Slots {
         .boxed()
     }
 
-    fn run_on<'a>(
-        &'a mut self,
-        node: &'a Node,
-        cmd: &'a Cmd,
-    ) -> BoxFuture<'a, RedisResult<Value>> {
+    fn run_on<'a>(&'a mut self, node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, RedisResult<Value>> {
         let Node::At { host, port } = node else {
             return self.run(cmd);
         };
@@ -83,7 +80,12 @@ impl Connection for Slots {
 /// The primaries of `CLUSTER SLOTS`: for each range its ends, its primary, its
 /// replicas.
 fn primaries(slots: Value) -> RedisResult<Vec<Node>> {
-    let bad = || (ErrorKind::UnexpectedReturnType, "CLUSTER SLOTS has another form");
+    let bad = || {
+        (
+            ErrorKind::UnexpectedReturnType,
+            "CLUSTER SLOTS has another form",
+        )
+    };
     let Value::Array(ranges) = slots else {
         return Err(bad().into());
     };
@@ -99,7 +101,10 @@ fn primaries(slots: Value) -> RedisResult<Vec<Node>> {
         let (Some(host), Some(port)) = (primary.next(), primary.next()) else {
             return Err(bad().into());
         };
-        nodes.push((String::from_redis_value(host)?, u16::from_redis_value(port)?));
+        nodes.push((
+            String::from_redis_value(host)?,
+            u16::from_redis_value(port)?,
+        ));
     }
     nodes.sort_unstable();
     nodes.dedup();

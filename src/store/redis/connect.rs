@@ -19,11 +19,7 @@ pub(super) trait Connection: Send + Sync {
     fn primaries(&mut self) -> BoxFuture<'_, RedisResult<Vec<Node>>>;
 
     /// Runs a command on one of them.
-    fn run_on<'a>(
-        &'a mut self,
-        node: &'a Node,
-        cmd: &'a Cmd,
-    ) -> BoxFuture<'a, RedisResult<Value>>;
+    fn run_on<'a>(&'a mut self, node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, RedisResult<Value>>;
 
     /// Whether the keys of one command may lie anywhere.
     fn any_keys(&self) -> bool;
@@ -31,7 +27,10 @@ pub(super) trait Connection: Send + Sync {
 
 /// A server of a topology.
 #[derive(Debug, Clone)]
-#[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "a cluster has several"))]
+#[cfg_attr(
+    not(feature = "cluster"),
+    allow(dead_code, reason = "a cluster has several")
+)]
 pub(super) enum Node {
     /// The only one.
     Only,

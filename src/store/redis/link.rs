@@ -160,7 +160,9 @@ impl Link {
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(|broken| broken.into_inner())
+        self.current
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner())
     }
 
     fn give_up(&self, number: u64) {
@@ -206,5 +208,8 @@ fn is_outage(error: &RedisError) -> bool {
     ];
     is_dead(error)
         || matches!(error.kind(), ErrorKind::Server(kind) if kinds.contains(&kind))
-        || matches!(error.kind(), ErrorKind::ClusterConnectionNotFound | ErrorKind::AuthenticationFailed)
+        || matches!(
+            error.kind(),
+            ErrorKind::ClusterConnectionNotFound | ErrorKind::AuthenticationFailed
+        )
 }

@@ -117,7 +117,11 @@ impl RedisStore {
     async fn write(&self, record: Record<'_>) -> Result<(), StoreError> {
         let ttl = millis(record.ttl).max(1).to_string();
         // the groups first: an entry is never there without them
-        let groups: Vec<String> = record.groups.iter().map(|group| self.group(*group)).collect();
+        let groups: Vec<String> = record
+            .groups
+            .iter()
+            .map(|group| self.group(*group))
+            .collect();
         let at_once = match groups.len() {
             0 | 1 => true,
             _ => self.link.any_keys(self.timeout).await,

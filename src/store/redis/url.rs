@@ -59,7 +59,9 @@ fn nodes(scheme: &str, rest: &str) -> Vec<String> {
         None => (String::new(), rest),
     };
     let hosts = hosts.trim_end_matches('/').split(',');
-    hosts.map(|host| format!("{scheme}://{login}{host}")).collect()
+    hosts
+        .map(|host| format!("{scheme}://{login}{host}"))
+        .collect()
 }
 
 fn sentinel_url(rest: &str) -> Result<SentinelUrl, &'static str> {
@@ -67,9 +69,13 @@ fn sentinel_url(rest: &str) -> Result<SentinelUrl, &'static str> {
         Some((login, rest)) => (Some(login), rest),
         None => (None, rest),
     };
-    let form = "redis+sentinel:// has the form redis+sentinel://host:port,host:port/service[/database]";
+    let form =
+        "redis+sentinel:// has the form redis+sentinel://host:port,host:port/service[/database]";
     let mut parts = rest.split('/');
-    let (hosts, service) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let (hosts, service) = (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    );
     if hosts.is_empty() || service.is_empty() {
         return Err(form);
     }
@@ -117,7 +123,12 @@ mod tests {
 
     #[test]
     fn a_bad_url_is_refused_without_repeating_it() {
-        for bad in ["secret", "http://u:secret@x", "redis://u:secret@", "redis://:secret@h:port"] {
+        for bad in [
+            "secret",
+            "http://u:secret@x",
+            "redis://u:secret@",
+            "redis://:secret@h:port",
+        ] {
             let error = open(bad, Duration::from_secs(1)).err().unwrap();
             let source = std::error::Error::source(&error).map(ToString::to_string);
             let text = format!("{error} {source:?}");

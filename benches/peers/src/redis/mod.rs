@@ -10,7 +10,6 @@ use std::hint::black_box;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use larder::{Cache, Policy, Routes, minutes};

@@ -1,0 +1,120 @@
+//! The order of layers that the README recommends, and what a hit skips.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use axum::routing::get;
+use larder::{Policy, minutes, testing};
+use support::get_with;
+use tower_http::cors::CorsLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::trace::TraceLayer;
+
+async fn auth(request: Request, next: Next) -> Response {
+    match request.headers().get("authorization") {
+        Some(token) if token == "Bearer good" => next.run(request).await,
+        _ => Response::builder()
+            .status(StatusCode::UNAUTHORIZED)
+            .body(Body::empty())
+            .unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn a_hit_passes_what_is_outside_and_skips_what_is_inside() {
+    let (cache, _clock) = testing::cache();
+    let inside = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&inside);
+    let counting = from_fn(move |request: Request, next: Next| {
+        count.fetch_add(1, Ordering::SeqCst);
+        next.run(request)
+    });
+    let policy = Policy::ttl(minutes(5)).ignore_credentials();
+    // the last layer is the outermost: trace, request id, CORS, auth, cache, handler
+    let app = Router::new()
+        .route("/characters", get(|| async { "[]" }))
+        .layer(counting)
+        .layer(cache.layer(policy))
+        .layer(from_fn(auth))
+        .layer(CorsLayer::permissive())
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(TraceLayer::new_for_http());
+
+    let good = [
+        ("authorization", "Bearer good"),
+        ("origin", "https://a.example"),
+    ];
+    let miss = app_get(&app, &good).await;
+    let hit = app_get(&app, &good).await;
+    assert_eq!(
+        inside.load(Ordering::SeqCst),
+        1,
+        "a hit skips every layer inside the cache"
+    );
+    assert_ne!(
+        miss.headers["x-request-id"], hit.headers["x-request-id"],
+        "each has its own id"
+    );
+    assert_eq!(hit.headers["access-control-allow-origin"], "*");
+    assert!(
+        hit.headers["cache-status"]
+            .to_str()
+            .unwrap()
+            .contains("hit")
+    );
+    let refused = app_get(&app, &[("authorization", "Bearer bad")]).await;
+    assert_eq!(
+        refused.status,
+        StatusCode::UNAUTHORIZED,
+        "authentication stands outside the cache"
+    );
+}
+
+struct Plain {
+    status: StatusCode,
+    headers: axum::http::HeaderMap,
+}
+
+/// A response of any layer, whether it went through the cache or not.
+async fn app_get(app: &Router, headers: &[(&str, &str)]) -> Plain {
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+    let request = support::request(axum::http::Method::GET, "/characters", headers);
+    let (parts, body) = app.clone().oneshot(request).await.unwrap().into_parts();
+    body.collect().await.unwrap();
+    Plain {
+        status: parts.status,
+        headers: parts.headers,
+    }
+}
+
+#[tokio::test]
+async fn a_layer_on_get_does_not_see_a_separate_put() {
+    let (cache, _clock) = testing::cache();
+    let layer = cache.layer(Policy::ttl(minutes(5)));
+    let app = Router::new().route(
+        "/x",
+        get(|| async { "x" })
+            .layer(layer)
+            .put(|| async { "written" }),
+    );
+    get_with(&app, "/x", &[]).await;
+    let request = support::request(axum::http::Method::PUT, "/x", &[]);
+    let response = tower::ServiceExt::oneshot(app.clone(), request)
+        .await
+        .unwrap();
+    assert!(response.extensions().get::<larder::Outcome>().is_none());
+    assert!(
+        get_with(&app, "/x", &[]).await.hit(),
+        "it knows nothing of the PUT"
+    );
+}

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# The one test command: formatting, lints, documentation, every feature alone, all tests.
+#
+#   tests/run.sh            everything that fits into a few minutes
+#   tests/run.sh --install  installs what is missing first (root, Debian or Ubuntu); so does CI=true
+#   tests/run.sh --full     also the declared Rust version where rustup has it, and the benches
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+install=${CI:-} full=
+for arg in "$@"; do
+    case $arg in
+    --install) install=true ;;
+    --full) full=true ;;
+    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "tests/run.sh: unknown option $arg; see --help" >&2; exit 2 ;;
+    esac
+done
+
+stage() { printf '\n== %s (%ss)\n' "$1" "$SECONDS"; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+stage "what the tests need"
+have cargo || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
+# a C compiler for SQLite and zstd, OpenSSL's program for test certificates
+missing=()
+have cc || missing+=(gcc libc6-dev)
+have openssl || missing+=(openssl)
+have redis-server || have valkey-server || missing+=(redis-server)
+if [ ${#missing[@]} -gt 0 ]; then
+    line="apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+    if [ -n "$install" ] && [ "$(id -u)" = 0 ] && have apt-get; then
+        DEBIAN_FRONTEND=noninteractive bash -c "$line" >/dev/null
+    else
+        echo "missing: ${missing[*]}. As root: $line" >&2
+        echo "or: sudo tests/run.sh --install" >&2
+        exit 1
+    fi
+fi
+if ! have redis-server; then export REDIS_SERVER=valkey-server; fi
+for component in rustfmt clippy; do
+    cargo "${component/rust/}" --version >/dev/null 2>&1 ||
+        { echo "missing: rustup component add $component" >&2; exit 1; }
+done
+
+stage "format"
+cargo fmt --check
+
+stage "lints"
+cargo clippy --all-targets --all-features -- -D warnings
+
+stage "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features --quiet
+
+stage "each feature alone, none, and all"
+RUSTFLAGS="-D warnings" cargo check --quiet --lib --no-default-features
+features=$(sed -n '/^\[features\]/,/^\[dep/s/^\([a-z_]*\) = \[.*/\1/p' Cargo.toml | grep -v '^default$')
+for feature in $features; do
+    echo "feature $feature"
+    RUSTFLAGS="-D warnings" cargo check --quiet --lib --no-default-features --features "$feature"
+done
+RUSTFLAGS="-D warnings" cargo check --quiet --lib --all-features
+
+stage "declared Rust version"
+tests/msrv.sh ${full:+--build}
+
+stage "tests"
+cargo test --all-features
+
+if [ -n "$full" ]; then
+    stage "benches"
+    cargo bench --bench hit
+    cargo bench --bench allocations
+fi
+
+stage "all passed"
