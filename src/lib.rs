@@ -114,10 +114,15 @@ pub use invalidate::{Invalidated, Selector, endpoint, escape_pattern, everything
 pub use key::Key;
 pub use layer::CacheLayer;
 pub use outcome::{Bypass, Cause, Outcome, Refusal, Tier};
-pub use policy::{FORWARDED, FRAGMENTS, Hint, Policy, RequestHead, Routes, Scope};
+pub use policy::{CREDENTIALS, FORWARDED, FRAGMENTS, Hint, Policy, RequestHead, Routes, Scope};
 pub use service::CacheService;
 pub use stats::Stats;
 pub use store::{Group, Record, Removal, Store, StoreFuture};
 
 /// Bytes in a MiB: `Cache::builder().memory(256 * MIB)`.
 pub const MIB: u64 = 1 << 20;
+
+/// The README's examples are compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -8,7 +8,7 @@ use crate::error::ConfigError;
 
 /// Fields that say who asks. A request with one of them bypasses the cache
 /// unless its policy says what it means.
-pub(crate) const CREDENTIALS: &[&str] = &[
+pub const CREDENTIALS: &[&str] = &[
     "authorization",
     "cookie",
     "proxy-authorization",

@@ -18,8 +18,8 @@ pub(crate) mod vary;
 
 pub(crate) use cache_control::is_token;
 pub(crate) use compiled::{Compiled, Context};
-pub(crate) use fields::{CREDENTIALS, PER_REQUEST, is_hop_by_hop, parse_names};
-pub use fields::{FORWARDED, FRAGMENTS};
+pub use fields::{CREDENTIALS, FORWARDED, FRAGMENTS};
+pub(crate) use fields::{PER_REQUEST, is_hop_by_hop, parse_names};
 pub use hint::Hint;
 pub(crate) use route::Params;
 pub use route::Policy;

@@ -28,6 +28,11 @@ impl Redis {
         panic!("no redis-server could be started on ten free ports");
     }
 
+    /// A sentinel with this configuration, which it will rewrite.
+    pub fn start_sentinel(config: &str) -> Self {
+        Self::start_with(&[config, "--sentinel"])
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -127,9 +132,18 @@ pub fn free_port() -> u16 {
 )]
 fn spawn(port: u16, args: &[String]) -> Option<Child> {
     let binary = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
-    let mut child = Command::new(&binary)
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-        .args(["--save", "", "--appendonly", "no"])
+    let mut command = Command::new(&binary);
+    // a configuration file comes first
+    let (file, args) = match args.split_first() {
+        Some((file, rest)) if !file.starts_with("--") => (Some(file), rest),
+        _ => (None, args),
+    };
+    command.args(file);
+    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
+    if file.is_none() {
+        command.args(["--save", "", "--appendonly", "no"]);
+    }
+    let mut child = command
         .args(["--dir", &std::env::temp_dir().to_string_lossy()])
         .args(args)
         .stdout(Stdio::piped())
@@ -140,7 +154,7 @@ fn spawn(port: u16, args: &[String]) -> Option<Child> {
     let ready = lines
         .by_ref()
         .map_while(Result::ok)
-        .any(|line| line.contains("eady to accept"));
+        .any(|line| line.contains("eady to accept") || line.contains("Sentinel ID is"));
     if !ready {
         let _ = child.wait();
         return None;

@@ -1,0 +1,219 @@
+//! Redis Cluster, Sentinel, TLS, and Valkey where it is installed: real ones.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get as on_get;
+use larder::{Cache, Policy, endpoint, minutes, tag, uri};
+use support::redis_server::{Redis, free_port};
+use support::{Calls, eventually, get};
+
+fn app(cache: &Cache) -> Router {
+    let calls = Calls::default();
+    let handler = on_get(move || async move { format!("answer {}", calls.count()) });
+    let policy = Policy::ttl(minutes(5)).tag("all").tag("one:{id}");
+    Router::new().route("/items/{id}", handler.layer(cache.layer(policy)))
+}
+
+/// Fills, hits and every kind of invalidation, through one cache.
+async fn works(cache: &Cache) {
+    let app = app(cache);
+    let fill = async || {
+        for n in 0..50 {
+            get(&app, &format!("/items/{n}")).await;
+        }
+        cache.idle().await;
+        for n in 0..50 {
+            let reply = get(&app, &format!("/items/{n}")).await;
+            assert!(reply.hit(), "{n}: {}", reply.cache_status());
+        }
+    };
+    fill().await;
+    for (selector, removed) in [
+        (tag("one:7"), 1),
+        (uri("/items/7"), 1),
+        (tag("all"), 50),
+        (endpoint("items"), 50),
+        ("api:it*".into(), 50),
+    ] {
+        let done = cache.invalidate(&selector).await.unwrap();
+        assert_eq!(done.removed(), removed, "{selector:?}");
+        assert!(!get(&app, "/items/7").await.hit(), "{selector:?}");
+        fill().await;
+    }
+}
+
+fn cache(url: impl Into<String>) -> Cache {
+    let builder = Cache::builder()
+        .redis(url)
+        .operation_timeout(Duration::from_secs(2));
+    builder.build().unwrap()
+}
+
+/// A directory of one test's own, removed with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let name = format!("larder-{name}-{}-{}", std::process::id(), free_port());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self, file: &str) -> String {
+        self.0.join(file).to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn run(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{program} {args:?}: {text} {errors}"
+    );
+    text
+}
+
+#[tokio::test]
+async fn a_cluster_of_three_primaries() {
+    let scratch = Scratch::new("cluster");
+    let node = |n: usize| {
+        let file = scratch.path(&format!("nodes-{n}.conf"));
+        Redis::start_with(&["--cluster-enabled", "yes", "--cluster-config-file", &file])
+    };
+    let nodes: Vec<Redis> = (0..3).map(node).collect();
+    // every third of the slots to one of them, and all of them introduced to each other
+    for (node, slots) in nodes
+        .iter()
+        .zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")])
+    {
+        node.command::<()>(&["CLUSTER", "ADDSLOTSRANGE", slots.0, slots.1]);
+        for other in &nodes {
+            node.command::<()>(&["CLUSTER", "MEET", "127.0.0.1", &other.port().to_string()]);
+        }
+    }
+    for node in &nodes {
+        eventually("the cluster is whole", || async {
+            let info: String = node.command(&["CLUSTER", "INFO"]);
+            let whole = info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3");
+            let slots: redis::Value = node.command(&["CLUSTER", "SLOTS"]);
+            whole && matches!(slots, redis::Value::Array(ranges) if ranges.len() == 3)
+        })
+        .await;
+    }
+    let hosts: Vec<String> = nodes[..2]
+        .iter()
+        .map(|n| format!("127.0.0.1:{}", n.port()))
+        .collect();
+    works(&cache(format!("redis+cluster://{}", hosts.join(",")))).await;
+    for node in &nodes {
+        assert!(!node.entries().is_empty(), "entries lie on every primary");
+    }
+}
+
+#[tokio::test]
+async fn behind_sentinel() {
+    let scratch = Scratch::new("sentinel");
+    let primary = Redis::start();
+    let config = scratch.path("sentinel.conf");
+    let monitor = format!(
+        "sentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 2000\n",
+        primary.port()
+    );
+    std::fs::write(&config, monitor).unwrap();
+    let sentinel = Redis::start_sentinel(&config);
+    works(&cache(format!(
+        "redis+sentinel://127.0.0.1:{}/main",
+        sentinel.port()
+    )))
+    .await;
+    let unknown = cache(format!(
+        "redis+sentinel://127.0.0.1:{}/other",
+        sentinel.port()
+    ));
+    assert_eq!(
+        get(&app(&unknown), "/items/1").await.detail(),
+        "store-error"
+    );
+}
+
+/// Certificates are trusted through the environment, so the client runs in a
+/// process of its own: this test, called again.
+#[tokio::test]
+async fn by_tls() {
+    if let Ok(url) = std::env::var("LARDER_TEST_TLS_URL") {
+        return works(&cache(url)).await;
+    }
+    let scratch = Scratch::new("tls");
+    certificates(&scratch.0);
+    let port = free_port().to_string();
+    let (cert, key) = (scratch.path("server.crt"), scratch.path("server.key"));
+    let redis = Redis::start_with(&[
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+        "--tls-auth-clients",
+        "no",
+    ]);
+    let untrusted = cache(format!("rediss://localhost:{port}"));
+    assert_eq!(
+        get(&app(&untrusted), "/items/1").await.detail(),
+        "store-error"
+    );
+    let again = Command::new(std::env::current_exe().unwrap())
+        .args(["by_tls", "--exact", "--nocapture"])
+        .env("LARDER_TEST_TLS_URL", format!("rediss://localhost:{port}"))
+        .env("SSL_CERT_FILE", scratch.path("ca.crt"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&again.stdout);
+    assert!(
+        again.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&again.stderr)
+    );
+    assert!(!redis.entries().is_empty());
+}
+
+/// An authority, and a certificate of its for this host.
+fn certificates(at: &Path) {
+    let names = "subjectAltName=DNS:localhost,IP:127.0.0.1\n";
+    std::fs::write(at.join("names"), names).unwrap();
+    let openssl = |line: &str| {
+        let in_place = |word: &str| match word.strip_prefix('@') {
+            Some(file) => at.join(file).to_string_lossy().into_owned(),
+            None => word.to_owned(),
+        };
+        let words: Vec<String> = line.split_whitespace().map(in_place).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        run("openssl", &words);
+    };
+    let new_key = "-newkey rsa:2048 -nodes -keyout";
+    openssl(&format!(
+        "req -x509 {new_key} @ca.key -out @ca.crt -days 2 -subj /CN=ca"
+    ));
+    openssl(&format!(
+        "req {new_key} @server.key -out @server.csr -subj /CN=localhost"
+    ));
+    openssl(
+        "x509 -req -in @server.csr -CA @ca.crt -CAkey @ca.key -CAcreateserial \
+         -out @server.crt -days 2 -extfile @names",
+    );
+}
