@@ -2,8 +2,8 @@
 //! beside a plain axum handler and a service that returns a ready clone:
 //! interleaved, medians.
 //!
-//! `cargo bench --bench hit`, or with a case's name to run it alone under a
-//! profiler.
+//! `cargo bench --bench hit`, or with a case's name and a number to send that
+//! many requests to it alone, under a profiler.
 
 #[path = "support/cases.rs"]
 mod cases;
@@ -19,10 +19,11 @@ const ROUNDS: usize = 100;
 #[allow(clippy::disallowed_methods, reason = "a bench measures time")]
 async fn main() {
     let (mut cases, cache) = cases().await;
-    let only = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
-    if let Some(only) = only {
+    let mut args = std::env::args().skip(1).filter(|arg| !arg.starts_with('-'));
+    if let Some(only) = args.next() {
         let case = cases.iter_mut().find(|case| case.name.contains(&only));
-        (case.expect("a case's name").run)(BATCH * 1_000);
+        let requests = args.next().map_or(Ok(1_000_000), |n| n.parse());
+        (case.expect("a case's name").run)(requests.expect("a number"));
         return;
     }
     let mut times = vec![Vec::new(); cases.len()];

@@ -14,6 +14,7 @@ use crate::generation::Generation;
 use crate::guard;
 use crate::invalidate::{Target, canonical_target, target_of};
 use crate::key::{Key, ScopeId};
+use crate::known::number_value;
 use crate::layer::Shared;
 use crate::place::{original_uri, place};
 use crate::policy::response::Terms;
@@ -218,7 +219,7 @@ fn finish(
         // so that no layer further out has to add it to every hit
         entry
             .headers
-            .insert(header::CONTENT_LENGTH, body.len().into());
+            .insert(header::CONTENT_LENGTH, number_value(body.len() as u64));
     }
     (entry.headers, entry.body) = pack(&entry.headers, &body);
     engine.keep(fill, runtime);

@@ -82,6 +82,7 @@ mod generation;
 mod guard;
 mod invalidate;
 mod key;
+mod known;
 mod layer;
 mod nested;
 mod outcome;

@@ -27,11 +27,12 @@ use crate::entry::{Entry, ResponseBody};
 use crate::error::BoxError;
 use crate::fill::{Made, Route};
 use crate::generation::Generation;
+use crate::known::number_value;
 use crate::layer::Shared;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Outcome, Refusal, Tier};
 use crate::policy::{Compiled, Hint, response as judge};
-use crate::status::{age_value, overwrite};
+use crate::status::overwrite;
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 
@@ -249,7 +250,7 @@ pub(crate) fn hit<B>(
         ttl: std::time::Duration::from_millis(ttl),
     };
     let mut headers = entry.headers.clone();
-    overwrite(&mut headers, &header::AGE, age_value(age / 1000));
+    overwrite(&mut headers, &header::AGE, number_value(age / 1000));
     if head && !headers.contains_key(header::CONTENT_LENGTH) {
         headers.insert(header::CONTENT_LENGTH, entry.body.len().into());
     }

@@ -1,4 +1,4 @@
-//! `Cache-Status` (RFC 9211) and `Age` (RFC 9111, 5.1), written for a response.
+//! `Cache-Status` (RFC 9211), written for a response.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use smallvec::SmallVec;
 
+use crate::known;
 use crate::outcome::{Bypass, Cause, Outcome, Tier};
+
+/// The name that a cache has in `Cache-Status` unless it is given another.
+pub(crate) const DEFAULT_NAME: &str = "larder";
 
 /// How `Cache-Status` is written.
 #[derive(Debug, Clone)]
@@ -45,22 +49,20 @@ impl StatusField {
     }
 }
 
-/// The member of a hit, made on the stack.
+/// The member of a hit. As most caches have it, it needs no allocation.
 #[inline]
 fn hit(name: &str, ttl: u64, tier: Tier, detail: bool) -> Result<HeaderValue, InvalidHeaderValue> {
+    if detail
+        && tier == Tier::Memory
+        && name == DEFAULT_NAME
+        && let Some(known) = known::memory_hit(ttl)
+    {
+        return Ok(known);
+    }
+    let number = known::number_value(ttl);
     let mut text: SmallVec<[u8; 96]> = SmallVec::from_slice(name.as_bytes());
     text.extend_from_slice(b"; hit; ttl=");
-    let mut digits = [0; 20];
-    let (mut at, mut rest) = (digits.len(), ttl);
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    text.extend_from_slice(&digits[at..]);
+    text.extend_from_slice(number.as_bytes());
     if detail {
         text.extend_from_slice(match tier {
             Tier::Memory => b"; detail=memory",
@@ -117,54 +119,6 @@ pub(crate) fn overwrite(headers: &mut HeaderMap, name: &HeaderName, value: Heade
         Some((_, place)) => *place = value,
         None => {
             headers.append(name, value);
-        }
-    }
-}
-
-/// Ages up to this need no allocation.
-const KNOWN_AGES: usize = 4096;
-
-static AGES: [[u8; 4]; KNOWN_AGES] = ages();
-
-const fn ages() -> [[u8; 4]; KNOWN_AGES] {
-    let mut table = [[b'0'; 4]; KNOWN_AGES];
-    let mut n = 0;
-    while n < KNOWN_AGES {
-        let (mut rest, mut at) = (n, 4);
-        while rest > 0 {
-            at -= 1;
-            table[n][at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
-        n += 1;
-    }
-    table
-}
-
-/// An `Age` field's value.
-#[inline]
-pub(crate) fn age_value(seconds: u64) -> HeaderValue {
-    let known = usize::try_from(seconds).ok().and_then(|n| AGES.get(n));
-    let digits = match seconds {
-        0..10 => 1,
-        10..100 => 2,
-        100..1_000 => 3,
-        _ => 4,
-    };
-    match known.map(|text| std::str::from_utf8(&text[4 - digits..])) {
-        Some(Ok(text)) => HeaderValue::from_static(text),
-        _ => HeaderValue::from(seconds),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_are_plain_numbers() {
-        for age in [0, 9, 10, 99, 100, 999, 1_000, 4_095, 4_096, 123_456] {
-            assert_eq!(age_value(age), age.to_string().as_str());
         }
     }
 }

@@ -50,12 +50,22 @@ impl Service<Request<Body>> for ReadyClone {
     }
 }
 
+/// As a browser's `fetch` sends it.
 fn request(n: usize) -> Request<Body> {
     Request::builder()
         .uri(format!("/items/{}", n % KEYS))
         .header("host", "bench.example")
-        .header("accept", "application/json")
-        .header("user-agent", "bench/1.0")
+        .header(
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        )
+        .header("accept", "application/json, text/plain, */*")
+        .header("accept-language", "en-US,en;q=0.5")
+        .header("accept-encoding", "gzip, deflate, br, zstd")
+        .header("referer", "https://bench.example/items")
+        .header("sec-fetch-dest", "empty")
+        .header("sec-fetch-mode", "cors")
+        .header("sec-fetch-site", "same-origin")
         .body(Body::empty())
         .unwrap()
 }
@@ -107,7 +117,7 @@ pub async fn cases() -> (Vec<Case>, Cache) {
             .with_state(())
     };
     let cache = Cache::builder().memory(64 * MIB).build().unwrap();
-    let policy = || Policy::ttl(minutes(60));
+    let policy = || Policy::ttl(minutes(10));
     let layer = cache.layer(policy().endpoint("on-route"));
     let on_route: Router = Router::new()
         .route("/items/{id}", get(answer).layer(layer))

@@ -14,7 +14,7 @@ use crate::generation::Generations;
 use crate::key::valid_prefix;
 use crate::policy::{CREDENTIALS, Context, PER_REQUEST, RequestHead, is_token, parse_names};
 use crate::stats::Counters;
-use crate::status::StatusField;
+use crate::status::{DEFAULT_NAME, StatusField};
 use crate::store::Store;
 use crate::store::memory::Memory;
 use crate::tasks::Tasks;
@@ -67,7 +67,7 @@ impl CacheBuilder {
             credentials: Vec::new(),
             per_request: Vec::new(),
             tenant: None,
-            status: Some("larder".to_owned()),
+            status: Some(DEFAULT_NAME.to_owned()),
             detail: true,
             enabled: true,
             clock: Arc::new(SystemClock::new()),

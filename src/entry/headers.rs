@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{self, CACHE_STATUS, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
+use crate::known::number_value;
 use crate::policy::is_hop_by_hop;
 
 /// The fields of an answer that may be stored: not those of one connection
@@ -35,23 +36,47 @@ fn connection_listed(headers: &HeaderMap) -> Vec<HeaderName> {
 /// Copies the values and the body into one block, so that a hit touches little
 /// memory, and gives the map its exact size.
 pub(crate) fn pack(headers: &HeaderMap, body: &[u8]) -> (HeaderMap, Bytes) {
-    let len: usize = headers.values().map(HeaderValue::len).sum();
+    let own = |value: &&HeaderValue| common(value).is_none();
+    let len: usize = headers.values().filter(own).map(HeaderValue::len).sum();
     let mut block = BytesMut::with_capacity(len + body.len());
-    for value in headers.values() {
+    for value in headers.values().filter(own) {
         block.extend_from_slice(value.as_bytes());
     }
     block.extend_from_slice(body);
     let mut block = block.freeze();
     let mut map = reserved(headers.len());
     for (name, value) in headers {
-        add(
-            &mut map,
-            name.clone(),
-            copied(block.split_to(value.len()), value),
-        );
+        let value = common(value).unwrap_or_else(|| copied(block.split_to(value.len()), value));
+        add(&mut map, name.clone(), value);
     }
     (map, block)
 }
+
+/// A value that needs no bytes of its own.
+fn common(value: &HeaderValue) -> Option<HeaderValue> {
+    if let Some(text) = COMMON.iter().find(|text| **text == *value) {
+        return Some(HeaderValue::from_static(text));
+    }
+    let text = value.to_str().ok().filter(|text| text.len() <= 4)?;
+    let known = number_value(text.parse().ok()?);
+    (known == *value).then_some(known)
+}
+
+/// Values so common that they need no bytes of their own: cloning one is free.
+const COMMON: [&str; 12] = [
+    "application/json",
+    "application/json; charset=utf-8",
+    "text/plain",
+    "text/plain; charset=utf-8",
+    "text/html",
+    "text/html; charset=utf-8",
+    "text/css",
+    "text/javascript",
+    "application/xml",
+    "application/octet-stream",
+    "image/svg+xml",
+    "accept-encoding",
+];
 
 /// The same value in other bytes.
 fn copied(bytes: Bytes, value: &HeaderValue) -> HeaderValue {

@@ -83,12 +83,27 @@ pub(crate) fn admit<'a>(
 #[inline]
 fn is_streaming(name: &http::HeaderName, value: &HeaderValue) -> bool {
     if *name == header::ACCEPT {
-        return contains(value.as_bytes(), b"text/event-stream");
+        return accepts_events(value.as_bytes());
     }
     if *name == header::CONTENT_TYPE {
         return contains(value.as_bytes(), b"application/grpc");
     }
     *name == header::UPGRADE
+}
+
+/// Whether an `Accept` names event streams. Looks for the hyphen first, of
+/// which ordinary values have few.
+fn accepts_events(value: &[u8]) -> bool {
+    let hyphens = value.iter().enumerate().filter(|(_, byte)| **byte == b'-');
+    hyphens
+        .map(|(at, _)| value.split_at(at))
+        .any(|(before, behind)| {
+            let before = before.len().checked_sub(10).map(|at| &before[at..]);
+            before.is_some_and(|b| b.eq_ignore_ascii_case(b"text/event"))
+                && behind
+                    .get(..7)
+                    .is_some_and(|b| b.eq_ignore_ascii_case(b"-stream"))
+        })
 }
 
 /// Whether a field's value contains a text, in any case.
@@ -123,6 +138,28 @@ mod tests {
         let uri = Uri::from_static(uri);
         host_of(&uri, field.map(str::as_bytes))
             .map(|host| host.map(|h| String::from_utf8_lossy(h).into_owned()))
+    }
+
+    #[test]
+    fn event_streams_are_seen_wherever_they_stand() {
+        for yes in [
+            "text/event-stream",
+            "a/b-c, TEXT/Event-Stream;q=1",
+            "*/*,text/event-stream",
+        ] {
+            assert!(accepts_events(yes.as_bytes()), "{yes}");
+        }
+        for no in [
+            "",
+            "-",
+            "-stream",
+            "text/event",
+            "text/event-strea",
+            "xtext/vent-stream",
+            "*/*",
+        ] {
+            assert!(!accepts_events(no.as_bytes()), "{no}");
+        }
     }
 
     #[test]
