@@ -53,6 +53,9 @@ pub(crate) fn admit<'a>(
     let mut keyed = KeyedFields::new();
     let mut host: Option<&[u8]> = None;
     for (name, value) in headers {
+        if !policy.classes.notable(name) {
+            continue;
+        }
         if *name == header::HOST {
             if host.replace(value.as_bytes()).is_some() {
                 return Err(Bypass::AmbiguousHost);
