@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use crate::ask::{Question, tenant};
 use crate::cache::{Engine, Fill, Varies};
 use crate::clock::millis;
-use crate::entry::{Complete, Entry, Lifetime, Recording, pack, storable};
+use crate::entry::{Complete, Entry, Fields, Lifetime, Recording, storable};
 use crate::generation::Generation;
 use crate::guard;
 use crate::invalidate::{Target, canonical_target, target_of};
@@ -114,18 +114,19 @@ impl Made {
             parts.headers.insert(header::CACHE_CONTROL, value.clone());
         }
         let started = engine.now();
-        let fill = self.fill(engine, parts);
+        let headers = stored_headers(engine, &parts.headers);
+        let fill = self.fill(engine, parts.status);
         let engine = Arc::clone(engine);
         let runtime = Handle::try_current().ok();
         Recording::new(policy.max_body, declared, move |whole| {
             let mut fill = fill;
             fill.age += engine.now().saturating_sub(started);
-            finish(&engine, &policy, fill, whole, runtime.as_ref());
+            finish(&engine, &policy, fill, headers, whole, runtime.as_ref());
         })
     }
 
     /// The entry but for its body.
-    fn fill(self, engine: &Engine, parts: &response::Parts) -> Fill {
+    fn fill(self, engine: &Engine, status: StatusCode) -> Fill {
         let Self {
             mut question,
             note,
@@ -157,8 +158,8 @@ impl Made {
             canonical: question.place().finish(),
             key,
             scopes: scopes.into(),
-            status: parts.status,
-            headers: stored_headers(engine, &parts.headers),
+            status,
+            fields: Fields::empty(),
             body: bytes::Bytes::new(),
             created: engine.wall().saturating_sub(age),
             lifetime: Lifetime::fresh(age.saturating_add(millis(terms.ttl))),
@@ -199,13 +200,14 @@ fn finish(
     engine: &Arc<Engine>,
     policy: &Compiled,
     mut fill: Fill,
+    mut headers: HeaderMap,
     whole: Complete,
     runtime: Option<&Handle>,
 ) {
     let body = whole.into_bytes();
     let entry = &mut fill.entry;
     if let Some(check) = &policy.store_if {
-        let wanted = guard::call(|| check(entry.status, &entry.headers, &body));
+        let wanted = guard::call(|| check(entry.status, &headers, &body));
         if wanted != Some(true) {
             engine.counters.refusals(1);
             tracing::debug!(target: "larder", key = %entry.key, "store_if declined");
@@ -217,10 +219,8 @@ fn finish(
         StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT
     ) {
         // so that no layer further out has to add it to every hit
-        entry
-            .headers
-            .insert(header::CONTENT_LENGTH, number_value(body.len() as u64));
+        headers.insert(header::CONTENT_LENGTH, number_value(body.len() as u64));
     }
-    (entry.headers, entry.body) = pack(&entry.headers, &body);
+    (entry.fields, entry.body) = Fields::pack(&headers, &body);
     engine.keep(fill, runtime);
 }

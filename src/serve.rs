@@ -32,7 +32,6 @@ use crate::layer::Shared;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Outcome, Refusal, Tier};
 use crate::policy::{Compiled, Hint, response as judge};
-use crate::status::overwrite;
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 
@@ -249,8 +248,7 @@ pub(crate) fn hit<B>(
         age: std::time::Duration::from_millis(age),
         ttl: std::time::Duration::from_millis(ttl),
     };
-    let mut headers = entry.headers.clone();
-    overwrite(&mut headers, &header::AGE, number_value(age / 1000));
+    let mut headers = entry.fields.to_map(number_value(age / 1000));
     if head && !headers.contains_key(header::CONTENT_LENGTH) {
         headers.insert(header::CONTENT_LENGTH, entry.body.len().into());
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use http::header::{CACHE_STATUS, InvalidHeaderValue};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 
 use smallvec::SmallVec;
 
@@ -29,9 +29,6 @@ impl StatusField {
     #[inline]
     pub(crate) fn write(&self, headers: &mut HeaderMap, outcome: &Outcome) {
         let Self::On { name, detail } = self else {
-            if headers.get(CACHE_STATUS).is_some_and(HeaderValue::is_empty) {
-                headers.remove(CACHE_STATUS);
-            }
             return;
         };
         let value = match outcome {
@@ -45,7 +42,7 @@ impl StatusField {
         let Ok(value) = value else {
             return; // cannot be: name and parameters are ASCII
         };
-        overwrite(headers, &CACHE_STATUS, value);
+        headers.append(CACHE_STATUS, value);
     }
 }
 
@@ -108,17 +105,4 @@ fn parameters(text: &mut String, outcome: &Outcome, detail: bool) {
             detail.then(|| write!(text, "; detail={reason}"))
         }
     };
-}
-
-/// Puts a value into a field that is there already, in the place where a stored
-/// entry has it; adds it otherwise.
-#[inline]
-pub(crate) fn overwrite(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
-    let mut first = headers.iter_mut().take(2);
-    match first.find(|(known, place)| *known == name && place.is_empty()) {
-        Some((_, place)) => *place = value,
-        None => {
-            headers.append(name, value);
-        }
-    }
 }

@@ -28,11 +28,11 @@ use std::hash::Hasher as _;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use twox_hash::XxHash3_64;
 
 use super::compress::{compress, decompress};
-use super::headers::{add, is_reserved, reserved};
+use super::headers::Fields;
 use super::stored::{Entry, Lifetime};
 use crate::key::{Key, ScopeId};
 use crate::policy::is_hop_by_hop;
@@ -76,7 +76,7 @@ pub(crate) fn encode(entry: &Entry) -> Bytes {
         raw_len: entry.body.len(),
     };
     let body = packed.as_deref().unwrap_or(&entry.body);
-    write(&head, &entry.canonical, &entry.scopes, &entry.headers, body)
+    write(&head, &entry.canonical, &entry.scopes, &entry.fields, body)
 }
 
 /// Encodes a marker: what answers to `canonical` vary on.
@@ -93,11 +93,9 @@ pub(crate) fn encode_vary(
         lifetime: Lifetime::fresh(keep),
         raw_len: 0,
     };
-    let mut headers = HeaderMap::with_capacity(names.len());
-    for name in names {
-        headers.insert(name.clone(), HeaderValue::from_static(""));
-    }
-    write(&head, canonical, &[], &headers, &[])
+    let none = HeaderValue::from_static("");
+    let fields = names.iter().map(|name| (name.clone(), none.clone()));
+    write(&head, canonical, &[], &fields.collect(), &[])
 }
 
 struct Head {
@@ -108,16 +106,9 @@ struct Head {
     raw_len: usize,
 }
 
-fn write(
-    head: &Head,
-    canonical: &[u8],
-    scopes: &[ScopeId],
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Bytes {
+fn write(head: &Head, canonical: &[u8], scopes: &[ScopeId], fields: &Fields, body: &[u8]) -> Bytes {
     let field = |(name, value): (&HeaderName, &HeaderValue)| 6 + name.as_str().len() + value.len();
-    let fields = || headers.iter().filter(|(n, v)| !is_reserved(n, v));
-    let block: usize = fields().map(field).sum();
+    let block: usize = fields.iter().map(field).sum();
     let len = FIXED + canonical.len() + scopes.len() * 16 + block + body.len();
     let mut out = BytesMut::with_capacity(len);
     out.put_slice(MAGIC);
@@ -132,7 +123,7 @@ fn write(
     out.put_u128_le(0);
     out.put_u32_le(length(canonical.len()));
     out.put_u32_le(length(scopes.len()));
-    out.put_u32_le(length(fields().count()));
+    out.put_u32_le(length(fields.len()));
     out.put_u32_le(length(block));
     out.put_u64_le(body.len() as u64);
     out.put_u64_le(head.raw_len as u64);
@@ -140,7 +131,7 @@ fn write(
     for scope in scopes {
         out.put_slice(&scope.0);
     }
-    for (name, value) in fields() {
+    for (name, value) in fields.iter() {
         out.put_u16_le(u16::try_from(name.as_str().len()).unwrap_or(u16::MAX));
         out.put_u32_le(length(value.len()));
         out.put_slice(name.as_str().as_bytes());
@@ -242,19 +233,16 @@ pub(crate) fn decode(
         return Err(damaged("another request's"));
     }
     let scopes = read_scopes(&mut reader, scopes)?;
-    let headers = read_fields(&mut reader, fields, block)?;
+    let fields = read_fields(&mut reader, fields, block)?;
     let body = reader.take(body_len)?;
     if reader.at != reader.frame.len() {
         return Err(damaged("trailing bytes"));
     }
     if flags & VARY != 0 {
-        let real = headers
-            .keys()
-            .filter(|n| **n != header::AGE && **n != header::CACHE_STATUS);
-        let names = real.cloned().collect();
+        let names = fields.iter().map(|(name, _)| name.clone()).collect();
         return Ok(Frame::Vary(names));
     }
-    check_fields(&headers)?;
+    check_fields(&fields)?;
     if raw_len > max_body {
         return Err(damaged("larger than the policy allows"));
     }
@@ -263,7 +251,7 @@ pub(crate) fn decode(
         key: key.clone(),
         scopes,
         status: read_status(status)?,
-        headers,
+        fields,
         body: read_body(body, raw_len, flags & ZSTD != 0)?,
         created,
         lifetime,
@@ -289,41 +277,36 @@ fn read_scopes(reader: &mut Reader, count: usize) -> Result<Box<[ScopeId]>, Corr
     Ok(ids.iter().map(|id| ScopeId(*id)).collect())
 }
 
-fn read_fields(reader: &mut Reader, count: usize, len: usize) -> Result<HeaderMap, Corrupt> {
+fn read_fields(reader: &mut Reader, count: usize, len: usize) -> Result<Fields, Corrupt> {
     let block = reader.take(len)?;
-    if count > block.len() / 6 {
+    if count > MOST_FIELDS || count > block.len() / 6 {
         return Err(Corrupt::Damaged("fields"));
     }
-    if count > MOST_FIELDS {
-        return Err(Corrupt::Damaged("fields"));
-    }
-    let mut headers = reserved(count);
-    let mut fields = Reader {
+    let mut rest = Reader {
         frame: block,
         at: 0,
     };
-    for _ in 0..count {
-        let (name, value) = (usize::from(fields.u16()?), fields.u32()?);
-        let name = HeaderName::from_lowercase(&fields.take(name)?)
+    let mut field = || {
+        let (name, value) = (usize::from(rest.u16()?), rest.u32()?);
+        let name = HeaderName::from_lowercase(&rest.take(name)?)
             .map_err(|_| Corrupt::Damaged("field name"))?;
-        let value = HeaderValue::from_maybe_shared(fields.take(value)?)
+        let value = HeaderValue::from_maybe_shared(rest.take(value)?)
             .map_err(|_| Corrupt::Damaged("field value"))?;
-        add(&mut headers, name, value);
+        Ok((name, value))
+    };
+    let fields = (0..count).map(|_| field()).collect::<Result<_, _>>()?;
+    match rest.at == rest.frame.len() {
+        true => Ok(fields),
+        false => Err(Corrupt::Damaged("fields")),
     }
-    if fields.at != fields.frame.len() {
-        return Err(Corrupt::Damaged("fields"));
-    }
-    Ok(headers)
 }
 
 /// Fields that are never stored are a forgery.
-fn check_fields(headers: &HeaderMap) -> Result<(), Corrupt> {
-    let never = |(name, value): (&HeaderName, &HeaderValue)| {
-        is_hop_by_hop(name)
-            || *name == header::SET_COOKIE
-            || (*name == header::AGE && !value.is_empty())
+fn check_fields(fields: &Fields) -> Result<(), Corrupt> {
+    let never = |name: &HeaderName| {
+        is_hop_by_hop(name) || *name == header::SET_COOKIE || *name == header::AGE
     };
-    match headers.iter().any(never) {
+    match fields.iter().any(|(name, _)| never(name)) {
         true => Err(Corrupt::Damaged("a field that is never stored")),
         false => Ok(()),
     }

@@ -12,11 +12,20 @@ fn key() -> Key {
 }
 
 fn entry(body: &[u8]) -> Entry {
-    let mut headers = reserved(4);
-    headers.insert("content-type", HeaderValue::from_static("application/json"));
-    headers.append("x-many", HeaderValue::from_static("1"));
-    headers.append("x-many", HeaderValue::from_static("2"));
-    headers.insert("x-bytes", HeaderValue::from_bytes(b"\xe4\xf6").unwrap());
+    let json = HeaderValue::from_static("application/json");
+    let bytes = HeaderValue::from_bytes(b"\xe4\xf6").unwrap();
+    let fields = [
+        (header::CONTENT_TYPE, json),
+        (
+            HeaderName::from_static("x-many"),
+            HeaderValue::from_static("1"),
+        ),
+        (
+            HeaderName::from_static("x-many"),
+            HeaderValue::from_static("2"),
+        ),
+        (HeaderName::from_static("x-bytes"), bytes),
+    ];
     Entry {
         canonical: CANONICAL.into(),
         key: key(),
@@ -26,7 +35,7 @@ fn entry(body: &[u8]) -> Entry {
         ]
         .into(),
         status: StatusCode::OK,
-        headers,
+        fields: fields.into_iter().collect(),
         body: Bytes::copy_from_slice(body),
         created: 1_800_000_000_000,
         lifetime: Lifetime {
@@ -46,7 +55,7 @@ fn assert_same(read: Frame, written: &Entry) {
         panic!("an entry, not a marker");
     };
     assert_eq!(read.status, written.status);
-    assert_eq!(read.headers, written.headers);
+    assert_eq!(read.fields, written.fields);
     assert_eq!(read.body, written.body);
     assert_eq!(read.scopes, written.scopes);
     assert_eq!(read.canonical, written.canonical);
@@ -174,7 +183,12 @@ fn forged_fields_are_refused() {
         ("age", "0"),
     ] {
         let mut forged = entry(b"x");
-        forged.headers.insert(name, HeaderValue::from_static(value));
+        let more = (
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+        let known = forged.fields.iter().map(|(n, v)| (n.clone(), v.clone()));
+        forged.fields = known.chain([more]).collect();
         assert_eq!(
             read(encode(&forged)).unwrap_err(),
             Corrupt::Damaged("a field that is never stored"),

@@ -1,7 +1,7 @@
 //! Which fields of an answer are stored, and in which shape.
 
 use bytes::{Bytes, BytesMut};
-use http::header::{self, CACHE_STATUS, HeaderName};
+use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
 use crate::known::number_value;
@@ -33,23 +33,60 @@ fn connection_listed(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// Copies the values and the body into one block, so that a hit touches little
-/// memory, and gives the map its exact size.
-pub(crate) fn pack(headers: &HeaderMap, body: &[u8]) -> (HeaderMap, Bytes) {
-    let own = |value: &&HeaderValue| common(value).is_none();
-    let len: usize = headers.values().filter(own).map(HeaderValue::len).sum();
-    let mut block = BytesMut::with_capacity(len + body.len());
-    for value in headers.values().filter(own) {
-        block.extend_from_slice(value.as_bytes());
+/// The fields of an entry, each value a slice of the entry's block. Half the
+/// size of a map; a hit makes a map of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fields(Box<[(HeaderName, HeaderValue)]>);
+
+impl Fields {
+    pub(crate) fn empty() -> Self {
+        Self(Box::default())
     }
-    block.extend_from_slice(body);
-    let mut block = block.freeze();
-    let mut map = reserved(headers.len());
-    for (name, value) in headers {
-        let value = common(value).unwrap_or_else(|| copied(block.split_to(value.len()), value));
-        add(&mut map, name.clone(), value);
+
+    /// Copies values and body into one block, so that a hit touches little
+    /// memory.
+    pub(crate) fn pack(headers: &HeaderMap, body: &[u8]) -> (Self, Bytes) {
+        let own = |value: &&HeaderValue| common(value).is_none();
+        let len: usize = headers.values().filter(own).map(HeaderValue::len).sum();
+        let mut block = BytesMut::with_capacity(len + body.len());
+        for value in headers.values().filter(own) {
+            block.extend_from_slice(value.as_bytes());
+        }
+        block.extend_from_slice(body);
+        let mut block = block.freeze();
+        let mut field = |(name, value): (&HeaderName, &HeaderValue)| {
+            let value = common(value).unwrap_or_else(|| copied(block.split_to(value.len()), value));
+            (name.clone(), value)
+        };
+        let fields = headers.iter().map(&mut field).collect();
+        (Self(fields), block)
     }
-    (map, block)
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.0.iter().map(|(name, value)| (name, value))
+    }
+
+    /// The fields as a map, behind what the hit itself says and with room for
+    /// one more.
+    #[inline]
+    pub(crate) fn to_map(&self, age: HeaderValue) -> HeaderMap {
+        let mut map = HeaderMap::with_capacity(self.0.len() + 2);
+        map.insert(header::AGE, age);
+        for (name, value) in &self.0 {
+            map.append(name.clone(), value.clone());
+        }
+        map
+    }
+}
+
+impl FromIterator<(HeaderName, HeaderValue)> for Fields {
+    fn from_iter<T: IntoIterator<Item = (HeaderName, HeaderValue)>>(fields: T) -> Self {
+        Self(fields.into_iter().collect())
+    }
 }
 
 /// A value that needs no bytes of its own.
@@ -87,30 +124,6 @@ fn copied(bytes: Bytes, value: &HeaderValue) -> HeaderValue {
     copy
 }
 
-/// A map for `fields` fields that begins with `Age` and `Cache-Status`, empty:
-/// a hit overwrites the first two values and never grows the map.
-pub(super) fn reserved(fields: usize) -> HeaderMap {
-    let mut map = HeaderMap::with_capacity(fields + 2);
-    map.insert(header::AGE, HeaderValue::from_static(""));
-    map.insert(CACHE_STATUS, HeaderValue::from_static(""));
-    map
-}
-
-/// Adds a field. A `Cache-Status` from a cache further in takes the reserved
-/// place, so that the hit's member comes behind it (RFC 9211, 2).
-pub(super) fn add(map: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
-    if name == CACHE_STATUS && map.get(&name).is_some_and(HeaderValue::is_empty) {
-        map.insert(name, value);
-    } else {
-        map.append(name, value);
-    }
-}
-
-/// Whether a field is there for the hit alone and is not part of the answer.
-pub(super) fn is_reserved(name: &HeaderName, value: &HeaderValue) -> bool {
-    value.is_empty() && (*name == header::AGE || *name == CACHE_STATUS)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,10 +148,9 @@ mod tests {
             headers.append(name, HeaderValue::from_static(value));
         }
         let stored = storable(&headers, &[HeaderName::from_static("x-request-id")]);
-        let (stored, body) = pack(&stored, b"body");
+        let (fields, body) = Fields::pack(&stored, b"body");
         assert_eq!(body, "body");
-        let real = stored.iter().filter(|(n, v)| !is_reserved(n, v));
-        let mut names: Vec<&str> = real.map(|(n, _)| n.as_str()).collect();
+        let mut names: Vec<&str> = fields.iter().map(|(n, _)| n.as_str()).collect();
         names.sort_unstable();
         assert_eq!(names, ["content-type", "x-kept", "x-kept"]);
         assert_eq!(stored.get_all("x-kept").iter().count(), 2);

@@ -18,8 +18,7 @@ pub(crate) struct Held {
 
 impl Held {
     /// Holds an entry that is `age` milliseconds old at `now`.
-    pub(crate) fn new(mut entry: Entry, age: u64, now: u64, number: Generation) -> Self {
-        entry.headers = entry.headers.clone(); // a clone has no spare capacity
+    pub(crate) fn new(entry: Entry, age: u64, now: u64, number: Generation) -> Self {
         Self {
             entry,
             born: signed(now).saturating_sub(signed(age)),
@@ -57,11 +56,11 @@ fn signed(millis: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::Lifetime;
+    use crate::entry::{Fields, Lifetime};
     use crate::invalidate::{Find, Target};
     use crate::key::{Key, ScopeId};
     use bytes::Bytes;
-    use http::{HeaderMap, StatusCode};
+    use http::StatusCode;
 
     fn held(age: u64, now: u64) -> Held {
         let entry = Entry {
@@ -69,7 +68,7 @@ mod tests {
             key: Key::new("api:x:1"),
             scopes: [ScopeId::tag(None, "a")].into(),
             status: StatusCode::OK,
-            headers: HeaderMap::new(),
+            fields: Fields::empty(),
             body: Bytes::new(),
             created: 0,
             lifetime: Lifetime::fresh(1_000),

@@ -10,7 +10,7 @@ mod record;
 mod stored;
 
 pub use body::ResponseBody;
-pub(crate) use headers::{pack, storable};
+pub(crate) use headers::{Fields, storable};
 pub(crate) use held::Held;
 pub(crate) use record::{Complete, Recording};
 pub(crate) use stored::{Entry, Lifetime};

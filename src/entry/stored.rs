@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
+use super::headers::Fields;
 use crate::generation::Scoped;
 use crate::key::{Canonical, Key, ScopeId};
 
@@ -37,8 +38,7 @@ pub(crate) struct Entry {
     pub(crate) key: Key,
     pub(crate) scopes: Box<[ScopeId]>,
     pub(crate) status: StatusCode,
-    /// Made ready for a hit, see [`super::headers`].
-    pub(crate) headers: HeaderMap,
+    pub(crate) fields: Fields,
     pub(crate) body: Bytes,
     /// When the response was made, milliseconds since 1970: the time it was
     /// stored, less the age it came with.
@@ -61,15 +61,13 @@ impl Entry {
                 (len + 8).next_multiple_of(16)
             }
         };
-        let fields = self.headers.len();
-        let buckets = block(fields * 104) + block((fields * 4 / 3).next_power_of_two().max(8) * 4);
-        let values: usize = self.headers.values().map(|v| block(v.len())).sum();
+        let fields = block(self.fields.len() * 72);
+        let values: usize = self.fields.iter().map(|(_, value)| value.len()).sum();
         let parts = block(self.canonical.len() + 16)
             + block(self.key.as_str().len() + 16)
             + block(self.scopes.len() * 16)
-            + block(self.body.len())
-            + values
-            + buckets;
+            + block(self.body.len() + values)
+            + fields;
         parts as u64
     }
 }

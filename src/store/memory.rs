@@ -21,7 +21,7 @@ pub(crate) enum Slot {
 
 /// What the tier itself spends on an item: its slot in the table and in the
 /// queue, the reference counts and clocks of the entry.
-const OVERHEAD: u64 = 240;
+const OVERHEAD: u64 = 350;
 
 #[derive(Clone)]
 struct Bytes;
