@@ -218,7 +218,7 @@ fn finish(
         entry.status,
         StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT
     ) {
-        // so that no layer further out has to add it to every hit
+        // for HEAD, and so that no layer further out has to add it to every hit
         headers.insert(header::CONTENT_LENGTH, number_value(body.len() as u64));
     }
     (entry.fields, entry.body) = Fields::pack(&headers, &body);

@@ -249,9 +249,6 @@ pub(crate) fn hit<B>(
         ttl: std::time::Duration::from_millis(ttl),
     };
     let mut headers = entry.fields.to_map(number_value(age / 1000));
-    if head && !headers.contains_key(header::CONTENT_LENGTH) {
-        headers.insert(header::CONTENT_LENGTH, entry.body.len().into());
-    }
     engine.status.write(&mut headers, &outcome);
     *response.headers_mut() = headers;
     seen(engine, &outcome);

@@ -16,6 +16,9 @@ use crate::outcome::Cause;
 use crate::store::memory::Slot;
 use crate::store::{Group, Record, Removal};
 
+/// By how much a look may outlast the timeout of one operation.
+const MOMENT: Duration = Duration::from_millis(10);
+
 /// A fresh entry.
 pub(crate) struct Found<E> {
     pub(crate) entry: E,
@@ -131,7 +134,8 @@ impl Engine {
                 other => other,
             }
         };
-        match tokio::time::timeout(self.budget, look).await {
+        // a moment longer than one operation, whose own timeout tells the breaker
+        match tokio::time::timeout(self.budget + MOMENT, look).await {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(Read::Nothing(cause))) => Err(cause),
             Ok(Err(Read::Varies(_))) => Err(Cause::Corrupt), // a marker behind a marker

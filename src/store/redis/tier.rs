@@ -116,7 +116,8 @@ impl RedisStore {
 
     async fn write(&self, record: Record<'_>) -> Result<(), StoreError> {
         let ttl = millis(record.ttl).max(1).to_string();
-        // the groups first: an entry is never there without them
+        // the groups first, and for longer: an entry is never there without them
+        let longer = millis(record.ttl.saturating_add(self.slow() * 4)).to_string();
         let groups: Vec<String> = record
             .groups
             .iter()
@@ -128,7 +129,7 @@ impl RedisStore {
         };
         let step = if at_once { groups.len().max(1) } else { 1 };
         for groups in groups.chunks(step) {
-            let args = [record.key.as_str().as_bytes(), ttl.as_bytes()];
+            let args = [record.key.as_str().as_bytes(), longer.as_bytes()];
             self.script((&self.join, JOIN), groups, &args).await?;
         }
         let mut set = redis::cmd("SET");
