@@ -59,7 +59,7 @@
 //! | `tls` | | `rediss://` through rustls |
 //! | `cluster` | | Redis Cluster |
 //! | `sentinel` | | Redis behind Sentinel |
-//! | `compression` | | zstd for bodies from 1 KiB in Redis |
+//! | `compression` | | zstd for bodies above 1 KiB in Redis |
 //! | `config` | | settings and route tables by serde, and from the environment |
 //! | `testing` | | helpers for your own tests |
 

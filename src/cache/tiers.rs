@@ -16,9 +16,6 @@ use crate::outcome::Cause;
 use crate::store::memory::Slot;
 use crate::store::{Group, Record, Removal};
 
-/// By how much a look may outlast the timeout of one operation.
-const MOMENT: Duration = Duration::from_millis(10);
-
 /// A fresh entry.
 pub(crate) struct Found<E> {
     pub(crate) entry: E,
@@ -120,22 +117,21 @@ impl Engine {
         if self.store.is_none() || question.policy.memory_only {
             return Err(cause);
         }
-        let look = async {
-            if question.variant.is_some() {
-                return self.read(question, family, cause).await;
+        let start = self.now();
+        let found = match self.read(question, family, cause).await {
+            Err(Read::Varies(names)) if question.variant.is_none() => {
+                let canonical = question.canonical.finish();
+                self.memory.insert_vary(&canonical, &names);
+                question.vary(&names, headers);
+                // both reads together have one timeout; each has its own already
+                let spent = Duration::from_millis(self.now().saturating_sub(start));
+                let left = self.budget.saturating_sub(spent);
+                let again = self.read(question, family, Cause::Variant);
+                tokio::time::timeout(left, again).await
             }
-            match self.read(question, family, cause).await {
-                Err(Read::Varies(names)) => {
-                    let canonical = question.canonical.finish();
-                    self.memory.insert_vary(&canonical, &names);
-                    question.vary(&names, headers);
-                    self.read(question, family, Cause::Variant).await
-                }
-                other => other,
-            }
+            found => Ok(found),
         };
-        // a moment longer than one operation, whose own timeout tells the breaker
-        match tokio::time::timeout(self.budget + MOMENT, look).await {
+        match found {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(Read::Nothing(cause))) => Err(cause),
             Ok(Err(Read::Varies(_))) => Err(Cause::Corrupt), // a marker behind a marker

@@ -1,40 +1,49 @@
 //! Compression of bodies in the store. Every decompression has a bound.
 
-/// Bodies from this size on are compressed.
-#[cfg(feature = "compression")]
+use std::cell::RefCell;
+
+use zstd::bulk::{Compressor, Decompressor};
+
+/// Bodies larger than this are compressed.
 const THRESHOLD: usize = 1024;
 /// zstd's fastest regular level.
-#[cfg(feature = "compression")]
 const LEVEL: i32 = 1;
 
+// Making a context costs several times what it does for a small body: each
+// thread keeps its own.
+thread_local! {
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
 /// The compressed body, where that is smaller.
-#[cfg(feature = "compression")]
 pub(super) fn compress(body: &[u8]) -> Option<Vec<u8>> {
-    if body.len() < THRESHOLD {
+    if body.len() <= THRESHOLD {
         return None;
     }
-    let packed = zstd::bulk::compress(body, LEVEL).ok()?;
+    let packed = COMPRESSOR.with_borrow_mut(|kept| {
+        let compressor = match kept {
+            Some(compressor) => compressor,
+            None => kept.insert(Compressor::new(LEVEL).ok()?),
+        };
+        compressor.compress(body).ok()
+    })?;
     (packed.len() < body.len()).then_some(packed)
 }
 
-#[cfg(not(feature = "compression"))]
-pub(super) fn compress(_body: &[u8]) -> Option<Vec<u8>> {
-    None
-}
-
 /// The body again, exactly `len` bytes of it; `None` if it is anything else.
-#[cfg(feature = "compression")]
 pub(super) fn decompress(packed: &[u8], len: usize) -> Option<Vec<u8>> {
-    let body = zstd::bulk::decompress(packed, len).ok()?;
+    let body = DECOMPRESSOR.with_borrow_mut(|kept| {
+        let decompressor = match kept {
+            Some(decompressor) => decompressor,
+            None => kept.insert(Decompressor::new().ok()?),
+        };
+        decompressor.decompress(packed, len).ok()
+    })?;
     (body.len() == len).then_some(body)
 }
 
-#[cfg(not(feature = "compression"))]
-pub(super) fn decompress(_packed: &[u8], _len: usize) -> Option<Vec<u8>> {
-    None
-}
-
-#[cfg(all(test, feature = "compression"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -55,6 +64,6 @@ mod tests {
 
     #[test]
     fn small_bodies_and_noise_stay_as_they_are() {
-        assert!(compress(&[0; THRESHOLD - 1]).is_none());
+        assert!(compress(&[0; THRESHOLD]).is_none());
     }
 }

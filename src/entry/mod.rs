@@ -3,6 +3,10 @@
 
 mod body;
 pub(crate) mod codec;
+#[cfg(feature = "compression")]
+mod compress;
+#[cfg(not(feature = "compression"))]
+#[path = "no_compress.rs"]
 mod compress;
 mod headers;
 mod held;

@@ -22,13 +22,22 @@ pub fn uri(n: usize) -> String {
     format!("/items/{}", n % KEYS)
 }
 
-/// A request as a browser or another service would send it.
+/// A request as a browser's `fetch` sends it.
 pub fn request(n: usize) -> Request<Body> {
     let request = Request::builder()
         .uri(uri(n))
         .header("host", "bench.example")
-        .header("accept", JSON_TYPE)
-        .header("user-agent", "bench/1.0")
+        .header(
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        )
+        .header("accept", "application/json, text/plain, */*")
+        .header("accept-language", "en-US,en;q=0.5")
+        .header("accept-encoding", "identity")
+        .header("referer", "https://bench.example/items")
+        .header("sec-fetch-dest", "empty")
+        .header("sec-fetch-mode", "cors")
+        .header("sec-fetch-site", "same-origin")
         .body(Body::empty());
     request.expect("made of constants and a number")
 }
@@ -44,7 +53,10 @@ pub async fn answer() -> impl IntoResponse {
 pub struct Calls(&'static AtomicU64);
 
 impl Calls {
-    #[allow(clippy::new_without_default, reason = "each leaks eight bytes, on purpose")]
+    #[allow(
+        clippy::new_without_default,
+        reason = "each leaks eight bytes, on purpose"
+    )]
     pub fn new() -> Self {
         Self(Box::leak(Box::default()))
     }

@@ -35,7 +35,10 @@ pub fn measure() -> Result<Measured> {
         return Err(format!("measuring memory: {}", said.trim()).into());
     }
     let text = String::from_utf8(output.stdout)?;
-    let numbers: Vec<f64> = text.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>()?;
+    let numbers: Vec<f64> = text
+        .split_whitespace()
+        .map(str::parse)
+        .collect::<std::result::Result<_, _>>()?;
     let [resident, counted] = numbers[..] else {
         return Err(format!("measuring memory: not two numbers: {text:?}").into());
     };
@@ -67,7 +70,10 @@ async fn fill(cache: &Cache, entries: usize) -> Result<()> {
     for n in 0..entries {
         let uri = format!("/items/{n}");
         let request = Request::builder().uri(uri).header("host", "bench.example");
-        let response = service.clone().oneshot(request.body(Body::empty())?).await?;
+        let response = service
+            .clone()
+            .oneshot(request.body(Body::empty())?)
+            .await?;
         if response.headers().get(header::ETAG).is_none() {
             return Err(format!("answered {}", response.status()).into());
         }
@@ -96,6 +102,8 @@ fn resident() -> Result<u64> {
     let text = std::fs::read_to_string("/proc/self/smaps_rollup")?;
     let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
     let number = line.and_then(|line| line.split_whitespace().next());
-    let kib: u64 = number.ok_or("/proc/self/smaps_rollup has no Rss")?.parse()?;
+    let kib: u64 = number
+        .ok_or("/proc/self/smaps_rollup has no Rss")?
+        .parse()?;
     Ok(kib * 1024)
 }

@@ -33,7 +33,9 @@ pub const RESPONSE_CACHE: &str = "axum-response-cache";
 pub const TOWER_HTTP_CACHE: &str = "tower-http-cache";
 pub const HTTP_CACHE: &str = "http-cache-tower-server";
 pub const HITBOX: &str = "hitbox-tower";
+pub const HITBOX_BINCODE: &str = "hitbox-tower, values as bincode";
 
+/// Packages: the first words of the names above.
 pub const PEERS: [&str; 4] = [RESPONSE_CACHE, TOWER_HTTP_CACHE, HTTP_CACHE, HITBOX];
 
 const TTL: Duration = Duration::from_secs(60 * 60);
@@ -60,7 +62,8 @@ pub fn each(visitor: &mut impl Visit) -> Result<()> {
     response_cache(visitor)?;
     tower_http_cache(visitor)?;
     http_cache(visitor)?;
-    hitbox(visitor)
+    hitbox(visitor)?;
+    hitbox_bincode(visitor)
 }
 
 fn larder_around(visitor: &mut impl Visit) -> Result<()> {
@@ -89,7 +92,9 @@ fn tower_http_cache(visitor: &mut impl Visit) -> Result<()> {
     let layer = tower_http_cache::layer::CacheLayer::builder(InMemoryBackend::new(ROOM))
         .ttl(TTL)
         .build();
-    let router = MapResponse::new(calls.router(), |response: Response<Body>| response.map(SyncBody::new));
+    let router = MapResponse::new(calls.router(), |response: Response<Body>| {
+        response.map(SyncBody::new)
+    });
     visitor.visit(TOWER_HTTP_CACHE, layer.layer(router), Some(calls))
 }
 
@@ -107,8 +112,29 @@ fn http_cache(visitor: &mut impl Visit) -> Result<()> {
     visitor.visit(HTTP_CACHE, layer.layer(calls.router()), Some(calls))
 }
 
-/// The key is made of what its own guide shows: method and path.
+/// Values are kept as JSON, its default.
 fn hitbox(visitor: &mut impl Visit) -> Result<()> {
+    let backend = hitbox_moka::MokaBackend::builder()
+        .max_entries(ROOM)
+        .build();
+    hitbox_with(visitor, HITBOX, backend)
+}
+
+/// With the format that its documentation calls fast: the default would not
+/// show what it can do.
+fn hitbox_bincode(visitor: &mut impl Visit) -> Result<()> {
+    let backend = hitbox_moka::MokaBackend::builder()
+        .max_entries(ROOM)
+        .value_format(hitbox_backend::format::BincodeFormat)
+        .build();
+    hitbox_with(visitor, HITBOX_BINCODE, backend)
+}
+
+/// The key is made of what its own guide shows: method and path.
+fn hitbox_with<B>(visitor: &mut impl Visit, name: &'static str, backend: B) -> Result<()>
+where
+    B: hitbox::backend::CacheBackend + Clone + Send + Sync + 'static,
+{
     use hitbox::policy::PolicyConfig;
     use hitbox_http::extractors::{Method, path::PathExtractor as _};
     use hitbox_http::predicates::{NeutralRequestPredicate, NeutralResponsePredicate};
@@ -120,10 +146,10 @@ fn hitbox(visitor: &mut impl Visit) -> Result<()> {
         .policy(PolicyConfig::builder().ttl(TTL).build())
         .build();
     let layer = hitbox_tower::Cache::builder()
-        .backend(hitbox_moka::MokaBackend::builder().max_entries(ROOM).build())
+        .backend(backend)
         .config(config)
         .build();
-    visitor.visit(HITBOX, layer.layer(calls.router()), Some(calls))
+    visitor.visit(name, layer.layer(calls.router()), Some(calls))
 }
 
 /// Returns a clone of a response that was made once: what a cache that costs

@@ -44,12 +44,19 @@ where
     B: HttpBody<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let response = service.clone().oneshot(request(n)).await.map_err(Into::into)?;
+    let response = service
+        .clone()
+        .oneshot(request(n))
+        .await
+        .map_err(Into::into)?;
     let (parts, body) = response.into_parts();
     if parts.status != StatusCode::OK {
         return Err(format!("answered {}", parts.status).into());
     }
-    let kind = parts.headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
+    let kind = parts
+        .headers
+        .get(CONTENT_TYPE)
+        .map(|value| value.as_bytes());
     if kind != Some(JSON_TYPE.as_bytes()) {
         return Err("answered with another content type".into());
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::env;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use larder_peers::report::Report;
@@ -65,7 +66,8 @@ fn allocations() -> Result<HashMap<String, f64>> {
         (Some(cargo), Some(package)) => {
             let mut command = Command::new(cargo);
             command.args(["run", "--release", "--quiet", "--bin", "allocations"]);
-            command.current_dir(package);
+            command.arg("--manifest-path");
+            command.arg(Path::new(&package).join("Cargo.toml"));
             command
         }
         _ => Command::new(env::current_exe()?.with_file_name("allocations")),

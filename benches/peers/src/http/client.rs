@@ -38,9 +38,9 @@ impl Client {
         })
     }
 
-    /// Asks on all connections for so long; returns the requests answered in a
-    /// second.
-    pub(super) async fn ask_for(&mut self, slice: Duration) -> Result<f64> {
+    /// Asks on all connections for so long; returns how many requests were
+    /// answered, and how long it took.
+    pub(super) async fn ask_for(&mut self, slice: Duration) -> Result<(u64, Duration)> {
         let start = Instant::now();
         let mut asking = JoinSet::new();
         for mut connection in self.connections.drain(..) {
@@ -60,7 +60,7 @@ impl Client {
             self.connections.push(connection);
             all += answers;
         }
-        Ok(all as f64 / start.elapsed().as_secs_f64())
+        Ok((all, start.elapsed()))
     }
 }
 

@@ -24,35 +24,47 @@ pub const CONNECTIONS: usize = 32;
 /// Of a service: its name, and requests in a second for each round.
 pub type Rates = Vec<(&'static str, Vec<f64>)>;
 
+/// What was measured of the servers.
+pub struct Measured {
+    pub rates: Rates,
+    /// Microseconds that a server's core works for a request.
+    pub work: Rates,
+}
+
 /// Serves and asks every service, round by round.
-pub fn measure(effort: Effort) -> Result<Rates> {
+pub fn measure(effort: Effort) -> Result<Measured> {
     let mut start = Start(Vec::new());
     services::each(&mut start)?;
     let servers = start.0;
     // a thread of its own, so that nothing but the client stays on its core
     let asking = thread::spawn(move || {
         pin(1);
-        let rates = runtime()?.block_on(ask(&servers, effort))?;
+        let measured = runtime()?.block_on(ask(&servers, effort))?;
         servers.iter().try_for_each(Server::only_hits)?;
-        Ok(rates)
+        Ok(measured)
     });
     asking.join().map_err(|_| "the HTTP client panicked")?
 }
 
-async fn ask(servers: &[Server], effort: Effort) -> Result<Rates> {
+async fn ask(servers: &[Server], effort: Effort) -> Result<Measured> {
     let mut clients = Vec::new();
     for server in servers {
         clients.push(Client::connect(server.address).await?);
     }
-    let mut rates: Rates = servers.iter().map(|server| (server.name, Vec::new())).collect();
+    let none = || servers.iter().map(|server| (server.name, Vec::new()));
+    let (mut rates, mut work): (Rates, Rates) = (none().collect(), none().collect());
     for round in 0..effort.slices {
         eprintln!("  HTTP, round {} of {}", round + 1, effort.slices);
-        for (client, (name, rates)) in clients.iter_mut().zip(&mut rates) {
-            let rate = client.ask_for(effort.slice).await;
-            rates.push(rate.map_err(|error| format!("{name} over HTTP: {error}"))?);
+        for (n, (client, server)) in clients.iter_mut().zip(servers).enumerate() {
+            let before = server.thread.ran()?;
+            let asked = client.ask_for(effort.slice).await;
+            let (answers, took) = asked.map_err(|e| format!("{} over HTTP: {e}", server.name))?;
+            let worked = server.thread.ran()?.saturating_sub(before);
+            rates[n].1.push(answers as f64 / took.as_secs_f64());
+            work[n].1.push(worked.as_secs_f64() * 1e6 / answers as f64);
         }
     }
-    Ok(rates)
+    Ok(Measured { rates, work })
 }
 
 /// Starts a server for each service.

@@ -17,6 +17,7 @@ use tower::{Service, ServiceExt};
 
 use super::pin;
 use crate::answer::Calls;
+use crate::machine::Thread;
 use crate::warm::warm;
 use crate::{BoxError, Result, runtime};
 
@@ -24,6 +25,7 @@ use crate::{BoxError, Result, runtime};
 pub(super) struct Server {
     pub(super) name: &'static str,
     pub(super) address: SocketAddr,
+    pub(super) thread: Thread,
     calls: Option<(Calls, u64)>,
 }
 
@@ -49,10 +51,13 @@ impl Server {
                 let _ = failed.send(Err(error)); // nobody waits any more: the client will see it
             }
         });
-        let address = started.recv().map_err(|_| format!("the server of {name} panicked"))??;
+        let (address, thread) = started
+            .recv()
+            .map_err(|_| format!("the server of {name} panicked"))??;
         Ok(Self {
             name,
             address,
+            thread,
             calls: calls.map(|calls| (calls, calls.count())),
         })
     }
@@ -68,7 +73,7 @@ impl Server {
     }
 }
 
-async fn serve<S, B>(service: S, ready: &mpsc::Sender<Result<SocketAddr>>) -> Result<()>
+async fn serve<S, B>(service: S, ready: &mpsc::Sender<Result<(SocketAddr, Thread)>>) -> Result<()>
 where
     S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
@@ -77,7 +82,7 @@ where
     B::Error: Into<BoxError>,
 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    ready.send(Ok(listener.local_addr()?))?;
+    ready.send(Ok((listener.local_addr()?, Thread::current()?)))?;
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;

@@ -31,7 +31,9 @@ pub(super) async fn bare(mut connection: MultiplexedConnection) -> Result<Router
     for id in 0..KEYS {
         let _: () = connection.set_ex(format!("bare:{id}"), JSON, HOUR).await?;
     }
-    Ok(Router::new().route(ROUTE, get(bare_get)).with_state(connection))
+    Ok(Router::new()
+        .route(ROUTE, get(bare_get))
+        .with_state(connection))
 }
 
 async fn bare_get(
@@ -59,7 +61,9 @@ struct ByHand {
 /// `GET`, and on a miss the answer by `SETEX`, as JSON.
 pub(super) fn by_hand(connection: MultiplexedConnection, calls: Calls) -> Router {
     let state = ByHand { connection, calls };
-    Router::new().route(ROUTE, get(by_hand_get)).with_state(state)
+    Router::new()
+        .route(ROUTE, get(by_hand_get))
+        .with_state(state)
 }
 
 async fn by_hand_get(

@@ -45,7 +45,9 @@ pub fn measure(effort: Effort) -> Result<Option<Measured>> {
         pin(1);
         runtime()?.block_on(ask(&url, effort))
     });
-    let measured = asking.join().map_err(|_| "the measuring of Redis panicked")?;
+    let measured = asking
+        .join()
+        .map_err(|_| "the measuring of Redis panicked")?;
     measured.map(Some)
 }
 
@@ -62,7 +64,11 @@ async fn ask(url: &str, effort: Effort) -> Result<Measured> {
 
     let commands_per_hit = commands(handlers::connect(url).await?, &larder).await?;
     let before = calls.count();
-    let mut rates = vec![(BARE, Vec::new()), (LARDER, Vec::new()), (BY_HAND, Vec::new())];
+    let mut rates = vec![
+        (BARE, Vec::new()),
+        (LARDER, Vec::new()),
+        (BY_HAND, Vec::new()),
+    ];
     for round in 0..effort.slices {
         eprintln!("  Redis, round {} of {}", round + 1, effort.slices);
         rates[0].1.push(rate(&bare, effort.slice).await?);
@@ -106,7 +112,10 @@ where
 }
 
 async fn processed(connection: &mut MultiplexedConnection) -> Result<u64> {
-    let info: InfoDict = redis::cmd("INFO").arg("stats").query_async(connection).await?;
+    let info: InfoDict = redis::cmd("INFO")
+        .arg("stats")
+        .query_async(connection)
+        .await?;
     let count = info.get("total_commands_processed");
     Ok(count.ok_or("INFO says no total_commands_processed")?)
 }

@@ -20,7 +20,9 @@ impl RedisServer {
     /// `None` if Redis is not installed.
     pub(super) fn start() -> Result<Option<Self>> {
         // taken and given back: whoever takes it in between makes Redis fail, with a clear message
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+            .local_addr()?
+            .port();
         let mut command = Command::new("redis-server");
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
         command.args(["--save", "", "--appendonly", "no"]);
@@ -30,7 +32,9 @@ impl RedisServer {
             pin(0);
             command.spawn()
         };
-        let spawned = thread::spawn(spawn).join().map_err(|_| "starting redis-server panicked")?;
+        let spawned = thread::spawn(spawn)
+            .join()
+            .map_err(|_| "starting redis-server panicked")?;
         let mut child = match spawned {
             Ok(child) => child,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
