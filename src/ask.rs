@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, Method, Request};
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderName, Method, Request, Uri};
 use http_body::Body;
 
 use crate::cache::Engine;
@@ -12,8 +13,8 @@ use crate::guard;
 use crate::key::{Writer, endpoint_of_route, write_query};
 use crate::layer::Shared;
 use crate::outcome::Bypass;
-use crate::place::{original_uri, place};
-use crate::policy::{Compiled, RequestHead, Scoped, request as admission, vary};
+use crate::place::{original_uri, place, rewritten};
+use crate::policy::{Compiled, Found, RequestHead, Scoped, request as admission, vary};
 
 /// What becomes of a request.
 pub(crate) enum Ask<'a> {
@@ -100,10 +101,11 @@ pub(crate) fn ask<'a, B: Body>(
 ) -> Ask<'a> {
     let (engine, place) = (&layer.engine, place(request));
     let uri = original_uri(request);
-    let policy = match layer.annotation.find(place, uri.path()) {
-        Ok(found) => found.policy,
+    let found = match layer.annotation.find(place, uri.path()) {
+        Ok(found) => found,
         Err(reason) => return Ask::Bypass(reason),
     };
+    let policy = found.policy;
     let method = request.method();
     if is_unsafe(method) {
         return Ask::Write(policy);
@@ -123,7 +125,11 @@ pub(crate) fn ask<'a, B: Body>(
         headers: request.headers(),
         extensions: request.extensions(),
     };
-    match write(engine, policy, &head, canonical) {
+    let written = write(engine, policy, &head, canonical);
+    if written.is_ok() {
+        place_of(canonical, &found, rewritten(request));
+    }
+    match written {
         Ok(asked) => Ask::Cache(asked),
         Err(reason) => Ask::Bypass(reason),
     }
@@ -144,6 +150,9 @@ fn write<'a>(
         Some(host) => writer.field_lowercase(host),
         None => writer.absent(),
     }
+    // plain and unknown are one: a server behind a proxy knows no better
+    let secure = head.uri.scheme() == Some(&Scheme::HTTPS);
+    writer.push(&[u8::from(secure)]);
     match &policy.key {
         None => {
             writer.field(head.uri.path().as_bytes());
@@ -174,6 +183,19 @@ fn write<'a>(
         tenant,
         head: admitted.head,
     })
+}
+
+/// What the answer depends on beyond the request itself: the route, where a
+/// policy has a key of its own, and where a layer has sent the request.
+#[inline]
+fn place_of(writer: &mut Writer, found: &Found<'_, '_>, rewritten: Option<&Uri>) {
+    if found.policy.key.is_some() {
+        writer.option(found.pattern.map(str::as_bytes));
+    }
+    if let Some(uri) = rewritten {
+        writer.field(uri.path().as_bytes());
+        writer.option(uri.query().map(str::as_bytes));
+    }
 }
 
 /// The tenant of a request, where the cache asks for one.

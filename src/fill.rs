@@ -12,7 +12,7 @@ use crate::clock::millis;
 use crate::entry::{Complete, Entry, Fields, Lifetime, Recording, storable};
 use crate::generation::Generation;
 use crate::guard;
-use crate::invalidate::{Target, canonical_target, target_of};
+use crate::invalidate::{Target, target_of, uri_scope};
 use crate::key::{Key, ScopeId};
 use crate::known::number_value;
 use crate::layer::Shared;
@@ -146,7 +146,7 @@ impl Made {
         }
         let key = key_of(question.place().as_bytes());
         let tenant = question.tenant.as_deref();
-        let groups = groups(&route, tenant, &terms.tags);
+        let groups = groups(&question.policy, &route, tenant, &terms.tags);
         let mut scopes: Vec<ScopeId> = groups.iter().map(|group| group.0).collect();
         scopes.push(ScopeId::key(key.as_str()));
         scopes.push(ScopeId::endpoint(&route.family));
@@ -176,8 +176,8 @@ impl Made {
 }
 
 /// The URI's group and the tags'.
-fn groups(route: &Route, tenant: Option<&str>, tags: &[String]) -> Vec<Group> {
-    let uri = ScopeId::uri(tenant, &canonical_target(&route.uri));
+fn groups(policy: &Compiled, route: &Route, tenant: Option<&str>, tags: &[String]) -> Vec<Group> {
+    let uri = uri_scope(&route.uri, policy, tenant);
     let tags = tags.iter().map(|tag| ScopeId::tag(tenant, tag));
     std::iter::once(uri).chain(tags).map(Group).collect()
 }

@@ -118,9 +118,7 @@ impl Generations {
         let now = marks.clock;
         match target {
             Target::Everything(_) => marks.everything = now,
-            Target::Scope { id, .. } => {
-                marks.scopes.insert(*id, now);
-            }
+            Target::Scope { ids, .. } => marks.scopes.extend(ids.iter().map(|id| (*id, now))),
             Target::Pattern(pattern) => {
                 marks.bans.retain(|(_, known)| known != pattern);
                 marks.bans.push((now, pattern.clone()));
@@ -134,13 +132,27 @@ impl Generations {
     /// memory tier once and remove what is not valid; a check gives the rest
     /// its present number.
     pub(crate) fn forget(&self, sweep: impl FnOnce()) {
+        let _over = Forgetting(&self.forgetting);
         let upto = self.note();
         sweep();
         let mut marks = self.write();
         marks.floor = marks.floor.max(upto.0);
         marks.scopes.retain(|_, n| *n > upto.0);
         marks.bans.retain(|(n, _)| *n > upto.0);
+    }
+
+    /// Nobody will: the next invalidation asks again.
+    pub(crate) fn forget_later(&self) {
         self.forgetting.store(false, Ordering::Release);
+    }
+}
+
+/// Ends with the forgetting, however that ends.
+struct Forgetting<'a>(&'a AtomicBool);
+
+impl Drop for Forgetting<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 
@@ -166,7 +178,7 @@ mod tests {
 
     fn tag(name: &str) -> Target {
         Target::Scope {
-            id: ScopeId::tag(None, name),
+            ids: vec![ScopeId::tag(None, name)],
             how: Find::Group,
         }
     }

@@ -45,7 +45,8 @@
 //! 5. *Whose errors.* The inner service's alone. Whatever happens to the cache
 //!    costs a request at most the operation timeout.
 //! 6. *What was invalidated* is not served by this process again, not even by
-//!    an answer that was being made meanwhile.
+//!    an answer that was being made meanwhile, as long as Redis keeps the sets
+//!    by which URIs and tags are found (a Redis that evicts may not).
 //!
 //! Every response tells what happened: `Cache-Status` (RFC 9211) and an
 //! [`Outcome`] in its extensions.

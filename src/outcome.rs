@@ -161,8 +161,8 @@ reasons! {
         SetCookie => "set-cookie",
         /// `Vary: *`, or a `Vary` that cannot be read.
         VaryAny => "vary",
-        /// `Vary` names a field that is hidden from the handler or identifies a user.
-        VaryCredential => "vary-credential",
+        /// It carries a field that is a credential, such as `X-Auth-Token`.
+        Credential => "credential",
         /// `Cache-Control: no-store`.
         NoStore => "no-store",
         /// `Cache-Control: private`.

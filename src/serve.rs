@@ -14,6 +14,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, Request, Response, StatusCode, header, response};
@@ -148,8 +149,8 @@ impl Filled {
     {
         let (mut parts, body) = response.into_parts();
         let (status, cause) = (parts.status, self.cause);
-        let hint = Hint::take(&mut parts.extensions);
-        let judged = self.judge(&parts, &body, hint);
+        let hint = Hint::of(&parts.extensions);
+        let judged = self.judge(&parts, &body, hint, engine.clock.wall());
         let stored = judged.as_ref().map(|_| ()).map_err(|refusal| *refusal);
         let body = match judged {
             Err(_) => ResponseBody::inner(body),
@@ -178,6 +179,7 @@ impl Filled {
         parts: &response::Parts,
         body: &B,
         hint: Hint,
+        now: SystemTime,
     ) -> Result<(judge::Terms, Option<u64>), Refusal> {
         if self.question.head {
             return Err(Refusal::Head);
@@ -189,6 +191,7 @@ impl Filled {
             headers: &parts.headers,
             at_least: hinted.lower().max(declared.unwrap_or(0)),
             origin: self.seen.get(header::ORIGIN),
+            now,
             params: self.route.params(),
         };
         let terms = judge::judge(&self.question.policy, &answer, hint)?;
@@ -271,8 +274,7 @@ fn passed<B>(
     if undecided || nested::decided(&response, engine) {
         return response.map(ResponseBody::inner);
     }
-    let (mut parts, body) = response.into_parts();
-    let _ = Hint::take(&mut parts.extensions);
+    let (parts, body) = response.into_parts();
     let outcome = Outcome::Bypass {
         reason,
         status: parts.status,

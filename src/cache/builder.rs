@@ -1,8 +1,8 @@
 //! [`CacheBuilder`]: the settings of a cache, checked together.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::engine::{Engine, TenantFn};
@@ -223,6 +223,7 @@ impl CacheBuilder {
             memory: Memory::new(self.memory.unwrap_or(0)),
             store,
             generations: Generations::default(),
+            writing: Mutex::default(),
             clock: self.clock,
             tasks: Tasks::new(),
             counters: Counters::default(),

@@ -1,13 +1,15 @@
 //! The engine: everything that the handles and services of one cache share.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::HeaderName;
 
 use crate::clock::{Clock, millis, unix_millis};
-use crate::generation::Generations;
+use crate::generation::{Generation, Generations};
+use crate::key::Key;
 use crate::policy::{Context, RequestHead};
 use crate::stats::Counters;
 use crate::status::StatusField;
@@ -21,6 +23,9 @@ pub(crate) struct Engine {
     pub(crate) memory: Memory,
     pub(crate) store: Option<Box<dyn Store>>,
     pub(crate) generations: Generations,
+    /// Keys that are being written to the store, and the numbers of what is
+    /// written: until an invalidated one is taken back, nobody reads it.
+    pub(crate) writing: Mutex<HashMap<Key, Writes>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: Tasks,
     pub(crate) counters: Counters,
@@ -32,6 +37,12 @@ pub(crate) struct Engine {
     pub(crate) status: StatusField,
     /// How long a request may wait for the cache, in all.
     pub(crate) budget: Duration,
+}
+
+/// Writes of one key that are under way, and the earliest of their numbers.
+pub(crate) struct Writes {
+    pub(crate) note: Generation,
+    pub(crate) count: usize,
 }
 
 impl Engine {

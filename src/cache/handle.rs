@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::builder::CacheBuilder;
 use super::engine::Engine;
 use crate::error::{ConfigError, InvalidateError};
-use crate::invalidate::{Invalidated, Selector, target_of};
+use crate::invalidate::{Invalidated, Kind, Selector, target_of};
 use crate::layer::{Annotation, CacheLayer};
 use crate::policy::{Compiled, Policy, Routes, Table};
 use crate::stats::Stats;
@@ -155,6 +155,12 @@ impl Cache {
         selector: &Selector,
         tenant: Option<&str>,
     ) -> Result<Invalidated, InvalidateError> {
+        let of_a_tenant = matches!(selector.0, Kind::Tag(_) | Kind::Uri(_));
+        if of_a_tenant && tenant.is_none() && self.engine.tenant.is_some() {
+            return Err(InvalidateError::bad_selector(
+                "this cache has tenants, and tags and URIs are one tenant's: use invalidate_for",
+            ));
+        }
         let target = target_of(selector, &self.engine.context.prefix, tenant)?;
         let done = self.engine.invalidate(target).await;
         done.map_err(InvalidateError::store)

@@ -51,17 +51,10 @@ impl Engine {
     /// is there yet.
     fn fence(self: &Arc<Self>, target: &Target) {
         if self.generations.advance(target) {
-            let engine = Arc::clone(self);
-            let forget = move || {
-                let generations = &engine.generations;
-                let stale = |held: &Held| !held.valid(generations);
-                generations.forget(|| {
-                    engine.memory.sweep(stale);
-                });
-            };
+            let sweeper = Sweeper(Arc::clone(self));
             match Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn_blocking(forget)),
-                Err(_) => forget(),
+                Ok(runtime) => drop(runtime.spawn_blocking(move || sweeper.sweep())),
+                Err(_) => sweeper.sweep(),
             }
         }
     }
@@ -77,21 +70,51 @@ impl Engine {
         let Some(store) = &self.store else {
             return Ok(0);
         };
-        let removal = match target {
-            Target::Scope { id, how } => match how {
-                Find::Key(key) => Removal::Key(key),
-                Find::Group => Removal::Group(Group(*id)),
-                Find::Pattern(pattern) => Removal::Pattern(pattern.as_str()),
-            },
-            Target::Pattern(pattern) | Target::Everything(pattern) => {
-                Removal::Pattern(pattern.as_str())
+        let mut removed = 0;
+        for removal in removals(target) {
+            match store.remove(removal).await {
+                Ok(n) => removed += n,
+                Err(error) => {
+                    self.counters.store_errors(1);
+                    return Err(error);
+                }
             }
-        };
-        let removed = store.remove(removal).await;
-        if removed.is_err() {
-            self.counters.store_errors(1);
         }
-        removed
+        Ok(removed)
+    }
+}
+
+/// What the store is told to remove.
+fn removals(target: &Target) -> Vec<Removal<'_>> {
+    match target {
+        Target::Scope { ids, how } => match how {
+            Find::Key(key) => vec![Removal::Key(key)],
+            Find::Group => ids.iter().map(|id| Removal::Group(Group(*id))).collect(),
+            Find::Pattern(pattern) => vec![Removal::Pattern(pattern.as_str())],
+        },
+        Target::Pattern(pattern) | Target::Everything(pattern) => {
+            vec![Removal::Pattern(pattern.as_str())]
+        }
+    }
+}
+
+/// Removes from memory whatever is no longer valid, so that old numbers can be
+/// forgotten. If it is dropped before it ran, somebody else will be asked.
+struct Sweeper(Arc<Engine>);
+
+impl Sweeper {
+    fn sweep(&self) {
+        let generations = &self.0.generations;
+        let stale = |held: &Held| !held.valid(generations);
+        generations.forget(|| {
+            self.0.memory.sweep(stale);
+        });
+    }
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        self.0.generations.forget_later();
     }
 }
 

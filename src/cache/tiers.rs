@@ -1,12 +1,13 @@
 //! Looking into the tiers, and keeping what a fill has made.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 use tokio::runtime::Handle;
 
-use super::engine::Engine;
+use super::engine::{Engine, Writes};
 use crate::ask::{Asked, Question};
 use crate::entry::codec::{self, Corrupt, Frame};
 use crate::entry::{Entry, Held};
@@ -165,6 +166,7 @@ impl Engine {
             }
         };
         match codec::decode(frame, &key, canonical, question.policy.max_body) {
+            Ok(Frame::Entry(entry)) if self.late(&entry) => Err(Read::Nothing(Cause::Invalidated)),
             Ok(Frame::Entry(entry)) => self.found(entry, note),
             Ok(Frame::Vary(names)) => Err(Read::Varies(names.into())),
             Err(corrupt) => {
@@ -172,6 +174,20 @@ impl Engine {
                 Err(Read::Nothing(Cause::Corrupt))
             }
         }
+    }
+
+    /// Whether an entry is one that this process is writing although it was
+    /// invalidated: it is about to be taken back.
+    fn late(&self, entry: &Entry) -> bool {
+        let writing = self.writing();
+        let note = writing.get(&entry.key);
+        note.is_some_and(|writes| !self.generations.valid(entry, writes.note))
+    }
+
+    fn writing(&self) -> MutexGuard<'_, HashMap<Key, Writes>> {
+        self.writing
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner())
     }
 
     /// An entry from the store: served if fresh, and kept in memory.
@@ -226,9 +242,26 @@ impl Engine {
             .spawn(runtime, async move { engine.write(fill).await });
     }
 
+    /// Writes an entry to the store. Of two writes of one key the earlier note
+    /// counts until both have ended.
+    async fn write(&self, fill: Fill) {
+        let key = fill.entry.key.clone();
+        {
+            let mut writing = self.writing();
+            let writes = writing.entry(key.clone()).or_insert(Writes {
+                note: fill.note,
+                count: 0,
+            });
+            writes.note = writes.note.min(fill.note);
+            writes.count += 1;
+        }
+        let _ended = Ended(self, key);
+        self.write_noted(fill).await;
+    }
+
     /// Writes an entry to the store, and takes it back if an invalidation came
     /// in between (rule 4 of `generation.rs`).
-    async fn write(&self, fill: Fill) {
+    async fn write_noted(&self, fill: Fill) {
         let Some(store) = &self.store else { return };
         let entry = &fill.entry;
         let ttl = Duration::from_millis(entry.lifetime.keep.saturating_sub(fill.age));
@@ -274,4 +307,19 @@ impl Engine {
 enum Read {
     Nothing(Cause),
     Varies(Arc<[HeaderName]>),
+}
+
+/// Ends the note of a write, also where its runtime ends first.
+struct Ended<'a>(&'a Engine, Key);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        let mut writing = self.0.writing();
+        if let Some(writes) = writing.get_mut(&self.1) {
+            writes.count -= 1;
+            if writes.count == 0 {
+                writing.remove(&self.1);
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! A user's store, held to its duties: every method ends in time, and a panic
 //! in it is an error.
 
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -20,7 +21,10 @@ pub(super) struct Timed<S> {
     pub(super) timeout: Duration,
 }
 
-async fn held<T>(timeout: Duration, work: StoreFuture<'_, T>) -> Result<T, StoreError> {
+async fn held<T>(
+    timeout: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
     match tokio::time::timeout(timeout, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(StoreError::new(
@@ -33,14 +37,17 @@ async fn held<T>(timeout: Duration, work: StoreFuture<'_, T>) -> Result<T, Store
 
 impl<S: Store> Store for Timed<S> {
     fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Bytes>> {
-        Box::pin(async move { held(self.timeout, self.store.get(key)).await })
+        Box::pin(async move { held(self.timeout, async { self.store.get(key).await }).await })
     }
 
     fn put<'a>(&'a self, record: Record<'a>) -> StoreFuture<'a, ()> {
-        Box::pin(async move { held(self.timeout, self.store.put(record)).await })
+        Box::pin(async move { held(self.timeout, async { self.store.put(record).await }).await })
     }
 
     fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, u64> {
-        Box::pin(async move { held(self.timeout * REMOVAL, self.store.remove(removal)).await })
+        Box::pin(async move {
+            let work = async { self.store.remove(removal).await };
+            held(self.timeout * REMOVAL, work).await
+        })
     }
 }

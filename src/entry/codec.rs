@@ -251,7 +251,10 @@ pub(crate) fn decode(
         key: key.clone(),
         scopes,
         status: read_status(status)?,
-        fields,
+        fields: match flags & ZSTD {
+            0 => fields,
+            _ => fields.detached(), // the body lies elsewhere: let the frame go
+        },
         body: read_body(body, raw_len, flags & ZSTD != 0)?,
         created,
         lifetime,

@@ -62,6 +62,13 @@ impl Fields {
         (Self(fields), block)
     }
 
+    /// The same fields with values in a block of their own, so that they do not
+    /// keep a larger one.
+    pub(crate) fn detached(&self) -> Self {
+        let map: HeaderMap = self.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
+        Self::pack(&map, &[]).0
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

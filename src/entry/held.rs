@@ -88,7 +88,7 @@ mod tests {
         let held = held(0, 0);
         assert!(held.valid(&generations));
         let target = |name| Target::Scope {
-            id: ScopeId::tag(None, name),
+            ids: vec![ScopeId::tag(None, name)],
             how: Find::Group,
         };
         let _ = generations.advance(&target("b"));

@@ -35,9 +35,10 @@ impl Recording {
         declared: Option<u64>,
         finish: impl FnOnce(Complete) + Send + 'static,
     ) -> Self {
+        // what is declared is a claim: it reserves little
         let expected = declared.map_or(0, |len| usize::try_from(len).unwrap_or(limit));
         Self {
-            copy: BytesMut::with_capacity(expected.min(limit)),
+            copy: BytesMut::with_capacity(expected.min(limit).min(64 << 10)),
             limit,
             declared,
             finish: Some(Box::new(finish)),

@@ -10,4 +10,4 @@ pub use pattern::escape_pattern;
 pub use report::Invalidated;
 pub(crate) use selector::{Kind, SelectorTemplate};
 pub use selector::{Selector, endpoint, everything, key, tag, uri};
-pub(crate) use target::{Find, Target, canonical_target, target_of, tenant_suffix};
+pub(crate) use target::{Find, Target, target_of, tenant_suffix, uri_scope};

@@ -6,13 +6,13 @@ use super::{Kind, Pattern, Selector};
 use crate::error::InvalidateError;
 use crate::generation::Scoped;
 use crate::key::{Key, ScopeId, Writer, escape_endpoint, write_query};
-use crate::policy::Params;
+use crate::policy::{Compiled, Params};
 
 /// What goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
     /// Entries of a scope; the store finds them by `how`.
-    Scope { id: ScopeId, how: Find },
+    Scope { ids: Vec<ScopeId>, how: Find },
     /// Entries whose key matches.
     Pattern(Pattern),
     /// Every entry under the prefix.
@@ -20,10 +20,14 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// One path and query.
+    /// One path and query; and the path, for answers whose policy does not key
+    /// every parameter.
     pub(crate) fn of_uri(uri: &Uri, tenant: Option<&str>) -> Self {
         Self::Scope {
-            id: ScopeId::uri(tenant, &canonical_target(uri)),
+            ids: vec![
+                ScopeId::uri(tenant, &canonical_target(uri)),
+                ScopeId::path(tenant, uri.path()),
+            ],
             how: Find::Group,
         }
     }
@@ -31,7 +35,7 @@ impl Target {
     /// Whether it reaches an entry.
     pub(crate) fn reaches(&self, entry: &impl Scoped) -> bool {
         match self {
-            Self::Scope { id, .. } => entry.scopes().contains(id),
+            Self::Scope { ids, .. } => ids.iter().any(|id| entry.scopes().contains(id)),
             Self::Pattern(pattern) => pattern.matches(entry.name()),
             Self::Everything(_) => true,
         }
@@ -60,6 +64,9 @@ pub(crate) fn target_of(
     match &selector.0 {
         Kind::Pattern(text) => {
             let pattern = Pattern::of_user(text, prefix).map_err(bad)?;
+            if suffix.is_some() && text.contains('[') {
+                return Err(bad("a tenant's pattern has no classes".into()));
+            }
             Ok(Target::Pattern(match suffix {
                 None => pattern,
                 Some(suffix) => for_tenant(&pattern, prefix, &suffix),
@@ -79,7 +86,7 @@ pub(crate) fn target_of(
                 }
             };
             Ok(Target::Scope {
-                id: ScopeId::endpoint(&scope),
+                ids: vec![ScopeId::endpoint(&scope)],
                 how: Find::Pattern(Pattern::trusted(pattern)),
             })
         }
@@ -98,7 +105,7 @@ pub(crate) fn target_of(
                 return Err(bad(format!("key {name:?} is another tenant's")));
             }
             Ok(Target::Scope {
-                id: ScopeId::key(name),
+                ids: vec![ScopeId::key(name)],
                 how: Find::Key(Key::new(name.as_str())),
             })
         }
@@ -111,7 +118,7 @@ pub(crate) fn target_of(
                 return Err(bad("an empty tag".into()));
             }
             Ok(Target::Scope {
-                id: ScopeId::tag(tenant, text),
+                ids: vec![ScopeId::tag(tenant, text)],
                 how: Find::Group,
             })
         }
@@ -141,13 +148,21 @@ fn for_tenant(pattern: &Pattern, prefix: &str, suffix: &str) -> Pattern {
     })
 }
 
-/// A target's path and query as the URI scope has them: every parameter, in
-/// canonical order.
-pub(crate) fn canonical_target(uri: &Uri) -> Vec<u8> {
+/// A target's path and query as the URI scope has them, in canonical order.
+fn canonical_target(uri: &Uri) -> Vec<u8> {
     let mut writer = Writer::empty();
     writer.field(uri.path().as_bytes());
     write_query(&mut writer, uri.query(), &Params::All);
     writer.as_bytes().to_vec()
+}
+
+/// The scope of an answer's URI: its path and query, or its path alone where
+/// the policy does not key every parameter and others share the answer.
+pub(crate) fn uri_scope(uri: &Uri, policy: &Compiled, tenant: Option<&str>) -> ScopeId {
+    match policy.params == Params::All && policy.key.is_none() {
+        true => ScopeId::uri(tenant, &canonical_target(uri)),
+        false => ScopeId::path(tenant, uri.path()),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The query's part of the canonical request: parameters sorted by name, the
 //! order of one name's values kept, byte for byte otherwise.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode;
 use smallvec::SmallVec;
 
@@ -27,8 +29,8 @@ pub(crate) fn write_query(writer: &mut Writer, query: Option<&str>, params: &Par
         writer.absent();
         return;
     }
-    if !kept.is_sorted_by_key(|pair| name_of(pair)) {
-        kept.sort_by_key(|pair| name_of(pair));
+    if !kept.is_sorted_by(|a, b| decoded_name(a) <= decoded_name(b)) {
+        kept.sort_by(|a, b| decoded_name(a).cmp(&decoded_name(b)));
     }
     let start = writer.open();
     for (at, pair) in kept.iter().enumerate() {
@@ -42,6 +44,16 @@ pub(crate) fn write_query(writer: &mut Writer, query: Option<&str>, params: &Par
 
 fn name_of(pair: &str) -> &str {
     pair.split_once('=').map_or(pair, |(name, _)| name)
+}
+
+/// A parameter's name as a handler reads it: names that are one to it keep the
+/// order of their values, however they are written.
+fn decoded_name(pair: &str) -> Cow<'_, [u8]> {
+    let name = name_of(pair);
+    match name.contains('+') {
+        true => percent_decode(name.replace('+', " ").as_bytes()).collect(),
+        false => percent_decode(name.as_bytes()).into(),
+    }
 }
 
 /// Whether a parameter is part of the key. Names are compared decoded, as the
@@ -84,6 +96,7 @@ mod tests {
         assert!(!same("a=1&a=2", "a=2&a=1"));
         assert!(!same("a=1&b=2", "a=1%26b=2"));
         assert!(!same("a=1", "a=2"));
+        assert!(!same("a=1&%61=2", "%61=2&a=1"));
         assert!(!same("a", "a="));
         assert!(!same("a=1;b=2", "a=1&b=2"));
     }

@@ -32,6 +32,11 @@ impl ScopeId {
         Self::new(b'u', tenant, target)
     }
 
+    /// A path, whatever its query: for answers that not every parameter keys.
+    pub(crate) fn path(tenant: Option<&str>, path: &str) -> Self {
+        Self::new(b'p', tenant, path.as_bytes())
+    }
+
     pub(crate) fn tag(tenant: Option<&str>, tag: &str) -> Self {
         Self::new(b't', tenant, tag.as_bytes())
     }

@@ -22,6 +22,16 @@ pub(crate) fn place<B>(request: &Request<B>) -> Place<'_> {
     }
 }
 
+/// The URI that the handler sees, where it is more than a cut of the original
+/// one: a layer has rewritten it.
+#[inline]
+pub(crate) fn rewritten<B>(request: &Request<B>) -> Option<&Uri> {
+    let OriginalUri(original) = request.extensions().get()?;
+    let uri = request.uri();
+    let cut = original.path().ends_with(uri.path()) && original.query() == uri.query();
+    (!cut).then_some(uri)
+}
+
 /// The URI as the client sent it, also where a nested router has cut it.
 #[inline]
 pub(crate) fn original_uri<B>(request: &Request<B>) -> &Uri {

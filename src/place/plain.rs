@@ -11,3 +11,7 @@ pub(crate) fn place<B>(_request: &Request<B>) -> Place<'_> {
 pub(crate) fn original_uri<B>(request: &Request<B>) -> &Uri {
     request.uri()
 }
+
+pub(crate) fn rewritten<B>(_request: &Request<B>) -> Option<&Uri> {
+    None
+}

@@ -15,6 +15,9 @@ use crate::error::ConfigError;
 use crate::invalidate::{Pattern, SelectorTemplate};
 use crate::key::{Writer, escape_endpoint};
 
+/// No life is longer.
+pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// What of the cache's settings a policy is compiled with.
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -43,6 +46,8 @@ pub(crate) struct Compiled {
     pub(crate) memory_only: bool,
     pub(crate) classes: Classes,
     hidden: Vec<HeaderName>,
+    /// An answer with one of these carries somebody's credential.
+    pub(crate) credentials: Vec<HeaderName>,
     /// How every canonical request under this policy begins: the fingerprint,
     /// and the method, for HEAD is answered from GET's entry.
     pub(crate) preamble: Vec<u8>,
@@ -80,6 +85,7 @@ impl Compiled {
             invalidates: invalidates(policy, context)?,
             unmatched: policy.unmatched,
             memory_only: policy.memory_only,
+            credentials: context.credentials.clone(),
             hidden: classes.of(Class::Hidden).cloned().collect(),
             preamble: preamble(policy, &classes, context),
             classes,
@@ -88,11 +94,16 @@ impl Compiled {
 
     /// Whether answers with this status are stored at all.
     pub(crate) fn ttl_of(&self, status: StatusCode) -> Option<Duration> {
-        if self.statuses.contains(&status) {
-            return self.ttl;
-        }
         let negative = status == StatusCode::NOT_FOUND || status == StatusCode::GONE;
-        self.negative_ttl.filter(|_| negative)
+        match self.negative_ttl {
+            Some(ttl) if negative => Some(ttl),
+            _ => self.ttl.filter(|_| self.statuses.contains(&status)),
+        }
+    }
+
+    /// Whether the handler sees one cookie alone, the scope's.
+    pub(crate) fn narrows_cookie(&self) -> bool {
+        matches!(&self.scope, Some(Scope(ScopeKind::Cookie(_))))
     }
 
     /// Takes from a request what its handler must not see.
@@ -112,6 +123,7 @@ fn positive(setting: &str, ttl: Option<Duration>) -> Result<Option<Duration>, Co
             setting,
             "must be at least a millisecond; Policy::none() stores nothing",
         )),
+        Some(ttl) if ttl > LONGEST => Err(ConfigError::new(setting, "must be at most 100 years")),
         ttl => Ok(ttl),
     }
 }
@@ -188,13 +200,13 @@ fn classes(policy: &Policy, context: &Context) -> Result<Classes, ConfigError> {
         classes.set(name, Class::MethodOverride);
     }
     let of_credentials = match (&policy.scope, policy.ignore_credentials) {
-        (Some(Scope(ScopeKind::By(_))), true) => {
+        (Some(Scope(ScopeKind::By(..))), true) => {
             return Err(ConfigError::new(
                 "ignore_credentials",
                 "contradicts Scope::by, which speaks for all credentials",
             ));
         }
-        (Some(Scope(ScopeKind::By(_))), false) => Class::Scoped,
+        (Some(Scope(ScopeKind::By(..))), false) => Class::Scoped,
         (_, true) => Class::Hidden,
         (_, false) => Class::Credential,
     };
@@ -229,7 +241,7 @@ fn classes(policy: &Policy, context: &Context) -> Result<Classes, ConfigError> {
         Some(Scope(ScopeKind::Bad(why))) => return Err(ConfigError::new("scope", why.as_str())),
         Some(Scope(ScopeKind::Field(name))) => classes.set(name.clone(), Class::Scoped),
         Some(Scope(ScopeKind::Cookie(_))) => classes.set(header::COOKIE, Class::Scoped),
-        Some(Scope(ScopeKind::By(_))) | None => {}
+        Some(Scope(ScopeKind::By(..))) | None => {}
     }
     Ok(classes)
 }
@@ -256,7 +268,7 @@ fn fingerprint(policy: &Policy, classes: &Classes, context: &Context) -> [u8; 16
         format!("{:?}", policy.tags),
         format!("{:?}", policy.params),
         format!("{:?}", policy.scope),
-        format!("{}", policy.key.is_some()),
+        format!("{:?}", policy.key_from),
     ];
     for class in [Class::Keyed, Class::KeyedSecret, Class::Hidden] {
         let mut names: Vec<&str> = classes.of(class).map(HeaderName::as_str).collect();

@@ -56,8 +56,9 @@ impl Hint {
         self
     }
 
-    pub(crate) fn take(extensions: &mut Extensions) -> Self {
-        extensions.remove::<Self>().unwrap_or_default()
+    /// The handler's hint. It stays where it is, for another cache further out.
+    pub(crate) fn of(extensions: &Extensions) -> Self {
+        extensions.get::<Self>().cloned().unwrap_or_default()
     }
 }
 
@@ -69,7 +70,7 @@ impl axum::response::IntoResponseParts for Hint {
         self,
         mut parts: axum::response::ResponseParts,
     ) -> Result<axum::response::ResponseParts, Self::Error> {
-        let earlier = Self::take(parts.extensions_mut());
+        let earlier = Self::of(parts.extensions_mut());
         parts.extensions_mut().insert(earlier.join(self));
         Ok(parts)
     }

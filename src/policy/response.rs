@@ -5,20 +5,20 @@
 //! 1. the handler's hint does not forbid it;
 //! 2. its status is one that the policy stores;
 //! 3. it is a whole representation, and neither a stream nor larger than the policy allows;
-//! 4. it sets no cookie and carries no nonce of a Content-Security-Policy;
+//! 4. it sets no cookie, hands out no credential, and carries no nonce of a Content-Security-Policy;
 //! 5. its `Cache-Control` allows it (RFC 9111, 3), unless the policy overrides that;
 //! 6. its `Vary` can be matched (RFC 9111, 4.1);
 //! 7. every template of its tags finds its parameter;
 //! 8. some lifetime is left: the hint's, or the shorter of the policy's and of
-//!    `Cache-Control`'s (RFC 9111, 4.2.1), less the `Age` it came with (4.2.3).
+//!    that which `Cache-Control` or `Expires` states (RFC 9111, 4.2.1), less the `Age` it came with (4.2.3).
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::cache_control::Directives;
-use super::compiled::Compiled;
+use super::compiled::{Compiled, LONGEST};
 use super::hint::Hint;
 use super::nonce::has_nonce;
 use super::request::contains;
@@ -44,6 +44,7 @@ pub(crate) struct Answer<'a> {
     /// The least that is known of its body's length.
     pub(crate) at_least: u64,
     pub(crate) origin: Option<&'a HeaderValue>,
+    pub(crate) now: SystemTime,
     pub(crate) params: Params<'a>,
 }
 
@@ -54,7 +55,7 @@ pub(crate) fn judge(policy: &Compiled, answer: &Answer<'_>, hint: Hint) -> Resul
     }
     let allowed = policy.ttl_of(answer.status).ok_or(Refusal::Status)?;
     whole(policy, answer)?;
-    shareable(answer.headers)?;
+    shareable(policy, answer.headers)?;
     let directives = match policy.override_cache_control {
         true => Directives::default(),
         false => permitted(answer.headers)?,
@@ -66,7 +67,11 @@ pub(crate) fn judge(policy: &Compiled, answer: &Answer<'_>, hint: Hint) -> Resul
     };
     let tags = tags(policy, answer, hint.tags)?;
     let age = age_of(answer.headers);
-    let ttl = lifetime(hint.ttl, allowed, &directives, age);
+    let said = match policy.override_cache_control {
+        true => None,
+        false => said(&directives, answer.headers, answer.now),
+    };
+    let ttl = lifetime(hint.ttl, allowed, said, age);
     if ttl.is_zero() {
         return Err(Refusal::ZeroTtl);
     }
@@ -103,9 +108,12 @@ fn whole(policy: &Compiled, answer: &Answer<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn shareable(headers: &HeaderMap) -> Result<(), Refusal> {
+fn shareable(policy: &Compiled, headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.contains_key(header::SET_COOKIE) || headers.contains_key("set-cookie2") {
         return Err(Refusal::SetCookie);
+    }
+    if headers.keys().any(|name| policy.credentials.contains(name)) {
+        return Err(Refusal::Credential);
     }
     if has_nonce(headers) {
         return Err(Refusal::CspNonce);
@@ -156,14 +164,32 @@ fn tags(
 fn lifetime(
     hinted: Option<Duration>,
     allowed: Duration,
-    directives: &Directives,
+    said: Option<Duration>,
     age: Duration,
 ) -> Duration {
-    match (hinted, directives.lifetime()) {
-        (Some(hinted), _) => hinted,
-        (None, Some(said)) => allowed.min(Duration::from_secs(said).saturating_sub(age)),
+    match (hinted, said) {
+        (Some(hinted), _) => hinted.min(LONGEST),
+        (None, Some(said)) => allowed.min(said.saturating_sub(age)),
         (None, None) => allowed,
     }
+}
+
+/// The lifetime that the handler states: `Cache-Control`, else `Expires`, of
+/// which anything but one date is in the past (RFC 9111, 5.3).
+fn said(directives: &Directives, headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    if let Some(seconds) = directives.lifetime() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let mut dates = headers.get_all(header::EXPIRES).iter();
+    let date = match (dates.next()?, dates.next()) {
+        (date, None) => date
+            .to_str()
+            .ok()
+            .and_then(|text| httpdate::parse_http_date(text).ok()),
+        _ => None,
+    };
+    let left = date.and_then(|date| date.duration_since(now).ok());
+    Some(left.unwrap_or_default())
 }
 
 /// The `Age` an answer came with, from a cache further in (RFC 9111, 5.1). One

@@ -1,6 +1,7 @@
 //! [`Policy`]: what a route asks for.
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub struct Policy {
     pub(crate) ignore_credentials: bool,
     pub(crate) hide: Vec<String>,
     pub(crate) key: Option<KeyFn>,
+    /// Where the key function was written: two functions are two keys.
+    pub(crate) key_from: Option<&'static Location<'static>>,
     pub(crate) store_if: Option<StoreIf>,
     pub(crate) override_cache_control: bool,
     pub(crate) client_cache: Option<String>,
@@ -90,6 +93,7 @@ impl Policy {
             ignore_credentials: false,
             hide: Vec::new(),
             key: None,
+            key_from: None,
             store_if: None,
             override_cache_control: false,
             client_cache: None,
@@ -194,13 +198,16 @@ impl Policy {
     }
 
     /// Puts a text of your own into the key in place of path and query. Host,
-    /// scope, tenant and keyed fields stay. `None`, or a panic, bypasses the
-    /// cache.
+    /// route, scope, tenant and keyed fields stay. `None`, or a panic, bypasses
+    /// the cache. An invalidation of a URI reaches what was filled under its
+    /// path; what else shares the key needs a tag.
+    #[track_caller]
     pub fn key(
         mut self,
         key: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
         self.key = Some(Arc::new(key));
+        self.key_from = Some(Location::caller());
         self
     }
 

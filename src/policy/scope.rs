@@ -1,6 +1,7 @@
 //! Scopes: what of a request says whose answer it is.
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
@@ -54,7 +55,8 @@ pub struct Scope(pub(crate) Kind);
 pub(crate) enum Kind {
     Field(HeaderName),
     Cookie(String),
-    By(ScopeFn),
+    /// And where it was written: two functions are two scopes.
+    By(ScopeFn, &'static Location<'static>),
     /// A name that is not one; refused when the policy is compiled.
     Bad(String),
 }
@@ -106,10 +108,14 @@ impl Scope {
 
     /// Per text that `scope` makes of the request, such as the id of a user
     /// whom a layer further out has verified. It speaks for every credential
-    /// of the request. `None`, or a panic, bypasses the cache.
+    /// of the request. `None`, or a panic, bypasses the cache. Two scopes that
+    /// are written in two places never share entries; when a release changes
+    /// what the function means, change [`Policy::version`](crate::Policy::version)
+    /// too.
     #[must_use]
+    #[track_caller]
     pub fn by(scope: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self(Kind::By(Arc::new(scope)))
+        Self(Kind::By(Arc::new(scope), Location::caller()))
     }
 
     pub(crate) fn of(&self, head: &RequestHead<'_>) -> Scoped {
@@ -123,7 +129,7 @@ impl Scope {
                 }
             }
             Kind::Cookie(name) => cookie(head.headers, name),
-            Kind::By(scope) => match crate::guard::call(|| scope(head)) {
+            Kind::By(scope, _) => match crate::guard::call(|| scope(head)) {
                 Some(Some(value)) => Scoped::Value(value.into_bytes()),
                 _ => Scoped::Unknown,
             },
@@ -180,7 +186,7 @@ impl fmt::Debug for Scope {
         match &self.0 {
             Kind::Field(name) => write!(f, "Scope::header({name})"),
             Kind::Cookie(name) => write!(f, "Scope::cookie({name})"),
-            Kind::By(_) => f.write_str("Scope::by(..)"),
+            Kind::By(_, place) => write!(f, "Scope::by({place})"),
             Kind::Bad(why) => write!(f, "Scope::bad({why})"),
         }
     }

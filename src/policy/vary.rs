@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, COOKIE, ORIGIN, VARY};
+use http::header::{
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_ENCODING, COOKIE, ORIGIN, VARY,
+};
 use http::{HeaderMap, HeaderName};
 
 use super::cache_control::is_token;
@@ -26,7 +28,8 @@ pub(crate) enum Vary {
 }
 
 /// Reads `Vary`, all lines of it. An `Access-Control-Allow-Origin` that is the
-/// request's own `Origin` counts as varying on it, said or not.
+/// request's own `Origin` counts as varying on it, said or not, and a
+/// `Content-Encoding` as varying on `Accept-Encoding`.
 pub(crate) fn of(response: &HeaderMap, origin: Option<&http::HeaderValue>) -> Vary {
     let mut names: Vec<HeaderName> = Vec::new();
     for line in response.get_all(VARY) {
@@ -47,6 +50,9 @@ pub(crate) fn of(response: &HeaderMap, origin: Option<&http::HeaderValue>) -> Va
     let echoed = response.get(ACCESS_CONTROL_ALLOW_ORIGIN);
     if echoed.is_some_and(|echoed| echoed != "*" && origin.is_some_and(|o| o == echoed)) {
         names.push(ORIGIN);
+    }
+    if response.contains_key(CONTENT_ENCODING) {
+        names.push(ACCEPT_ENCODING); // said or not
     }
     names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     names.dedup();
@@ -70,7 +76,7 @@ pub(crate) fn write(
         match policy.classes.get(name) {
             Some(Class::Hidden | Class::Keyed | Class::KeyedSecret) => {}
             // reduced to the scope's cookie, which is part of the key
-            Some(Class::Scoped) if *name == COOKIE => {}
+            Some(Class::Scoped) if *name == COOKIE && policy.narrows_cookie() => {}
             Some(Class::Scoped | Class::Credential) => {
                 for value in request.get_all(name) {
                     writer.secret(value.as_bytes());

@@ -38,6 +38,10 @@ impl Connect for Cluster {
         }
         .boxed()
     }
+
+    fn any_keys(&self) -> bool {
+        false
+    }
 }
 
 struct Slots(ClusterConnection);
@@ -70,10 +74,6 @@ impl Connection for Slots {
         };
         let routing = RoutingInfo::SingleNode(place);
         self.0.route_command(cmd.clone(), routing).boxed()
-    }
-
-    fn any_keys(&self) -> bool {
-        false
     }
 }
 

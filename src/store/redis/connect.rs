@@ -6,6 +6,11 @@ use redis::{Cmd, RedisResult, Value};
 /// How to reach Redis. Nothing is done before `connect` is called.
 pub(super) trait Connect: Send + Sync + 'static {
     fn connect(&self) -> BoxFuture<'_, RedisResult<Box<dyn Connection>>>;
+
+    /// Whether the keys of one command may lie anywhere.
+    fn any_keys(&self) -> bool {
+        true
+    }
 }
 
 /// One multiplexed connection. Clones share it.
@@ -20,9 +25,6 @@ pub(super) trait Connection: Send + Sync {
 
     /// Runs a command on one of them.
     fn run_on<'a>(&'a mut self, node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, RedisResult<Value>>;
-
-    /// Whether the keys of one command may lie anywhere.
-    fn any_keys(&self) -> bool;
 }
 
 /// A server of a topology.

@@ -18,12 +18,17 @@ pub(super) const CONNECT: Duration = Duration::from_millis(250);
 const HUNG: u32 = 3;
 
 pub(super) struct Link {
+    line: Arc<Line>,
+    breaker: Breaker,
+    clock: Arc<dyn Clock>,
+}
+
+/// The connection, and how to make it.
+struct Line {
     connect: Box<dyn Connect>,
     current: Mutex<Current>,
     /// Held while a connection is made, so that one is.
     connecting: tokio::sync::Mutex<()>,
-    breaker: Breaker,
-    clock: Arc<dyn Clock>,
 }
 
 #[derive(Default)]
@@ -55,9 +60,11 @@ impl Borrowed {
 impl Link {
     pub(super) fn new(connect: Box<dyn Connect>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            connect,
-            current: Mutex::default(),
-            connecting: tokio::sync::Mutex::new(()),
+            line: Arc::new(Line {
+                connect,
+                current: Mutex::default(),
+                connecting: tokio::sync::Mutex::new(()),
+            }),
             breaker: Breaker::new(),
             clock,
         }
@@ -71,21 +78,18 @@ impl Link {
         timeout: Duration,
     ) -> Result<Value, StoreError> {
         if !self.breaker.admits(self.clock.monotonic()) {
-            return Err(StoreError::new(
-                StoreErrorKind::Unavailable,
-                "redis has failed repeatedly just now",
-            ));
+            return Err(unavailable());
         }
         match tokio::time::timeout(timeout, self.attempt(node, cmd)).await {
             Ok(Ok(value)) => {
                 self.breaker.success();
-                self.current().timeouts = 0;
+                self.line.current().timeouts = 0;
                 Ok(value)
             }
             Ok(Err(error)) => Err(self.failed(error)),
             Err(elapsed) => {
                 self.breaker.failure(self.clock.monotonic());
-                self.timed_out();
+                self.line.timed_out();
                 Err(StoreError::new(StoreErrorKind::Timeout, elapsed))
             }
         }
@@ -95,17 +99,17 @@ impl Link {
     /// with the runtime that drove it: the command is tried once more on a
     /// fresh one. All commands of this store may be repeated.
     async fn attempt(&self, node: &Node, cmd: &Cmd) -> Result<Value, RedisError> {
-        let mut borrowed = self.borrow().await?;
+        let mut borrowed = Line::borrow(&self.line).await?;
         match borrowed.run(node, cmd).await {
             Err(error) if is_dead(&error) => {
-                self.give_up(borrowed.number);
+                self.line.give_up(borrowed.number);
                 if borrowed.fresh {
                     return Err(error);
                 }
-                let mut again = self.borrow().await?;
+                let mut again = Line::borrow(&self.line).await?;
                 let result = again.run(node, cmd).await;
                 if result.as_ref().is_err_and(is_dead) {
-                    self.give_up(again.number);
+                    self.line.give_up(again.number);
                 }
                 result
             }
@@ -115,26 +119,51 @@ impl Link {
 
     /// The primaries now.
     pub(super) async fn primaries(&self, timeout: Duration) -> Result<Vec<Node>, StoreError> {
+        if !self.breaker.admits(self.clock.monotonic()) {
+            return Err(unavailable());
+        }
         let ask = async {
-            let mut borrowed = self.borrow().await?;
+            let mut borrowed = Line::borrow(&self.line).await?;
             borrowed.connection.primaries().await
         };
         match tokio::time::timeout(timeout, ask).await {
-            Ok(nodes) => nodes.map_err(|error| self.failed(error)),
+            Ok(Ok(nodes)) => {
+                self.breaker.success();
+                Ok(nodes)
+            }
+            Ok(Err(error)) => Err(self.failed(error)),
             Err(elapsed) => Err(StoreError::new(StoreErrorKind::Timeout, elapsed)),
         }
     }
 
     /// Whether the keys of one command may lie anywhere.
-    pub(super) async fn any_keys(&self, timeout: Duration) -> bool {
-        let borrowed = tokio::time::timeout(timeout, self.borrow()).await;
-        matches!(borrowed, Ok(Ok(borrowed)) if borrowed.connection.any_keys())
+    pub(super) fn any_keys(&self) -> bool {
+        self.line.connect.any_keys()
     }
 
-    async fn borrow(&self) -> Result<Borrowed, RedisError> {
-        if let Some(borrowed) = self.shared(false) {
+    fn failed(&self, error: RedisError) -> StoreError {
+        if is_outage(&error) {
+            self.breaker.failure(self.clock.monotonic());
+            return StoreError::new(StoreErrorKind::Unavailable, error);
+        }
+        self.breaker.success(); // an answer is an answer
+        StoreError::new(StoreErrorKind::Refused, error)
+    }
+}
+
+impl Line {
+    /// The connection. One that must be made first is made in a task of its
+    /// own: a caller whose time is up does not stop it.
+    async fn borrow(line: &Arc<Self>) -> Result<Borrowed, RedisError> {
+        if let Some(borrowed) = line.shared(false) {
             return Ok(borrowed);
         }
+        let line = Arc::clone(line);
+        let made = tokio::spawn(async move { line.make().await }).await;
+        made.unwrap_or_else(|_| Err((ErrorKind::Io, "connecting was stopped").into()))
+    }
+
+    async fn make(&self) -> Result<Borrowed, RedisError> {
         let _one = self.connecting.lock().await;
         if let Some(borrowed) = self.shared(false) {
             return Ok(borrowed);
@@ -180,15 +209,11 @@ impl Link {
             current.connection = None;
         }
     }
+}
 
-    fn failed(&self, error: RedisError) -> StoreError {
-        if is_outage(&error) {
-            self.breaker.failure(self.clock.monotonic());
-            return StoreError::new(StoreErrorKind::Unavailable, error);
-        }
-        self.breaker.success(); // an answer is an answer
-        StoreError::new(StoreErrorKind::Refused, error)
-    }
+fn unavailable() -> StoreError {
+    let why = "redis has failed repeatedly just now";
+    StoreError::new(StoreErrorKind::Unavailable, why)
 }
 
 /// A new connection may do better.

@@ -65,8 +65,4 @@ impl Connection for One {
     ) -> BoxFuture<'a, RedisResult<Value>> {
         self.run(cmd)
     }
-
-    fn any_keys(&self) -> bool {
-        true
-    }
 }

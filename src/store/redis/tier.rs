@@ -38,18 +38,19 @@ for _, group in ipairs(KEYS) do
 end
 return 1";
 
-/// Takes all keys out of a group.
-const LEAVE: &str = r"
-local keys = redis.call('ZRANGE', KEYS[1], 0, -1)
-redis.call('DEL', KEYS[1])
-return keys";
+/// The keys of a group. They stay in it until they expire: a removal may have
+/// to be repeated, and an entry that is being written must stay in its groups.
+const MEMBERS: &str = r"
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+return redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf')";
 
 /// Entries in Redis.
 pub(crate) struct RedisStore {
     pub(super) link: Link,
     timeout: Duration,
     join: Script,
-    leave: Script,
+    members: Script,
     /// How names begin that larder keeps for itself.
     pub(super) internal: String,
 }
@@ -66,7 +67,7 @@ impl RedisStore {
             link: Link::new(url::open(url, timeout)?, clock),
             timeout,
             join: Script::new(JOIN),
-            leave: Script::new(LEAVE),
+            members: Script::new(MEMBERS),
             internal: format!("{prefix}:!"),
         })
     }
@@ -125,7 +126,7 @@ impl RedisStore {
             .collect();
         let at_once = match groups.len() {
             0 | 1 => true,
-            _ => self.link.any_keys(self.timeout).await,
+            _ => self.link.any_keys(),
         };
         let step = if at_once { groups.len().max(1) } else { 1 };
         for groups in groups.chunks(step) {
@@ -139,8 +140,8 @@ impl RedisStore {
     }
 
     async fn remove_group(&self, group: Group) -> Result<u64, StoreError> {
-        let leave = (&self.leave, LEAVE);
-        let reply = self.script(leave, &[self.group(group)], &[]).await?;
+        let members = (&self.members, MEMBERS);
+        let reply = self.script(members, &[self.group(group)], &[]).await?;
         let keys: Vec<Vec<u8>> = FromRedisValue::from_redis_value(reply)
             .map_err(|error| refused(redis::RedisError::from(error)))?;
         self.unlink(&keys).await
