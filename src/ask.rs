@@ -1,16 +1,16 @@
 //! What a request asks of the cache: the step from a request to a policy and a
 //! canonical request, without any I/O.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderName, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, Method, Request, Uri, request};
 use http_body::Body;
 
 use crate::cache::Engine;
 use crate::guard;
-use crate::key::{Writer, endpoint_of_route, write_query};
+use crate::invalidate::tenant_suffix;
+use crate::key::{Writer, write_query};
 use crate::layer::Shared;
 use crate::outcome::Bypass;
 use crate::place::{original_uri, place, rewritten};
@@ -81,14 +81,25 @@ impl Question {
     }
 
     /// The endpoint as it stands in keys, tenant included.
-    pub(crate) fn family(&self, engine: &Engine, pattern: Option<&str>) -> String {
-        let endpoint = match (&self.policy.endpoint, pattern) {
-            (Some(endpoint), _) => Cow::Borrowed(endpoint.as_str()),
-            (None, Some(pattern)) => Cow::Owned(endpoint_of_route(pattern)),
-            (None, None) => Cow::Borrowed("default"),
+    pub(crate) fn family(&self, shared: &Shared, request: &request::Parts) -> Arc<str> {
+        let endpoint = match &self.policy.endpoint {
+            Some(endpoint) => Arc::clone(endpoint),
+            None => shared.endpoint_of(pattern(shared, request)),
         };
-        engine.family(&endpoint, self.tenant.as_deref())
+        match &self.tenant {
+            None => endpoint,
+            Some(tenant) => format!("{endpoint}{}", tenant_suffix(tenant)).into(),
+        }
     }
+}
+
+/// The pattern of the route that a request has arrived at.
+pub(crate) fn pattern<'a>(shared: &'a Shared, request: &'a request::Parts) -> Option<&'a str> {
+    let uri = original_uri(&request.extensions, &request.uri);
+    let found = shared
+        .annotation
+        .find(place(&request.extensions), uri.path());
+    found.ok().and_then(|found| found.pattern)
 }
 
 /// Finds the policy of a request, admits it, and writes down all that its
@@ -99,8 +110,9 @@ pub(crate) fn ask<'a, B: Body>(
     request: &Request<B>,
     canonical: &mut Writer,
 ) -> Ask<'a> {
-    let (engine, place) = (&layer.engine, place(request));
-    let uri = original_uri(request);
+    let (engine, extensions) = (&layer.engine, request.extensions());
+    let place = place(extensions);
+    let uri = original_uri(extensions, request.uri());
     let found = match layer.annotation.find(place, uri.path()) {
         Ok(found) => found,
         Err(reason) => return Ask::Bypass(reason),
@@ -123,11 +135,11 @@ pub(crate) fn ask<'a, B: Body>(
         method,
         uri,
         headers: request.headers(),
-        extensions: request.extensions(),
+        extensions,
     };
     let written = write(engine, policy, &head, canonical);
     if written.is_ok() {
-        place_of(canonical, &found, rewritten(request));
+        place_of(canonical, &found, rewritten(extensions, request.uri()));
     }
     match written {
         Ok(asked) => Ask::Cache(asked),

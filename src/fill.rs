@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header, response};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header, request, response};
 use tokio::runtime::Handle;
 
-use crate::ask::{Question, tenant};
+use crate::ask::{Question, pattern, tenant};
 use crate::cache::{Engine, Fill, Varies};
 use crate::clock::millis;
 use crate::entry::{Complete, Entry, Fields, Lifetime, Recording, storable};
@@ -27,18 +27,15 @@ pub(crate) struct Route {
     pattern: Option<String>,
     uri: http::Uri,
     /// The endpoint as it stands in keys, tenant included.
-    pub(crate) family: String,
+    pub(crate) family: Arc<str>,
 }
 
 impl Route {
-    pub(crate) fn of<R>(shared: &Shared, question: &Question, request: &Request<R>) -> Self {
-        let uri = original_uri(request).clone();
-        let found = shared.annotation.find(place(request), uri.path());
-        let pattern = found.ok().and_then(|found| found.pattern);
+    pub(crate) fn of(shared: &Shared, family: Arc<str>, request: &request::Parts) -> Self {
         Self {
-            family: question.family(&shared.engine, pattern),
-            pattern: pattern.map(str::to_owned),
-            uri,
+            pattern: pattern(shared, request).map(str::to_owned),
+            uri: original_uri(&request.extensions, &request.uri).clone(),
+            family,
         }
     }
 
@@ -54,7 +51,7 @@ impl Route {
         request: &Request<R>,
     ) -> Vec<Target> {
         let engine = &shared.engine;
-        let uri = original_uri(request);
+        let uri = original_uri(request.extensions(), request.uri());
         let head = RequestHead {
             method: request.method(),
             uri,
@@ -65,7 +62,9 @@ impl Route {
             return Vec::new(); // nothing was ever stored for it
         };
         let tenant = tenant.as_deref();
-        let found = shared.annotation.find(place(request), uri.path());
+        let found = shared
+            .annotation
+            .find(place(request.extensions()), uri.path());
         let pattern = found.ok().and_then(|found| found.pattern);
         let params = Params::new(pattern, uri.path());
         let mut targets = vec![Target::of_uri(uri, tenant)];

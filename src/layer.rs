@@ -1,11 +1,13 @@
 //! [`CacheLayer`]: a cache and the policies of what it is laid around.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use tower_layer::Layer;
 
 use crate::cache::Engine;
+use crate::key::endpoint_of_route;
 use crate::outcome::Bypass;
 use crate::policy::{Compiled, Found, Place, Table};
 use crate::service::CacheService;
@@ -22,6 +24,26 @@ pub struct CacheLayer {
 pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine>,
     pub(crate) annotation: Annotation,
+    /// The endpoints of the routes seen so far: as many as there are routes.
+    endpoints: RwLock<HashMap<String, Arc<str>>>,
+}
+
+impl Shared {
+    /// The endpoint that a matched route implies.
+    pub(crate) fn endpoint_of(&self, pattern: Option<&str>) -> Arc<str> {
+        let Some(pattern) = pattern else {
+            return "default".into();
+        };
+        let known = |map: &HashMap<String, Arc<str>>| map.get(pattern).cloned();
+        if let Some(endpoint) = self.endpoints.read().ok().and_then(|map| known(&map)) {
+            return endpoint;
+        }
+        let endpoint: Arc<str> = endpoint_of_route(pattern).into();
+        if let Ok(mut map) = self.endpoints.write() {
+            map.insert(pattern.to_owned(), Arc::clone(&endpoint));
+        }
+        endpoint
+    }
 }
 
 /// How a layer knows the policy of a request.
@@ -55,7 +77,11 @@ impl Annotation {
 impl CacheLayer {
     pub(crate) fn new(engine: Arc<Engine>, annotation: Annotation) -> Self {
         Self {
-            shared: Arc::new(Shared { engine, annotation }),
+            shared: Arc::new(Shared {
+                engine,
+                annotation,
+                endpoints: RwLock::default(),
+            }),
         }
     }
 }

@@ -58,10 +58,10 @@ impl<S> Serve<S> {
         B::Error: Into<BoxError>,
     {
         let engine = &self.shared.engine;
-        let route = Route::of(&self.shared, &question, &request);
         let (mut parts, body) = request.into_parts();
+        let family = question.family(&self.shared, &parts);
 
-        let look = engine.look_store(&mut question, &route.family, &parts.headers, cause);
+        let look = engine.look_store(&mut question, &family, &parts.headers, cause);
         let cause = match look.await {
             Ok(found) => {
                 let head = question.head;
@@ -81,6 +81,7 @@ impl<S> Serve<S> {
 
         // nothing stored can answer: the handler does, and the clock is read before it starts
         let note = engine.generations.note();
+        let route = Route::of(&self.shared, family, &parts);
         question.policy.hide(&mut parts.headers);
         let seen = parts.headers.clone();
         let request = Request::from_parts(parts, body);

@@ -61,10 +61,4 @@ impl Engine {
     pub(crate) fn wall(&self) -> u64 {
         unix_millis(self.clock.wall())
     }
-
-    /// The part of a key that stands for an endpoint, tenant included.
-    pub(crate) fn family(&self, endpoint: &str, tenant: Option<&str>) -> String {
-        let tenant = tenant.map(crate::invalidate::tenant_suffix);
-        format!("{endpoint}{}", tenant.unwrap_or_default())
-    }
 }

@@ -1,15 +1,14 @@
 //! Where a request is on its way through an axum router.
 
 use axum::extract::{MatchedPath, OriginalUri};
-use http::{Request, Uri};
+use http::{Extensions, Uri};
 
 use crate::policy::Place;
 
 /// What a router has said so far. A router marks every request that it sees
 /// with its original URI, and those that match a route with the route.
 #[inline]
-pub(crate) fn place<B>(request: &Request<B>) -> Place<'_> {
-    let extensions = request.extensions();
+pub(crate) fn place(extensions: &Extensions) -> Place<'_> {
     if extensions.is_empty() {
         return Place::Outside;
     }
@@ -25,18 +24,17 @@ pub(crate) fn place<B>(request: &Request<B>) -> Place<'_> {
 /// The URI that the handler sees, where it is more than a cut of the original
 /// one: a layer has rewritten it.
 #[inline]
-pub(crate) fn rewritten<B>(request: &Request<B>) -> Option<&Uri> {
-    let OriginalUri(original) = request.extensions().get()?;
-    let uri = request.uri();
+pub(crate) fn rewritten<'a>(extensions: &Extensions, uri: &'a Uri) -> Option<&'a Uri> {
+    let OriginalUri(original) = extensions.get()?;
     let cut = original.path().ends_with(uri.path()) && original.query() == uri.query();
     (!cut).then_some(uri)
 }
 
 /// The URI as the client sent it, also where a nested router has cut it.
 #[inline]
-pub(crate) fn original_uri<B>(request: &Request<B>) -> &Uri {
-    match request.extensions().get::<OriginalUri>() {
+pub(crate) fn original_uri<'a>(extensions: &'a Extensions, uri: &'a Uri) -> &'a Uri {
+    match extensions.get::<OriginalUri>() {
         Some(OriginalUri(uri)) => uri,
-        None => request.uri(),
+        None => uri,
     }
 }

@@ -1,17 +1,17 @@
 //! Without axum no router has been asked.
 
-use http::{Request, Uri};
+use http::{Extensions, Uri};
 
 use crate::policy::Place;
 
-pub(crate) fn place<B>(_request: &Request<B>) -> Place<'_> {
+pub(crate) fn place(_extensions: &Extensions) -> Place<'_> {
     Place::Outside
 }
 
-pub(crate) fn original_uri<B>(request: &Request<B>) -> &Uri {
-    request.uri()
+pub(crate) fn original_uri<'a>(_extensions: &'a Extensions, uri: &'a Uri) -> &'a Uri {
+    uri
 }
 
-pub(crate) fn rewritten<B>(_request: &Request<B>) -> Option<&Uri> {
+pub(crate) fn rewritten<'a>(_extensions: &Extensions, _uri: &'a Uri) -> Option<&'a Uri> {
     None
 }

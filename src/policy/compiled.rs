@@ -1,6 +1,7 @@
 //! A policy made ready: every setting checked, everything that is the same for
 //! all its requests computed once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -31,7 +32,7 @@ pub(crate) struct Context {
 pub(crate) struct Compiled {
     pub(crate) ttl: Option<Duration>,
     pub(crate) negative_ttl: Option<Duration>,
-    pub(crate) endpoint: Option<String>,
+    pub(crate) endpoint: Option<Arc<str>>,
     pub(crate) tags: Vec<Template>,
     statuses: Vec<StatusCode>,
     pub(crate) max_body: usize,
@@ -128,13 +129,13 @@ fn positive(setting: &str, ttl: Option<Duration>) -> Result<Option<Duration>, Co
     }
 }
 
-fn endpoint(policy: &Policy) -> Result<Option<String>, ConfigError> {
+fn endpoint(policy: &Policy) -> Result<Option<Arc<str>>, ConfigError> {
     match policy.endpoint.as_deref() {
         Some("") => Err(ConfigError::new("endpoint", "an empty endpoint")),
         Some(name) if name.len() > 128 => {
             Err(ConfigError::new("endpoint", "longer than 128 bytes"))
         }
-        name => Ok(name.map(escape_endpoint)),
+        name => Ok(name.map(|name| escape_endpoint(name).into())),
     }
 }
 
