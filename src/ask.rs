@@ -10,7 +10,7 @@ use http_body::Body;
 use crate::cache::Engine;
 use crate::guard;
 use crate::invalidate::tenant_suffix;
-use crate::key::{Writer, write_query};
+use crate::key::{Canonical, Writer, write_query};
 use crate::layer::Shared;
 use crate::outcome::Bypass;
 use crate::place::{original_uri, place, rewritten};
@@ -33,13 +33,13 @@ pub(crate) struct Asked<'a> {
 
 impl Asked<'_> {
     /// The question for which memory had no answer.
-    pub(crate) fn question(self, canonical: Writer, variant: Option<Box<Writer>>) -> Question {
+    pub(crate) fn question(self, canonical: &Writer, variant: Option<Box<Writer>>) -> Question {
         Question {
             policy: Arc::clone(self.policy),
             tenant: self.tenant,
             head: self.head,
-            canonical,
-            variant,
+            canonical: canonical.finish(),
+            variant: variant.map(|variant| variant.finish()),
         }
     }
 }
@@ -48,11 +48,11 @@ impl Compiled {
     /// Where an answer lies among those that vary on `names`.
     pub(crate) fn variant(
         &self,
-        canonical: &Writer,
+        canonical: &[u8],
         names: &[HeaderName],
         headers: &HeaderMap,
     ) -> Writer {
-        let mut writer = canonical.clone();
+        let mut writer = Writer::resume(canonical);
         vary::write(&mut writer, names, headers, self);
         writer
     }
@@ -63,21 +63,21 @@ pub(crate) struct Question {
     pub(crate) policy: Arc<Compiled>,
     pub(crate) tenant: Option<String>,
     pub(crate) head: bool,
-    pub(crate) canonical: Writer,
+    pub(crate) canonical: Canonical,
     /// The place of its answer among those that vary, once that is known.
-    pub(crate) variant: Option<Box<Writer>>,
+    pub(crate) variant: Option<Canonical>,
 }
 
 impl Question {
     /// The canonical request of the entry that can answer.
-    pub(crate) fn place(&self) -> &Writer {
-        self.variant.as_deref().unwrap_or(&self.canonical)
+    pub(crate) fn place(&self) -> &Canonical {
+        self.variant.as_ref().unwrap_or(&self.canonical)
     }
 
     /// Goes on to the place of an answer that varies on `names`.
     pub(crate) fn vary(&mut self, names: &[HeaderName], headers: &HeaderMap) {
         let variant = self.policy.variant(&self.canonical, names, headers);
-        self.variant = Some(Box::new(variant));
+        self.variant = Some(variant.finish());
     }
 
     /// The endpoint as it stands in keys, tenant included.

@@ -135,15 +135,15 @@ impl Made {
         } = self;
         let key_of = |canonical: &[u8]| Key::of(&engine.context.prefix, &route.family, canonical);
         let varies = (!terms.vary.is_empty()).then(|| Varies {
-            key: key_of(question.canonical.as_bytes()),
-            canonical: question.canonical.finish(),
+            key: key_of(&question.canonical),
+            canonical: Arc::clone(&question.canonical),
             names: Arc::clone(&terms.vary),
         });
         question.variant = None;
         if !terms.vary.is_empty() {
             question.vary(&terms.vary, &seen);
         }
-        let key = key_of(question.place().as_bytes());
+        let key = key_of(question.place());
         let tenant = question.tenant.as_deref();
         let groups = groups(&question.policy, &route, tenant, &terms.tags);
         let mut scopes: Vec<ScopeId> = groups.iter().map(|group| group.0).collect();
@@ -154,7 +154,7 @@ impl Made {
         }
         let age = millis(terms.age);
         let entry = Entry {
-            canonical: question.place().finish(),
+            canonical: Arc::clone(question.place()),
             key,
             scopes: scopes.into(),
             status,

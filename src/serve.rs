@@ -78,10 +78,28 @@ impl<S> Serve<S> {
             }
             Err(cause) => cause,
         };
+        // in a box of its own: what the store answers pays nothing for it
+        let request = Request::from_parts(parts, body);
+        Box::pin(self.fill(question, family, cause, request)).await
+    }
 
-        // nothing stored can answer: the handler does, and the clock is read before it starts
-        let note = engine.generations.note();
+    /// Nothing stored can answer: the handler does.
+    async fn fill<R, B>(
+        self,
+        question: Question,
+        family: Arc<str>,
+        cause: Cause,
+        request: Request<R>,
+    ) -> Answer<B, S::Error>
+    where
+        S: Service<Request<R>, Response = Response<B>>,
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let engine = &self.shared.engine;
+        let (mut parts, body) = request.into_parts();
         let route = Route::of(&self.shared, family, &parts);
+        let note = engine.generations.note(); // before the handler starts
         question.policy.hide(&mut parts.headers);
         let seen = parts.headers.clone();
         let request = Request::from_parts(parts, body);
@@ -89,18 +107,15 @@ impl<S> Serve<S> {
         if nested::decided(&response, engine) {
             return Ok(response.map(ResponseBody::inner));
         }
-        let fill = Filled {
+        let filled = Filled {
             question,
             cause,
             note,
             seen,
             route,
         };
-        Ok(nested::mark(
-            fill.answer(engine, response),
-            self.nested,
-            engine,
-        ))
+        let response = filled.answer(engine, response);
+        Ok(nested::mark(response, self.nested, engine))
     }
 
     /// A request that does not take part in caching.

@@ -102,7 +102,7 @@ where
                 ResponseFuture::ready(nested::mark(response, nested, engine))
             }
             Err(missed) => {
-                let question = asked.question(canonical, missed.variant);
+                let question = asked.question(&canonical, missed.variant);
                 let read = self.serve(nested).read(question, missed.cause, request);
                 ResponseFuture::going(Box::pin(read))
             }

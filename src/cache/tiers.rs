@@ -77,7 +77,7 @@ impl Engine {
         match self.memory.get(canonical.as_bytes()) {
             Some(Slot::Entry(entry)) => self.fresh(entry).map_err(Missed::from),
             Some(Slot::Vary(names)) => {
-                let variant = asked.policy.variant(canonical, &names, headers);
+                let variant = asked.policy.variant(canonical.as_bytes(), &names, headers);
                 let found = match self.memory.get(variant.as_bytes()) {
                     Some(Slot::Entry(entry)) => self.fresh(entry),
                     _ => Err(Cause::Variant),
@@ -121,13 +121,12 @@ impl Engine {
         let start = self.now();
         let found = match self.read(question, family, cause).await {
             Err(Read::Varies(names)) if question.variant.is_none() => {
-                let canonical = question.canonical.finish();
-                self.memory.insert_vary(&canonical, &names);
+                self.memory.insert_vary(&question.canonical, &names);
                 question.vary(&names, headers);
                 // both reads together have one timeout; each has its own already
                 let spent = Duration::from_millis(self.now().saturating_sub(start));
                 let left = self.budget.saturating_sub(spent);
-                let again = self.read(question, family, Cause::Variant);
+                let again = Box::pin(self.read(question, family, Cause::Variant));
                 tokio::time::timeout(left, again).await
             }
             found => Ok(found),
@@ -153,7 +152,7 @@ impl Engine {
         let Some(store) = &self.store else {
             return Err(Read::Nothing(cause));
         };
-        let canonical = question.place().as_bytes();
+        let canonical = question.place();
         let key = Key::of(&self.context.prefix, family, canonical);
         let note = self.generations.note(); // before the read: rule 3 of `generation.rs`
         let frame = match store.get(&key).await {

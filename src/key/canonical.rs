@@ -12,7 +12,7 @@ pub(crate) type Canonical = Arc<[u8]>;
 
 /// Writes a canonical request: every field is its length and its bytes, an
 /// absent one differs from an empty one.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Writer {
     /// The bytes, as long as they fit.
     inline: [u8; INLINE],
@@ -29,6 +29,13 @@ impl Writer {
             len: 0,
             heap: Vec::new(),
         }
+    }
+
+    /// Goes on where another one has ended.
+    pub(crate) fn resume(canonical: &[u8]) -> Self {
+        let mut writer = Self::empty();
+        writer.push(canonical);
+        writer
     }
 
     #[inline]
