@@ -65,7 +65,7 @@ pub fn child() -> Result<()> {
 }
 
 async fn fill(cache: &Cache, entries: usize) -> Result<()> {
-    let table = cache.routes(Routes::new().route(ROUTE, Policy::ttl(minutes(60))));
+    let table = cache.routes(Routes::new().route(ROUTE, Policy::ttl(minutes(10))));
     let service = table.around(router(get(answer)));
     for n in 0..entries {
         let uri = format!("/items/{n}");

@@ -69,14 +69,14 @@ pub fn each(visitor: &mut impl Visit) -> Result<()> {
 fn larder_around(visitor: &mut impl Visit) -> Result<()> {
     let calls = Calls::new();
     let cache = Cache::builder().memory(64 * MIB).build()?;
-    let table = cache.routes(Routes::new().route(ROUTE, Policy::ttl(minutes(60))));
+    let table = cache.routes(Routes::new().route(ROUTE, Policy::ttl(minutes(10))));
     visitor.visit(AROUND, table.around(calls.router()), Some(calls))
 }
 
 fn larder_on_route(visitor: &mut impl Visit) -> Result<()> {
     let calls = Calls::new();
     let cache = Cache::builder().memory(64 * MIB).build()?;
-    let handler = calls.handler().layer(cache.ttl(minutes(60)));
+    let handler = calls.handler().layer(cache.ttl(minutes(10)));
     visitor.visit(ON_ROUTE, router(handler), Some(calls))
 }
 

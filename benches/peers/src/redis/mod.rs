@@ -56,7 +56,7 @@ async fn ask(url: &str, effort: Effort) -> Result<Measured> {
     let calls = Calls::new();
     let by_hand = handlers::by_hand(handlers::connect(url).await?, calls);
     let cache = Cache::builder().redis(url).build()?;
-    let table = cache.routes(Routes::new().route(ROUTE, Policy::ttl(minutes(60))));
+    let table = cache.routes(Routes::new().route(ROUTE, Policy::ttl(minutes(10))));
     let larder = table.around(calls.router());
     fill(BARE, &bare, &cache).await?;
     fill(BY_HAND, &by_hand, &cache).await?;
