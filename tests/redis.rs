@@ -27,9 +27,9 @@ fn cache(url: impl Into<String>) -> Cache {
 /// Fills and finds again.
 async fn works(cache: &Cache) {
     let (app, _) = app(cache);
-    get(&app, "/works").await;
+    get(&app, "/item").await;
     cache.idle().await;
-    let reply = get(&app, "/works").await;
+    let reply = get(&app, "/item").await;
     assert!(reply.hit(), "{}", reply.cache_status());
 }
 
@@ -100,7 +100,7 @@ async fn it_is_used_again_when_it_comes_back() {
     works(&cache).await;
     redis.kill();
     for _ in 0..20 {
-        assert!(!get(&app, "/works").await.hit());
+        assert!(!get(&app, "/item").await.hit());
     }
     redis.restart();
     eventually("a hit", || async {
@@ -126,7 +126,7 @@ async fn a_redis_that_hangs_costs_a_few_timeouts_and_then_nothing() {
     redis.stop();
     let start = std::time::Instant::now();
     for n in 0..200 {
-        let reply = get(&app, "/works").await;
+        let reply = get(&app, "/item").await;
         assert_eq!(reply.status, 200, "request {n}");
     }
     let took = start.elapsed();

@@ -5,6 +5,7 @@
     reason = "each test is a crate and uses its part"
 )]
 
+pub mod characters;
 pub mod redis_server;
 
 use std::convert::Infallible;

@@ -1,0 +1,209 @@
+//! Credentials, scopes and tenants: whose answer it is.
+
+mod support;
+
+use axum::Router;
+use axum::http::{HeaderMap, Method};
+use axum::routing::any;
+use larder::{Policy, Scope, minutes, testing};
+use support::{Calls, get, get_with, request, send, tiers, tiers_with};
+
+/// Answers with what it sees of a field, and with a number that tells runs
+/// apart.
+fn echo(calls: &Calls, field: &'static str) -> axum::routing::MethodRouter {
+    let calls = calls.clone();
+    any(move |headers: HeaderMap| async move {
+        let seen = headers
+            .get(field)
+            .map_or("nothing", |value| value.to_str().unwrap());
+        format!("{} saw {seen}", calls.count())
+    })
+}
+
+fn policy() -> Policy {
+    Policy::ttl(minutes(5))
+}
+
+#[tokio::test]
+async fn a_request_with_a_credential_goes_to_its_handler() {
+    for tiers in tiers_with(|builder| builder.credentials(["X-Own-Session"])).await {
+        let calls = Calls::default();
+        let app = Router::new().route(
+            "/x",
+            echo(&calls, "cookie").layer(tiers.cache.layer(policy())),
+        );
+        get(&app, "/x").await;
+        tiers.cache.idle().await;
+        for name in [
+            "authorization",
+            "cookie",
+            "proxy-authorization",
+            "x-api-key",
+            "x-auth-token",
+            "x-forwarded-user",
+            "x-own-session",
+        ] {
+            let reply = get_with(&app, "/x", &[(name, "secret")]).await;
+            assert_eq!(
+                (reply.hit(), reply.detail()),
+                (false, "credential"),
+                "{name}"
+            );
+        }
+        assert!(get(&app, "/x").await.hit());
+    }
+}
+
+#[tokio::test]
+async fn ignored_credentials_are_hidden_from_the_handler() {
+    for tiers in tiers().await {
+        let calls = Calls::default();
+        let layer = tiers.cache.layer(policy().ignore_credentials());
+        let app = Router::new().route("/x", echo(&calls, "authorization").layer(layer));
+        let first = get_with(&app, "/x", &[("authorization", "Bearer a")]).await;
+        assert_eq!(first.text(), "1 saw nothing");
+        tiers.cache.idle().await;
+        let second = get_with(&app, "/x", &[("cookie", "a=b")]).await;
+        assert!(second.hit());
+        let put = send(
+            &app,
+            request(Method::PUT, "/x", &[("authorization", "Bearer a")]),
+        )
+        .await;
+        assert_eq!(
+            put.text(),
+            "2 saw Bearer a",
+            "what is not cached sees everything"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_scope_keeps_users_apart() {
+    for tiers in tiers().await {
+        let calls = Calls::default();
+        let layer = tiers.cache.layer(policy().scope(Scope::bearer()));
+        let app = Router::new().route("/x", echo(&calls, "authorization").layer(layer));
+        let ask = async |user: &str| {
+            let reply = get_with(&app, "/x", &[("authorization", user)]).await;
+            tiers.cache.idle().await;
+            reply
+        };
+        assert_eq!(ask("Bearer a").await.text(), "1 saw Bearer a");
+        assert_eq!(ask("Bearer b").await.text(), "2 saw Bearer b");
+        assert_eq!(ask("Bearer a").await.text(), "1 saw Bearer a");
+        assert_eq!(get(&app, "/x").await.text(), "3 saw nothing");
+        let other = get_with(&app, "/x", &[("cookie", "a=b")]).await;
+        assert_eq!(
+            other.detail(),
+            "credential",
+            "a scope speaks for its own field alone"
+        );
+        if let Some(redis) = &tiers.redis {
+            for key in redis.entries() {
+                let frame: Vec<u8> = redis.command(&["GET", &key]);
+                // the answer echoes the credential; the key part must not hold it too
+                let bare = frame
+                    .windows(8)
+                    .filter(|w| *w == b"Bearer a" || *w == b"Bearer b");
+                assert!(
+                    bare.count() <= 1,
+                    "the credential itself is not part of a frame's key"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cookie_scope_shows_the_handler_that_cookie_alone() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let layer = cache.layer(policy().scope(Scope::cookie("sid")));
+    let app = Router::new().route("/x", echo(&calls, "cookie").layer(layer));
+    let first = get_with(&app, "/x", &[("cookie", "theme=dark; sid=1")]).await;
+    assert_eq!(first.text(), "1 saw sid=1");
+    assert!(
+        get_with(&app, "/x", &[("cookie", "sid=1; theme=light")])
+            .await
+            .hit()
+    );
+    assert!(!get_with(&app, "/x", &[("cookie", "sid=2")]).await.hit());
+    let twofold = get_with(&app, "/x", &[("cookie", "sid=1; sid=2")]).await;
+    assert_eq!(twofold.detail(), "no-scope");
+}
+
+#[tokio::test]
+async fn a_users_scope_may_decline_or_panic() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let scope = Scope::by(|head| {
+        let user = head.headers().get("x-user")?.to_str().ok()?;
+        assert_ne!(user, "trouble", "a panic in a callback");
+        Some(user.to_owned())
+    });
+    let layer = cache.layer(policy().scope(scope));
+    let app = Router::new().route("/x", echo(&calls, "x-user").layer(layer));
+    let ask = async |user: &str| get_with(&app, "/x", &[("x-user", user), ("cookie", "a=b")]).await;
+    ask("a").await;
+    assert!(ask("a").await.hit());
+    assert!(!ask("b").await.hit());
+    assert_eq!(ask("trouble").await.detail(), "no-scope");
+    assert_eq!(get(&app, "/x").await.detail(), "no-scope");
+}
+
+#[tokio::test]
+async fn a_tenant_is_part_of_everything() {
+    let tenant = |builder: larder::CacheBuilder| {
+        builder.tenant(|head| Some(head.headers().get("x-tenant")?.to_str().ok()?.to_owned()))
+    };
+    for tiers in tiers_with(tenant).await {
+        let cache = &tiers.cache;
+        let calls = Calls::default();
+        let app = Router::new().route(
+            "/x",
+            echo(&calls, "x-tenant").layer(cache.layer(policy().tag("t"))),
+        );
+        let ask = async |tenant: &str| {
+            let reply = get_with(&app, "/x", &[("x-tenant", tenant)]).await;
+            cache.idle().await;
+            reply
+        };
+        assert_eq!(get(&app, "/x").await.detail(), "no-tenant");
+        ask("a").await;
+        assert!(!ask("b").await.hit());
+        assert!(ask("a").await.hit() && ask("b").await.hit());
+        for selector in [
+            larder::tag("t"),
+            "api:x:*".into(),
+            larder::endpoint("x"),
+            larder::uri("/x"),
+            larder::everything(),
+        ] {
+            assert_eq!(
+                cache
+                    .invalidate_for("a", &selector)
+                    .await
+                    .unwrap()
+                    .removed(),
+                1,
+                "{selector:?}"
+            );
+            assert!(ask("b").await.hit(), "{selector:?}");
+            assert!(!ask("a").await.hit(), "{selector:?}");
+        }
+        assert_eq!(
+            cache
+                .invalidate(larder::endpoint("x"))
+                .await
+                .unwrap()
+                .removed(),
+            2
+        );
+        assert!(
+            tiers
+                .redis
+                .is_none_or(|redis| redis.keys().iter().all(|key| !key.contains("x-tenant")))
+        );
+    }
+}
