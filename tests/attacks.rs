@@ -117,6 +117,63 @@ async fn a_late_write_of_this_process_is_not_served_before_it_is_taken_back() {
     assert_ne!(get(&app, "/x").await.text(), "v1");
 }
 
+/// A store in memory whose removals wait until they are told to go on.
+#[derive(Clone, Default)]
+struct SlowRemoval {
+    frames: Arc<Mutex<HashMap<String, Bytes>>>,
+    begun: Arc<Notify>,
+    go: Arc<Notify>,
+}
+
+impl Store for SlowRemoval {
+    fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Bytes>> {
+        let frame = self.frames.lock().unwrap().get(key.as_str()).cloned();
+        Box::pin(async move { Ok(frame) })
+    }
+
+    fn put<'a>(&'a self, record: Record<'a>) -> StoreFuture<'a, ()> {
+        let (key, frame) = (record.key.to_string(), record.frame);
+        self.frames.lock().unwrap().insert(key, frame);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn remove<'a>(&'a self, _removal: Removal<'a>) -> StoreFuture<'a, u64> {
+        Box::pin(async {
+            self.begun.notify_one();
+            self.go.notified().await;
+            self.frames.lock().unwrap().clear();
+            Ok(1)
+        })
+    }
+}
+
+#[tokio::test]
+async fn what_is_promoted_during_an_invalidation_does_not_outlive_it() {
+    let store = SlowRemoval::default();
+    let instance = || {
+        Cache::builder()
+            .memory(MIB)
+            .store(store.clone())
+            .build()
+            .unwrap()
+    };
+    let (one, two) = (instance(), instance());
+    let app =
+        |cache: &Cache| Router::new().route("/x", counted().layer(cache.layer(policy().tag("t"))));
+    get(&app(&one), "/x").await;
+    one.idle().await;
+    let second = app(&two);
+    let invalidation = tokio::spawn({
+        let two = two.clone();
+        async move { two.invalidate(tag("t")).await }
+    });
+    store.begun.notified().await; // memory is fenced, the store still has it
+    assert!(get(&second, "/x").await.hit(), "it began before Ok");
+    store.go.notify_one();
+    invalidation.await.unwrap().unwrap();
+    assert!(!get(&second, "/x").await.hit());
+}
+
 #[tokio::test]
 async fn a_uri_reaches_what_unkeyed_parameters_have_filled() {
     for tiers in tiers().await {

@@ -286,3 +286,22 @@ async fn the_outcome_says_why() {
     cache.invalidate("api:x:*").await.unwrap();
     assert_eq!(cause(get(&app, "/x").await.outcome), Cause::New);
 }
+
+#[tokio::test]
+async fn memory_never_grows_over_its_bound() {
+    let cache = Cache::builder().memory(MIB).build().unwrap();
+    let handler = on_get(|| async { "x".repeat(2_000) });
+    let app = Router::new().route("/{n}", handler.layer(cache.ttl(minutes(1))));
+    for n in 0..2_000 {
+        get(&app, &format!("/{n}")).await;
+        let stats = cache.stats();
+        assert!(stats.memory_bytes <= MIB, "{n}: {}", stats.memory_bytes);
+    }
+    let stats = cache.stats();
+    assert!(
+        stats.memory_entries > 200,
+        "and it is used: {}",
+        stats.memory_entries
+    );
+    assert_eq!(stats.stores, 2_000);
+}
