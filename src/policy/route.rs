@@ -176,9 +176,12 @@ impl Policy {
         self
     }
 
-    /// Caches requests with credentials as if they had none: all credentials
-    /// that the cache knows are hidden from the handler when it fills, so that
-    /// its answer cannot depend on them. Put authentication outside the cache.
+    /// Caches requests with credentials as if they had none: all fields that the
+    /// cache knows as credentials are hidden from the handler when it fills, so
+    /// that its answer cannot depend on them. Put authentication outside the
+    /// cache. What a layer out there leaves in the request's extensions, such as
+    /// a user, is *not* hidden: where the handler's answer depends on it, say so
+    /// by [`scope`](Self::scope) instead.
     pub fn ignore_credentials(mut self) -> Self {
         self.ignore_credentials = true;
         self

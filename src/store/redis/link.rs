@@ -80,6 +80,7 @@ impl Link {
         if !self.breaker.admits(self.clock.monotonic()) {
             return Err(unavailable());
         }
+        let number = self.line.current().number;
         match tokio::time::timeout(timeout, self.attempt(node, cmd)).await {
             Ok(Ok(value)) => {
                 self.breaker.success();
@@ -89,7 +90,7 @@ impl Link {
             Ok(Err(error)) => Err(self.failed(error)),
             Err(elapsed) => {
                 self.breaker.failure(self.clock.monotonic());
-                self.line.timed_out();
+                self.line.timed_out(number);
                 Err(StoreError::new(StoreErrorKind::Timeout, elapsed))
             }
         }
@@ -201,8 +202,12 @@ impl Line {
         }
     }
 
-    fn timed_out(&self) {
+    /// Counts a timeout of the connection that was there when it began.
+    fn timed_out(&self, number: u64) {
         let mut current = self.current();
+        if current.number != number {
+            return;
+        }
         current.timeouts += 1;
         if current.timeouts >= HUNG {
             current.timeouts = 0;
