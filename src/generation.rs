@@ -132,7 +132,6 @@ impl Generations {
     /// memory tier once and remove what is not valid; a check gives the rest
     /// its present number.
     pub(crate) fn forget(&self, sweep: impl FnOnce()) {
-        let _over = Forgetting(&self.forgetting);
         let upto = self.note();
         sweep();
         let mut marks = self.write();
@@ -141,18 +140,9 @@ impl Generations {
         marks.bans.retain(|(n, _)| *n > upto.0);
     }
 
-    /// Nobody will: the next invalidation asks again.
-    pub(crate) fn forget_later(&self) {
+    /// It is done, or nobody will do it: the next invalidation may ask again.
+    pub(crate) fn forgotten(&self) {
         self.forgetting.store(false, Ordering::Release);
-    }
-}
-
-/// Ends with the forgetting, however that ends.
-struct Forgetting<'a>(&'a AtomicBool);
-
-impl Drop for Forgetting<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
     }
 }
 

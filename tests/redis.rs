@@ -33,6 +33,16 @@ async fn works(cache: &Cache) {
     assert!(reply.hit(), "{}", reply.cache_status());
 }
 
+/// Redis is used again, sooner or later.
+async fn comes_back(cache: &Cache, app: &Router) {
+    eventually("a hit", || async {
+        get(app, "/again").await;
+        cache.idle().await;
+        get(app, "/again").await.hit()
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_hit_is_one_command_and_a_miss_three() {
     let redis = Redis::start();
@@ -103,12 +113,7 @@ async fn it_is_used_again_when_it_comes_back() {
         assert!(!get(&app, "/item").await.hit());
     }
     redis.restart();
-    eventually("a hit", || async {
-        get(&app, "/again").await;
-        cache.idle().await;
-        get(&app, "/again").await.hit()
-    })
-    .await;
+    comes_back(&cache, &app).await;
 }
 
 #[tokio::test]
@@ -136,12 +141,7 @@ async fn a_redis_that_hangs_costs_a_few_timeouts_and_then_nothing() {
         "200 requests took {took:?}: the breaker did not open"
     );
     redis.resume();
-    eventually("a hit", || async {
-        get(&app, "/again").await;
-        cache.idle().await;
-        get(&app, "/again").await.hit()
-    })
-    .await;
+    comes_back(&cache, &app).await;
 }
 
 #[tokio::test]

@@ -114,7 +114,7 @@ impl Sweeper {
 
 impl Drop for Sweeper {
     fn drop(&mut self) {
-        self.0.generations.forget_later();
+        self.0.generations.forgotten();
     }
 }
 

@@ -226,8 +226,10 @@ impl Engine {
             None if !self.memory.keeps_entries() => self.memory.remove(&fill.entry.canonical),
             None => {}
         }
-        let held = Held::new(fill.entry.clone(), fill.age, self.now(), fill.note);
-        self.memory.insert(held, &self.generations);
+        if self.memory.keeps_entries() {
+            let held = Held::new(fill.entry.clone(), fill.age, self.now(), fill.note);
+            self.memory.insert(held, &self.generations);
+        }
         self.counters.stores(1);
         if self.store.is_none() || fill.memory_only {
             return;

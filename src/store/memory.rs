@@ -77,18 +77,13 @@ impl Memory {
         self.keeps_entries
     }
 
-    /// Keeps an entry, if it is still valid; true if it was.
-    pub(crate) fn insert(&self, held: Held, generations: &Generations) -> bool {
-        if !held.valid(generations) {
-            return false;
+    /// Keeps an entry, if it is still valid. One that ceases to be meanwhile is
+    /// found out by the next look.
+    pub(crate) fn insert(&self, held: Held, generations: &Generations) {
+        if held.valid(generations) {
+            let canonical = Arc::clone(&held.entry.canonical);
+            self.slots.insert(canonical, Slot::Entry(Arc::new(held)));
         }
-        if !self.keeps_entries {
-            return true;
-        }
-        let held = Arc::new(held);
-        let canonical = Arc::clone(&held.entry.canonical);
-        self.slots.insert(canonical, Slot::Entry(Arc::clone(&held)));
-        held.valid(generations)
     }
 
     pub(crate) fn insert_vary(&self, canonical: &Canonical, names: &Arc<[HeaderName]>) {
