@@ -14,7 +14,8 @@ use crate::key::{Canonical, Writer, write_query};
 use crate::layer::Shared;
 use crate::outcome::Bypass;
 use crate::place::{original_uri, place, rewritten};
-use crate::policy::{Compiled, Found, RequestHead, Scoped, request as admission, vary};
+use crate::policy::request::{self as admission, Asks};
+use crate::policy::{Compiled, Found, RequestHead, Scoped, vary};
 
 /// What becomes of a request.
 pub(crate) enum Ask<'a> {
@@ -29,6 +30,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) policy: &'a Arc<Compiled>,
     pub(crate) tenant: Option<String>,
     pub(crate) head: bool,
+    pub(crate) asks: Asks,
 }
 
 impl Asked<'_> {
@@ -38,6 +40,7 @@ impl Asked<'_> {
             policy: Arc::clone(self.policy),
             tenant: self.tenant,
             head: self.head,
+            asks: self.asks,
             canonical: canonical.finish(),
             variant: variant.map(|variant| variant.finish()),
         }
@@ -63,6 +66,7 @@ pub(crate) struct Question {
     pub(crate) policy: Arc<Compiled>,
     pub(crate) tenant: Option<String>,
     pub(crate) head: bool,
+    pub(crate) asks: Asks,
     pub(crate) canonical: Canonical,
     /// The place of its answer among those that vary, once that is known.
     pub(crate) variant: Option<Canonical>,
@@ -125,7 +129,7 @@ pub(crate) fn ask<'a, B: Body>(
     if !engine.enabled() {
         return Ask::Bypass(Bypass::Disabled);
     }
-    if policy.ttl.is_none() && policy.negative_ttl.is_none() {
+    if !policy.stores() {
         return Ask::Bypass(Bypass::NotCached);
     }
     if let Err(reason) = admission::method(method, !request.body().is_end_stream()) {
@@ -194,6 +198,7 @@ fn write<'a>(
         policy,
         tenant,
         head: admitted.head,
+        asks: admitted.asks,
     })
 }
 

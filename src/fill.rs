@@ -1,22 +1,23 @@
 //! From a judged answer to an entry.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header, request, response};
+use http::{HeaderMap, Request, StatusCode, header, request, response};
 use tokio::runtime::Handle;
 
 use crate::ask::{Question, pattern, tenant};
 use crate::cache::{Engine, Fill, Varies};
 use crate::clock::millis;
-use crate::entry::{Complete, Entry, Fields, Lifetime, Recording, storable};
+use crate::entry::{Complete, Entry, Fields, Recording, etag_of, storable};
 use crate::generation::Generation;
 use crate::guard;
 use crate::invalidate::{Target, target_of, uri_scope};
 use crate::key::{Key, ScopeId};
 use crate::known::number_value;
 use crate::layer::Shared;
+use crate::named::origin_of;
 use crate::place::{original_uri, place};
+use crate::policy::freshness::Rules;
 use crate::policy::response::Terms;
 use crate::policy::template::Params;
 use crate::policy::{Compiled, RequestHead};
@@ -26,15 +27,18 @@ use crate::store::Group;
 pub(crate) struct Route {
     pattern: Option<String>,
     uri: http::Uri,
+    origin: String,
     /// The endpoint as it stands in keys, tenant included.
     pub(crate) family: Arc<str>,
 }
 
 impl Route {
     pub(crate) fn of(shared: &Shared, family: Arc<str>, request: &request::Parts) -> Self {
+        let uri = original_uri(&request.extensions, &request.uri);
         Self {
             pattern: pattern(shared, request).map(str::to_owned),
-            uri: original_uri(&request.extensions, &request.uri).clone(),
+            origin: origin_of(uri, &request.headers),
+            uri: uri.clone(),
             family,
         }
     }
@@ -113,7 +117,7 @@ impl Made {
             parts.headers.insert(header::CACHE_CONTROL, value.clone());
         }
         let started = engine.now();
-        let headers = stored_headers(engine, &parts.headers);
+        let headers = self.stored_headers(engine, &parts.headers);
         let fill = self.fill(engine, parts.status);
         let engine = Arc::clone(engine);
         let runtime = Handle::try_current().ok();
@@ -124,8 +128,21 @@ impl Made {
         })
     }
 
-    /// The entry but for its body.
-    fn fill(self, engine: &Engine, status: StatusCode) -> Fill {
+    /// What is stored of the fields. An answer that was made without a `Date`
+    /// gets it now (RFC 9110, 6.6.1).
+    fn stored_headers(&self, engine: &Engine, headers: &HeaderMap) -> HeaderMap {
+        let policy = &self.question.policy;
+        let per_request = engine.per_request(policy);
+        let without = &self.terms.without;
+        let mut stored = storable(headers, per_request, without, policy.store_set_cookie);
+        if !headers.contains_key(header::DATE) {
+            stored.insert(header::DATE, engine.date());
+        }
+        stored
+    }
+
+    /// The entry but for its fields and body.
+    pub(crate) fn fill(self, engine: &Engine, status: StatusCode) -> Fill {
         let Self {
             mut question,
             note,
@@ -145,7 +162,7 @@ impl Made {
         }
         let key = key_of(question.place());
         let tenant = question.tenant.as_deref();
-        let groups = groups(&question.policy, &route, tenant, &terms.tags);
+        let groups = groups(&question.policy, &route, tenant, &terms);
         let mut scopes: Vec<ScopeId> = groups.iter().map(|group| group.0).collect();
         scopes.push(ScopeId::key(key.as_str()));
         scopes.push(ScopeId::endpoint(&route.family));
@@ -161,7 +178,8 @@ impl Made {
             fields: Fields::empty(),
             body: bytes::Bytes::new(),
             created: engine.wall().saturating_sub(age),
-            lifetime: Lifetime::fresh(age.saturating_add(millis(terms.ttl))),
+            lifetime: terms.lifetime,
+            rules: terms.rules,
         };
         Fill {
             entry,
@@ -174,25 +192,14 @@ impl Made {
     }
 }
 
-/// The URI's group and the tags'.
-fn groups(policy: &Compiled, route: &Route, tenant: Option<&str>, tags: &[String]) -> Vec<Group> {
+/// The URI's group, the tags', and those that the answer names itself.
+fn groups(policy: &Compiled, route: &Route, tenant: Option<&str>, terms: &Terms) -> Vec<Group> {
     let uri = uri_scope(&route.uri, policy, tenant);
-    let tags = tags.iter().map(|tag| ScopeId::tag(tenant, tag));
-    std::iter::once(uri).chain(tags).map(Group).collect()
-}
-
-/// What is stored of the fields. One that was made without a `Date` gets it
-/// now (RFC 9110, 6.6.1).
-fn stored_headers(engine: &Engine, headers: &HeaderMap) -> HeaderMap {
-    if headers.contains_key(header::DATE) {
-        return storable(headers, &engine.per_request);
-    }
-    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(engine.wall());
-    let mut dated = headers.clone();
-    if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(now)) {
-        dated.insert(header::DATE, date);
-    }
-    storable(&dated, &engine.per_request)
+    let tags = terms.tags.iter().map(|tag| ScopeId::tag(tenant, tag));
+    let named = terms.groups.iter();
+    let named = named.map(|group| ScopeId::group(tenant, &route.origin, group));
+    let all = std::iter::once(uri).chain(tags).chain(named);
+    all.map(Group).collect()
 }
 
 fn finish(
@@ -219,6 +226,11 @@ fn finish(
     ) {
         // for HEAD, and so that no layer further out has to add it to every hit
         headers.insert(header::CONTENT_LENGTH, number_value(body.len() as u64));
+    }
+    // one that the handler does not know must not be sent to it
+    let known = headers.contains_key(header::ETAG) || entry.rules.has(Rules::VALIDATES);
+    if policy.etag && entry.status == StatusCode::OK && !known {
+        headers.insert(header::ETAG, etag_of(&body));
     }
     (entry.fields, entry.body) = Fields::pack(&headers, &body);
     engine.keep(fill, runtime);

@@ -68,6 +68,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod answered;
 #[cfg(feature = "axum")]
 mod around;
 mod ask;
@@ -85,6 +86,7 @@ mod invalidate;
 mod key;
 mod known;
 mod layer;
+mod named;
 mod nested;
 mod outcome;
 #[cfg(feature = "axum")]
@@ -94,6 +96,7 @@ mod place;
 #[path = "place/plain.rs"]
 mod place;
 mod policy;
+mod reply;
 mod serve;
 mod service;
 mod stats;
@@ -115,7 +118,7 @@ pub use future::ResponseFuture;
 pub use invalidate::{Invalidated, Selector, endpoint, escape_pattern, everything, key, tag, uri};
 pub use key::Key;
 pub use layer::CacheLayer;
-pub use outcome::{Bypass, Cause, Outcome, Refusal, Tier};
+pub use outcome::{Bypass, Cause, Outcome, Refusal, Staleness, Tier};
 pub use policy::{CREDENTIALS, FORWARDED, FRAGMENTS, Hint, Policy, RequestHead, Routes, Scope};
 pub use service::CacheService;
 pub use stats::Stats;

@@ -30,6 +30,29 @@ pub enum Outcome {
         /// How much longer it is fresh.
         ttl: Duration,
     },
+    /// A stored response was stale and served all the same.
+    #[non_exhaustive]
+    Stale {
+        /// Why that was allowed.
+        why: Staleness,
+        /// How old it is.
+        age: Duration,
+        /// For how long it has been stale.
+        over: Duration,
+        /// What the handler answered, where it was asked and failed by status.
+        status: Option<StatusCode>,
+    },
+    /// A stored response was no longer fresh, and the handler confirmed it by
+    /// 304 Not Modified (RFC 9111, 4.3).
+    #[non_exhaustive]
+    Revalidated {
+        /// How old the handler's confirmation is.
+        age: Duration,
+        /// How much longer the response is fresh now.
+        ttl: Duration,
+        /// Whether it stays stored, and why not.
+        stored: Result<(), Refusal>,
+    },
     /// The handler answered.
     #[non_exhaustive]
     Miss {
@@ -52,16 +75,23 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether a stored response answered.
+    /// Whether a stored response answered without a word from the handler.
     #[must_use]
     pub fn is_hit(&self) -> bool {
-        matches!(self, Self::Hit { .. })
+        match self {
+            Self::Hit { .. } => true,
+            Self::Stale { why, .. } => *why != Staleness::IfError,
+            _ => false,
+        }
     }
 
-    /// Whether the handler's answer is being stored.
+    /// Whether the handler's answer is being stored, or keeps one stored.
     #[must_use]
     pub fn is_stored(&self) -> bool {
-        matches!(self, Self::Miss { stored: Ok(()), .. })
+        matches!(
+            self,
+            Self::Miss { stored: Ok(()), .. } | Self::Revalidated { stored: Ok(()), .. }
+        )
     }
 }
 
@@ -99,6 +129,18 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// Why a stale response was served.
+    Staleness {
+        /// It is being renewed meanwhile (RFC 5861, 3).
+        WhileRevalidating => "stale-while-revalidate",
+        /// The handler failed (RFC 5861, 4), or could not be reached (RFC 9111, 4.2.4).
+        IfError => "stale-if-error",
+        /// The request takes it so: `max-stale` (RFC 9111, 5.2.1.2).
+        MaxStale => "max-stale",
+    }
+}
+
+reasons! {
     /// Why nothing stored could answer a request.
     Cause {
         /// Nothing is stored for this key.
@@ -110,6 +152,12 @@ reasons! {
         /// Responses are stored, none for these values of the fields that
         /// `Vary` names.
         Variant => "variant",
+        /// What is stored is fresh, but the request asks for more: `no-cache`,
+        /// `max-age` or `min-fresh` (RFC 9111, 5.2.1).
+        Request => "request",
+        /// The request has `Authorization`, and what is stored does not say that
+        /// it may be shared with it (RFC 9111, 3.5).
+        Authorization => "authorization",
         /// What was stored was damaged, or not for this request.
         Corrupt => "corrupt",
         /// The store did not answer in time, or with an error.
@@ -136,6 +184,14 @@ reasons! {
         Streaming => "streaming",
         /// A field asks the handler to treat the request as another method.
         MethodOverride => "method-override",
+        /// `If-Match` or `If-Unmodified-Since`, which are the handler's alone to
+        /// judge (RFC 9110, 13.1.1 and 13.1.4).
+        Precondition => "precondition",
+        /// `only-if-cached`, and nothing stored could answer: 504 (RFC 9111,
+        /// 5.2.1.7).
+        OnlyIfCached => "only-if-cached",
+        /// The request forbids to store its answer (RFC 9111, 5.2.1.5).
+        NoStore => "request-no-store",
         /// The host is missing twice over: two `Host` fields, or one that
         /// contradicts the target.
         AmbiguousHost => "ambiguous-host",
@@ -187,8 +243,13 @@ reasons! {
         StoreIf => "store-if",
         /// A layer of the same cache further in has decided.
         InnerLayer => "inner-layer",
+        /// A 304 with another validator than the one it was asked about (RFC 9111, 4.3.4).
+        Validator => "validator",
         /// HEAD has no body to store.
         Head => "head",
+        /// The request had `Authorization`, and the answer does not say that it
+        /// may be shared (RFC 9111, 3.5).
+        Authorization => "authorization",
         /// It varies on more than the cache allows.
         TooManyVariants => "too-many-variants",
     }

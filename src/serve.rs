@@ -8,31 +8,38 @@
 //!    |          v
 //!    |       store  -> fresh                          -> hit, kept in memory
 //!    |          v
-//!    |       note -> handler -> judge -> refused      -> the answer as it is
-//!    |                            '-> terms           -> the answer, recorded on its way, then kept
+//!    |       stale  -> may be served                  -> stale, and renewed behind the request's back
+//!    |          v
+//!    |       note -> handler, asked to validate what is stale
+//!    |                  | failed                      -> stale, where it may stand in
+//!    |                  | 304                         -> revalidated: the entry lives on
+//!    |                  '-> judge -> refused          -> the answer as it is
+//!    |                         '-> terms              -> the answer, recorded on its way, then kept
 //!    '- unsafe: handler -> it may have written        -> invalidate, then the answer
 //! ```
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Request, Response, StatusCode, header, response};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
+use tokio::runtime::Handle;
 use tower::util::Oneshot;
 use tower_service::Service;
 
+use crate::answered::Answered;
 use crate::ask::Question;
-use crate::cache::{Engine, Writing};
-use crate::entry::{Entry, ResponseBody};
+use crate::cache::{Missed, Stale, Writing};
+use crate::entry::ResponseBody;
 use crate::error::BoxError;
-use crate::fill::{Made, Route};
-use crate::generation::Generation;
-use crate::known::number_value;
+use crate::fill::Route;
 use crate::layer::Shared;
+use crate::named::Named;
 use crate::nested;
-use crate::outcome::{Bypass, Cause, Outcome, Refusal, Tier};
-use crate::policy::{Compiled, Hint, response as judge};
+use crate::outcome::{Bypass, Cause, Staleness, Tier};
+use crate::policy::request::Asks;
+use crate::policy::{Compiled, conditional, freshness::Use};
+use crate::reply;
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 
@@ -49,24 +56,27 @@ impl<S> Serve<S> {
     pub(crate) async fn read<R, B>(
         self,
         mut question: Question,
-        cause: Cause,
+        missed: Missed,
         request: Request<R>,
     ) -> Answer<B, S::Error>
     where
-        S: Service<Request<R>, Response = Response<B>>,
-        B: Body<Data = Bytes>,
+        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+        R: Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let engine = &self.shared.engine;
         let (mut parts, body) = request.into_parts();
         let family = question.family(&self.shared, &parts);
 
-        let look = engine.look_store(&mut question, &family, &parts.headers, cause);
-        let cause = match look.await {
+        let look = engine.look_store(&mut question, &family, &parts.headers, missed);
+        let missed = match look.await {
             Ok(found) => {
                 let head = question.head;
                 let spare = std::mem::take(&mut parts.extensions);
-                let response = hit(
+                let mut response = reply::hit(
                     engine,
                     &found.entry,
                     found.times(),
@@ -74,21 +84,108 @@ impl<S> Serve<S> {
                     head,
                     spare,
                 );
+                if question.asks.conditional {
+                    response = reply::narrow(response, &parts.headers, head);
+                }
                 return Ok(nested::mark(response, self.nested, engine));
             }
-            Err(cause) => cause,
+            Err(missed) => missed,
         };
         // in a box of its own: what the store answers pays nothing for it
         let request = Request::from_parts(parts, body);
-        Box::pin(self.fill(question, family, cause, request)).await
+        Box::pin(self.not_fresh(question, family, missed, request)).await
     }
 
-    /// Nothing stored can answer: the handler does.
+    /// Nothing fresh is stored: something stale may be served, or the handler
+    /// answers.
+    async fn not_fresh<R, B>(
+        self,
+        question: Question,
+        family: Arc<str>,
+        missed: Missed,
+        request: Request<R>,
+    ) -> Answer<B, S::Error>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+        R: Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let Missed { cause, stale } = missed;
+        let usable = stale.as_ref().map(|stale| stale.usable);
+        let why = match usable {
+            Some(Use::WhileRevalidating) => Some(Staleness::WhileRevalidating),
+            Some(Use::AsAsked) => Some(Staleness::MaxStale),
+            _ => None,
+        };
+        if let (Some(why), Some(stale)) = (why, &stale) {
+            let response = reply::stale(&self.shared.engine, stale, why, None, question.head);
+            let response = match question.asks.conditional {
+                true => reply::narrow(response, request.headers(), question.head),
+                false => response,
+            };
+            let response = nested::mark(response, self.nested, &self.shared.engine);
+            if why == Staleness::WhileRevalidating {
+                self.renew(question, family, missed_again(cause, stale), request);
+            }
+            return Ok(response);
+        }
+        if question.asks.wish.is_some_and(|wish| wish.only_if_cached) {
+            let response = reply::only_if_cached(&self.shared.engine);
+            return Ok(nested::mark(response, self.nested, &self.shared.engine));
+        }
+        self.fill(question, family, Missed { cause, stale }, request)
+            .await
+    }
+
+    /// Renews an entry behind the back of the request that was served stale,
+    /// one request for each entry at a time.
+    fn renew<R, B>(
+        self,
+        mut question: Question,
+        family: Arc<str>,
+        missed: Missed,
+        mut request: Request<R>,
+    ) where
+        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+        R: Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let engine = Arc::clone(&self.shared.engine);
+        let turn = engine.renewals.begin(question.place());
+        let (Some(turn), Ok(runtime)) = (turn, Handle::try_current()) else {
+            return;
+        };
+        // for everybody: a whole GET, whatever this request asked for
+        *request.method_mut() = Method::GET;
+        for name in conditional::CONDITIONS {
+            request.headers_mut().remove(name);
+        }
+        question.head = false;
+        question.asks = Asks {
+            authorized: question.asks.authorized,
+            ..Asks::default()
+        };
+        engine.tasks.spawn(&runtime, async move {
+            let _turn = turn;
+            if let Ok(response) = self.fill(question, family, missed, request).await {
+                reply::drain(response.into_body()).await;
+            }
+        });
+    }
+
+    /// Nothing stored can answer as it is: the handler does, or says that what
+    /// is stale still holds.
     async fn fill<R, B>(
         self,
         question: Question,
         family: Arc<str>,
-        cause: Cause,
+        missed: Missed,
         request: Request<R>,
     ) -> Answer<B, S::Error>
     where
@@ -97,24 +194,37 @@ impl<S> Serve<S> {
         B::Error: Into<BoxError>,
     {
         let engine = &self.shared.engine;
+        let Missed { cause, stale } = missed;
         let (mut parts, body) = request.into_parts();
         let route = Route::of(&self.shared, family, &parts);
         let note = engine.generations.note(); // before the handler starts
         question.policy.hide(&mut parts.headers);
         let seen = parts.headers.clone();
+        let validating = !question.head
+            && stale.as_ref().is_some_and(Stale::validates)
+            && stale
+                .as_ref()
+                .is_some_and(|stale| stale.ask(&mut parts.headers));
         let request = Request::from_parts(parts, body);
-        let response = forward(self.inner, request, &self.shared).await?;
-        if nested::decided(&response, engine) {
-            return Ok(response.map(ResponseBody::inner));
-        }
-        let filled = Filled {
+        let started = engine.now();
+        let response = forward(self.inner, request, &self.shared).await;
+        let answered = Answered {
             question,
             cause,
             note,
             seen,
             route,
+            took: engine.since(started),
+            stale,
+            validating,
         };
-        let response = filled.answer(engine, response);
+        let response = match response {
+            Ok(response) if nested::decided(&response, engine) => {
+                return Ok(response.map(ResponseBody::inner));
+            }
+            Ok(response) => answered.answer(engine, response),
+            Err(error) => answered.stand_in(engine, None).ok_or(error)?,
+        };
         Ok(nested::mark(response, self.nested, engine))
     }
 
@@ -124,7 +234,12 @@ impl<S> Serve<S> {
         S: Service<Request<R>, Response = Response<B>>,
     {
         let response = forward(self.inner, request, &self.shared).await?;
-        Ok(passed(&self.shared.engine, response, reason, self.nested))
+        Ok(reply::passed(
+            &self.shared.engine,
+            response,
+            reason,
+            self.nested,
+        ))
     }
 
     /// A request with an unsafe method, under a policy.
@@ -138,92 +253,24 @@ impl<S> Serve<S> {
     {
         let engine = &self.shared.engine;
         // from here on, a handler that is dropped, panics or fails invalidates too
-        let writing = Writing::new(engine, Route::targets(&self.shared, &policy, &request));
+        let mut writing = Writing::new(engine, Route::targets(&self.shared, &policy, &request));
+        let named = Named::new(&request);
         let response = forward(self.inner, request, &self.shared).await?;
         match may_have_written(response.status()) {
-            true => writing.invalidate().await,
+            true => {
+                writing.reach(named.targets(engine, response.headers()));
+                writing.invalidate().await;
+            }
             false => writing.disarm(),
         }
-        Ok(passed(engine, response, Bypass::Method, self.nested))
+        Ok(reply::passed(engine, response, Bypass::Method, self.nested))
     }
 }
 
-/// What is known when the handler has answered.
-struct Filled {
-    question: Question,
-    cause: Cause,
-    note: Generation,
-    /// The request's fields as the handler saw them.
-    seen: HeaderMap,
-    route: Route,
-}
-
-impl Filled {
-    fn answer<B>(self, engine: &Arc<Engine>, response: Response<B>) -> Response<ResponseBody<B>>
-    where
-        B: Body<Data = Bytes>,
-    {
-        let (mut parts, body) = response.into_parts();
-        let (status, cause) = (parts.status, self.cause);
-        let hint = Hint::of(&parts.extensions);
-        let judged = self.judge(&parts, &body, hint, engine.clock.wall());
-        let stored = judged.as_ref().map(|_| ()).map_err(|refusal| *refusal);
-        let body = match judged {
-            Err(_) => ResponseBody::inner(body),
-            Ok((terms, declared)) => {
-                let made = Made {
-                    question: self.question,
-                    note: self.note,
-                    seen: self.seen,
-                    route: self.route,
-                    terms,
-                };
-                ResponseBody::recorded(body, made.record(engine, &mut parts, declared))
-            }
-        };
-        let outcome = Outcome::Miss {
-            cause,
-            stored,
-            status,
-        };
-        finish(engine, parts, body, outcome)
-    }
-
-    /// The terms of storing, and the length that the answer declares.
-    fn judge<B: Body>(
-        &self,
-        parts: &response::Parts,
-        body: &B,
-        hint: Hint,
-        now: SystemTime,
-    ) -> Result<(judge::Terms, Option<u64>), Refusal> {
-        if self.question.head {
-            return Err(Refusal::Head);
-        }
-        let hinted = body.size_hint();
-        let declared = declared(&parts.headers)?.or(hinted.exact());
-        let answer = judge::Answer {
-            status: parts.status,
-            headers: &parts.headers,
-            at_least: hinted.lower().max(declared.unwrap_or(0)),
-            origin: self.seen.get(header::ORIGIN),
-            now,
-            params: self.route.params(),
-        };
-        let terms = judge::judge(&self.question.policy, &answer, hint)?;
-        Ok((terms, declared))
-    }
-}
-
-fn declared(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
-    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) => {
-            let number = value.to_str().ok().and_then(|text| text.parse().ok());
-            number.map(Some).ok_or(Refusal::Malformed)
-        }
-        _ => Err(Refusal::Malformed),
+fn missed_again(cause: Cause, stale: &Stale) -> Missed {
+    Missed {
+        cause,
+        stale: Some(stale.clone()),
     }
 }
 
@@ -243,77 +290,4 @@ where
 {
     nested::enclose(&mut request, &shared.engine);
     Oneshot::new(inner, request)
-}
-
-/// A response made of an entry. `times` are its age and what is left of its
-/// freshness, in milliseconds; `spare` are extensions whose room is used again.
-#[inline]
-pub(crate) fn hit<B>(
-    engine: &Engine,
-    entry: &Entry,
-    times: (u64, u64),
-    tier: Tier,
-    head: bool,
-    spare: Extensions,
-) -> Response<ResponseBody<B>> {
-    let (age, ttl) = times;
-    let mut response = Response::new(match head {
-        true => ResponseBody::empty(),
-        false => ResponseBody::stored(entry.body.clone()),
-    });
-    *response.status_mut() = entry.status;
-    let outcome = Outcome::Hit {
-        tier,
-        age: std::time::Duration::from_millis(age),
-        ttl: std::time::Duration::from_millis(ttl),
-    };
-    let mut headers = entry.fields.to_map(number_value(age / 1000));
-    engine.status.write(&mut headers, &outcome);
-    *response.headers_mut() = headers;
-    seen(engine, &outcome);
-    let mut extensions = spare;
-    extensions.clear();
-    extensions.insert(outcome);
-    *response.extensions_mut() = extensions;
-    response
-}
-
-/// The inner service's answer to a request that bypassed.
-fn passed<B>(
-    engine: &Engine,
-    response: Response<B>,
-    reason: Bypass,
-    nested: bool,
-) -> Response<ResponseBody<B>> {
-    // a layer that only invalidates leaves storing to the one further out
-    let undecided = nested && reason == Bypass::NotCached;
-    if undecided || nested::decided(&response, engine) {
-        return response.map(ResponseBody::inner);
-    }
-    let (parts, body) = response.into_parts();
-    let outcome = Outcome::Bypass {
-        reason,
-        status: parts.status,
-    };
-    let response = finish(engine, parts, ResponseBody::inner(body), outcome);
-    nested::mark(response, nested, engine)
-}
-
-fn finish<B>(
-    engine: &Engine,
-    mut parts: response::Parts,
-    body: ResponseBody<B>,
-    outcome: Outcome,
-) -> Response<ResponseBody<B>> {
-    engine.status.write(&mut parts.headers, &outcome);
-    seen(engine, &outcome);
-    parts.extensions.insert(outcome);
-    Response::from_parts(parts, body)
-}
-
-/// Counts an outcome and tells it.
-#[inline]
-fn seen(engine: &Engine, outcome: &Outcome) {
-    engine.counters.request(outcome);
-    tracing::debug!(target: "larder", ?outcome, "request");
 }

@@ -17,7 +17,8 @@ use crate::key::Writer;
 use crate::layer::Shared;
 use crate::nested;
 use crate::outcome::Tier;
-use crate::serve::{Serve, hit};
+use crate::reply;
+use crate::serve::Serve;
 
 /// A service whose responses are cached. Made by [`CacheLayer`](crate::CacheLayer).
 ///
@@ -91,7 +92,7 @@ where
             Ok(found) => {
                 let entry = &found.entry.entry;
                 let spare = std::mem::take(request.extensions_mut());
-                let response = hit(
+                let mut response = reply::hit(
                     engine,
                     entry,
                     found.times(),
@@ -99,11 +100,14 @@ where
                     asked.head,
                     spare,
                 );
+                if asked.asks.conditional {
+                    response = reply::narrow(response, request.headers(), asked.head);
+                }
                 ResponseFuture::ready(nested::mark(response, nested, engine))
             }
-            Err(missed) => {
-                let question = asked.question(&canonical, missed.variant);
-                let read = self.serve(nested).read(question, missed.cause, request);
+            Err((missed, variant)) => {
+                let question = asked.question(&canonical, variant);
+                let read = self.serve(nested).read(question, missed, request);
                 ResponseFuture::going(Box::pin(read))
             }
         }

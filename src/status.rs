@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue};
 use smallvec::SmallVec;
 
 use crate::known;
-use crate::outcome::{Bypass, Cause, Outcome, Tier};
+use crate::outcome::{Bypass, Cause, Outcome, Refusal, Staleness, Tier};
 
 /// The name that a cache has in `Cache-Status` unless it is given another.
 pub(crate) const DEFAULT_NAME: &str = "larder";
@@ -73,6 +73,27 @@ fn parameters(text: &mut String, outcome: &Outcome, detail: bool) {
     // writing to a string cannot fail
     let _ = match outcome {
         Outcome::Hit { .. } => None,
+        Outcome::Stale {
+            why, over, status, ..
+        } => {
+            let _ = match (why, status) {
+                (Staleness::IfError, Some(status)) => {
+                    write!(text, "; fwd=stale; fwd-status={}", status.as_u16())
+                }
+                (Staleness::IfError, None) => write!(text, "; fwd=stale"),
+                _ => write!(text, "; hit; ttl=-{}", over.as_secs()),
+            };
+            detail.then(|| write!(text, "; detail={why}"))
+        }
+        Outcome::Revalidated { ttl, stored, .. } => {
+            text.push_str("; fwd=stale; fwd-status=304");
+            let _ = match stored {
+                Ok(()) => write!(text, "; stored; ttl={}", ttl.as_secs()),
+                Err(_) => Ok(()),
+            };
+            let why = stored.err().map_or("revalidated", Refusal::as_str);
+            detail.then(|| write!(text, "; detail={why}"))
+        }
         Outcome::Miss {
             cause,
             stored,
@@ -82,6 +103,7 @@ fn parameters(text: &mut String, outcome: &Outcome, detail: bool) {
                 Cause::Expired | Cause::Invalidated => "stale",
                 Cause::Variant => "vary-miss",
                 Cause::StoreError => "miss",
+                Cause::Request | Cause::Authorization => "request",
                 Cause::New | Cause::Corrupt => "uri-miss",
             };
             let _ = write!(text, "; fwd={fwd}; fwd-status={}", status.as_u16());
@@ -93,6 +115,11 @@ fn parameters(text: &mut String, outcome: &Outcome, detail: bool) {
                 Err(refusal) => detail.then(|| write!(text, "; detail={refusal}")),
             }
         }
+        // answered here, without a stored response or the handler
+        Outcome::Bypass {
+            reason: Bypass::OnlyIfCached,
+            ..
+        } => detail.then(|| write!(text, "; detail={}", Bypass::OnlyIfCached)),
         Outcome::Bypass { reason, status } => {
             let fwd = match reason {
                 Bypass::Method => "method",

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::engine::{Engine, TenantFn};
 use super::handle::Cache;
+use super::renewals::Renewals;
 use super::timed::Timed;
 use crate::clock::{Clock, SystemClock};
 use crate::error::ConfigError;
@@ -224,6 +225,7 @@ impl CacheBuilder {
             store,
             generations: Generations::default(),
             writing: Mutex::default(),
+            renewals: Renewals::default(),
             clock: self.clock,
             tasks: Tasks::new(),
             counters: Counters::default(),

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
+use super::renewals::Renewals;
 use crate::clock::{Clock, millis, unix_millis};
 use crate::generation::{Generation, Generations};
 use crate::key::Key;
-use crate::policy::{Context, RequestHead};
+use crate::policy::{Compiled, Context, RequestHead};
 use crate::stats::Counters;
 use crate::status::StatusField;
 use crate::store::Store;
@@ -26,6 +27,8 @@ pub(crate) struct Engine {
     /// Keys that are being written to the store, and the numbers of what is
     /// written: until an invalidated one is taken back, nobody reads it.
     pub(crate) writing: Mutex<HashMap<Key, Writes>>,
+    /// Entries that are being renewed.
+    pub(crate) renewals: Renewals,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: Tasks,
     pub(crate) counters: Counters,
@@ -55,6 +58,26 @@ impl Engine {
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         millis(self.clock.monotonic())
+    }
+
+    /// How long it is since `start` on the monotonic clock.
+    pub(crate) fn since(&self, start: u64) -> Duration {
+        Duration::from_millis(self.now().saturating_sub(start))
+    }
+
+    /// The time of day as a `Date`.
+    pub(crate) fn date(&self) -> HeaderValue {
+        let date = httpdate::fmt_http_date(self.clock.wall());
+        HeaderValue::from_str(&date).unwrap_or_else(|_| HeaderValue::from_static(""))
+    }
+
+    /// Fields that are not stored under a policy, for they belong to one
+    /// request. RFC 9111 (3.1) knows none.
+    pub(crate) fn per_request(&self, policy: &Compiled) -> &[HeaderName] {
+        match policy.http {
+            true => &[],
+            false => &self.per_request,
+        }
     }
 
     /// Milliseconds since 1970.

@@ -135,6 +135,11 @@ impl Writing {
         }
     }
 
+    /// Reaches further: what the answer names.
+    pub(crate) fn reach(&mut self, targets: Vec<Target>) {
+        self.targets.extend(targets);
+    }
+
     /// Nothing was written.
     pub(crate) fn disarm(mut self) {
         self.targets.clear();

@@ -9,6 +9,7 @@ mod redis;
 #[cfg(all(feature = "config", not(feature = "redis")))]
 #[path = "no_redis.rs"]
 mod redis;
+mod renewals;
 mod tiers;
 mod timed;
 
@@ -18,4 +19,4 @@ pub use handle::Cache;
 pub(crate) use invalidation::Writing;
 #[cfg(feature = "config")]
 pub(crate) use redis::with_redis;
-pub(crate) use tiers::{Fill, Varies};
+pub(crate) use tiers::{Fill, Missed, Stale, Varies};

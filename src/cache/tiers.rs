@@ -9,11 +9,14 @@ use tokio::runtime::Handle;
 
 use super::engine::{Engine, Writes};
 use crate::ask::{Asked, Question};
-use crate::entry::codec::{self, Corrupt, Frame};
+use crate::entry::codec::{self, Bounds, Corrupt, Frame};
 use crate::entry::{Entry, Held};
 use crate::generation::Generation;
 use crate::key::{Key, Writer};
 use crate::outcome::Cause;
+use crate::policy::conditional;
+use crate::policy::freshness::{Rules, Use, usable};
+use crate::policy::request::Asks;
 use crate::store::memory::Slot;
 use crate::store::{Group, Record, Removal};
 
@@ -32,17 +35,49 @@ impl<E> Found<E> {
     }
 }
 
-/// Why memory had nothing.
+/// An entry that is not fresh, or not fresh enough for the request.
+#[derive(Clone)]
+pub(crate) struct Stale {
+    pub(crate) held: Arc<Held>,
+    /// Milliseconds.
+    pub(crate) age: u64,
+    pub(crate) usable: Use,
+}
+
+impl Stale {
+    /// Whether the handler can be asked if it still holds.
+    pub(crate) fn validates(&self) -> bool {
+        self.held.entry.rules.has(Rules::VALIDATES)
+    }
+
+    /// Makes a request ask so. `false` where there is nothing to ask by.
+    pub(crate) fn ask(&self, request: &mut HeaderMap) -> bool {
+        conditional::validate(request, &self.held.entry.fields.to_headers())
+    }
+}
+
+/// Why nothing fresh was found, and what was.
 pub(crate) struct Missed {
     pub(crate) cause: Cause,
-    /// The place among answers that vary, where memory knows that they do.
-    pub(crate) variant: Option<Box<Writer>>,
+    pub(crate) stale: Option<Stale>,
 }
 
 impl From<Cause> for Missed {
     fn from(cause: Cause) -> Self {
-        let variant = None;
-        Self { cause, variant }
+        let stale = None;
+        Self { cause, stale }
+    }
+}
+
+impl Missed {
+    /// The later look's word, and the younger of two stale entries.
+    fn or_earlier(self, earlier: Option<Stale>) -> Self {
+        let stale = match (self.stale, earlier) {
+            (Some(a), Some(b)) if b.held.entry.created > a.held.entry.created => Some(b),
+            (Some(a), _) => Some(a),
+            (None, b) => b,
+        };
+        Self { stale, ..self }
     }
 }
 
@@ -58,6 +93,17 @@ pub(crate) struct Fill {
     pub(crate) memory_only: bool,
 }
 
+impl Fill {
+    /// Takes over what a confirmed entry can be invalidated by.
+    pub(crate) fn join(&mut self, confirmed: &Entry) {
+        let known = self.entry.scopes.to_vec();
+        let more = confirmed.scopes.iter().copied();
+        let more: Vec<_> = more.filter(|scope| !known.contains(scope)).collect();
+        self.groups.extend(more.iter().copied().map(Group));
+        self.entry.scopes = [known, more].concat().into();
+    }
+}
+
 /// Where a marker goes that says what answers vary on.
 pub(crate) struct Varies {
     pub(crate) canonical: crate::key::Canonical,
@@ -66,58 +112,72 @@ pub(crate) struct Varies {
 }
 
 impl Engine {
-    /// Looks into memory.
+    /// Looks into memory. Beside what was missed stands the place among
+    /// answers that vary, where memory knows that they do.
     #[inline]
     pub(crate) fn look_memory(
         &self,
         asked: &Asked<'_>,
         canonical: &Writer,
         headers: &HeaderMap,
-    ) -> Result<Found<Arc<Held>>, Missed> {
+    ) -> Result<Found<Arc<Held>>, (Missed, Option<Box<Writer>>)> {
         match self.memory.get(canonical.as_bytes()) {
-            Some(Slot::Entry(entry)) => self.fresh(entry).map_err(Missed::from),
+            Some(Slot::Entry(entry)) => self.fresh(entry, &asked.asks).map_err(|m| (m, None)),
             Some(Slot::Vary(names)) => {
                 let variant = asked.policy.variant(canonical.as_bytes(), &names, headers);
                 let found = match self.memory.get(variant.as_bytes()) {
-                    Some(Slot::Entry(entry)) => self.fresh(entry),
-                    _ => Err(Cause::Variant),
+                    Some(Slot::Entry(entry)) => self.fresh(entry, &asked.asks),
+                    _ => Err(Cause::Variant.into()),
                 };
-                found.map_err(|cause| Missed {
-                    cause,
-                    variant: Some(Box::new(variant)),
-                })
+                found.map_err(|missed| (missed, Some(Box::new(variant))))
             }
-            None => Err(Missed::from(Cause::New)),
+            None => Err((Cause::New.into(), None)),
         }
     }
 
     /// An entry in memory, if it is still valid and fresh.
     #[inline]
-    fn fresh(&self, entry: Arc<Held>) -> Result<Found<Arc<Held>>, Cause> {
-        if !entry.valid(&self.generations) {
-            self.memory.remove_entry(&entry);
-            return Err(Cause::Invalidated);
+    fn fresh(&self, held: Arc<Held>, asks: &Asks) -> Result<Found<Arc<Held>>, Missed> {
+        if !held.valid(&self.generations) {
+            self.memory.remove_entry(&held);
+            return Err(Cause::Invalidated.into());
         }
-        let age = entry.age(self.now());
-        let ttl = entry.entry.lifetime.fresh.saturating_sub(age);
-        if ttl == 0 {
-            return Err(Cause::Expired);
+        let age = held.age(self.now());
+        match judged(&held.entry, age, asks) {
+            Ok(Use::Fresh(ttl)) => Ok(Found {
+                entry: held,
+                age,
+                ttl,
+            }),
+            Ok(usable) => Err(missed(held, age, usable)),
+            Err(cause) => Err(cause.into()),
         }
-        Ok(Found { entry, age, ttl })
     }
 
-    /// Looks into the shared store, where there is one. `cause` is why memory
-    /// had nothing.
+    /// Looks into the shared store, where there is one. `missed` is what memory
+    /// said.
     pub(crate) async fn look_store(
         &self,
         question: &mut Question,
         family: &str,
         headers: &HeaderMap,
-        cause: Cause,
-    ) -> Result<Found<Entry>, Cause> {
+        missed: Missed,
+    ) -> Result<Found<Entry>, Missed> {
         if self.store.is_none() || question.policy.memory_only {
-            return Err(cause);
+            return Err(missed);
         }
+        let Missed { cause, stale } = missed;
+        let found = self.look_shared(question, family, headers, cause).await;
+        found.map_err(|missed| missed.or_earlier(stale))
+    }
+
+    async fn look_shared(
+        &self,
+        question: &mut Question,
+        family: &str,
+        headers: &HeaderMap,
+        cause: Cause,
+    ) -> Result<Found<Entry>, Missed> {
         let start = self.now();
         let found = match self.read(question, family, cause).await {
             Err(Read::Varies(names)) if question.variant.is_none() => {
@@ -133,11 +193,11 @@ impl Engine {
         };
         match found {
             Ok(Ok(found)) => Ok(found),
-            Ok(Err(Read::Nothing(cause))) => Err(cause),
-            Ok(Err(Read::Varies(_))) => Err(Cause::Corrupt), // a marker behind a marker
+            Ok(Err(Read::Nothing(missed))) => Err(missed),
+            Ok(Err(Read::Varies(_))) => Err(Cause::Corrupt.into()), // a marker behind a marker
             Err(_) => {
                 self.counters.store_errors(1);
-                Err(Cause::StoreError)
+                Err(Cause::StoreError.into())
             }
         }
     }
@@ -150,27 +210,31 @@ impl Engine {
         cause: Cause,
     ) -> Result<Found<Entry>, Read> {
         let Some(store) = &self.store else {
-            return Err(Read::Nothing(cause));
+            return Err(Read::nothing(cause));
         };
         let canonical = question.place();
         let key = Key::of(&self.context.prefix, family, canonical);
         let note = self.generations.note(); // before the read: rule 3 of `generation.rs`
         let frame = match store.get(&key).await {
             Ok(Some(frame)) => frame,
-            Ok(None) => return Err(Read::Nothing(cause)),
+            Ok(None) => return Err(Read::nothing(cause)),
             Err(error) => {
                 tracing::debug!(target: "larder", %error, "the store could not be read");
                 self.counters.store_errors(1);
-                return Err(Read::Nothing(Cause::StoreError));
+                return Err(Read::nothing(Cause::StoreError));
             }
         };
-        match codec::decode(frame, &key, canonical, question.policy.max_body) {
-            Ok(Frame::Entry(entry)) if self.late(&entry) => Err(Read::Nothing(Cause::Invalidated)),
-            Ok(Frame::Entry(entry)) => self.found(entry, note),
+        let bounds = Bounds {
+            max_body: question.policy.max_body,
+            cookies: question.policy.store_set_cookie,
+        };
+        match codec::decode(frame, &key, canonical, bounds) {
+            Ok(Frame::Entry(entry)) if self.late(&entry) => Err(Read::nothing(Cause::Invalidated)),
+            Ok(Frame::Entry(entry)) => self.found(entry, note, &question.asks),
             Ok(Frame::Vary(names)) => Err(Read::Varies(names.into())),
             Err(corrupt) => {
                 self.corrupt(&key, corrupt).await;
-                Err(Read::Nothing(Cause::Corrupt))
+                Err(Read::nothing(Cause::Corrupt))
             }
         }
     }
@@ -190,12 +254,13 @@ impl Engine {
     }
 
     /// An entry from the store: served if fresh, and kept in memory.
-    fn found(&self, entry: Entry, note: Generation) -> Result<Found<Entry>, Read> {
+    fn found(&self, entry: Entry, note: Generation, asks: &Asks) -> Result<Found<Entry>, Read> {
         let age = entry.age_at(self.wall());
-        let ttl = entry.lifetime.fresh.saturating_sub(age);
-        if ttl == 0 {
-            return Err(Read::Nothing(Cause::Expired));
-        }
+        let usable = judged(&entry, age, asks).map_err(Read::nothing)?;
+        let Use::Fresh(ttl) = usable else {
+            let held = Arc::new(Held::new(entry, age, self.now(), note));
+            return Err(Read::Nothing(missed(held, age, usable)));
+        };
         if self.memory.keeps_entries() {
             let held = Held::new(entry.clone(), age, self.now(), note);
             self.memory.insert(held, &self.generations);
@@ -212,6 +277,22 @@ impl Engine {
         if let Some(store) = &self.store {
             let _ = store.remove(Removal::Key(key)).await; // the fill overwrites it anyway
         }
+    }
+
+    /// Drops an entry that no longer holds from all tiers, without an
+    /// invalidation: the store in the background.
+    pub(crate) fn discard(self: &Arc<Self>, held: &Arc<Held>) {
+        self.memory.remove_entry(held);
+        let (Some(_), Ok(runtime)) = (&self.store, Handle::try_current()) else {
+            return;
+        };
+        let (engine, key) = (Arc::clone(self), held.entry.key.clone());
+        let work = async move {
+            if let Some(store) = &engine.store {
+                engine.counted(store.remove(Removal::Key(&key)).await);
+            }
+        };
+        self.tasks.spawn(&runtime, work);
     }
 
     /// Keeps an answer in the tiers, unless it was invalidated meanwhile. The
@@ -306,8 +387,39 @@ impl Engine {
 
 /// Why a read of the store found no entry.
 enum Read {
-    Nothing(Cause),
+    Nothing(Missed),
     Varies(Arc<[HeaderName]>),
+}
+
+impl Read {
+    fn nothing(cause: Cause) -> Self {
+        Self::Nothing(cause.into())
+    }
+}
+
+/// How an entry may be used for a request.
+#[inline]
+fn judged(entry: &Entry, age: u64, asks: &Asks) -> Result<Use, Cause> {
+    if asks.authorized && !entry.rules.has(Rules::SHARES_AUTHORIZED) {
+        return Err(Cause::Authorization);
+    }
+    Ok(usable(
+        &entry.lifetime,
+        entry.rules,
+        age,
+        asks.wish.as_ref(),
+    ))
+}
+
+/// An entry that is there and not fresh enough.
+fn missed(held: Arc<Held>, age: u64, usable: Use) -> Missed {
+    let life = held.entry.lifetime;
+    let cause = match age < life.fresh {
+        true => Cause::Request,
+        false => Cause::Expired,
+    };
+    let stale = (age < life.keep.max(life.fresh)).then_some(Stale { held, age, usable });
+    Missed { cause, stale }
 }
 
 /// Ends the note of a write, also where its runtime ends first.

@@ -40,6 +40,14 @@ impl<B> ResponseBody<B> {
         Self { kind }
     }
 
+    /// The bytes of a stored body.
+    pub(crate) fn stored_bytes(&self) -> Bytes {
+        match &self.kind {
+            Kind::Stored { bytes: Some(bytes) } => bytes.clone(),
+            _ => Bytes::new(),
+        }
+    }
+
     pub(crate) fn inner(body: B) -> Self {
         let kind = Kind::Inner { body };
         Self { kind }

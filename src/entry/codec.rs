@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0  4  magic "LRDR"
-//!  4  1  version, 1
+//!  4  1  version, 2; version 1 is read too
 //!  5  1  flags: 1 body is zstd, 2 a marker of what answers vary on
 //!  6  2  status
 //!  8  8  checksum, XXH3-64 of all other bytes
@@ -15,7 +15,9 @@
 //! 76  4  length of the fields' block
 //! 80  8  length of the body as stored
 //! 88  8  length of the body
-//! 96     canonical request, scopes (16 bytes each), fields, body
+//! 96  8  error: may stand in for a failed handler until then, milliseconds from creation (not in version 1)
+//! 104 1  rules of reuse, see `Rules` (not in version 1)
+//! 105    canonical request, scopes (16 bytes each), fields, body
 //! ```
 //!
 //! Numbers are little-endian. A field is the length of its name (2), the
@@ -33,13 +35,16 @@ use twox_hash::XxHash3_64;
 
 use super::compress::{compress, decompress};
 use super::headers::Fields;
-use super::stored::{Entry, Lifetime};
+use super::stored::Entry;
 use crate::key::{Key, ScopeId};
+use crate::policy::freshness::{Lifetime, Rules};
 use crate::policy::is_hop_by_hop;
 
 const MAGIC: &[u8; 4] = b"LRDR";
-const VERSION: u8 = 1;
-const FIXED: usize = 96;
+const VERSION: u8 = 2;
+const FIXED: usize = 105;
+/// Version 1 ended here.
+const FIXED_1: usize = 96;
 const SUM: std::ops::Range<usize> = 8..16;
 const ZSTD: u8 = 1;
 const VARY: u8 = 2;
@@ -73,6 +78,7 @@ pub(crate) fn encode(entry: &Entry) -> Bytes {
         status: entry.status.as_u16(),
         created: entry.created,
         lifetime: entry.lifetime,
+        rules: entry.rules,
         raw_len: entry.body.len(),
     };
     let body = packed.as_deref().unwrap_or(&entry.body);
@@ -91,6 +97,7 @@ pub(crate) fn encode_vary(
         status: 0,
         created,
         lifetime: Lifetime::fresh(keep),
+        rules: Rules::default(),
         raw_len: 0,
     };
     let none = HeaderValue::from_static("");
@@ -103,6 +110,7 @@ struct Head {
     status: u16,
     created: u64,
     lifetime: Lifetime,
+    rules: Rules,
     raw_len: usize,
 }
 
@@ -127,6 +135,8 @@ fn write(head: &Head, canonical: &[u8], scopes: &[ScopeId], fields: &Fields, bod
     out.put_u32_le(length(block));
     out.put_u64_le(body.len() as u64);
     out.put_u64_le(head.raw_len as u64);
+    out.put_u64_le(head.lifetime.error);
+    out.put_u8(head.rules.bits());
     out.put_slice(canonical);
     for scope in scopes {
         out.put_slice(&scope.0);
@@ -193,19 +203,28 @@ impl Reader {
     }
 }
 
-/// Decodes the frame found under `key` for the request `canonical`. A body
-/// longer than `max_body` is refused before it is unpacked.
+/// What a policy takes from the store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// A longer body is refused before it is unpacked.
+    pub(crate) max_body: usize,
+    /// Whether `Set-Cookie` may be stored.
+    pub(crate) cookies: bool,
+}
+
+/// Decodes the frame found under `key` for the request `canonical`.
 pub(crate) fn decode(
     frame: Bytes,
     key: &Key,
     canonical: &[u8],
-    max_body: usize,
+    bounds: Bounds,
 ) -> Result<Frame, Corrupt> {
     let damaged = Corrupt::Damaged;
-    if frame.len() < FIXED || frame[..4] != MAGIC[..] {
+    if frame.len() < FIXED_1 || frame[..4] != MAGIC[..] {
         return Err(damaged("magic"));
     }
-    if frame[4] != VERSION {
+    let version = frame[4];
+    if !(1..=VERSION).contains(&version) {
         return Err(Corrupt::Foreign);
     }
     let flags = frame[5];
@@ -222,13 +241,24 @@ pub(crate) fn decode(
         return Err(damaged("checksum"));
     }
     let created = reader.u64()?;
-    let lifetime = lifetime(&mut reader)?;
+    let [fresh, stale, keep] = [reader.u64()?, reader.u64()?, reader.u64()?];
     if u128::from_le_bytes(reader.array()?) != 0 {
         return Err(Corrupt::Foreign); // fenced by a protocol that this version cannot check
     }
     let canonical_len = reader.u32()?;
     let (scopes, fields, block) = (reader.u32()?, reader.u32()?, reader.u32()?);
     let (body_len, raw_len) = (size(reader.u64()?)?, size(reader.u64()?)?);
+    let (error, rules) = match version {
+        1 => (stale, Rules::default()),
+        _ => (reader.u64()?, rules(&mut reader)?),
+    };
+    let lifetime = Lifetime {
+        fresh,
+        stale,
+        error,
+        keep,
+    };
+    check_lifetime(&lifetime)?;
     if reader.take(canonical_len)? != canonical {
         return Err(damaged("another request's"));
     }
@@ -242,8 +272,8 @@ pub(crate) fn decode(
         let names = fields.iter().map(|(name, _)| name.clone()).collect();
         return Ok(Frame::Vary(names));
     }
-    check_fields(&fields)?;
-    if raw_len > max_body {
+    check_fields(&fields, bounds.cookies)?;
+    if raw_len > bounds.max_body {
         return Err(damaged("larger than the policy allows"));
     }
     Ok(Frame::Entry(Entry {
@@ -258,6 +288,7 @@ pub(crate) fn decode(
         body: read_body(body, raw_len, flags & ZSTD != 0)?,
         created,
         lifetime,
+        rules,
     }))
 }
 
@@ -265,12 +296,20 @@ fn size(len: u64) -> Result<usize, Corrupt> {
     usize::try_from(len).map_err(|_| Corrupt::Damaged("length"))
 }
 
-fn lifetime(reader: &mut Reader) -> Result<Lifetime, Corrupt> {
-    let (fresh, stale, keep) = (reader.u64()?, reader.u64()?, reader.u64()?);
-    if !(fresh <= stale && stale <= keep && keep <= LONGEST) {
-        return Err(Corrupt::Damaged("lifetime"));
+fn rules(reader: &mut Reader) -> Result<Rules, Corrupt> {
+    let [bits] = reader.array()?;
+    Rules::from_bits(bits).ok_or(Corrupt::Foreign)
+}
+
+fn check_lifetime(life: &Lifetime) -> Result<(), Corrupt> {
+    let windows = [life.stale, life.error];
+    let ordered = windows
+        .iter()
+        .all(|end| (life.fresh..=life.keep).contains(end));
+    match ordered && life.keep <= LONGEST {
+        true => Ok(()),
+        false => Err(Corrupt::Damaged("lifetime")),
     }
-    Ok(Lifetime { fresh, stale, keep })
 }
 
 fn read_scopes(reader: &mut Reader, count: usize) -> Result<Box<[ScopeId]>, Corrupt> {
@@ -305,9 +344,9 @@ fn read_fields(reader: &mut Reader, count: usize, len: usize) -> Result<Fields, 
 }
 
 /// Fields that are never stored are a forgery.
-fn check_fields(fields: &Fields) -> Result<(), Corrupt> {
+fn check_fields(fields: &Fields, cookies: bool) -> Result<(), Corrupt> {
     let never = |name: &HeaderName| {
-        is_hop_by_hop(name) || *name == header::SET_COOKIE || *name == header::AGE
+        is_hop_by_hop(name) || (*name == header::SET_COOKIE && !cookies) || *name == header::AGE
     };
     match fields.iter().any(|(name, _)| never(name)) {
         true => Err(Corrupt::Damaged("a field that is never stored")),

@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use std::path::PathBuf;
 
 const CANONICAL: &[u8] = b"the canonical request";
-const LIMIT: usize = 1 << 20;
+const LIMIT: Bounds = Bounds {
+    max_body: 1 << 20,
+    cookies: false,
+};
 
 fn key() -> Key {
     Key::new("api:characters:00112233445566778899aabbccddeeff")
@@ -41,8 +44,10 @@ fn entry(body: &[u8]) -> Entry {
         lifetime: Lifetime {
             fresh: 300_000,
             stale: 310_000,
+            error: 310_000,
             keep: 400_000,
         },
+        rules: Rules::default(),
     }
 }
 
@@ -61,6 +66,7 @@ fn assert_same(read: Frame, written: &Entry) {
     assert_eq!(read.canonical, written.canonical);
     assert_eq!(read.created, written.created);
     assert_eq!(read.lifetime, written.lifetime);
+    assert_eq!(read.rules, written.rules);
 }
 
 /// Files under `tests/golden` keep old frames readable. A new one is written
@@ -84,14 +90,24 @@ fn frames_of_version_1_stay_readable() {
         read(golden("v1-entry.bin", &encode(&small))).unwrap(),
         &small,
     );
-    assert_eq!(golden("v1-entry.bin", &encode(&small)), encode(&small));
-
     let names = [header::ACCEPT, header::ORIGIN];
     let marker = encode_vary(CANONICAL, &names, 1_800_000_000_000, 60_000);
     let Frame::Vary(read) = read(golden("v1-vary.bin", &marker)).unwrap() else {
         panic!("a marker");
     };
     assert_eq!(read, names);
+}
+
+#[test]
+fn frames_of_version_2_stay_as_they_are() {
+    let mut ruled = entry(b"{\"id\":1}");
+    ruled.lifetime.error = 350_000;
+    ruled.rules = Rules::NEVER_STALE.and(Rules::IMMUTABLE);
+    let frame = encode(&ruled);
+    assert_eq!(golden("v2-entry.bin", &frame), frame);
+    assert_same(read(golden("v2-entry.bin", &frame)).unwrap(), &ruled);
+    let marker = encode_vary(CANONICAL, &[header::ACCEPT], 1_800_000_000_000, 60_000);
+    assert_eq!(golden("v2-vary.bin", &marker), marker);
 }
 
 #[cfg(feature = "compression")]
@@ -138,7 +154,7 @@ fn another_requests_frame_is_refused() {
 #[test]
 fn another_version_is_left_alone() {
     let mut frame = encode(&entry(b"x")).to_vec();
-    frame[4] = 2;
+    frame[4] = 3;
     assert_eq!(read(frame.into()).unwrap_err(), Corrupt::Foreign);
 }
 
@@ -205,7 +221,16 @@ fn forged_fields_are_refused() {
 #[test]
 fn a_body_over_the_policys_limit_is_refused() {
     let frame = encode(&entry(&[0; 2_000]));
-    let error = decode(frame, &key(), CANONICAL, 1_999).unwrap_err();
+    let error = decode(
+        frame,
+        &key(),
+        CANONICAL,
+        Bounds {
+            max_body: 1_999,
+            ..LIMIT
+        },
+    )
+    .unwrap_err();
     assert_eq!(error, Corrupt::Damaged("larger than the policy allows"));
 }
 

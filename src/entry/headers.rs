@@ -3,25 +3,42 @@
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
+use sha2::{Digest, Sha256};
 
+use crate::key::hex;
 use crate::known::number_value;
 use crate::policy::is_hop_by_hop;
 
 /// The fields of an answer that may be stored: not those of one connection
-/// (RFC 9111, 3.1), not those in `per_request`, and no `Age`, which is counted
-/// anew.
-pub(crate) fn storable(headers: &HeaderMap, per_request: &[HeaderName]) -> HeaderMap {
+/// (RFC 9111, 3.1), not those in `per_request` or `without`, no `Set-Cookie`
+/// unless `cookies` says so, and no `Age`, which is counted anew.
+pub(crate) fn storable(
+    headers: &HeaderMap,
+    per_request: &[HeaderName],
+    without: &[HeaderName],
+    cookies: bool,
+) -> HeaderMap {
     let listed = connection_listed(headers);
     let keeps = |name: &HeaderName| {
         !is_hop_by_hop(name)
             && *name != header::AGE
-            && *name != header::SET_COOKIE
+            && (cookies || *name != header::SET_COOKIE)
             && !listed.contains(name)
             && !per_request.contains(name)
+            && !without.contains(name)
     };
     let kept = headers.iter().filter(|(name, _)| keeps(name));
     kept.map(|(name, value)| (name.clone(), value.clone()))
         .collect()
+}
+
+/// A strong entity tag of a body (RFC 9110, 8.8.3): half of its SHA-256.
+pub(crate) fn etag_of(body: &[u8]) -> HeaderValue {
+    let mut tag = String::with_capacity(34);
+    tag.push('"');
+    hex(&mut tag, &Sha256::digest(body)[..16]);
+    tag.push('"');
+    HeaderValue::from_str(&tag).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 
 /// Field names that `Connection` lists.
@@ -65,8 +82,7 @@ impl Fields {
     /// The same fields with values in a block of their own, so that they do not
     /// keep a larger one.
     pub(crate) fn detached(&self) -> Self {
-        let map: HeaderMap = self.iter().map(|(n, v)| (n.clone(), v.clone())).collect();
-        Self::pack(&map, &[]).0
+        Self::pack(&self.to_headers(), &[]).0
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -75,6 +91,12 @@ impl Fields {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         self.0.iter().map(|(name, value)| (name, value))
+    }
+
+    /// The fields alone, as a map.
+    pub(crate) fn to_headers(&self) -> HeaderMap {
+        let fields = self.iter().map(|(n, v)| (n.clone(), v.clone()));
+        fields.collect()
     }
 
     /// The fields as a map, behind what the hit itself says and with room for
@@ -154,7 +176,12 @@ mod tests {
             let name = HeaderName::from_static(name);
             headers.append(name, HeaderValue::from_static(value));
         }
-        let stored = storable(&headers, &[HeaderName::from_static("x-request-id")]);
+        let stored = storable(
+            &headers,
+            &[HeaderName::from_static("x-request-id")],
+            &[],
+            false,
+        );
         let (fields, body) = Fields::pack(&stored, b"body");
         assert_eq!(body, "body");
         let mut names: Vec<&str> = fields.iter().map(|(n, _)| n.as_str()).collect();

@@ -26,6 +26,11 @@ impl Held {
         }
     }
 
+    /// The invalidation clock's value at which it was last found valid.
+    pub(crate) fn number(&self) -> Generation {
+        Generation(self.number.load(Ordering::Acquire))
+    }
+
     /// Its age at `now`, in milliseconds.
     #[inline]
     pub(crate) fn age(&self, now: u64) -> u64 {
@@ -37,7 +42,7 @@ impl Held {
     #[inline]
     pub(crate) fn valid(&self, generations: &Generations) -> bool {
         let now = generations.note();
-        let number = Generation(self.number.load(Ordering::Acquire));
+        let number = self.number();
         if number == now {
             return true;
         }
@@ -56,9 +61,10 @@ fn signed(millis: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Fields, Lifetime};
+    use crate::entry::Fields;
     use crate::invalidate::{Find, Target};
     use crate::key::{Key, ScopeId};
+    use crate::policy::freshness::{Lifetime, Rules};
     use bytes::Bytes;
     use http::StatusCode;
 
@@ -72,6 +78,7 @@ mod tests {
             body: Bytes::new(),
             created: 0,
             lifetime: Lifetime::fresh(1_000),
+            rules: Rules::default(),
         };
         Held::new(entry, age, now, Generation::default())
     }

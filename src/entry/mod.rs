@@ -14,7 +14,7 @@ mod record;
 mod stored;
 
 pub use body::ResponseBody;
-pub(crate) use headers::{Fields, storable};
+pub(crate) use headers::{Fields, etag_of, storable};
 pub(crate) use held::Held;
 pub(crate) use record::{Complete, Recording};
-pub(crate) use stored::{Entry, Lifetime};
+pub(crate) use stored::Entry;

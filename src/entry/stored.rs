@@ -8,28 +8,7 @@ use http::StatusCode;
 use super::headers::Fields;
 use crate::generation::Scoped;
 use crate::key::{Canonical, Key, ScopeId};
-
-/// Three clocks of an entry, each counted from its creation, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lifetime {
-    /// Fresh until then.
-    pub(crate) fresh: u64,
-    /// May be served stale until then.
-    pub(crate) stale: u64,
-    /// May be revalidated until then; the store drops it afterwards.
-    pub(crate) keep: u64,
-}
-
-impl Lifetime {
-    /// Fresh, and then gone.
-    pub(crate) fn fresh(millis: u64) -> Self {
-        Self {
-            fresh: millis,
-            stale: millis,
-            keep: millis,
-        }
-    }
-}
+use crate::policy::freshness::{Lifetime, Rules};
 
 /// A stored response.
 #[derive(Debug, Clone)]
@@ -44,6 +23,7 @@ pub(crate) struct Entry {
     /// stored, less the age it came with.
     pub(crate) created: u64,
     pub(crate) lifetime: Lifetime,
+    pub(crate) rules: Rules,
 }
 
 impl Entry {

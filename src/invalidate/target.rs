@@ -32,6 +32,14 @@ impl Target {
         }
     }
 
+    /// A group that an answer names.
+    pub(crate) fn of_group(id: ScopeId) -> Self {
+        Self::Scope {
+            ids: vec![id],
+            how: Find::Group,
+        }
+    }
+
     /// Whether it reaches an entry.
     pub(crate) fn reaches(&self, entry: &impl Scoped) -> bool {
         match self {

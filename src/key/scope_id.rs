@@ -41,6 +41,12 @@ impl ScopeId {
         Self::new(b't', tenant, tag.as_bytes())
     }
 
+    /// A cache group, which is its origin's (RFC 9875, 2).
+    pub(crate) fn group(tenant: Option<&str>, origin: &str, group: &str) -> Self {
+        let name = [origin.as_bytes(), &[0], group.as_bytes()].concat();
+        Self::new(b'g', tenant, &name)
+    }
+
     pub(crate) fn key(key: &str) -> Self {
         Self::new(b'k', None, key.as_bytes())
     }
@@ -66,6 +72,8 @@ mod tests {
             ScopeId::key("a"),
             ScopeId::uri(None, b"a"),
             ScopeId::endpoint("a"),
+            ScopeId::group(None, "", "a"),
+            ScopeId::group(None, "a", ""),
         ];
         for (at, id) in ids.iter().enumerate() {
             assert!(!ids[at + 1..].contains(id));

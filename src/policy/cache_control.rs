@@ -1,21 +1,67 @@
-//! `Cache-Control` of a response (RFC 9111, 5.2.2), read conservatively: what
-//! is in doubt makes the response less cacheable, never more.
+//! `Cache-Control` of a response (RFC 9111, 5.2.2; RFC 5861; RFC 8246), read
+//! conservatively: what is in doubt makes the response less cacheable, never
+//! more.
 
-use http::HeaderMap;
 use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderName};
+
+/// How far `no-cache` or `private` goes.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) enum Extent {
+    #[default]
+    Nothing,
+    /// These fields alone (RFC 9111, 5.2.2.4 and 5.2.2.7).
+    Fields(Vec<HeaderName>),
+    /// The whole response.
+    Whole,
+}
+
+impl Extent {
+    pub(crate) fn is_any(&self) -> bool {
+        *self != Self::Nothing
+    }
+
+    fn widen(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (_, Self::Nothing) | (Self::Whole, _) => {}
+            (Self::Fields(all), Self::Fields(more)) => all.extend(more),
+            (_, other) => *self = other,
+        }
+    }
+
+    /// `None` is a directive without a value. A list that cannot be read
+    /// stands for the whole response.
+    pub(crate) fn of(value: Option<&[u8]>) -> Self {
+        let Some(list) = value else {
+            return Self::Whole;
+        };
+        let names = list.split(|b| *b == b',').map(<[u8]>::trim_ascii);
+        let names = names.filter(|name| !name.is_empty());
+        let names: Result<Vec<_>, _> = names.map(HeaderName::from_bytes).collect();
+        match names {
+            Ok(names) if !names.is_empty() => Self::Fields(names),
+            _ => Self::Whole,
+        }
+    }
+}
 
 /// The response directives that a shared cache acts on.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Directives {
     pub(crate) no_store: bool,
-    /// Also where it names fields: the fields are not told apart.
-    pub(crate) no_cache: bool,
-    /// Also where it names fields.
-    pub(crate) private: bool,
-    /// Seconds, the smallest of those given.
+    pub(crate) no_cache: Extent,
+    pub(crate) private: Extent,
+    pub(crate) public: bool,
+    pub(crate) must_revalidate: bool,
+    pub(crate) proxy_revalidate: bool,
+    pub(crate) must_understand: bool,
+    pub(crate) no_transform: bool,
+    pub(crate) immutable: bool,
+    /// Seconds, the smallest of those given; so are all numbers here.
     pub(crate) max_age: Option<u64>,
-    /// Seconds, the smallest of those given.
     pub(crate) s_maxage: Option<u64>,
+    pub(crate) stale_while_revalidate: Option<u64>,
+    pub(crate) stale_if_error: Option<u64>,
     /// A quoted string without its end, or bytes that no directive can have.
     pub(crate) malformed: bool,
 }
@@ -31,41 +77,39 @@ impl Directives {
     }
 
     fn read(&mut self, line: &[u8]) {
-        let mut rest = line;
-        loop {
-            let (item, after) = split_item(rest);
+        for item in items(line) {
             match item {
-                Some(item) => self.directive(item.trim_ascii()),
+                Some((name, value)) => self.directive(name, value),
                 None => self.malformed = true,
-            }
-            match after {
-                Some(after) => rest = after,
-                None => return,
             }
         }
     }
 
-    fn directive(&mut self, item: &[u8]) {
-        let (name, value) = match item.iter().position(|b| *b == b'=') {
-            Some(at) => (
-                item[..at].trim_ascii(),
-                Some(unquote(item[at + 1..].trim_ascii())),
-            ),
-            None => (item, None),
+    fn directive(&mut self, name: &[u8], value: Option<&[u8]>) {
+        let mut lower_case = [0; 24];
+        let Some(known) = lower_case.get_mut(..name.len()) else {
+            return; // longer than any that means something
         };
-        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        if is("no-store") {
-            self.no_store = true;
-        } else if is("no-cache") {
-            self.no_cache = true;
-        } else if is("private") {
-            self.private = true;
-        } else if is("max-age") {
-            lower(&mut self.max_age, seconds(value));
-        } else if is("s-maxage") {
-            lower(&mut self.s_maxage, seconds(value));
-        } else if !name.iter().all(|b| is_token(*b)) {
-            self.malformed = true;
+        known.copy_from_slice(name);
+        known.make_ascii_lowercase();
+        match &*known {
+            b"no-store" => self.no_store = true,
+            b"no-cache" => self.no_cache.widen(Extent::of(value)),
+            b"private" => self.private.widen(Extent::of(value)),
+            b"public" => self.public = true,
+            b"must-revalidate" => self.must_revalidate = true,
+            b"proxy-revalidate" => self.proxy_revalidate = true,
+            b"must-understand" => self.must_understand = true,
+            b"no-transform" => self.no_transform = true,
+            b"immutable" => self.immutable = true,
+            b"max-age" => lower(&mut self.max_age, seconds(value)),
+            b"s-maxage" => lower(&mut self.s_maxage, seconds(value)),
+            b"stale-while-revalidate" => {
+                lower(&mut self.stale_while_revalidate, seconds(value));
+            }
+            b"stale-if-error" => lower(&mut self.stale_if_error, seconds(value)),
+            name if !name.iter().all(|b| is_token(*b)) => self.malformed = true,
+            _ => {}
         }
     }
 
@@ -74,11 +118,46 @@ impl Directives {
     pub(crate) fn lifetime(&self) -> Option<u64> {
         self.s_maxage.or(self.max_age)
     }
+
+    /// Whether it may never be served stale (RFC 9111, 4.2.4 and 5.2.2.10).
+    pub(crate) fn never_stale(&self) -> bool {
+        self.must_revalidate
+            || self.proxy_revalidate
+            || self.s_maxage.is_some()
+            || self.no_cache == Extent::Whole
+    }
+
+    /// Whether an answer to a request with `Authorization` may be shared (RFC
+    /// 9111, 3.5).
+    pub(crate) fn shares_authorized(&self) -> bool {
+        self.public || self.must_revalidate || self.s_maxage.is_some()
+    }
+}
+
+/// The directives of one line: name, and value without its quotes. `None` is
+/// one that cannot be read.
+pub(crate) fn items(line: &[u8]) -> impl Iterator<Item = Option<(&[u8], Option<&[u8]>)>> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let (item, after) = split_item(rest?);
+        rest = after;
+        Some(item.map(|item| split_value(item.trim_ascii())))
+    })
+}
+
+fn split_value(item: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match item.iter().position(|b| *b == b'=') {
+        Some(at) => (
+            item[..at].trim_ascii(),
+            Some(unquote(item[at + 1..].trim_ascii())),
+        ),
+        None => (item, None),
+    }
 }
 
 /// Cuts a list at the next comma outside quotes. The item is `None` where a
 /// quoted string does not end.
-fn split_item(list: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
+pub(crate) fn split_item(list: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
     let (mut quoted, mut escaped) = (false, false);
     for (at, byte) in list.iter().enumerate() {
         match byte {
@@ -99,20 +178,26 @@ fn unquote(value: &[u8]) -> &[u8] {
         .unwrap_or(value)
 }
 
+/// More seconds than this are "for ever" (RFC 9111, 1.2.2).
+const FOR_EVER: u64 = 1 << 31;
+
 /// A delta-seconds (RFC 9111, 1.2.2): too large means "for ever", anything
 /// but digits means stale at once (4.2.1).
-fn seconds(value: Option<&[u8]>) -> u64 {
-    const FOR_EVER: u64 = 1 << 31;
-    let digits = value.unwrap_or_default();
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return 0;
-    }
-    digits.iter().fold(0_u64, |sum, digit| {
-        (sum * 10 + u64::from(digit - b'0')).min(FOR_EVER)
+pub(crate) fn seconds(value: Option<&[u8]>) -> u64 {
+    number(value.unwrap_or_default()).unwrap_or(0)
+}
+
+/// A number of digits alone, at most [`FOR_EVER`].
+pub(crate) fn number(digits: &[u8]) -> Option<u64> {
+    let all = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    all.then(|| {
+        digits.iter().fold(0_u64, |sum, digit| {
+            (sum * 10 + u64::from(digit - b'0')).min(FOR_EVER)
+        })
     })
 }
 
-fn lower(known: &mut Option<u64>, value: u64) {
+pub(crate) fn lower(known: &mut Option<u64>, value: u64) {
     *known = Some(known.map_or(value, |k| k.min(value)));
 }
 
@@ -138,7 +223,7 @@ mod tests {
     #[test]
     fn case_order_lines_and_blanks_do_not_matter() {
         let one = read(&["No-Store ,PRIVATE, Max-Age = 10"]);
-        assert!(one.no_store && one.private && one.max_age == Some(10));
+        assert!(one.no_store && one.private == Extent::Whole && one.max_age == Some(10));
         let two = read(&["no-store", "private", "max-age=10"]);
         assert_eq!(one, two);
     }
@@ -153,13 +238,28 @@ mod tests {
     #[test]
     fn quoted_forms_are_read_and_their_commas_kept() {
         let read = read(&[r#"private="set-cookie, x", max-age="60""#]);
-        assert!(read.private && read.max_age == Some(60) && !read.malformed);
+        let fields = ["set-cookie", "x"].map(HeaderName::from_static).to_vec();
+        assert_eq!(read.private, Extent::Fields(fields));
+        assert!(read.max_age == Some(60) && !read.malformed);
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_is_everything() {
+        for line in [
+            "private",
+            "private=",
+            r#"private="""#,
+            r#"private="a b""#,
+            r#"private="a", private"#,
+        ] {
+            assert_eq!(read(&[line]).private, Extent::Whole, "{line}");
+        }
     }
 
     #[test]
     fn a_directive_inside_quotes_is_none() {
         let read = read(&[r#"ext="no-store, private", max-age=5"#]);
-        assert!(!read.no_store && !read.private);
+        assert!(!read.no_store && !read.private.is_any());
     }
 
     #[test]
@@ -201,10 +301,10 @@ mod tests {
             line in "[a-z=0-9\", -]{0,40}",
             more in prop_oneof![Just("no-store"), Just("private"), Just("no-cache"), Just("max-age=0")],
         ) {
-            let storable = |d: Directives| !(d.no_store || d.private || d.no_cache || d.malformed);
+            let storable = |d: &Directives| !(d.no_store || d.private.is_any() || d.no_cache.is_any() || d.malformed);
             let before = read(&[&line]);
             let after = read(&[&line, more]);
-            prop_assert!(storable(before) || !storable(after));
+            prop_assert!(storable(&before) || !storable(&after));
             if let (Some(before), Some(after)) = (before.max_age, after.max_age) {
                 prop_assert!(after <= before);
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
 
+use super::conditional::CONDITIONS;
 use super::fields::{Class, Classes, FORWARDED, FRAGMENTS, METHOD_OVERRIDES};
 use super::parse_names;
 use super::route::{KeyFn, Params, Policy, StoreIf};
@@ -30,7 +31,16 @@ pub(crate) struct Context {
 
 /// A checked policy.
 pub(crate) struct Compiled {
+    /// The answers' own fields decide (RFC 9111).
+    pub(crate) http: bool,
     pub(crate) ttl: Option<Duration>,
+    pub(crate) stale_while_revalidate: Option<Duration>,
+    pub(crate) stale_if_error: Option<Duration>,
+    /// How long an answer with a validator is kept after its freshness.
+    pub(crate) revalidate: Duration,
+    pub(crate) targets: Vec<HeaderName>,
+    pub(crate) store_set_cookie: bool,
+    pub(crate) etag: bool,
     pub(crate) negative_ttl: Option<Duration>,
     pub(crate) endpoint: Option<Arc<str>>,
     pub(crate) tags: Vec<Template>,
@@ -64,7 +74,17 @@ impl Compiled {
             Template::parse(tag).map_err(|why| ConfigError::new("tag", why))
         };
         Ok(Self {
+            http: policy.http,
             ttl: positive("ttl", policy.ttl)?,
+            stale_while_revalidate: window(
+                "stale_while_revalidate",
+                policy.stale_while_revalidate,
+            )?,
+            stale_if_error: window("stale_if_error", policy.stale_if_error)?,
+            revalidate: window("revalidate", policy.revalidate)?.unwrap_or_default(),
+            targets: parse_names("targets", policy.targets.iter().map(String::as_str))?,
+            store_set_cookie: set_cookie(policy)?,
+            etag: policy.etag,
             negative_ttl: positive("negative_ttl", policy.negative_ttl)?,
             endpoint: endpoint(policy)?,
             tags: policy
@@ -91,6 +111,11 @@ impl Compiled {
             preamble: preamble(policy, &classes, context),
             classes,
         })
+    }
+
+    /// Whether anything is ever stored under this policy.
+    pub(crate) fn stores(&self) -> bool {
+        self.http || self.ttl.is_some() || self.negative_ttl.is_some()
     }
 
     /// Whether answers with this status are stored at all.
@@ -126,6 +151,25 @@ fn positive(setting: &str, ttl: Option<Duration>) -> Result<Option<Duration>, Co
         )),
         Some(ttl) if ttl > LONGEST => Err(ConfigError::new(setting, "must be at most 100 years")),
         ttl => Ok(ttl),
+    }
+}
+
+fn window(setting: &str, window: Option<Duration>) -> Result<Option<Duration>, ConfigError> {
+    match window {
+        Some(window) if window > LONGEST => {
+            Err(ConfigError::new(setting, "must be at most 100 years"))
+        }
+        window => Ok(window),
+    }
+}
+
+fn set_cookie(policy: &Policy) -> Result<bool, ConfigError> {
+    match policy.store_set_cookie && !policy.http {
+        true => Err(ConfigError::new(
+            "store_set_cookie",
+            "is for Policy::http(): a route's policy never stores cookies",
+        )),
+        false => Ok(policy.store_set_cookie),
     }
 }
 
@@ -211,8 +255,24 @@ fn classes(policy: &Policy, context: &Context) -> Result<Classes, ConfigError> {
         (_, true) => Class::Hidden,
         (_, false) => Class::Credential,
     };
+    for name in CONDITIONS {
+        classes.set(name, Class::Condition);
+    }
+    for name in [header::IF_MATCH, header::IF_UNMODIFIED_SINCE] {
+        classes.set(name, Class::Precondition);
+    }
+    if policy.http {
+        classes.set(header::CACHE_CONTROL, Class::Wish);
+        classes.set(header::PRAGMA, Class::Wish);
+    }
     for name in &context.credentials {
-        classes.set(name.clone(), of_credentials);
+        match (policy.http, of_credentials) {
+            (true, Class::Credential) if *name == header::AUTHORIZATION => {
+                classes.set(name.clone(), Class::Authorization);
+            }
+            (true, Class::Credential) => {} // RFC 9111's own rules hold
+            _ => classes.set(name.clone(), of_credentials),
+        }
     }
     for name in parse_names("vary", policy.vary.iter().map(String::as_str))? {
         if name == header::HOST {
@@ -270,6 +330,7 @@ fn fingerprint(policy: &Policy, classes: &Classes, context: &Context) -> [u8; 16
         format!("{:?}", policy.params),
         format!("{:?}", policy.scope),
         format!("{:?}", policy.key_from),
+        format!("{}", policy.http),
     ];
     for class in [Class::Keyed, Class::KeyedSecret, Class::Hidden] {
         let mut names: Vec<&str> = classes.of(class).map(HeaderName::as_str).collect();

@@ -226,6 +226,14 @@ pub(crate) enum Class {
     Scoped,
     /// Asks for another method.
     MethodOverride,
+    /// Says which answers it takes, where the policy heeds that.
+    Wish,
+    /// `Authorization` under RFC 9111's own rule (3.5).
+    Authorization,
+    /// Makes the request conditional or partial.
+    Condition,
+    /// A condition for the handler alone (RFC 9110, 13.1.1 and 13.1.4).
+    Precondition,
 }
 
 /// Field names and their classes. Most fields of a request have none, and a

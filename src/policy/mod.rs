@@ -3,18 +3,25 @@
 //! Nothing in here does I/O or keeps state: [`request`] admits a request,
 //! [`response`] judges an answer, and both return a reason when they decline.
 
+pub(crate) mod accept;
 pub(crate) mod cache_control;
 mod compiled;
+pub(crate) mod conditional;
 mod fields;
+pub(crate) mod freshness;
 mod hint;
+mod lifetime;
 mod nonce;
+pub(crate) mod range;
 pub(crate) mod request;
 pub(crate) mod response;
 mod route;
 mod scope;
 mod table;
+pub(crate) mod targeted;
 pub(crate) mod template;
 pub(crate) mod vary;
+mod wish;
 
 pub(crate) use cache_control::is_token;
 pub(crate) use compiled::{Compiled, Context};

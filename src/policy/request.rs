@@ -6,7 +6,9 @@
 //! 2. it asks for no upgrade, no event stream, and carries no gRPC;
 //! 3. no field asks the handler to take it as another method;
 //! 4. its host is not in doubt;
-//! 5. no credential says who asks, unless the policy tells what that means.
+//! 5. no credential says who asks, unless the policy tells what that means;
+//! 6. it has no condition that is the handler's alone to judge, and does not
+//!    forbid to store its answer (RFC 9111, 5.2.1.5; under `Policy::http` only).
 //!
 //! Everything else runs the handler as if there were no cache.
 
@@ -15,6 +17,7 @@ use smallvec::SmallVec;
 
 use super::compiled::Compiled;
 use super::fields::Class;
+use super::wish::Wish;
 use crate::outcome::Bypass;
 
 /// The keyed fields of a request, to be put in the order of their names.
@@ -28,6 +31,18 @@ pub(crate) struct Admitted<'a> {
     /// Name, value, and whether it is a secret.
     pub(crate) keyed: KeyedFields<'a>,
     pub(crate) head: bool,
+    pub(crate) asks: Asks,
+}
+
+/// What a request asks for beyond the answer itself.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Asks {
+    /// It is conditional or partial.
+    pub(crate) conditional: bool,
+    /// It has an `Authorization` that is not keyed (RFC 9111, 3.5).
+    pub(crate) authorized: bool,
+    /// What it says of the answers it takes.
+    pub(crate) wish: Option<Wish>,
 }
 
 /// Whether the method takes part at all.
@@ -51,6 +66,7 @@ pub(crate) fn admit<'a>(
     headers: &'a HeaderMap,
 ) -> Result<Admitted<'a>, Bypass> {
     let mut keyed = KeyedFields::new();
+    let mut asks = Asks::default();
     let mut host: Option<&[u8]> = None;
     for (name, value) in headers {
         if !policy.classes.notable(name) {
@@ -71,7 +87,18 @@ pub(crate) fn admit<'a>(
             Some(Class::KeyedSecret) => keyed.push((name.as_str(), value, true)),
             Some(Class::Credential) => return Err(Bypass::Credential),
             Some(Class::MethodOverride) => return Err(Bypass::MethodOverride),
+            Some(Class::Condition) => asks.conditional = true,
+            Some(Class::Precondition) => return Err(Bypass::Precondition),
+            Some(Class::Authorization) => asks.authorized = true,
+            Some(Class::Wish) => asks.wish = Some(Wish::default()),
         }
+    }
+    if asks.wish.is_some() {
+        let wish = Wish::of(headers);
+        if wish.no_store {
+            return Err(Bypass::NoStore);
+        }
+        asks.wish = Some(wish);
     }
     if keyed.len() > 1 {
         keyed.sort_by_key(|(name, _, _)| *name); // stable: values keep their order
@@ -80,6 +107,7 @@ pub(crate) fn admit<'a>(
         host: host_of(uri, host)?,
         keyed,
         head: *method == Method::HEAD,
+        asks,
     })
 }
 

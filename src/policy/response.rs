@@ -6,22 +6,24 @@
 //! 2. its status is one that the policy stores;
 //! 3. it is a whole representation, and neither a stream nor larger than the policy allows;
 //! 4. it sets no cookie, hands out no credential, and carries no nonce of a Content-Security-Policy;
-//! 5. its `Cache-Control` allows it (RFC 9111, 3), unless the policy overrides that;
+//! 5. its directives allow it (RFC 9111, 3), unless the policy overrides them; a targeted field speaks first (RFC 9213);
 //! 6. its `Vary` can be matched (RFC 9111, 4.1);
 //! 7. every template of its tags finds its parameter;
-//! 8. some lifetime is left: the hint's, or the shorter of the policy's and of
-//!    that which `Cache-Control` or `Expires` states (RFC 9111, 4.2.1), less the `Age` it came with (4.2.3).
+//! 8. some use is left of it: it is fresh, may be served stale, or can be revalidated ([`super::lifetime`]).
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::cache_control::Directives;
-use super::compiled::{Compiled, LONGEST};
+use super::cache_control::{Directives, Extent};
+use super::compiled::Compiled;
+use super::freshness::{Lifetime, Rules, is_heuristic};
 use super::hint::Hint;
+use super::lifetime::{self, Stated};
 use super::nonce::has_nonce;
 use super::request::contains;
+use super::targeted;
 use super::template::Params;
 use super::vary::{self, Vary};
 use crate::outcome::Refusal;
@@ -29,12 +31,17 @@ use crate::outcome::Refusal;
 /// On what terms an answer is stored.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
-    /// How long it is fresh, from now.
-    pub(crate) ttl: Duration,
     /// How old it was when it came.
     pub(crate) age: Duration,
+    /// Counted from its creation: so long before it came.
+    pub(crate) lifetime: Lifetime,
+    pub(crate) rules: Rules,
     pub(crate) tags: Vec<String>,
+    /// Its groups, which are its origin's (RFC 9875).
+    pub(crate) groups: Vec<String>,
     pub(crate) vary: Arc<[HeaderName]>,
+    /// Fields that are not to be stored with it.
+    pub(crate) without: Vec<HeaderName>,
 }
 
 /// What the judge looks at.
@@ -43,8 +50,13 @@ pub(crate) struct Answer<'a> {
     pub(crate) headers: &'a HeaderMap,
     /// The least that is known of its body's length.
     pub(crate) at_least: u64,
-    pub(crate) origin: Option<&'a HeaderValue>,
+    /// The request's fields as the handler saw them.
+    pub(crate) request: &'a HeaderMap,
+    /// The request had an `Authorization` that is not keyed.
+    pub(crate) authorized: bool,
     pub(crate) now: SystemTime,
+    /// How long the handler took.
+    pub(crate) took: Duration,
     pub(crate) params: Params<'a>,
 }
 
@@ -53,34 +65,65 @@ pub(crate) fn judge(policy: &Compiled, answer: &Answer<'_>, hint: Hint) -> Resul
     if hint.no_store {
         return Err(Refusal::Hint);
     }
-    let allowed = policy.ttl_of(answer.status).ok_or(Refusal::Status)?;
+    let status = answer.status;
+    let allowed = match policy.http {
+        true => Duration::MAX,
+        false => policy.ttl_of(status).ok_or(Refusal::Status)?,
+    };
     whole(policy, answer)?;
     shareable(policy, answer.headers)?;
-    let directives = match policy.override_cache_control {
-        true => Directives::default(),
-        false => permitted(answer.headers)?,
-    };
-    let vary = match vary::of(answer.headers, answer.origin) {
+    let (directives, targeted) = directives(policy, answer.headers);
+    permitted(policy, answer, &directives)?;
+    let vary = match vary::of(answer.headers, answer.request.get(header::ORIGIN)) {
         Vary::On(names) => names,
         Vary::Any => return Err(Refusal::VaryAny),
         Vary::TooMany => return Err(Refusal::TooManyVariants),
     };
     let tags = tags(policy, answer, hint.tags)?;
-    let age = age_of(answer.headers);
-    let said = match policy.override_cache_control {
-        true => None,
-        false => said(&directives, answer.headers, answer.now),
+    let stated = Stated {
+        directives: &directives,
+        targeted,
+        hint: hint.ttl,
+        allowed,
     };
-    let ttl = lifetime(hint.ttl, allowed, said, age);
-    if ttl.is_zero() {
-        return Err(Refusal::ZeroTtl);
-    }
+    let (age, lifetime) = lifetime::of(policy, answer, &stated)?;
+    let validates = lifetime.keep > lifetime.error.max(lifetime.stale);
+    let rules = match validates {
+        true => Rules::of(&directives).and(Rules::VALIDATES),
+        false => Rules::of(&directives),
+    };
     Ok(Terms {
-        ttl,
         age,
+        lifetime,
+        rules,
         tags,
+        groups: targeted::strings(answer.headers, "cache-groups"),
         vary,
+        without: without(&directives),
     })
+}
+
+/// What the answer says to this cache, and whether it said so to it alone.
+fn directives(policy: &Compiled, headers: &HeaderMap) -> (Directives, bool) {
+    if policy.override_cache_control {
+        return (Directives::default(), true);
+    }
+    match targeted::of(headers, &policy.targets) {
+        Some(directives) => (directives, true),
+        None => (Directives::of(headers), false),
+    }
+}
+
+/// Fields that `private` or `no-cache` name: the rest may be stored (RFC 9111,
+/// 5.2.2.4 and 5.2.2.7).
+fn without(directives: &Directives) -> Vec<HeaderName> {
+    let named = |extent: &Extent| match extent {
+        Extent::Fields(names) => names.clone(),
+        Extent::Nothing | Extent::Whole => Vec::new(),
+    };
+    let mut names = named(&directives.private);
+    names.extend(named(&directives.no_cache));
+    names
 }
 
 fn whole(policy: &Compiled, answer: &Answer<'_>) -> Result<(), Refusal> {
@@ -92,13 +135,12 @@ fn whole(policy: &Compiled, answer: &Answer<'_>) -> Result<(), Refusal> {
             || contains(value.as_bytes(), b"application/grpc")
             || contains(value.as_bytes(), b"multipart/x-mixed-replace")
     };
-    let incremental = answer.headers.get("incremental");
     if answer
         .headers
         .get_all(header::CONTENT_TYPE)
         .iter()
         .any(stream)
-        || incremental.is_some_and(|v| v.as_bytes().trim_ascii().starts_with(b"?1"))
+        || targeted::is_true(answer.headers, "incremental")
     {
         return Err(Refusal::Streaming);
     }
@@ -109,7 +151,8 @@ fn whole(policy: &Compiled, answer: &Answer<'_>) -> Result<(), Refusal> {
 }
 
 fn shareable(policy: &Compiled, headers: &HeaderMap) -> Result<(), Refusal> {
-    if headers.contains_key(header::SET_COOKIE) || headers.contains_key("set-cookie2") {
+    let cookie = headers.contains_key(header::SET_COOKIE) || headers.contains_key("set-cookie2");
+    if cookie && !policy.store_set_cookie {
         return Err(Refusal::SetCookie);
     }
     if headers.keys().any(|name| policy.credentials.contains(name)) {
@@ -121,21 +164,49 @@ fn shareable(policy: &Compiled, headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn permitted(headers: &HeaderMap) -> Result<Directives, Refusal> {
-    let directives = Directives::of(headers);
-    if directives.no_store {
-        return Err(Refusal::NoStore);
+/// What the directives forbid (RFC 9111, 3 and 5.2.2). A route's policy takes
+/// `private` and `no-cache` for the whole answer, also where they name fields.
+fn permitted(policy: &Compiled, answer: &Answer<'_>, said: &Directives) -> Result<(), Refusal> {
+    let understood = is_understood(answer.status);
+    if policy.http && said.must_understand && !understood {
+        return Err(Refusal::Status);
     }
-    if directives.private {
-        return Err(Refusal::Private);
+    if said.no_store && !(policy.http && said.must_understand) {
+        return Err(Refusal::NoStore); // must-understand overrides it (5.2.2.3)
     }
-    if directives.no_cache {
-        return Err(Refusal::NoCache);
-    }
-    if directives.malformed {
+    if said.malformed {
         return Err(Refusal::Malformed);
     }
-    Ok(directives)
+    if !policy.http {
+        return match (said.private.is_any(), said.no_cache.is_any()) {
+            (true, _) => Err(Refusal::Private),
+            (_, true) => Err(Refusal::NoCache),
+            _ => Ok(()),
+        };
+    }
+    if said.private == Extent::Whole {
+        return Err(Refusal::Private);
+    }
+    if answer.authorized && !said.shares_authorized() {
+        return Err(Refusal::Authorization);
+    }
+    let final_status = !answer.status.is_informational();
+    let partial = matches!(answer.status.as_u16(), 206 | 304);
+    match final_status && !partial {
+        true => Ok(()),
+        false => Err(Refusal::Status),
+    }
+}
+
+/// Statuses whose caching requirements are implemented (RFC 9111, 3): those of
+/// RFC 9110 that are final, but for 206 and 304.
+fn is_understood(status: StatusCode) -> bool {
+    is_heuristic(status)
+        || matches!(
+            status.as_u16(),
+            201 | 202 | 205 | 302 | 303 | 307 | 400..=403 | 406..=409 | 411..=413 | 415..=417
+                | 421 | 422 | 426 | 428 | 429 | 431 | 451 | 500 | 502..=505 | 511
+        )
 }
 
 fn tags(
@@ -159,43 +230,4 @@ fn tags(
     tags.sort_unstable();
     tags.dedup();
     Ok(tags)
-}
-
-fn lifetime(
-    hinted: Option<Duration>,
-    allowed: Duration,
-    said: Option<Duration>,
-    age: Duration,
-) -> Duration {
-    match (hinted, said) {
-        (Some(hinted), _) => hinted.min(LONGEST),
-        (None, Some(said)) => allowed.min(said.saturating_sub(age)),
-        (None, None) => allowed,
-    }
-}
-
-/// The lifetime that the handler states: `Cache-Control`, else `Expires`, of
-/// which anything but one date is in the past (RFC 9111, 5.3).
-fn said(directives: &Directives, headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    if let Some(seconds) = directives.lifetime() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let mut dates = headers.get_all(header::EXPIRES).iter();
-    let date = match (dates.next()?, dates.next()) {
-        (date, None) => date
-            .to_str()
-            .ok()
-            .and_then(|text| httpdate::parse_http_date(text).ok()),
-        _ => None,
-    };
-    let left = date.and_then(|date| date.duration_since(now).ok());
-    Some(left.unwrap_or_default())
-}
-
-/// The `Age` an answer came with, from a cache further in (RFC 9111, 5.1). One
-/// that is no number counts as none; of several the largest counts.
-fn age_of(headers: &HeaderMap) -> Duration {
-    let read = |value: &HeaderValue| value.to_str().ok()?.trim().parse::<u32>().ok();
-    let ages = headers.get_all(header::AGE).iter().filter_map(read);
-    Duration::from_secs(ages.max().unwrap_or(0).into())
 }

@@ -33,7 +33,15 @@ pub(crate) type StoreIf = Arc<dyn Fn(StatusCode, &HeaderMap, &[u8]) -> bool + Se
 #[derive(Clone)]
 #[must_use]
 pub struct Policy {
+    /// Set by [`Policy::http`]: the answers' own fields decide.
+    pub(crate) http: bool,
     pub(crate) ttl: Option<Duration>,
+    pub(crate) stale_while_revalidate: Option<Duration>,
+    pub(crate) stale_if_error: Option<Duration>,
+    pub(crate) revalidate: Option<Duration>,
+    pub(crate) targets: Vec<String>,
+    pub(crate) store_set_cookie: bool,
+    pub(crate) etag: bool,
     pub(crate) endpoint: Option<String>,
     pub(crate) tags: Vec<String>,
     pub(crate) statuses: Vec<u16>,
@@ -77,10 +85,36 @@ impl Policy {
         }
     }
 
+    /// A shared cache as RFC 9111 has it, for gateways and outbound clients:
+    /// the answers' own `Cache-Control`, `Expires` and validators decide, a
+    /// request's directives are heeded, and stale answers are revalidated.
+    ///
+    /// Any final status with stated freshness is stored, and 200 and the like
+    /// (RFC 9110, 15.1) with a guess from `Last-Modified`. Credentials do not
+    /// bypass; an answer to a request with `Authorization` is shared only where
+    /// its directives say so (RFC 9111, 3.5). `Set-Cookie` is not stored unless
+    /// [`store_set_cookie`](Self::store_set_cookie) asks for it.
+    pub fn http() -> Self {
+        Self {
+            http: true,
+            revalidate: Some(Duration::from_secs(86_400)),
+            unmatched: true,
+            etag: false,
+            ..Self::none()
+        }
+    }
+
     /// Stores nothing. For routes that only invalidate.
     pub fn none() -> Self {
         Self {
+            http: false,
             ttl: None,
+            stale_while_revalidate: None,
+            stale_if_error: None,
+            revalidate: None,
+            targets: vec!["cdn-cache-control".to_owned()],
+            store_set_cookie: false,
+            etag: true,
             endpoint: None,
             tags: Vec::new(),
             statuses: vec![200],
@@ -101,6 +135,53 @@ impl Policy {
             unmatched: false,
             memory_only: false,
         }
+    }
+
+    /// Serves an answer for so long after its TTL while one request behind the
+    /// scenes renews it (RFC 5861, 3). Default: what the answer's own
+    /// `stale-while-revalidate` says. `must-revalidate`, `proxy-revalidate`,
+    /// `s-maxage` and `no-cache` forbid it (RFC 9111, 4.2.4).
+    pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
+        self.stale_while_revalidate = Some(window);
+        self
+    }
+
+    /// Serves an answer for so long after its TTL where the handler fails: an
+    /// error of the service, or status 500, 502, 503 or 504 (RFC 5861, 4).
+    /// Default: what the answer's own `stale-if-error` says.
+    pub fn stale_if_error(mut self, window: Duration) -> Self {
+        self.stale_if_error = Some(window);
+        self
+    }
+
+    /// Keeps an answer that has an `ETag` or a `Last-Modified` for so long after
+    /// its TTL, to ask the handler whether it still holds: a 304 renews it (RFC
+    /// 9111, 4.3). Default: a day under [`http`](Self::http), else not at all.
+    pub fn revalidate(mut self, keep: Duration) -> Self {
+        self.revalidate = Some(keep);
+        self
+    }
+
+    /// The targeted fields (RFC 9213) that speak to this cache, the first one
+    /// that is there first. Default: `CDN-Cache-Control`.
+    pub fn targets<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.targets = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Under [`http`](Self::http), stores and replays `Set-Cookie` too, as RFC
+    /// 9111 (7.3) allows: everybody gets the same cookie.
+    pub fn store_set_cookie(mut self) -> Self {
+        self.store_set_cookie = true;
+        self
+    }
+
+    /// Whether a stored answer whose handler sent no `ETag` gets one, made of
+    /// its body, so that clients are told by 304 that they have it. Default:
+    /// yes, but not under [`http`](Self::http).
+    pub fn etag(mut self, on: bool) -> Self {
+        self.etag = on;
+        self
     }
 
     /// Names the family of resources, the middle part of the keys. Default:
@@ -267,6 +348,7 @@ impl From<Duration> for Policy {
 impl fmt::Debug for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Policy")
+            .field("http", &self.http)
             .field("ttl", &self.ttl)
             .field("endpoint", &self.endpoint)
             .field("tags", &self.tags)

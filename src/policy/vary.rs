@@ -8,6 +8,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName};
 
+use super::accept;
 use super::cache_control::is_token;
 use super::compiled::Compiled;
 use super::fields::Class;
@@ -82,9 +83,16 @@ pub(crate) fn write(
                     writer.secret(value.as_bytes());
                 }
             }
-            Some(Class::MethodOverride) | None => {
+            // a credential is one, whether or not this policy heeds it
+            _ if policy.credentials.contains(name) => {
                 for value in request.get_all(name) {
-                    writer.field(value.as_bytes());
+                    writer.secret(value.as_bytes());
+                }
+            }
+            _ => {
+                // a handler may take the order of languages for a preference
+                if let Some(value) = accept::normal(name, request, !policy.http) {
+                    writer.field(&value);
                 }
             }
         }

@@ -11,7 +11,8 @@ macro_rules! counters {
         pub(crate) struct Counters { $($name: AtomicU64,)* }
 
         /// What a cache has done in this process since it was made.
-        /// `hits_memory + hits_redis + misses + bypasses` are all its requests.
+        /// `hits_memory + hits_redis + stale + revalidated + misses + bypasses` are all
+        /// its requests.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Stats {
@@ -43,6 +44,10 @@ counters! {
     hits_memory,
     /// Requests answered from the shared store.
     hits_redis,
+    /// Requests answered by a stale response.
+    stale,
+    /// Requests answered by a stored response that the handler confirmed.
+    revalidated,
     /// Requests answered by the handler, because nothing stored could.
     misses,
     /// Requests that did not take part in caching.
@@ -69,6 +74,8 @@ impl Counters {
                 Tier::Memory => self.hits_memory(1),
                 Tier::Redis => self.hits_redis(1),
             },
+            Outcome::Stale { .. } => self.stale(1),
+            Outcome::Revalidated { .. } => self.revalidated(1),
             Outcome::Miss { stored, .. } => {
                 self.misses(1);
                 if stored.is_err() {
@@ -81,10 +88,11 @@ impl Counters {
 }
 
 impl Stats {
-    /// Hits over hits and misses; zero before the first request.
+    /// Requests answered by a stored response over all that took part in
+    /// caching; zero before the first request.
     #[must_use]
     pub fn hit_rate(&self) -> f64 {
-        let hits = self.hits_memory + self.hits_redis;
+        let hits = self.stored();
         match hits + self.misses {
             0 => 0.0,
             all => hits as f64 / all as f64,
@@ -94,6 +102,10 @@ impl Stats {
     /// All requests.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.hits_memory + self.hits_redis + self.misses + self.bypasses
+        self.stored() + self.misses + self.bypasses
+    }
+
+    fn stored(&self) -> u64 {
+        self.hits_memory + self.hits_redis + self.stale + self.revalidated
     }
 }

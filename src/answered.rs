@@ -1,0 +1,314 @@
+//! When the handler has answered: judge and record, renew what it confirmed,
+//! or let what is stale stand in for it.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode, header, response};
+use http_body::Body;
+
+use crate::ask::Question;
+use crate::cache::{Engine, Stale};
+use crate::entry::{Fields, ResponseBody, storable};
+use crate::fill::{Made, Route};
+use crate::generation::Generation;
+use crate::known::number_value;
+use crate::outcome::{Cause, Outcome, Refusal, Staleness};
+use crate::policy::freshness::{Rules, stands_in};
+use crate::policy::{Hint, conditional, response as judge};
+use crate::reply;
+
+/// What is known then.
+pub(crate) struct Answered {
+    pub(crate) question: Question,
+    pub(crate) cause: Cause,
+    /// From before the handler started.
+    pub(crate) note: Generation,
+    /// The request's fields as the handler saw them, but for those that validate.
+    pub(crate) seen: HeaderMap,
+    pub(crate) route: Route,
+    /// How long the handler took.
+    pub(crate) took: Duration,
+    /// What is stored and not fresh.
+    pub(crate) stale: Option<Stale>,
+    /// The handler was asked whether that still holds.
+    pub(crate) validating: bool,
+}
+
+impl Answered {
+    /// What the client gets.
+    pub(crate) fn answer<B>(
+        mut self,
+        engine: &Arc<Engine>,
+        response: Response<B>,
+    ) -> Response<ResponseBody<B>>
+    where
+        B: Body<Data = Bytes>,
+    {
+        let status = response.status();
+        if is_failure(status)
+            && let Some(response) = self.stand_in(engine, Some(status))
+        {
+            return response;
+        }
+        match self.stale.take() {
+            Some(stale) if self.validating && status == StatusCode::NOT_MODIFIED => {
+                self.renewed(engine, &stale, response)
+            }
+            Some(stale) if self.question.head && status.is_success() => {
+                self.heard_of(engine, &stale, response)
+            }
+            _ => self.filled(engine, response),
+        }
+    }
+
+    /// The stale response that may answer in place of a handler that failed, by
+    /// `status` or, without one, by an error of the service.
+    pub(crate) fn stand_in<B>(
+        &self,
+        engine: &Engine,
+        status: Option<StatusCode>,
+    ) -> Option<Response<ResponseBody<B>>> {
+        let stale = self.stale.as_ref()?;
+        let entry = &stale.held.entry;
+        let wish = self.question.asks.wish.as_ref();
+        // out of reach: stale may be served unless that is forbidden (RFC 9111, 4.2.4)
+        let unreachable =
+            status.is_none() && self.question.policy.http && !entry.rules.has(Rules::NEVER_STALE);
+        if !(unreachable || stands_in(&entry.lifetime, entry.rules, stale.age, wish)) {
+            return None;
+        }
+        let head = self.question.head;
+        let response = reply::stale(engine, stale, Staleness::IfError, status, head);
+        Some(self.narrowed(response))
+    }
+
+    fn narrowed<B>(&self, response: Response<ResponseBody<B>>) -> Response<ResponseBody<B>> {
+        match self.question.asks.conditional {
+            true => reply::narrow(response, &self.seen, self.question.head),
+            false => response,
+        }
+    }
+
+    /// The handler has made a response: it is judged, and recorded if it may be
+    /// stored.
+    fn filled<B>(self, engine: &Arc<Engine>, response: Response<B>) -> Response<ResponseBody<B>>
+    where
+        B: Body<Data = Bytes>,
+    {
+        let (mut parts, body) = response.into_parts();
+        let (status, cause) = (parts.status, self.cause);
+        let hint = Hint::of(&parts.extensions);
+        let judged = self.judge(&parts, &body, hint, engine.clock.wall());
+        let stored = judged.as_ref().map(|_| ()).map_err(|refusal| *refusal);
+        let body = match judged {
+            Err(_) => ResponseBody::inner(body),
+            Ok((terms, declared)) => {
+                let recording = self.made(terms).record(engine, &mut parts, declared);
+                ResponseBody::recorded(body, recording)
+            }
+        };
+        let outcome = Outcome::Miss {
+            cause,
+            stored,
+            status,
+        };
+        reply::finish(engine, parts, body, outcome)
+    }
+
+    fn made(self, terms: judge::Terms) -> Made {
+        Made {
+            question: self.question,
+            note: self.note,
+            seen: self.seen,
+            route: self.route,
+            terms,
+        }
+    }
+
+    /// The terms of storing, and the length that the answer declares.
+    fn judge<B: Body>(
+        &self,
+        parts: &response::Parts,
+        body: &B,
+        hint: Hint,
+        now: SystemTime,
+    ) -> Result<(judge::Terms, Option<u64>), Refusal> {
+        if self.question.head {
+            return Err(Refusal::Head);
+        }
+        let hinted = body.size_hint();
+        let declared = declared(&parts.headers)?.or(hinted.exact());
+        let at_least = hinted.lower().max(declared.unwrap_or(0));
+        let terms = self.terms(parts.status, &parts.headers, at_least, hint, now)?;
+        Ok((terms, declared))
+    }
+
+    fn terms(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        at_least: u64,
+        hint: Hint,
+        now: SystemTime,
+    ) -> Result<judge::Terms, Refusal> {
+        let answer = judge::Answer {
+            status,
+            headers,
+            at_least,
+            request: &self.seen,
+            authorized: self.question.asks.authorized,
+            now,
+            took: self.took,
+            params: self.route.params(),
+        };
+        judge::judge(&self.question.policy, &answer, hint)
+    }
+
+    /// The handler confirmed what is stored (RFC 9111, 4.3.4): the entry lives
+    /// on with the answer's fields, under the number of its own body.
+    fn renewed<B>(
+        self,
+        engine: &Arc<Engine>,
+        stale: &Stale,
+        response: Response<B>,
+    ) -> Response<ResponseBody<B>> {
+        let (parts, _) = response.into_parts();
+        let entry = &stale.held.entry;
+        let known = entry.fields.to_headers();
+        let speaks = conditional::speaks_of(&parts.headers, &known);
+        let merged = match speaks {
+            true => merged(engine, &known, &parts.headers),
+            false => known, // of another answer: this one is served once more, and goes
+        };
+        let hint = Hint::of(&parts.extensions);
+        let terms = match speaks {
+            true => self.merged_terms(stale, &merged, hint, engine.clock.wall()),
+            false => Err(Refusal::Validator),
+        };
+        let (head, conditional) = (self.question.head, self.question.asks.conditional);
+        let (age, ttl) = match &terms {
+            Ok(terms) => {
+                let age = crate::clock::millis(terms.age);
+                (age, terms.lifetime.fresh.saturating_sub(age))
+            }
+            Err(_) => (stale.age, 0),
+        };
+        let stored = terms.as_ref().map(|_| ()).map_err(|refusal| *refusal);
+        let seen = self.seen.clone();
+        match terms {
+            Ok(terms) => self.live_on(engine, stale, &merged, terms),
+            Err(_) => engine.discard(&stale.held),
+        }
+        let outcome = Outcome::Revalidated {
+            age: Duration::from_millis(age),
+            ttl: Duration::from_millis(ttl),
+            stored,
+        };
+        let mut headers = storable(&merged, &[], &[], true);
+        headers.insert(header::AGE, number_value(age / 1000));
+        let response = reply::stored(engine, &stale.held.entry, headers, head, outcome);
+        match conditional {
+            true => reply::narrow(response, &seen, head),
+            false => response,
+        }
+    }
+
+    fn merged_terms(
+        &self,
+        stale: &Stale,
+        merged: &HeaderMap,
+        hint: Hint,
+        now: SystemTime,
+    ) -> Result<judge::Terms, Refusal> {
+        let entry = &stale.held.entry;
+        let mut judged = merged.clone();
+        if !self.question.policy.store_set_cookie {
+            judged.remove(header::SET_COOKIE); // the client's alone, see `storable`
+        }
+        self.terms(entry.status, &judged, entry.body.len() as u64, hint, now)
+    }
+
+    /// Keeps an entry on new terms and with new fields.
+    fn live_on(self, engine: &Arc<Engine>, stale: &Stale, merged: &HeaderMap, terms: judge::Terms) {
+        let entry = &stale.held.entry;
+        let cookies = self.question.policy.store_set_cookie;
+        let headers = storable(
+            merged,
+            engine.per_request(&self.question.policy),
+            &terms.without,
+            cookies,
+        );
+        let mut made = self.made(terms);
+        made.note = stale.held.number(); // of the stored body, not of the answer without one
+        let mut fill = made.fill(engine, entry.status);
+        fill.join(entry);
+        fill.entry.fields = Fields::pack(&headers, &[]).0;
+        fill.entry.body = entry.body.clone();
+        engine.keep(fill, tokio::runtime::Handle::try_current().ok().as_ref());
+    }
+
+    /// The answer to a HEAD says whether what is stored still holds (RFC 9111,
+    /// 4.3.5): if so its fields are taken over, else the entry goes.
+    fn heard_of<B>(
+        self,
+        engine: &Arc<Engine>,
+        stale: &Stale,
+        response: Response<B>,
+    ) -> Response<ResponseBody<B>> {
+        let (parts, body) = response.into_parts();
+        let outcome = Outcome::Miss {
+            cause: self.cause,
+            stored: Err(Refusal::Head),
+            status: parts.status,
+        };
+        if self.question.policy.http && parts.status == stale.held.entry.status {
+            self.take_over(engine, stale, &parts);
+        }
+        reply::finish(engine, parts, ResponseBody::inner(body), outcome)
+    }
+
+    fn take_over(self, engine: &Arc<Engine>, stale: &Stale, parts: &response::Parts) {
+        let entry = &stale.held.entry;
+        let known = entry.fields.to_headers();
+        let length = declared(&parts.headers);
+        let same = conditional::speaks_of(&parts.headers, &known)
+            && length.is_ok_and(|len| len.is_none_or(|len| len == entry.body.len() as u64));
+        if !same {
+            return engine.discard(&stale.held);
+        }
+        let merged = merged(engine, &known, &parts.headers);
+        let hint = Hint::of(&parts.extensions);
+        if let Ok(terms) = self.merged_terms(stale, &merged, hint, engine.clock.wall()) {
+            self.live_on(engine, stale, &merged, terms);
+        }
+    }
+}
+
+/// An entry's fields and those of the answer that confirmed it, which is dated
+/// now where it is not (RFC 9110, 6.6.1).
+fn merged(engine: &Engine, known: &HeaderMap, answer: &HeaderMap) -> HeaderMap {
+    let mut merged = conditional::merge(known, answer);
+    if !answer.contains_key(header::DATE) {
+        merged.insert(header::DATE, engine.date());
+    }
+    merged
+}
+
+/// The statuses of a handler that failed (RFC 5861, 4).
+fn is_failure(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}
+
+fn declared(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let number = value.to_str().ok().and_then(|text| text.parse().ok());
+            number.map(Some).ok_or(Refusal::Malformed)
+        }
+        _ => Err(Refusal::Malformed),
+    }
+}

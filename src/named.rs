@@ -1,0 +1,165 @@
+//! What the answer to an unsafe request names: other URIs of its origin, and
+//! groups of answers.
+
+use http::uri::{Parts, PathAndQuery, Scheme};
+use http::{Extensions, HeaderMap, Method, Request, Uri, header};
+
+use crate::ask::tenant;
+use crate::cache::Engine;
+use crate::invalidate::Target;
+use crate::key::ScopeId;
+use crate::place::original_uri;
+use crate::policy::{RequestHead, targeted};
+
+/// A request, as far as the names in its answer depend on it.
+pub(crate) struct Named {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    extensions: Extensions,
+}
+
+impl Named {
+    pub(crate) fn new<R>(request: &Request<R>) -> Self {
+        Self {
+            method: request.method().clone(),
+            uri: original_uri(request.extensions(), request.uri()).clone(),
+            headers: request.headers().clone(),
+            extensions: request.extensions().clone(),
+        }
+    }
+
+    /// `Location` and `Content-Location` of the same origin (RFC 9111, 4.4), and
+    /// the groups of `Cache-Group-Invalidation` (RFC 9875, 3).
+    pub(crate) fn targets(&self, engine: &Engine, answer: &HeaderMap) -> Vec<Target> {
+        let head = RequestHead {
+            method: &self.method,
+            uri: &self.uri,
+            headers: &self.headers,
+            extensions: &self.extensions,
+        };
+        let Ok(tenant) = tenant(engine, &head) else {
+            return Vec::new(); // nothing was ever stored for it
+        };
+        let (tenant, origin) = (tenant.as_deref(), origin_of(&self.uri, &self.headers));
+        let mut targets = Vec::new();
+        for name in [header::LOCATION, header::CONTENT_LOCATION] {
+            let text = answer.get(&name).and_then(|value| value.to_str().ok());
+            let uri = text.and_then(|text| resolve(&self.uri, text));
+            if let Some(uri) = uri.filter(|uri| self.is_of(&origin, uri)) {
+                targets.push(Target::of_uri(&uri, tenant));
+            }
+        }
+        let groups = targeted::strings(answer, "cache-group-invalidation");
+        let ids = groups.iter();
+        let ids = ids.map(|group| ScopeId::group(tenant, &origin, group));
+        targets.extend(ids.map(Target::of_group));
+        targets
+    }
+
+    /// Whether a URI has the request's own host; a server behind a proxy does
+    /// not know its scheme.
+    fn is_of(&self, origin: &str, uri: &Uri) -> bool {
+        let host = |origin: &str| origin.split_once("//").map(|(_, host)| host.to_owned());
+        uri.authority().is_none() || host(&origin_of(uri, &self.headers)) == host(origin)
+    }
+}
+
+/// Scheme and host of a request, as groups are bound to them.
+pub(crate) fn origin_of(uri: &Uri, headers: &HeaderMap) -> String {
+    let host = match uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok()),
+    };
+    let scheme = match uri.scheme() == Some(&Scheme::HTTPS) {
+        true => "https",
+        false => "http",
+    };
+    format!(
+        "{scheme}://{}",
+        host.unwrap_or_default().to_ascii_lowercase()
+    )
+}
+
+/// A reference resolved against a request's target (RFC 3986, 5.2).
+fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
+    let reference = reference.split('#').next()?;
+    if let Ok(absolute) = reference.parse::<Uri>()
+        && absolute.scheme().is_some()
+    {
+        return Some(absolute);
+    }
+    if let Some(authority) = reference.strip_prefix("//") {
+        return format!("http://{authority}").parse().ok();
+    }
+    let (path, query) = match reference.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (reference, None),
+    };
+    let path = match path {
+        "" => base.path().to_owned(),
+        path if path.starts_with('/') => without_dots(path),
+        path => {
+            let directory = base.path().rfind('/').map_or("/", |at| &base.path()[..=at]);
+            without_dots(&format!("{directory}{path}"))
+        }
+    };
+    let query = if reference.is_empty() {
+        base.query()
+    } else {
+        query
+    };
+    let target = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    let mut parts = Parts::default();
+    parts.path_and_query = Some(target.parse::<PathAndQuery>().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// Removes dot segments (RFC 3986, 5.2.4).
+fn without_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            "." => {}
+            ".." => drop(kept.pop()),
+            segment => kept.push(segment),
+        }
+        if last && matches!(segment, "." | "..") {
+            kept.push("");
+        }
+    }
+    format!("/{}", kept.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_resolved_as_rfc_3986_has_it() {
+        let base = Uri::from_static("/b/c/d?q");
+        let resolved = |reference| resolve(&base, reference).map(|uri| uri.to_string());
+        for (reference, wanted) in [
+            ("g", "/b/c/g"),
+            ("./g", "/b/c/g"),
+            ("../g", "/b/g"),
+            ("../../../g", "/g"),
+            ("/g?y#s", "/g?y"),
+            ("?y", "/b/c/d?y"),
+            ("", "/b/c/d?q"),
+            ("g/..", "/b/c/"),
+            ("http://a/x", "http://a/x"),
+            ("//a/x", "http://a/x"),
+        ] {
+            assert_eq!(resolved(reference).as_deref(), Some(wanted), "{reference}");
+        }
+        assert_eq!(resolved("a b"), None);
+    }
+}

@@ -1,0 +1,265 @@
+//! Conditional requests (RFC 9110, 13): those of clients answered from an
+//! entry, and those that validate an entry.
+
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, DATE, ETAG,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::cache_control::split_item;
+use super::freshness::date;
+
+/// Fields that make a request conditional or partial.
+pub(crate) const CONDITIONS: [HeaderName; 4] = [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE];
+
+/// Whether a client that sent `request` has what an entry holds (RFC 9111,
+/// 4.3.2): by `If-None-Match`, and only where there is none, by
+/// `If-Modified-Since` (RFC 9110, 13.2.2).
+pub(crate) fn not_modified(request: &HeaderMap, entry: &HeaderMap) -> bool {
+    if request.contains_key(IF_NONE_MATCH) {
+        let tag = entry.get(ETAG).map(HeaderValue::as_bytes);
+        let lines = request.get_all(IF_NONE_MATCH).iter();
+        return lines.into_iter().any(|line| names(line.as_bytes(), tag));
+    }
+    let Some(since) = date(request, &IF_MODIFIED_SINCE) else {
+        return false;
+    };
+    // without a Last-Modified, the Date stands for it (RFC 9111, 4.3.2)
+    let modified = match entry.contains_key(LAST_MODIFIED) {
+        true => date(entry, &LAST_MODIFIED),
+        false => date(entry, &DATE),
+    };
+    modified.is_some_and(|modified| modified <= since)
+}
+
+/// Whether a list of entity tags names `tag`, compared weakly (RFC 9110,
+/// 8.8.3.2 and 13.1.2).
+fn names(list: &[u8], tag: Option<&[u8]>) -> bool {
+    if list.trim_ascii() == b"*" {
+        return true;
+    }
+    let Some(tag) = tag.map(opaque) else {
+        return false;
+    };
+    let mut rest = Some(list);
+    while let Some(list) = rest {
+        let (item, after) = split_item(list);
+        // an open quote ends the list
+        if item.is_some_and(|item| opaque(item.trim_ascii()) == tag) {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
+fn opaque(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
+}
+
+/// Whether `If-Range` lets a part of an entry be sent: by the same strong tag
+/// or the very date (RFC 9110, 13.1.5).
+pub(crate) fn in_range(request: &HeaderMap, entry: &HeaderMap) -> bool {
+    let Some(wanted) = request.get(IF_RANGE) else {
+        return true;
+    };
+    let bytes = wanted.as_bytes();
+    if bytes.starts_with(b"\"") || bytes.starts_with(b"W/") {
+        return bytes.starts_with(b"\"") && entry.get(ETAG) == Some(wanted);
+    }
+    // a date is strong once it is a second older than the answer (8.8.2.2)
+    let (modified, made) = (date(entry, &LAST_MODIFIED), date(entry, &DATE));
+    let strong = matches!((modified, made), (Some(modified), Some(made)) if modified < made);
+    strong && date(request, &IF_RANGE) == modified
+}
+
+/// What of an entry's fields a 304 leaves out: metadata of the body that the
+/// client has (RFC 9110, 15.4.5).
+pub(crate) fn left_out(name: &HeaderName, has_tag: bool) -> bool {
+    if *name == LAST_MODIFIED {
+        return has_tag;
+    }
+    let text = name.as_str();
+    text.starts_with("content-")
+        && *name != CONTENT_LOCATION
+        && !text.starts_with("content-security-policy")
+}
+
+/// Makes a request validate an entry, in place of the client's own conditions
+/// (RFC 9111, 4.3.1). `false` where the entry has no validator.
+pub(crate) fn validate(request: &mut HeaderMap, entry: &HeaderMap) -> bool {
+    for name in CONDITIONS {
+        request.remove(name);
+    }
+    let tag = entry.get(ETAG);
+    let modified = entry.get(LAST_MODIFIED);
+    if let Some(tag) = tag {
+        request.insert(IF_NONE_MATCH, tag.clone());
+    }
+    if let Some(modified) = modified {
+        request.insert(IF_MODIFIED_SINCE, modified.clone());
+    }
+    tag.is_some() || modified.is_some()
+}
+
+/// Whether an answer has a validator.
+pub(crate) fn has_validator(headers: &HeaderMap) -> bool {
+    headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED)
+}
+
+/// Whether a 304, or the answer to a HEAD, speaks of this entry (RFC 9111,
+/// 4.3.4 and 4.3.5): every validator that both have is the same.
+pub(crate) fn speaks_of(answer: &HeaderMap, entry: &HeaderMap) -> bool {
+    let same_tag = match (answer.get(ETAG), entry.get(ETAG)) {
+        (Some(a), Some(b)) => opaque(a.as_bytes()) == opaque(b.as_bytes()),
+        _ => true,
+    };
+    let same = |name: HeaderName| match (answer.get(&name), entry.get(&name)) {
+        (Some(a), Some(b)) => a == b,
+        _ => true,
+    };
+    same_tag && same(LAST_MODIFIED)
+}
+
+/// The fields of an entry after an answer without a body has confirmed it (RFC
+/// 9111, 3.2): the answer's, but for those that describe the stored body, and
+/// the entry's where the answer says nothing.
+pub(crate) fn merge(entry: &HeaderMap, answer: &HeaderMap) -> HeaderMap {
+    let mut merged = entry.clone();
+    let updates = answer.keys().filter(|name| !describes_body(name));
+    for name in updates {
+        merged.remove(name);
+        for value in answer.get_all(name) {
+            merged.append(name.clone(), value.clone());
+        }
+    }
+    merged
+}
+
+fn describes_body(name: &HeaderName) -> bool {
+    *name == CONTENT_ENCODING
+        || *name == CONTENT_LENGTH
+        || *name == CONTENT_RANGE
+        || *name == ETAG
+        || name.as_str() == "content-md5"
+        || name.as_str() == "content-digest"
+        || name.as_str() == "repr-digest"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn tags_are_compared_weakly_and_in_lists() {
+        let tagged = |tag: &str, asked: &[&str]| {
+            let asked: Vec<_> = asked.iter().map(|a| ("if-none-match", *a)).collect();
+            not_modified(&headers(&asked), &headers(&[("etag", tag)]))
+        };
+        for asked in [
+            "\"a\"",
+            "W/\"a\"",
+            "\"x\", \"a\"",
+            "\"a\",\"x\"",
+            " W/\"a\" ",
+            "*",
+        ] {
+            assert!(
+                tagged("\"a\"", &[asked]) && tagged("W/\"a\"", &[asked]),
+                "{asked}"
+            );
+        }
+        for asked in ["\"b\"", "", "\"a", "\"a,\"", "\"x, \"a\"\"", "w/\"a\""] {
+            assert!(!tagged("\"a\"", &[asked]), "{asked}");
+        }
+        assert!(tagged("\"a,b\"", &["\"x\", \"a,b\""]));
+        assert!(tagged("\"a\"", &["\"b\"", "\"a\""]), "over lines");
+    }
+
+    #[test]
+    fn a_tag_comes_before_a_date() {
+        let date = "Fri, 20 Nov 2026 12:00:00 GMT";
+        let entry = headers(&[("etag", "\"a\""), ("last-modified", date)]);
+        let both = |tag| headers(&[("if-none-match", tag), ("if-modified-since", date)]);
+        assert!(not_modified(&both("\"a\""), &entry));
+        assert!(!not_modified(&both("\"b\""), &entry));
+    }
+
+    #[test]
+    fn dates_are_compared_in_every_form() {
+        let entry = headers(&[("last-modified", "Fri, 20 Nov 2026 12:00:00 GMT")]);
+        let since = |date| not_modified(&headers(&[("if-modified-since", date)]), &entry);
+        assert!(since("Fri, 20 Nov 2026 12:00:00 GMT"));
+        assert!(since("Friday, 20-Nov-26 12:00:01 GMT"));
+        assert!(!since("Fri, 20 Nov 2026 11:59:59 GMT"));
+        assert!(!since("yesterday"));
+        let undated = headers(&[("date", "Fri, 20 Nov 2026 12:00:00 GMT")]);
+        let asked = headers(&[("if-modified-since", "Fri, 20 Nov 2026 13:00:00 GMT")]);
+        assert!(not_modified(&asked, &undated));
+    }
+
+    #[test]
+    fn if_range_wants_the_very_same() {
+        let entry = headers(&[
+            ("etag", "\"a\""),
+            ("last-modified", "Fri, 20 Nov 2026 12:00:00 GMT"),
+            ("date", "Fri, 20 Nov 2026 13:00:00 GMT"),
+        ]);
+        let with = |value| in_range(&headers(&[("if-range", value)]), &entry);
+        assert!(with("\"a\"") && with("Fri, 20 Nov 2026 12:00:00 GMT"));
+        assert!(!with("W/\"a\"") && !with("\"b\"") && !with("rubbish"));
+        assert!(!with("Fri, 20 Nov 2026 12:00:01 GMT"));
+        let weak = headers(&[("etag", "W/\"a\"")]);
+        assert!(!in_range(&headers(&[("if-range", "W/\"a\"")]), &weak));
+    }
+
+    #[test]
+    fn a_merge_keeps_what_describes_the_body() {
+        let entry = headers(&[
+            ("etag", "\"a\""),
+            ("content-length", "5"),
+            ("x", "1"),
+            ("y", "1"),
+        ]);
+        let answer = headers(&[
+            ("etag", "W/\"a\""),
+            ("content-length", "0"),
+            ("x", "2"),
+            ("x", "3"),
+        ]);
+        assert!(speaks_of(&answer, &entry));
+        let merged = merge(&entry, &answer);
+        assert_eq!(merged["etag"], "\"a\"");
+        assert_eq!(merged["content-length"], "5");
+        assert_eq!(merged.get_all("x").iter().collect::<Vec<_>>(), ["2", "3"]);
+        assert_eq!(merged["y"], "1");
+        assert!(!speaks_of(&headers(&[("etag", "\"b\"")]), &entry));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(a in proptest::collection::vec(any::<u8>(), 0..40), b in proptest::collection::vec(any::<u8>(), 0..10)) {
+            let _ = names(&a, Some(&b));
+            if let (Ok(a), Ok(b)) = (HeaderValue::from_bytes(&a), HeaderValue::from_bytes(&b)) {
+                let mut request = HeaderMap::new();
+                for name in CONDITIONS {
+                    request.insert(name, a.clone());
+                }
+                let mut entry = HeaderMap::new();
+                entry.insert(ETAG, b.clone());
+                entry.insert(LAST_MODIFIED, b);
+                let _ = (not_modified(&request, &entry), in_range(&request, &entry));
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! How long an answer may be used, once it may be stored.
+
+use std::time::Duration;
+
+use super::cache_control::{Directives, Extent};
+use super::compiled::{Compiled, LONGEST};
+use super::conditional::has_validator;
+use super::freshness::{
+    Lifetime, age_field, heuristic, initial_age, is_heuristic, stated as stated_by,
+};
+use super::response::Answer;
+use crate::clock::millis;
+use crate::outcome::Refusal;
+
+/// What answer, handler and route say of a life.
+pub(crate) struct Stated<'a> {
+    pub(crate) directives: &'a Directives,
+    /// The directives stand in a targeted field.
+    pub(crate) targeted: bool,
+    /// The handler's hint: it comes before all else.
+    pub(crate) hint: Option<Duration>,
+    /// The route's TTL.
+    pub(crate) allowed: Duration,
+}
+
+/// The age that an answer came with, and its clocks. An answer of which no use
+/// is left is refused.
+pub(crate) fn of(
+    policy: &Compiled,
+    answer: &Answer<'_>,
+    stated: &Stated<'_>,
+) -> Result<(Duration, Lifetime), Refusal> {
+    let (age, fresh) = match policy.http {
+        true => {
+            let age = initial_age(answer.headers, answer.now, answer.took);
+            (age, freshness(answer, stated)?)
+        }
+        false => route(policy, answer, stated),
+    };
+    let lifetime = clocks(policy, answer, stated.directives, age, fresh);
+    match lifetime.keep > millis(age) {
+        true => Ok((age, lifetime)),
+        false => Err(Refusal::ZeroTtl),
+    }
+}
+
+/// Under a route's policy: its TTL, counted from now, or less if the answer
+/// says so.
+fn route(policy: &Compiled, answer: &Answer<'_>, stated: &Stated<'_>) -> (Duration, Duration) {
+    let age = age_field(answer.headers);
+    let said = match policy.override_cache_control {
+        true => None,
+        false => stated_by(
+            stated.directives,
+            answer.headers,
+            stated.targeted,
+            answer.now,
+        ),
+    };
+    let ttl = match (stated.hint, said) {
+        (Some(hinted), _) => hinted.min(LONGEST),
+        (None, Some(said)) => stated.allowed.min(said.saturating_sub(age)),
+        (None, None) => stated.allowed,
+    };
+    (age, age.saturating_add(ttl))
+}
+
+/// Under RFC 9111: what is stated, else a guess where one is allowed (4.2).
+fn freshness(answer: &Answer<'_>, stated: &Stated<'_>) -> Result<Duration, Refusal> {
+    let directives = stated.directives;
+    if let Some(hinted) = stated.hint {
+        return Ok(hinted.min(LONGEST));
+    }
+    if directives.no_cache == Extent::Whole {
+        return Ok(Duration::ZERO); // validated before each use (5.2.2.4)
+    }
+    let said = stated_by(directives, answer.headers, stated.targeted, answer.now);
+    if let Some(said) = said {
+        return Ok(said.min(LONGEST));
+    }
+    if !(is_heuristic(answer.status) || directives.public) {
+        return Err(Refusal::Status);
+    }
+    Ok(heuristic(answer.headers, answer.now).unwrap_or_default())
+}
+
+/// The clocks behind freshness. What is never served stale has none (RFC 9111,
+/// 4.2.4).
+fn clocks(
+    policy: &Compiled,
+    answer: &Answer<'_>,
+    directives: &Directives,
+    age: Duration,
+    fresh: Duration,
+) -> Lifetime {
+    let ended = millis(fresh.max(age));
+    let fresh = millis(fresh);
+    let window = |set: Option<Duration>, said: Option<u64>| {
+        let window = set.or(said.map(Duration::from_secs)).unwrap_or_default();
+        match directives.never_stale() {
+            true => fresh,
+            false => fresh.saturating_add(millis(window.min(LONGEST))),
+        }
+    };
+    let stale = window(
+        policy.stale_while_revalidate,
+        directives.stale_while_revalidate,
+    );
+    let error = window(policy.stale_if_error, directives.stale_if_error);
+    let validated = match has_validator(answer.headers) {
+        true => ended.saturating_add(millis(policy.revalidate)),
+        false => 0,
+    };
+    Lifetime {
+        fresh,
+        stale,
+        error,
+        keep: stale.max(error).max(validated),
+    }
+}

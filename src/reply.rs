@@ -1,0 +1,204 @@
+//! Responses made of entries, and what is said of those that the handler made.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG};
+use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode, response};
+use http_body::Body;
+
+use crate::cache::{Engine, Stale};
+use crate::entry::{Entry, ResponseBody};
+use crate::known::number_value;
+use crate::nested;
+use crate::outcome::{Bypass, Outcome, Staleness, Tier};
+use crate::policy::conditional::{in_range, left_out, not_modified};
+use crate::policy::range::{Part, part};
+
+/// A response made of an entry. `times` are its age and what is left of its
+/// freshness, in milliseconds; `spare` are extensions whose room is used again.
+#[inline]
+pub(crate) fn hit<B>(
+    engine: &Engine,
+    entry: &Entry,
+    times: (u64, u64),
+    tier: Tier,
+    head: bool,
+    spare: Extensions,
+) -> Response<ResponseBody<B>> {
+    let (age, ttl) = times;
+    let mut response = Response::new(match head {
+        true => ResponseBody::empty(),
+        false => ResponseBody::stored(entry.body.clone()),
+    });
+    *response.status_mut() = entry.status;
+    let outcome = Outcome::Hit {
+        tier,
+        age: Duration::from_millis(age),
+        ttl: Duration::from_millis(ttl),
+    };
+    let mut headers = entry.fields.to_map(number_value(age / 1000));
+    engine.status.write(&mut headers, &outcome);
+    *response.headers_mut() = headers;
+    seen(engine, &outcome);
+    let mut extensions = spare;
+    extensions.clear();
+    extensions.insert(outcome);
+    *response.extensions_mut() = extensions;
+    response
+}
+
+/// A stale entry served all the same. `status` is what the handler answered,
+/// where it was asked.
+pub(crate) fn stale<B>(
+    engine: &Engine,
+    stale: &Stale,
+    why: Staleness,
+    status: Option<StatusCode>,
+    head: bool,
+) -> Response<ResponseBody<B>> {
+    let entry = &stale.held.entry;
+    let outcome = Outcome::Stale {
+        why,
+        age: Duration::from_millis(stale.age),
+        over: Duration::from_millis(stale.age.saturating_sub(entry.lifetime.fresh)),
+        status,
+    };
+    let headers = entry.fields.to_map(number_value(stale.age / 1000));
+    stored(engine, entry, headers, head, outcome)
+}
+
+/// A response with an entry's status and body.
+pub(crate) fn stored<B>(
+    engine: &Engine,
+    entry: &Entry,
+    headers: HeaderMap,
+    head: bool,
+    outcome: Outcome,
+) -> Response<ResponseBody<B>> {
+    let mut response = Response::new(match head {
+        true => ResponseBody::empty(),
+        false => ResponseBody::stored(entry.body.clone()),
+    });
+    *response.status_mut() = entry.status;
+    *response.headers_mut() = headers;
+    let (parts, body) = response.into_parts();
+    finish(engine, parts, body, outcome)
+}
+
+/// The answer where nothing stored may be used and the handler must not be
+/// asked (RFC 9111, 5.2.1.7).
+pub(crate) fn only_if_cached<B>(engine: &Engine) -> Response<ResponseBody<B>> {
+    let (mut parts, body) = Response::new(ResponseBody::empty()).into_parts();
+    parts.status = StatusCode::GATEWAY_TIMEOUT;
+    let outcome = Outcome::Bypass {
+        reason: Bypass::OnlyIfCached,
+        status: parts.status,
+    };
+    finish(engine, parts, body, outcome)
+}
+
+/// Narrows a stored response down to what a conditional request or a range
+/// asks for: a 304, a part, or a 416 (RFC 9110, 13 and 14).
+pub(crate) fn narrow<B>(
+    mut response: Response<ResponseBody<B>>,
+    request: &HeaderMap,
+    head: bool,
+) -> Response<ResponseBody<B>> {
+    if !response.status().is_success() {
+        return response; // conditions are for successes alone (RFC 9110, 13.2.1)
+    }
+    if not_modified(request, response.headers()) {
+        return without_body(response, StatusCode::NOT_MODIFIED);
+    }
+    if head || response.status() != StatusCode::OK || !in_range(request, response.headers()) {
+        return response;
+    }
+    let whole = response.body().stored_bytes();
+    match part(request, whole.len()) {
+        Part::Whole => response,
+        Part::Part(range) => {
+            let content = format!("bytes {}-{}/{}", range.start, range.end - 1, whole.len());
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_LENGTH, number_value(range.len() as u64));
+            if let Ok(content) = HeaderValue::from_str(&content) {
+                headers.insert(CONTENT_RANGE, content);
+            }
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            response.map(|_| ResponseBody::stored(whole.slice(range)))
+        }
+        Part::Unsatisfiable => {
+            let content = format!("bytes */{}", whole.len());
+            let mut response = without_body(response, StatusCode::RANGE_NOT_SATISFIABLE);
+            if let Ok(content) = HeaderValue::from_str(&content) {
+                response.headers_mut().insert(CONTENT_RANGE, content);
+            }
+            response
+        }
+    }
+}
+
+fn without_body<B>(
+    mut response: Response<ResponseBody<B>>,
+    status: StatusCode,
+) -> Response<ResponseBody<B>> {
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let has_tag = headers.contains_key(ETAG);
+    let out: Vec<_> = headers
+        .keys()
+        .filter(|name| left_out(name, has_tag))
+        .cloned()
+        .collect();
+    for name in out {
+        headers.remove(name);
+    }
+    response.map(|_| ResponseBody::empty())
+}
+
+/// Reads a body to its end, for what is recorded of it.
+pub(crate) async fn drain<B: Body<Data = Bytes>>(body: B) {
+    let mut body = pin!(body);
+    while let Some(Ok(_)) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {}
+}
+
+/// The inner service's answer to a request that bypassed.
+pub(crate) fn passed<B>(
+    engine: &Engine,
+    response: Response<B>,
+    reason: Bypass,
+    nested: bool,
+) -> Response<ResponseBody<B>> {
+    // a layer that only invalidates leaves storing to the one further out
+    let undecided = nested && reason == Bypass::NotCached;
+    if undecided || nested::decided(&response, engine) {
+        return response.map(ResponseBody::inner);
+    }
+    let (parts, body) = response.into_parts();
+    let outcome = Outcome::Bypass {
+        reason,
+        status: parts.status,
+    };
+    let response = finish(engine, parts, ResponseBody::inner(body), outcome);
+    nested::mark(response, nested, engine)
+}
+
+pub(crate) fn finish<B>(
+    engine: &Engine,
+    mut parts: response::Parts,
+    body: ResponseBody<B>,
+    outcome: Outcome,
+) -> Response<ResponseBody<B>> {
+    engine.status.write(&mut parts.headers, &outcome);
+    seen(engine, &outcome);
+    parts.extensions.insert(outcome);
+    Response::from_parts(parts, body)
+}
+
+/// Counts an outcome and tells it.
+#[inline]
+fn seen(engine: &Engine, outcome: &Outcome) {
+    engine.counters.request(outcome);
+    tracing::debug!(target: "larder", ?outcome, "request");
+}
