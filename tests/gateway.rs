@@ -298,6 +298,7 @@ async fn an_answer_that_has_begun_is_finished_before_the_end() {
         }
     })
     .await;
+    assert!(!served.is_finished(), "the process would end");
     origin.send("rest").await;
     assert_eq!(client.rest().await, "rest");
     within("the gateway ends", served).await.unwrap();

@@ -286,3 +286,30 @@ impl Error for ProxyError {
         }
     }
 }
+
+#[cfg(test)] // run by tests/gateway.rs
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_upload_is_no_silence() {
+        let (limit, moved) = (Duration::from_secs(10), Notify::new());
+        let upload = async {
+            for _ in 0..5 {
+                tokio::time::sleep(limit / 2).await;
+                moved.notify_one();
+            }
+            std::future::pending().await
+        };
+        let answer = tokio::time::sleep(limit * 3);
+        tokio::select! {
+            answer = unless_silent(answer, &moved, limit) => assert!(answer.is_some()),
+            () = upload => {}
+        }
+        assert!(
+            unless_silent(std::future::pending::<()>(), &moved, limit)
+                .await
+                .is_none()
+        );
+    }
+}
