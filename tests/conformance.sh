@@ -37,7 +37,7 @@ if [ ! -d "$home" ]; then
     trap 'rm -rf "$fresh"' EXIT
     npm install --prefix "$fresh" --no-save --no-audit --no-fund --ignore-scripts --loglevel=error \
         "$suite@$version" >&2 || fail "npm cannot install $suite@$version"
-    mv -T "$fresh" "$home" 2>/dev/null || [ -d "$home" ] || fail "cannot write $home"
+    node -e 'fs.renameSync(...process.argv.slice(1))' "$fresh" "$home" 2>/dev/null || [ -d "$home" ] || fail "cannot write $home"
     rm -rf "$fresh"
     trap - EXIT
 fi
