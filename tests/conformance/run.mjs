@@ -76,7 +76,7 @@ async function definitions () {
 
 function chosen (suites) {
   if (!only) return suites
-  const tests = suites.flatMap(suite => suite.tests).filter(test => test.id === only)
+  const tests = suites.flatMap(suite => suite.tests).filter(test => test.id === only && !test.browser_only)
   if (tests.length === 0) throw new Error(`TEST_ID: there is no test ${only}`)
   for (const test of tests) test.dump = true
   return [{ name: only, id: only, tests }]
@@ -95,7 +95,7 @@ async function main () {
   await Promise.race([run, running.ended, late(DEADLINE, 'the suite did not end')])
   await stop(running)
   const results = getResults()
-  return only ? reportOne({ id: only, results, log }) : report({ suites, results, log })
+  return only ? reportOne({ id: only, suites, results, log }) : report({ suites, results, log })
 }
 
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(BROKEN))

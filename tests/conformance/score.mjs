@@ -43,9 +43,10 @@ export function report ({ suites, results, log }) {
 }
 
 /** Prints what became of one test; whether it passed, whatever it depends on. */
-export function reportOne ({ id, results, log }) {
+export function reportOne ({ id, suites, results, log }) {
   const why = reason(results[id])
-  log(`${id}: ${why ?? 'passed'}`)
+  const { needs } = runnable(suites).get(id)
+  log(`${id}: ${why ?? 'passed'}${needs.length > 0 ? `; counts if these pass: ${needs.join(', ')}` : ''}`)
   return !why
 }
 
