@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use larder::config::Config;
-use larder::{Cache, CacheLayer, ConfigError, MIB, Policy, seconds};
+use larder::{Cache, CacheLayer, ConfigError, MIB, Policy};
 use serde_json::{Value, json};
 
 use super::args::Args;
@@ -39,11 +39,11 @@ pub fn cache(args: &Args) -> Result<(Cache, CacheLayer)> {
 
 /// What is cached where no file says so: what RFC 9111 lets a shared cache keep.
 fn policy(store_set_cookie: bool) -> Policy {
-    // STAND-IN until `Policy::http()` is there, then:
-    //     let policy = Policy::http();
-    //     if store_set_cookie { policy.store_set_cookie() } else { policy }
-    let _ = store_set_cookie;
-    Policy::ttl(seconds(60))
+    let policy = Policy::http();
+    match store_set_cookie {
+        true => policy.store_set_cookie(),
+        false => policy,
+    }
 }
 
 /// Names the option, or the file, that a setting came from.

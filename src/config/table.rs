@@ -41,6 +41,16 @@ impl<'de> Deserialize<'de> for Routes {
 struct Fields {
     #[serde(deserialize_with = "units::duration")]
     ttl: Option<Duration>,
+    http: bool,
+    #[serde(deserialize_with = "units::duration")]
+    stale_while_revalidate: Option<Duration>,
+    #[serde(deserialize_with = "units::duration")]
+    stale_if_error: Option<Duration>,
+    #[serde(deserialize_with = "units::duration")]
+    revalidate: Option<Duration>,
+    targets: Option<Vec<String>>,
+    store_set_cookie: bool,
+    etag: Option<bool>,
     endpoint: Option<String>,
     tags: Vec<String>,
     statuses: Option<Vec<u16>>,
@@ -76,10 +86,13 @@ impl<'de> Visitor<'de> for PolicyVisitor {
     type Value = PolicyData;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a TTL such as \"5m\", seconds, or a table")
+        f.write_str("a TTL such as \"5m\", seconds, \"http\", or a table")
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<PolicyData, E> {
+        if text == "http" {
+            return Ok(PolicyData(Policy::http()));
+        }
         let ttl = units::parse_duration(text).map_err(E::custom)?;
         Ok(PolicyData(Policy::ttl(ttl)))
     }
@@ -100,10 +113,20 @@ impl<'de> Visitor<'de> for PolicyVisitor {
 }
 
 fn policy(fields: Fields) -> Result<Policy, String> {
-    let mut policy = match fields.ttl {
-        Some(ttl) => Policy::ttl(ttl),
-        None => Policy::none(),
+    let mut policy = match (fields.ttl, fields.http) {
+        (Some(_), true) => return Err("ttl and http exclude each other".into()),
+        (Some(ttl), false) => Policy::ttl(ttl),
+        (None, true) => Policy::http(),
+        (None, false) => Policy::none(),
     };
+    policy.stale_while_revalidate = fields.stale_while_revalidate;
+    policy.stale_if_error = fields.stale_if_error;
+    policy.revalidate = fields.revalidate.or(policy.revalidate);
+    policy.store_set_cookie = fields.store_set_cookie;
+    policy.etag = fields.etag.unwrap_or(policy.etag);
+    if let Some(targets) = fields.targets {
+        policy = policy.targets(targets);
+    }
     policy.endpoint = fields.endpoint;
     policy.tags = fields.tags;
     policy.negative_ttl = fields.negative_ttl;

@@ -127,7 +127,8 @@ fn without(directives: &Directives) -> Vec<HeaderName> {
 }
 
 fn whole(policy: &Compiled, answer: &Answer<'_>) -> Result<(), Refusal> {
-    if answer.headers.contains_key(header::CONTENT_RANGE) {
+    // means nothing but in 206 and 416 (RFC 9110, 14.4), and is suspicious
+    if answer.headers.contains_key(header::CONTENT_RANGE) && !policy.http {
         return Err(Refusal::Partial);
     }
     let stream = |value: &HeaderValue| {
