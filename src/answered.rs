@@ -14,7 +14,7 @@ use crate::entry::{Fields, ResponseBody, storable};
 use crate::fill::{Made, Route};
 use crate::generation::Generation;
 use crate::known::number_value;
-use crate::outcome::{Cause, Outcome, Refusal, Staleness};
+use crate::outcome::{Bypass, Cause, Outcome, Refusal, Staleness};
 use crate::policy::freshness::{Rules, stands_in};
 use crate::policy::{Hint, conditional, response as judge};
 use crate::reply;
@@ -113,6 +113,33 @@ impl Answered {
             cause,
             stored,
             status,
+        };
+        reply::finish(engine, parts, body, outcome)
+    }
+
+    /// The answer to a POST that stands for a GET: stored if it states its own
+    /// freshness (RFC 9110, 9.3.3).
+    pub(crate) fn posted<B>(
+        self,
+        engine: &Arc<Engine>,
+        response: Response<B>,
+    ) -> Response<ResponseBody<B>>
+    where
+        B: Body<Data = Bytes>,
+    {
+        let (mut parts, body) = response.into_parts();
+        let outcome = Outcome::Bypass {
+            reason: Bypass::Method,
+            status: parts.status,
+        };
+        let stated = judge::states_freshness(&self.question.policy, &parts.headers);
+        let hint = Hint::of(&parts.extensions);
+        let body = match self.judge(&parts, &body, hint, engine.clock.wall()) {
+            Ok((terms, declared)) if stated => {
+                let recording = self.made(terms).record(engine, &mut parts, declared);
+                ResponseBody::recorded(body, recording)
+            }
+            _ => ResponseBody::inner(body),
         };
         reply::finish(engine, parts, body, outcome)
     }

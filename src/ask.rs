@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use http::header::ACCEPT_LANGUAGE;
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, Method, Request, Uri, request};
 use http_body::Body;
@@ -14,14 +15,17 @@ use crate::key::{Canonical, Writer, write_query};
 use crate::layer::Shared;
 use crate::outcome::Bypass;
 use crate::place::{original_uri, place, rewritten};
+use crate::policy::accept::best_language;
 use crate::policy::request::{self as admission, Asks};
 use crate::policy::{Compiled, Found, RequestHead, Scoped, vary};
+use crate::store::variants::Variants;
 
 /// What becomes of a request.
 pub(crate) enum Ask<'a> {
     Cache(Asked<'a>),
-    /// An unsafe method under a policy: it may invalidate.
-    Write(&'a Arc<Compiled>),
+    /// An unsafe method under a policy: it may invalidate. The question is that
+    /// of a GET, where a POST's answer may do for it (RFC 9110, 9.3.3).
+    Write(&'a Arc<Compiled>, Option<Box<Question>>),
     Bypass(Bypass),
 }
 
@@ -58,6 +62,15 @@ impl Compiled {
         let mut writer = Writer::resume(canonical);
         vary::write(&mut writer, names, headers, self);
         writer
+    }
+
+    /// Where a variant lies that is in the language which a request likes best.
+    /// Only under RFC 9111's own rules, and only where language is all that
+    /// answers vary on.
+    pub(crate) fn spoken(&self, variants: &Variants, headers: &HeaderMap) -> Option<Canonical> {
+        let by_language = self.http && *variants.names == [ACCEPT_LANGUAGE];
+        let language = by_language.then(|| best_language(headers)).flatten()?;
+        variants.speaking(&language)
     }
 }
 
@@ -124,7 +137,9 @@ pub(crate) fn ask<'a, B: Body>(
     let policy = found.policy;
     let method = request.method();
     if is_unsafe(method) {
-        return Ask::Write(policy);
+        let posted = policy.http && *method == Method::POST && engine.enabled();
+        let question = posted.then(|| posted_question(layer, request, &found, canonical));
+        return Ask::Write(policy, question.flatten().map(Box::new));
     }
     if !engine.enabled() {
         return Ask::Bypass(Bypass::Disabled);
@@ -149,6 +164,28 @@ pub(crate) fn ask<'a, B: Body>(
         Ok(asked) => Ask::Cache(asked),
         Err(reason) => Ask::Bypass(reason),
     }
+}
+
+/// The question of a GET for what a POST is sent to.
+#[cold]
+fn posted_question<B>(
+    layer: &Shared,
+    request: &Request<B>,
+    found: &Found<'_, '_>,
+    canonical: &mut Writer,
+) -> Option<Question> {
+    let extensions = request.extensions();
+    let mut headers = request.headers().clone();
+    headers.remove(http::header::CONTENT_TYPE); // of the POST's own content
+    let head = RequestHead {
+        method: &Method::GET,
+        uri: original_uri(extensions, request.uri()),
+        headers: &headers,
+        extensions,
+    };
+    let asked = write(&layer.engine, found.policy, &head, canonical).ok()?;
+    place_of(canonical, found, rewritten(extensions, request.uri()));
+    Some(asked.question(canonical, None))
 }
 
 #[inline]

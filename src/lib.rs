@@ -105,6 +105,7 @@ mod store;
 mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod write;
 
 #[cfg(feature = "axum")]
 pub use around::{CachedRouter, CachedRouterFuture};

@@ -2,7 +2,7 @@
 //! groups of answers.
 
 use http::uri::{Parts, PathAndQuery, Scheme};
-use http::{Extensions, HeaderMap, Method, Request, Uri, header};
+use http::{Extensions, HeaderMap, Method, Request, Response, Uri, header};
 
 use crate::ask::tenant;
 use crate::cache::Engine;
@@ -55,6 +55,20 @@ impl Named {
         let ids = ids.map(|group| ScopeId::group(tenant, &origin, group));
         targets.extend(ids.map(Target::of_group));
         targets
+    }
+
+    /// Whether the answer to a POST is that to a GET of the same target (RFC 9110,
+    /// 9.3.3): it says so by its `Content-Location`.
+    pub(crate) fn stands_for_get<B>(&self, answer: &Response<B>) -> bool {
+        let mut lines = answer.headers().get_all(header::CONTENT_LOCATION).iter();
+        let (Some(line), None) = (lines.next(), lines.next()) else {
+            return false;
+        };
+        let uri = line.to_str().ok().and_then(|text| resolve(&self.uri, text));
+        let origin = origin_of(&self.uri, &self.headers);
+        uri.is_some_and(|uri| {
+            self.is_of(&origin, &uri) && uri.path_and_query() == self.uri.path_and_query()
+        })
     }
 
     /// Whether a URI has the request's own host; a server behind a proxy does

@@ -21,7 +21,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use http_body::Body;
 use tokio::runtime::Handle;
 use tower::util::Oneshot;
@@ -29,16 +29,15 @@ use tower_service::Service;
 
 use crate::answered::Answered;
 use crate::ask::Question;
-use crate::cache::{Missed, Stale, Writing};
+use crate::cache::{Missed, Stale};
 use crate::entry::ResponseBody;
 use crate::error::BoxError;
 use crate::fill::Route;
 use crate::layer::Shared;
-use crate::named::Named;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Staleness, Tier};
 use crate::policy::request::Asks;
-use crate::policy::{Compiled, conditional, freshness::Use};
+use crate::policy::{conditional, freshness::Use};
 use crate::reply;
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
@@ -241,30 +240,6 @@ impl<S> Serve<S> {
             self.nested,
         ))
     }
-
-    /// A request with an unsafe method, under a policy.
-    pub(crate) async fn write<R, B>(
-        self,
-        policy: Arc<Compiled>,
-        request: Request<R>,
-    ) -> Answer<B, S::Error>
-    where
-        S: Service<Request<R>, Response = Response<B>>,
-    {
-        let engine = &self.shared.engine;
-        // from here on, a handler that is dropped, panics or fails invalidates too
-        let mut writing = Writing::new(engine, Route::targets(&self.shared, &policy, &request));
-        let named = Named::new(&request);
-        let response = forward(self.inner, request, &self.shared).await?;
-        match may_have_written(response.status()) {
-            true => {
-                writing.reach(named.targets(engine, response.headers()));
-                writing.invalidate().await;
-            }
-            false => writing.disarm(),
-        }
-        Ok(reply::passed(engine, response, Bypass::Method, self.nested))
-    }
 }
 
 fn missed_again(cause: Cause, stale: &Stale) -> Missed {
@@ -274,17 +249,12 @@ fn missed_again(cause: Cause, stale: &Stale) -> Missed {
     }
 }
 
-/// A success or redirect has done what was asked (RFC 9111, 4.4); one that ran
-/// out of time may have.
-fn may_have_written(status: StatusCode) -> bool {
-    status.is_success()
-        || status.is_redirection()
-        || status == StatusCode::REQUEST_TIMEOUT
-        || status == StatusCode::GATEWAY_TIMEOUT
-}
-
 /// Readies a clone of the inner service and calls it.
-fn forward<S, R>(inner: S, mut request: Request<R>, shared: &Shared) -> Oneshot<S, Request<R>>
+pub(crate) fn forward<S, R>(
+    inner: S,
+    mut request: Request<R>,
+    shared: &Shared,
+) -> Oneshot<S, Request<R>>
 where
     S: Service<Request<R>>,
 {

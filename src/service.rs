@@ -79,8 +79,10 @@ where
         let mut canonical = Writer::empty();
         let asked = match ask(shared, &request, &mut canonical) {
             Ask::Cache(asked) => asked,
-            Ask::Write(policy) => {
-                let write = self.serve(nested).write(Arc::clone(policy), request);
+            Ask::Write(policy, question) => {
+                let question = question.map(|question| *question);
+                let policy = Arc::clone(policy);
+                let write = self.serve(nested).write(policy, question, request);
                 return ResponseFuture::going(Box::pin(write));
             }
             Ask::Bypass(reason) => {

@@ -46,6 +46,7 @@ pub struct CacheBuilder {
     prefix: String,
     release: String,
     max_body: usize,
+    max_variants: usize,
     operation_timeout: Duration,
     credentials: Vec<String>,
     per_request: Vec<String>,
@@ -64,6 +65,7 @@ impl CacheBuilder {
             prefix: "api".to_owned(),
             release: String::new(),
             max_body: MAX_BODY,
+            max_variants: 128,
             operation_timeout: Duration::from_millis(250),
             credentials: Vec::new(),
             per_request: Vec::new(),
@@ -110,6 +112,13 @@ impl CacheBuilder {
     /// Default: 1 MiB.
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.max_body = bytes;
+        self
+    }
+
+    /// How many variants of one resource (RFC 9111, 4.1) are kept; beyond that
+    /// the oldest goes. Each process counts those that it has made. Default: 128.
+    pub fn max_variants(mut self, most: usize) -> Self {
+        self.max_variants = most;
         self
     }
 
@@ -245,6 +254,7 @@ impl CacheBuilder {
                     detail: self.detail,
                 },
             },
+            max_variants: self.max_variants,
             budget: self.operation_timeout,
         };
         Ok(Cache::of(Arc::new(engine)))
@@ -262,6 +272,9 @@ impl CacheBuilder {
         }
         if self.max_body == 0 {
             return bad("max_body", "must be at least one byte".into());
+        }
+        if self.max_variants == 0 {
+            return bad("max_variants", "must be at least one".into());
         }
         let timeout = self.operation_timeout;
         if timeout < Duration::from_millis(1) || timeout > Duration::from_secs(60) {

@@ -38,6 +38,8 @@ pub(crate) struct Engine {
     pub(crate) tenant: Option<TenantFn>,
     pub(crate) per_request: Vec<HeaderName>,
     pub(crate) status: StatusField,
+    /// More variants of one resource than this are not kept.
+    pub(crate) max_variants: usize,
     /// How long a request may wait for the cache, in all.
     pub(crate) budget: Duration,
 }

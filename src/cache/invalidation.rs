@@ -146,16 +146,20 @@ impl Writing {
     }
 
     /// Invalidates, and waits for it as long as a request may wait. The rest
-    /// goes on behind it.
-    pub(crate) async fn invalidate(mut self) {
+    /// goes on behind it. Returns by how much that moved the clock, once it has
+    /// ended.
+    pub(crate) async fn invalidate(mut self) -> Option<u64> {
         let budget = self.engine.budget;
         let targets = std::mem::take(&mut self.targets);
+        let moves = targets.len() as u64;
         let Some(work) = self.begin(targets) else {
-            return;
+            return Some(moves);
         };
         if tokio::time::timeout(budget, work).await.is_err() {
             tracing::warn!(target: "larder", "an invalidation goes on behind its request");
+            return None;
         }
+        Some(moves * 2) // once more after the store has dropped its entries
     }
 
     /// Memory at once, the store in a task.

@@ -18,6 +18,7 @@ use crate::policy::conditional;
 use crate::policy::freshness::{Rules, Use, usable};
 use crate::policy::request::Asks;
 use crate::store::memory::Slot;
+use crate::store::variants::Variant;
 use crate::store::{Group, Record, Removal};
 
 /// A fresh entry.
@@ -123,9 +124,14 @@ impl Engine {
     ) -> Result<Found<Arc<Held>>, (Missed, Option<Box<Writer>>)> {
         match self.memory.get(canonical.as_bytes()) {
             Some(Slot::Entry(entry)) => self.fresh(entry, &asked.asks).map_err(|m| (m, None)),
-            Some(Slot::Vary(names)) => {
-                let variant = asked.policy.variant(canonical.as_bytes(), &names, headers);
-                let found = match self.memory.get(variant.as_bytes()) {
+            Some(Slot::Vary(variants)) => {
+                let names = &variants.names;
+                let variant = asked.policy.variant(canonical.as_bytes(), names, headers);
+                let entry = self.memory.get(variant.as_bytes()).or_else(|| {
+                    let other = asked.policy.spoken(&variants, headers)?;
+                    self.memory.get(&other)
+                });
+                let found = match entry {
                     Some(Slot::Entry(entry)) => self.fresh(entry, &asked.asks),
                     _ => Err(Cause::Variant.into()),
                 };
@@ -279,14 +285,34 @@ impl Engine {
         }
     }
 
+    /// Notes a variant, and drops the oldest one beyond the bound.
+    fn keep_variant(self: &Arc<Self>, varies: &Varies, entry: &Entry) {
+        let variant = Variant {
+            canonical: Arc::clone(&entry.canonical),
+            key: entry.key.clone(),
+            language: entry.fields.language(),
+        };
+        let (canonical, names) = (&varies.canonical, &varies.names);
+        let most = self.max_variants;
+        if let Some(out) = self.memory.insert_variant(canonical, names, variant, most) {
+            self.memory.remove(&out.canonical);
+            self.unlink(out.key);
+        }
+    }
+
     /// Drops an entry that no longer holds from all tiers, without an
-    /// invalidation: the store in the background.
+    /// invalidation.
     pub(crate) fn discard(self: &Arc<Self>, held: &Arc<Held>) {
         self.memory.remove_entry(held);
+        self.unlink(held.entry.key.clone());
+    }
+
+    /// Removes a key from the store in the background.
+    fn unlink(self: &Arc<Self>, key: Key) {
         let (Some(_), Ok(runtime)) = (&self.store, Handle::try_current()) else {
             return;
         };
-        let (engine, key) = (Arc::clone(self), held.entry.key.clone());
+        let engine = Arc::clone(self);
         let work = async move {
             if let Some(store) = &engine.store {
                 engine.counted(store.remove(Removal::Key(&key)).await);
@@ -303,7 +329,7 @@ impl Engine {
             return;
         }
         match &fill.varies {
-            Some(varies) => self.memory.insert_vary(&varies.canonical, &varies.names),
+            Some(varies) => self.keep_variant(varies, &fill.entry),
             None if !self.memory.keeps_entries() => self.memory.remove(&fill.entry.canonical),
             None => {}
         }

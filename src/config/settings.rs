@@ -9,6 +9,8 @@ use serde::Deserialize;
 use super::units;
 use crate::cache::{Cache, CacheBuilder};
 use crate::error::ConfigError;
+#[cfg(doc)]
+use crate::policy::Policy;
 use crate::policy::Routes;
 
 /// The settings of a cache as data. Unknown fields are errors.
@@ -20,12 +22,15 @@ use crate::policy::Routes;
 /// | `redis` | URL, see [`CacheBuilder::redis`](crate::CacheBuilder) | no Redis tier |
 /// | `prefix`, `release` | text | `api`, none |
 /// | `max_body` | size | 1 MiB |
+/// | `max_variants` | number | 128 |
 /// | `operation_timeout` | duration: `"250ms"`, or seconds | 250 ms |
 /// | `routes` | a table, see below | none |
 ///
 /// `routes` has `default` (a policy), `except` (paths that the default does not
 /// cover) and `paths` (patterns and their policies). A policy is a TTL
-/// (`"5m"`, or seconds) or a table with `ttl`, `endpoint`, `tags`, `statuses`,
+/// (`"5m"`, or seconds), `"http"` ([`Policy::http`]) or a table with `ttl` or
+/// `http = true`, `stale_while_revalidate`, `stale_if_error`, `revalidate`,
+/// `targets`, `store_set_cookie`, `etag`, `endpoint`, `tags`, `statuses`,
 /// `negative_ttl`, `max_body`, `version`, `vary`, `only_params`,
 /// `ignore_params`, `hide`, `ignore_credentials`, `override_cache_control`,
 /// `client_cache`, `invalidates` (patterns, or `tag:`, `endpoint:`, `uri:` and a
@@ -49,6 +54,8 @@ pub struct Config {
     /// The largest body that is stored, in bytes.
     #[serde(deserialize_with = "units::size")]
     pub max_body: Option<u64>,
+    /// How many variants of one resource are kept.
+    pub max_variants: Option<usize>,
     /// How long one operation of Redis may take.
     #[serde(deserialize_with = "units::duration")]
     pub operation_timeout: Option<Duration>,
@@ -86,6 +93,9 @@ impl Config {
             let bytes = usize::try_from(bytes)
                 .map_err(|_| ConfigError::new("max_body", "larger than this machine's memory"))?;
             builder = builder.max_body(bytes);
+        }
+        if let Some(most) = self.max_variants {
+            builder = builder.max_variants(most);
         }
         if let Some(timeout) = self.operation_timeout {
             builder = builder.operation_timeout(timeout);
@@ -130,6 +140,7 @@ impl fmt::Debug for Config {
             .field("prefix", &self.prefix)
             .field("release", &self.release)
             .field("max_body", &self.max_body)
+            .field("max_variants", &self.max_variants)
             .field("operation_timeout", &self.operation_timeout)
             .field("routes", &self.routes)
             .field("ttls", &self.ttls)

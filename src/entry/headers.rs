@@ -93,6 +93,16 @@ impl Fields {
         self.0.iter().map(|(name, value)| (name, value))
     }
 
+    /// The only `Content-Language`, in lower case.
+    pub(crate) fn language(&self) -> Option<Box<[u8]>> {
+        let mut values = self.iter().filter(|(n, _)| *n == header::CONTENT_LANGUAGE);
+        let (Some((_, value)), None) = (values.next(), values.next()) else {
+            return None;
+        };
+        let one = !value.as_bytes().contains(&b',');
+        one.then(|| value.as_bytes().to_ascii_lowercase().into())
+    }
+
     /// The fields alone, as a map.
     pub(crate) fn to_headers(&self) -> HeaderMap {
         let fields = self.iter().map(|(n, v)| (n.clone(), v.clone()));

@@ -114,6 +114,12 @@ fn directives(policy: &Compiled, headers: &HeaderMap) -> (Directives, bool) {
     }
 }
 
+/// Whether an answer states its freshness itself.
+pub(crate) fn states_freshness(policy: &Compiled, headers: &HeaderMap) -> bool {
+    let (directives, targeted) = directives(policy, headers);
+    directives.lifetime().is_some() || (!targeted && headers.contains_key(header::EXPIRES))
+}
+
 /// Fields that `private` or `no-cache` name: the rest may be stored (RFC 9111,
 /// 5.2.2.4 and 5.2.2.7).
 fn without(directives: &Directives) -> Vec<HeaderName> {

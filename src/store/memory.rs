@@ -7,6 +7,7 @@ use http::HeaderName;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
 
+use super::variants::{Variant, Variants};
 use crate::entry::Held;
 use crate::generation::Generations;
 use crate::key::Canonical;
@@ -16,7 +17,7 @@ use crate::key::Canonical;
 pub(crate) enum Slot {
     Entry(Arc<Held>),
     /// Answers vary on these fields; each lies under a longer request.
-    Vary(Arc<[HeaderName]>),
+    Vary(Arc<Variants>),
 }
 
 /// What the tier itself spends on an item: its slot in the table and in the
@@ -30,7 +31,7 @@ impl Weighter<Canonical, Slot> for Bytes {
     fn weight(&self, key: &Canonical, slot: &Slot) -> u64 {
         let content = match slot {
             Slot::Entry(held) => held.entry.weight(),
-            Slot::Vary(names) => (key.len() + names.len() * 48) as u64,
+            Slot::Vary(variants) => (key.len() + variants.weight()) as u64,
         };
         content + OVERHEAD
     }
@@ -86,8 +87,38 @@ impl Memory {
         }
     }
 
-    pub(crate) fn insert_vary(&self, canonical: &Canonical, names: &Arc<[HeaderName]>) {
-        let slot = Slot::Vary(Arc::clone(names));
+    /// Notes that answers vary on these fields.
+    pub(crate) fn insert_vary(
+        &self,
+        canonical: &Canonical,
+        names: &Arc<[HeaderName]>,
+    ) -> Arc<Variants> {
+        if let Some(Slot::Vary(known)) = self.slots.get(&canonical[..])
+            && known.names == *names
+        {
+            return known;
+        }
+        let variants = Arc::new(Variants::new(Arc::clone(names)));
+        self.mark(canonical, &variants);
+        variants
+    }
+
+    /// Notes one more variant; the oldest beyond `most` is returned.
+    pub(crate) fn insert_variant(
+        &self,
+        canonical: &Canonical,
+        names: &Arc<[HeaderName]>,
+        variant: Variant,
+        most: usize,
+    ) -> Option<Variant> {
+        let variants = self.insert_vary(canonical, names);
+        let out = variants.add(variant, most);
+        self.mark(canonical, &variants); // weighed anew
+        out
+    }
+
+    fn mark(&self, canonical: &Canonical, variants: &Arc<Variants>) {
+        let slot = Slot::Vary(Arc::clone(variants));
         self.slots.insert(Arc::clone(canonical), slot);
     }
 

@@ -4,5 +4,6 @@ pub(crate) mod memory;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 mod shared;
+pub(crate) mod variants;
 
 pub use shared::{Group, Record, Removal, Store, StoreFuture};

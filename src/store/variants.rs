@@ -1,0 +1,93 @@
+//! What memory knows of answers that vary: on which fields, and where each
+//! lies.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use http::HeaderName;
+
+use crate::key::{Canonical, Key};
+
+/// The variants of one resource.
+#[derive(Debug)]
+pub(crate) struct Variants {
+    /// What they vary on.
+    pub(crate) names: Arc<[HeaderName]>,
+    /// The oldest first.
+    known: Mutex<VecDeque<Variant>>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Variant {
+    pub(crate) canonical: Canonical,
+    pub(crate) key: Key,
+    /// Its only `Content-Language`, in lower case.
+    pub(crate) language: Option<Box<[u8]>>,
+}
+
+impl Variants {
+    pub(crate) fn new(names: Arc<[HeaderName]>) -> Self {
+        let known = Mutex::default();
+        Self { names, known }
+    }
+
+    fn known(&self) -> MutexGuard<'_, VecDeque<Variant>> {
+        self.known
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    /// Adds a variant. The oldest goes where there are more than `most`.
+    pub(crate) fn add(&self, variant: Variant, most: usize) -> Option<Variant> {
+        let mut known = self.known();
+        match known.iter_mut().find(|v| v.canonical == variant.canonical) {
+            Some(same) => *same = variant,
+            None => known.push_back(variant),
+        }
+        (known.len() > most).then(|| known.pop_front()).flatten()
+    }
+
+    /// The latest variant in a language.
+    pub(crate) fn speaking(&self, language: &[u8]) -> Option<Canonical> {
+        let known = self.known();
+        let mut latest = known.iter().rev();
+        latest
+            .find(|variant| variant.language.as_deref() == Some(language))
+            .map(|variant| Arc::clone(&variant.canonical))
+    }
+
+    /// An estimate of the bytes it holds.
+    pub(crate) fn weight(&self) -> usize {
+        // a canonical request and a key are shared with the entry, mostly
+        self.names.len() * 48 + self.known().len() * 96
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variant(n: u8, language: Option<&str>) -> Variant {
+        Variant {
+            canonical: [n][..].into(),
+            key: Key::new(format!("api:x:{n}")),
+            language: language.map(|l| l.as_bytes().into()),
+        }
+    }
+
+    #[test]
+    fn the_oldest_goes_first_and_one_place_is_one_variant() {
+        let variants = Variants::new([][..].into());
+        assert_eq!(variants.add(variant(1, Some("de")), 2), None);
+        assert_eq!(variants.add(variant(2, Some("de")), 2), None);
+        assert_eq!(variants.add(variant(2, Some("en")), 2), None);
+        assert_eq!(variants.speaking(b"de").as_deref(), Some(&[1][..]));
+        assert_eq!(
+            variants.add(variant(3, None), 2),
+            Some(variant(1, Some("de")))
+        );
+        assert_eq!(variants.speaking(b"de"), None);
+        assert_eq!(variants.speaking(b"en").as_deref(), Some(&[2][..]));
+    }
+}

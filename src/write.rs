@@ -1,0 +1,87 @@
+//! An unsafe request: the handler runs, and what it may have changed is
+//! invalidated before its answer goes out.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use tower_service::Service;
+
+use crate::answered::Answered;
+use crate::ask::Question;
+use crate::cache::Writing;
+use crate::entry::ResponseBody;
+use crate::error::BoxError;
+use crate::fill::Route;
+use crate::named::Named;
+use crate::nested;
+use crate::outcome::{Bypass, Cause};
+use crate::policy::Compiled;
+use crate::reply;
+use crate::serve::{Serve, forward};
+
+impl<S> Serve<S> {
+    /// A request with an unsafe method, under a policy. `question` is that of a
+    /// GET for the same target, where the answer may do for it.
+    pub(crate) async fn write<R, B>(
+        self,
+        policy: Arc<Compiled>,
+        question: Option<Question>,
+        request: Request<R>,
+    ) -> Result<Response<ResponseBody<B>>, S::Error>
+    where
+        S: Service<Request<R>, Response = Response<B>>,
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let engine = &self.shared.engine;
+        // from here on, a handler that is dropped, panics or fails invalidates too
+        let mut writing = Writing::new(engine, Route::targets(&self.shared, &policy, &request));
+        let named = Named::new(&request);
+        let (parts, body) = request.into_parts();
+        let posted = question.map(|question| {
+            let family = question.family(&self.shared, &parts);
+            let route = Route::of(&self.shared, family, &parts);
+            (question, route, parts.headers.clone())
+        });
+        let (before, started) = (engine.generations.note(), engine.now());
+        let request = Request::from_parts(parts, body);
+        let response = forward(self.inner, request, &self.shared).await?;
+        if !may_have_written(response.status()) {
+            writing.disarm();
+            return Ok(reply::passed(engine, response, Bypass::Method, self.nested));
+        }
+        writing.reach(named.targets(engine, response.headers()));
+        let moves = writing.invalidate().await;
+        let now = engine.generations.note();
+        // nobody else has invalidated anything since before the handler started
+        let alone = moves.is_some_and(|moves| now.0 == before.0 + moves);
+        match posted {
+            Some((question, route, seen)) if alone && named.stands_for_get(&response) => {
+                let answered = Answered {
+                    question,
+                    cause: Cause::New,
+                    note: now,
+                    seen,
+                    route,
+                    took: engine.since(started),
+                    stale: None,
+                    validating: false,
+                };
+                let response = answered.posted(engine, response);
+                Ok(nested::mark(response, self.nested, engine))
+            }
+            _ => Ok(reply::passed(engine, response, Bypass::Method, self.nested)),
+        }
+    }
+}
+
+/// A success or redirect has done what was asked (RFC 9111, 4.4); one that ran
+/// out of time may have.
+fn may_have_written(status: StatusCode) -> bool {
+    status.is_success()
+        || status.is_redirection()
+        || status == StatusCode::REQUEST_TIMEOUT
+        || status == StatusCode::GATEWAY_TIMEOUT
+}
