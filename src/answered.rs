@@ -86,7 +86,7 @@ impl Answered {
 
     fn narrowed<B>(&self, response: Response<ResponseBody<B>>) -> Response<ResponseBody<B>> {
         match self.question.asks.conditional {
-            true => reply::narrow(response, &self.seen, self.question.head),
+            true => reply::narrow(response, &self.seen, self.question.asks.whole),
             false => response,
         }
     }
@@ -214,7 +214,7 @@ impl Answered {
             true => self.merged_terms(stale, &merged, hint, engine.clock.wall()),
             false => Err(Refusal::Validator),
         };
-        let (head, conditional) = (self.question.head, self.question.asks.conditional);
+        let (head, asks) = (self.question.head, self.question.asks);
         let (age, ttl) = match &terms {
             Ok(terms) => {
                 let age = crate::clock::millis(terms.age);
@@ -236,8 +236,8 @@ impl Answered {
         let mut headers = storable(&merged, &[], &[], true);
         headers.insert(header::AGE, number_value(age / 1000));
         let response = reply::stored(engine, &stale.held.entry, headers, head, outcome);
-        match conditional {
-            true => reply::narrow(response, &seen, head),
+        match asks.conditional {
+            true => reply::narrow(response, &seen, asks.whole),
             false => response,
         }
     }

@@ -76,6 +76,7 @@ mod cache;
 mod clock;
 #[cfg(feature = "config")]
 pub mod config;
+mod content;
 mod entry;
 mod error;
 mod fill;
@@ -96,6 +97,7 @@ mod place;
 #[path = "place/plain.rs"]
 mod place;
 mod policy;
+mod rebuild;
 mod reply;
 mod serve;
 mod service;

@@ -100,11 +100,12 @@ pub(crate) fn only_if_cached<B>(engine: &Engine) -> Response<ResponseBody<B>> {
 }
 
 /// Narrows a stored response down to what a conditional request or a range
-/// asks for: a 304, a part, or a 416 (RFC 9110, 13 and 14).
+/// asks for: a 304, a part, or a 416 (RFC 9110, 13 and 14). Parts are for GET
+/// alone; others get the `whole` (14.2).
 pub(crate) fn narrow<B>(
     mut response: Response<ResponseBody<B>>,
     request: &HeaderMap,
-    head: bool,
+    whole: bool,
 ) -> Response<ResponseBody<B>> {
     if !response.status().is_success() {
         return response; // conditions are for successes alone (RFC 9110, 13.2.1)
@@ -112,24 +113,24 @@ pub(crate) fn narrow<B>(
     if not_modified(request, response.headers()) {
         return without_body(response, StatusCode::NOT_MODIFIED);
     }
-    if head || response.status() != StatusCode::OK || !in_range(request, response.headers()) {
+    if whole || response.status() != StatusCode::OK || !in_range(request, response.headers()) {
         return response;
     }
-    let whole = response.body().stored_bytes();
-    match part(request, whole.len()) {
+    let body = response.body().stored_bytes();
+    match part(request, body.len()) {
         Part::Whole => response,
         Part::Part(range) => {
-            let content = format!("bytes {}-{}/{}", range.start, range.end - 1, whole.len());
+            let content = format!("bytes {}-{}/{}", range.start, range.end - 1, body.len());
             let headers = response.headers_mut();
             headers.insert(CONTENT_LENGTH, number_value(range.len() as u64));
             if let Ok(content) = HeaderValue::from_str(&content) {
                 headers.insert(CONTENT_RANGE, content);
             }
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            response.map(|_| ResponseBody::stored(whole.slice(range)))
+            response.map(|_| ResponseBody::stored(body.slice(range)))
         }
         Part::Unsatisfiable => {
-            let content = format!("bytes */{}", whole.len());
+            let content = format!("bytes */{}", body.len());
             let mut response = without_body(response, StatusCode::RANGE_NOT_SATISFIABLE);
             if let Ok(content) = HeaderValue::from_str(&content) {
                 response.headers_mut().insert(CONTENT_RANGE, content);

@@ -84,7 +84,8 @@ impl<S> Serve<S> {
                     spare,
                 );
                 if question.asks.conditional {
-                    response = reply::narrow(response, &parts.headers, head);
+                    let whole = question.asks.whole;
+                    response = reply::narrow(response, &parts.headers, whole);
                 }
                 return Ok(nested::mark(response, self.nested, engine));
             }
@@ -122,7 +123,7 @@ impl<S> Serve<S> {
         if let (Some(why), Some(stale)) = (why, &stale) {
             let response = reply::stale(&self.shared.engine, stale, why, None, question.head);
             let response = match question.asks.conditional {
-                true => reply::narrow(response, request.headers(), question.head),
+                true => reply::narrow(response, request.headers(), question.asks.whole),
                 false => response,
             };
             let response = nested::mark(response, self.nested, &self.shared.engine);
@@ -160,8 +161,10 @@ impl<S> Serve<S> {
         let (Some(turn), Ok(runtime)) = (turn, Handle::try_current()) else {
             return;
         };
-        // for everybody: a whole GET, whatever this request asked for
-        *request.method_mut() = Method::GET;
+        // for everybody: the whole, whatever this request asked for
+        if question.head {
+            *request.method_mut() = Method::GET;
+        }
         for name in conditional::CONDITIONS {
             request.headers_mut().remove(name);
         }

@@ -85,6 +85,10 @@ where
                 let write = self.serve(nested).write(policy, question, request);
                 return ResponseFuture::going(Box::pin(write));
             }
+            Ask::Content(policy) => {
+                let content = self.serve(nested).content(Arc::clone(policy), request);
+                return ResponseFuture::going(Box::pin(content));
+            }
             Ask::Bypass(reason) => {
                 let pass = self.serve(nested).pass(reason, request);
                 return ResponseFuture::going(Box::pin(pass));
@@ -103,7 +107,7 @@ where
                     spare,
                 );
                 if asked.asks.conditional {
-                    response = reply::narrow(response, request.headers(), asked.head);
+                    response = reply::narrow(response, request.headers(), asked.asks.whole);
                 }
                 ResponseFuture::ready(nested::mark(response, nested, engine))
             }
