@@ -66,8 +66,10 @@ impl<S> Serve<S> {
                 let spare = std::mem::take(request.extensions_mut());
                 let (entry, times) = (&found.entry.entry, found.times());
                 let mut response = reply::hit(engine, entry, times, Tier::Memory, false, spare);
-                if asked.asks.conditional {
-                    response = reply::narrow(response, request.headers(), true);
+                if reply::has_shape(&policy, &asked.asks) {
+                    let coded = &found.entry.coded;
+                    response =
+                        reply::shape(response, &policy, coded, request.headers(), &asked.asks);
                 }
                 Ok(nested::mark(response, self.nested, engine))
             }

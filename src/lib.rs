@@ -61,6 +61,7 @@
 //! | `cluster` | | Redis Cluster |
 //! | `sentinel` | | Redis behind Sentinel |
 //! | `compression` | | zstd for bodies above 1 KiB in Redis |
+//! | `precompress` | | br, gzip and zstd variants made beforehand: [`Policy::precompress`] |
 //! | `config` | | settings and route tables by serde, and from the environment |
 //! | `testing` | | helpers for your own tests |
 
@@ -113,6 +114,8 @@ mod write;
 pub use around::{CachedRouter, CachedRouterFuture};
 pub use cache::{Cache, CacheBuilder};
 pub use clock::{Clock, days, hours, minutes, seconds};
+#[cfg(feature = "precompress")]
+pub use entry::Coding;
 pub use entry::ResponseBody;
 pub use error::{
     BoxError, ConfigError, InvalidateError, InvalidateErrorKind, StoreError, StoreErrorKind,

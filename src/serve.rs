@@ -83,9 +83,9 @@ impl<S> Serve<S> {
                     head,
                     spare,
                 );
-                if question.asks.conditional {
-                    let whole = question.asks.whole;
-                    response = reply::narrow(response, &parts.headers, whole);
+                let (policy, asks) = (&question.policy, &question.asks);
+                if reply::has_shape(policy, asks) {
+                    response = reply::shape(response, policy, &[], &parts.headers, asks);
                 }
                 return Ok(nested::mark(response, self.nested, engine));
             }
@@ -122,10 +122,8 @@ impl<S> Serve<S> {
         };
         if let (Some(why), Some(stale)) = (why, &stale) {
             let response = reply::stale(&self.shared.engine, stale, why, None, question.head);
-            let response = match question.asks.conditional {
-                true => reply::narrow(response, request.headers(), question.asks.whole),
-                false => response,
-            };
+            let (policy, asks, coded) = (&question.policy, &question.asks, &stale.held.coded);
+            let response = reply::shape(response, policy, coded, request.headers(), asks);
             let response = nested::mark(response, self.nested, &self.shared.engine);
             if why == Staleness::WhileRevalidating {
                 self.renew(question, family, missed_again(cause, stale), request);

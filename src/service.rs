@@ -106,8 +106,10 @@ where
                     asked.head,
                     spare,
                 );
-                if asked.asks.conditional {
-                    response = reply::narrow(response, request.headers(), asked.asks.whole);
+                if reply::has_shape(asked.policy, &asked.asks) {
+                    let (policy, coded) = (asked.policy, &found.entry.coded);
+                    response =
+                        reply::shape(response, policy, coded, request.headers(), &asked.asks);
                 }
                 ResponseFuture::ready(nested::mark(response, nested, engine))
             }

@@ -25,7 +25,11 @@ fn policy() -> Policy {
 fn app(cache: &larder::Cache, policy: Policy, calls: &Calls) -> Router {
     let calls = calls.clone();
     let echo = move |method: Method, body: Bytes| async move {
-        format!("{} {method} {}", calls.count(), String::from_utf8_lossy(&body))
+        format!(
+            "{} {method} {}",
+            calls.count(),
+            String::from_utf8_lossy(&body)
+        )
     };
     Router::new().route("/search", any(echo).layer(cache.layer(policy)))
 }
@@ -92,11 +96,16 @@ async fn what_is_too_long_reaches_the_handler_whole() {
     let (cache, _clock) = testing::cache();
     let app = app(&cache, policy().max_request_body(10), &Calls::default());
     for _ in 0..2 {
-        let parts = ["12345", "67890", "abcde"].map(|part| Ok::<_, std::io::Error>(part.to_owned()));
+        let parts =
+            ["12345", "67890", "abcde"].map(|part| Ok::<_, std::io::Error>(part.to_owned()));
         let body = Body::from_stream(stream::iter(parts));
         let reply = send(&app, asks(query(), "text/plain", body)).await;
         assert_eq!(reply.detail(), "request-body");
-        assert!(reply.text().ends_with("QUERY 1234567890abcde"), "{}", reply.text());
+        assert!(
+            reply.text().ends_with("QUERY 1234567890abcde"),
+            "{}",
+            reply.text()
+        );
     }
 }
 
@@ -119,7 +128,9 @@ async fn without_a_content_type_or_incremental_it_bypasses() {
     untyped.headers_mut().remove("content-type");
     assert_eq!(send(&app, untyped).await.detail(), "request-body");
     let mut incremental = asks(query(), "text/plain", "x");
-    incremental.headers_mut().insert("incremental", "?1".parse().unwrap());
+    incremental
+        .headers_mut()
+        .insert("incremental", "?1".parse().unwrap());
     assert_eq!(send(&app, incremental).await.detail(), "streaming");
 }
 
@@ -139,10 +150,15 @@ async fn bodies_of_other_kinds_are_rebuilt_or_bypass() {
     for hit in [false, true] {
         let response = full.clone().oneshot(ask()).await.unwrap();
         assert_eq!(testing::outcome(&response).is_hit(), hit);
-        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "why");
+        assert_eq!(
+            response.into_body().collect().await.unwrap().to_bytes(),
+            "why"
+        );
     }
     let boxed = layer.layer(service_fn(
-        |request: Request<http_body_util::combinators::BoxBody<Bytes, std::convert::Infallible>>| async move {
+        |request: Request<
+            http_body_util::combinators::BoxBody<Bytes, std::convert::Infallible>,
+        >| async move {
             let body = request.into_body().collect().await.unwrap().to_bytes();
             Ok::<_, std::convert::Infallible>(axum::http::Response::new(Full::new(body)))
         },
@@ -151,5 +167,8 @@ async fn bodies_of_other_kinds_are_rebuilt_or_bypass() {
     let request = Request::from_parts(parts, BodyExt::boxed(body));
     let response = boxed.oneshot(request).await.unwrap();
     testing::assert_bypass(&response, Bypass::RequestBody);
-    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "why");
+    assert_eq!(
+        response.into_body().collect().await.unwrap().to_bytes(),
+        "why"
+    );
 }

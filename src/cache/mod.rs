@@ -4,6 +4,7 @@ mod builder;
 mod engine;
 mod handle;
 mod invalidation;
+mod precompress;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(all(feature = "config", not(feature = "redis")))]

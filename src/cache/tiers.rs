@@ -14,6 +14,7 @@ use crate::entry::{Entry, Held};
 use crate::generation::Generation;
 use crate::key::{Key, Writer};
 use crate::outcome::Cause;
+use crate::policy::Compiled;
 use crate::policy::conditional;
 use crate::policy::freshness::{Rules, Use, usable};
 use crate::policy::request::Asks;
@@ -91,7 +92,7 @@ pub(crate) struct Fill {
     pub(crate) age: u64,
     pub(crate) groups: Vec<Group>,
     pub(crate) varies: Option<Varies>,
-    pub(crate) memory_only: bool,
+    pub(crate) policy: Arc<Compiled>,
 }
 
 impl Fill {
@@ -163,7 +164,7 @@ impl Engine {
     /// Looks into the shared store, where there is one. `missed` is what memory
     /// said.
     pub(crate) async fn look_store(
-        &self,
+        self: &Arc<Self>,
         question: &mut Question,
         family: &str,
         headers: &HeaderMap,
@@ -178,7 +179,7 @@ impl Engine {
     }
 
     async fn look_shared(
-        &self,
+        self: &Arc<Self>,
         question: &mut Question,
         family: &str,
         headers: &HeaderMap,
@@ -210,7 +211,7 @@ impl Engine {
 
     /// One read of the store, at the place that the question knows by now.
     async fn read(
-        &self,
+        self: &Arc<Self>,
         question: &Question,
         family: &str,
         cause: Cause,
@@ -236,7 +237,7 @@ impl Engine {
         };
         match codec::decode(frame, &key, canonical, bounds) {
             Ok(Frame::Entry(entry)) if self.late(&entry) => Err(Read::nothing(Cause::Invalidated)),
-            Ok(Frame::Entry(entry)) => self.found(entry, note, &question.asks),
+            Ok(Frame::Entry(entry)) => self.found(entry, note, question),
             Ok(Frame::Vary(names)) => Err(Read::Varies(names.into())),
             Err(corrupt) => {
                 self.corrupt(&key, corrupt).await;
@@ -260,16 +261,24 @@ impl Engine {
     }
 
     /// An entry from the store: served if fresh, and kept in memory.
-    fn found(&self, entry: Entry, note: Generation, asks: &Asks) -> Result<Found<Entry>, Read> {
+    fn found(
+        self: &Arc<Self>,
+        entry: Entry,
+        note: Generation,
+        question: &Question,
+    ) -> Result<Found<Entry>, Read> {
         let age = entry.age_at(self.wall());
-        let usable = judged(&entry, age, asks).map_err(Read::nothing)?;
+        let usable = judged(&entry, age, &question.asks).map_err(Read::nothing)?;
         let Use::Fresh(ttl) = usable else {
             let held = Arc::new(Held::new(entry, age, self.now(), note));
             return Err(Read::Nothing(missed(held, age, usable)));
         };
         if self.memory.keeps_entries() {
             let held = Held::new(entry.clone(), age, self.now(), note);
-            self.memory.insert(held, &self.generations);
+            if let Some(held) = self.memory.insert(held, &self.generations) {
+                let runtime = Handle::try_current().ok();
+                self.precompress(held, &question.policy, runtime.as_ref());
+            }
         }
         Ok(Found { entry, age, ttl })
     }
@@ -335,10 +344,12 @@ impl Engine {
         }
         if self.memory.keeps_entries() {
             let held = Held::new(fill.entry.clone(), fill.age, self.now(), fill.note);
-            self.memory.insert(held, &self.generations);
+            if let Some(held) = self.memory.insert(held, &self.generations) {
+                self.precompress(held, &fill.policy, runtime);
+            }
         }
         self.counters.stores(1);
-        if self.store.is_none() || fill.memory_only {
+        if self.store.is_none() || fill.policy.memory_only {
             return;
         }
         let Some(runtime) = runtime else {

@@ -13,6 +13,7 @@ use super::parse_names;
 use super::route::{KeyFn, Params, Policy, StoreIf};
 use super::scope::{Kind as ScopeKind, Scope};
 use super::template::Template;
+use crate::entry::Coding;
 use crate::error::ConfigError;
 use crate::invalidate::{Pattern, SelectorTemplate};
 use crate::key::{Writer, escape_endpoint};
@@ -44,6 +45,8 @@ pub(crate) struct Compiled {
     /// Methods that ask by their content.
     pub(crate) methods: Vec<Method>,
     pub(crate) max_request_body: usize,
+    /// What is coded beforehand.
+    pub(crate) precompress: Vec<Coding>,
     pub(crate) negative_ttl: Option<Duration>,
     pub(crate) endpoint: Option<Arc<str>>,
     pub(crate) tags: Vec<Template>,
@@ -90,6 +93,7 @@ impl Compiled {
             etag: policy.etag,
             methods: methods(policy)?,
             max_request_body: policy.max_request_body,
+            precompress: policy.precompress.clone(),
             negative_ttl: positive("negative_ttl", policy.negative_ttl)?,
             endpoint: endpoint(policy)?,
             tags: policy

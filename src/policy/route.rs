@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::scope::{RequestHead, Scope};
+use crate::entry::Coding;
 use crate::invalidate::Selector;
 
 pub(crate) type KeyFn = Arc<dyn Fn(&RequestHead<'_>) -> Option<String> + Send + Sync>;
@@ -43,6 +44,7 @@ pub struct Policy {
     pub(crate) store_set_cookie: bool,
     pub(crate) etag: bool,
     pub(crate) methods: Vec<Method>,
+    pub(crate) precompress: Vec<Coding>,
     pub(crate) max_request_body: usize,
     pub(crate) endpoint: Option<String>,
     pub(crate) tags: Vec<String>,
@@ -118,6 +120,7 @@ impl Policy {
             store_set_cookie: false,
             etag: true,
             methods: Vec::new(),
+            precompress: Vec::new(),
             max_request_body: 64 << 10,
             endpoint: None,
             tags: Vec::new(),
@@ -185,6 +188,23 @@ impl Policy {
     /// yes, but not under [`http`](Self::http).
     pub fn etag(mut self, on: bool) -> Self {
         self.etag = on;
+        self
+    }
+
+    /// Keeps variants of text-like bodies of at least 1 KiB in these codings beside
+    /// them in memory, made once in the background, and sends them to the clients
+    /// that accept them: a hit never compresses. Each has an `ETag` of its own, and
+    /// all answers `Vary: Accept-Encoding`. Of two that a client likes as well, the
+    /// one listed first is sent. `no-transform` is honoured. Default: none.
+    ///
+    /// ```
+    /// # use larder::{Coding, Policy, minutes};
+    /// let policy = Policy::ttl(minutes(5)).precompress([Coding::Brotli, Coding::Gzip]);
+    /// # let _ = policy;
+    /// ```
+    #[cfg(feature = "precompress")]
+    pub fn precompress(mut self, codings: impl IntoIterator<Item = Coding>) -> Self {
+        self.precompress = codings.into_iter().collect();
         self
     }
 

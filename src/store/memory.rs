@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use http::HeaderName;
-use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::sync::{Cache, DefaultLifecycle, EntryAction};
 use quick_cache::{OptionsBuilder, Weighter};
 
 use super::variants::{Variant, Variants};
@@ -30,7 +30,7 @@ struct Bytes;
 impl Weighter<Canonical, Slot> for Bytes {
     fn weight(&self, key: &Canonical, slot: &Slot) -> u64 {
         let content = match slot {
-            Slot::Entry(held) => held.entry.weight(),
+            Slot::Entry(held) => held.weight(),
             Slot::Vary(variants) => (key.len() + variants.weight()) as u64,
         };
         content + OVERHEAD
@@ -80,11 +80,24 @@ impl Memory {
 
     /// Keeps an entry, if it is still valid. One that ceases to be meanwhile is
     /// found out by the next look.
-    pub(crate) fn insert(&self, held: Held, generations: &Generations) {
-        if held.valid(generations) {
+    pub(crate) fn insert(&self, held: Held, generations: &Generations) -> Option<Arc<Held>> {
+        held.valid(generations).then(|| {
+            let held = Arc::new(held);
             let canonical = Arc::clone(&held.entry.canonical);
-            self.slots.insert(canonical, Slot::Entry(Arc::new(held)));
-        }
+            self.slots.insert(canonical, Slot::Entry(Arc::clone(&held)));
+            held
+        })
+    }
+
+    /// Puts an entry in the place of this very one, if it is still there.
+    pub(crate) fn replace(&self, held: &Arc<Held>, by: Held) {
+        let at_once = Some(std::time::Duration::ZERO);
+        let _ = self.slots.entry(&held.entry.canonical, at_once, |_, slot| {
+            if matches!(slot, Slot::Entry(there) if Arc::ptr_eq(there, held)) {
+                *slot = Slot::Entry(Arc::new(by));
+            }
+            EntryAction::Retain(())
+        });
     }
 
     /// Notes that answers vary on these fields.
