@@ -84,6 +84,9 @@ mod fill;
 mod future;
 mod generation;
 mod guard;
+#[cfg(larder_internals)]
+#[doc(hidden)]
+pub mod internals;
 mod invalidate;
 mod key;
 mod known;

@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 
 use super::compiled::Compiled;
 use super::fields::Class;
-use super::wish::Wish;
+pub(crate) use super::wish::Wish;
 use crate::outcome::Bypass;
 
 /// The keyed fields of a request, to be put in the order of their names.
