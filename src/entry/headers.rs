@@ -46,7 +46,7 @@ impl Fields {
     /// Copies values and body into one block, so that a hit touches little
     /// memory.
     pub(crate) fn pack(headers: &HeaderMap, body: &[u8]) -> (Self, Bytes) {
-        let own = |value: &&HeaderValue| common(value).is_none();
+        let own = |value: &&HeaderValue| common(value.as_bytes()).is_none();
         let len: usize = headers.values().filter(own).map(HeaderValue::len).sum();
         let mut block = BytesMut::with_capacity(len + body.len());
         for value in headers.values().filter(own) {
@@ -55,7 +55,8 @@ impl Fields {
         block.extend_from_slice(body);
         let mut block = block.freeze();
         let mut field = |(name, value): (&HeaderName, &HeaderValue)| {
-            let value = common(value).unwrap_or_else(|| copied(block.split_to(value.len()), value));
+            let known = common(value.as_bytes());
+            let value = known.unwrap_or_else(|| copied(block.split_to(value.len()), value));
             (name.clone(), value)
         };
         let fields = headers.iter().map(&mut field).collect();
@@ -97,13 +98,15 @@ impl FromIterator<(HeaderName, HeaderValue)> for Fields {
 }
 
 /// A value that needs no bytes of its own.
-fn common(value: &HeaderValue) -> Option<HeaderValue> {
-    if let Some(text) = COMMON.iter().find(|text| **text == *value) {
+pub(super) fn common(value: &[u8]) -> Option<HeaderValue> {
+    if let Some(text) = COMMON.iter().find(|text| text.as_bytes() == value) {
         return Some(HeaderValue::from_static(text));
     }
-    let text = value.to_str().ok().filter(|text| text.len() <= 4)?;
-    let known = number_value(text.parse().ok()?);
-    (known == *value).then_some(known)
+    if value.len() > 4 {
+        return None;
+    }
+    let known = number_value(str::from_utf8(value).ok()?.parse().ok()?);
+    (known.as_bytes() == value).then_some(known)
 }
 
 /// Values so common that they need no bytes of their own: cloning one is free.

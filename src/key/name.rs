@@ -16,7 +16,9 @@ impl Key {
     pub(crate) fn of(prefix: &str, endpoint: &str, canonical: &[u8]) -> Self {
         let digest = Sha256::digest(canonical);
         let mut name = String::with_capacity(prefix.len() + endpoint.len() + 34);
-        let _ = write!(name, "{prefix}:{endpoint}:");
+        for part in [prefix, ":", endpoint, ":"] {
+            name.push_str(part);
+        }
         hex(&mut name, &digest[..16]);
         Self(name.into())
     }

@@ -2,6 +2,7 @@
 //! for one probe a second.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const FAILURES: u32 = 5;
@@ -9,7 +10,12 @@ const REST: Duration = Duration::from_secs(1);
 
 /// Times are readings of one monotonic clock.
 #[derive(Debug)]
-pub(super) struct Breaker(Mutex<State>);
+pub(super) struct Breaker {
+    /// The state is `Closed { failures: 0 }`. Changed under its lock; while it
+    /// stays so, nobody takes that.
+    calm: AtomicBool,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -21,17 +27,27 @@ enum State {
 
 impl Breaker {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(State::Closed { failures: 0 }))
+        Self {
+            calm: AtomicBool::new(true),
+            state: Mutex::new(State::Closed { failures: 0 }),
+        }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(|broken| broken.into_inner())
+        self.state
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner())
     }
 
     /// Whether to ask now. Of those who come while it is open, the first after
     /// the rest is the probe; the next one is let through a rest later, also
     /// if the probe never says how it ended.
+    #[inline]
     pub(super) fn admits(&self, now: Duration) -> bool {
+        self.calm.load(Ordering::Relaxed) || self.state_admits(now)
+    }
+
+    fn state_admits(&self, now: Duration) -> bool {
         let mut state = self.state();
         match *state {
             State::Closed { .. } => true,
@@ -44,17 +60,26 @@ impl Breaker {
     }
 
     /// An answer came.
+    #[inline]
     pub(super) fn success(&self) {
+        if !self.calm.load(Ordering::Relaxed) {
+            self.calm_down();
+        }
+    }
+
+    fn calm_down(&self) {
         let mut state = self.state();
         if let State::Open { .. } = *state {
             tracing::warn!(target: "larder", "redis answers again");
         }
         *state = State::Closed { failures: 0 };
+        self.calm.store(true, Ordering::Relaxed);
     }
 
     /// No answer came, or one that says that none will.
     pub(super) fn failure(&self, now: Duration) {
         let mut state = self.state();
+        self.calm.store(false, Ordering::Relaxed);
         *state = match *state {
             State::Closed { failures } if failures + 1 < FAILURES => State::Closed {
                 failures: failures + 1,

@@ -45,6 +45,8 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 return redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf')";
 
+const GET: &str = "GET";
+
 /// Entries in Redis.
 pub(crate) struct RedisStore {
     pub(super) link: Link,
@@ -107,7 +109,9 @@ impl RedisStore {
     }
 
     async fn read(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
-        let get = Cmd::get(key.as_str());
+        let name = key.as_str();
+        let mut get = Cmd::with_capacity(2, GET.len() + name.len());
+        get.arg(GET).arg(name);
         match self.run(&get, self.timeout).await? {
             Value::Nil => Ok(None),
             Value::BulkString(frame) => Ok(Some(frame.into())),
