@@ -13,6 +13,7 @@
 //!    '- unsafe: handler -> it may have written        -> invalidate, then the answer
 //! ```
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -45,42 +46,45 @@ pub(crate) struct Serve<S> {
 }
 
 impl<S> Serve<S> {
-    /// A request that memory could not answer.
-    pub(crate) async fn read<R, B>(
+    /// A request that memory could not answer. What it holds is taken apart
+    /// before its future is made: an `async fn` would keep room for it twice.
+    pub(crate) fn read<R, B>(
         self,
         mut question: Question,
         cause: Cause,
         request: Request<R>,
-    ) -> Answer<B, S::Error>
+    ) -> impl Future<Output = Answer<B, S::Error>>
     where
         S: Service<Request<R>, Response = Response<B>>,
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        let engine = &self.shared.engine;
         let (mut parts, body) = request.into_parts();
         let family = question.family(&self.shared, &parts);
+        async move {
+            let engine = &self.shared.engine;
 
-        let look = engine.look_store(&mut question, &family, &parts.headers, cause);
-        let cause = match look.await {
-            Ok(found) => {
-                let head = question.head;
-                let spare = std::mem::take(&mut parts.extensions);
-                let response = hit(
-                    engine,
-                    &found.entry,
-                    found.times(),
-                    Tier::Redis,
-                    head,
-                    spare,
-                );
-                return Ok(nested::mark(response, self.nested, engine));
-            }
-            Err(cause) => cause,
-        };
-        // in a box of its own: what the store answers pays nothing for it
-        let request = Request::from_parts(parts, body);
-        Box::pin(self.fill(question, family, cause, request)).await
+            let look = engine.look_store(&mut question, &family, &parts.headers, cause);
+            let cause = match look.await {
+                Ok(found) => {
+                    let head = question.head;
+                    let spare = std::mem::take(&mut parts.extensions);
+                    let response = hit(
+                        engine,
+                        &found.entry,
+                        found.times(),
+                        Tier::Redis,
+                        head,
+                        spare,
+                    );
+                    return Ok(nested::mark(response, self.nested, engine));
+                }
+                Err(cause) => cause,
+            };
+            // in a box of its own: what the store answers pays nothing for it
+            let request = Request::from_parts(parts, body);
+            Box::pin(self.fill(question, family, cause, request)).await
+        }
     }
 
     /// Nothing stored can answer: the handler does.

@@ -119,22 +119,30 @@ impl Engine {
             return Err(cause);
         }
         let start = self.now();
-        let found = match self.read(question, family, cause).await {
+        match self.read(question, family, cause).await {
             Err(Read::Varies(names)) if question.variant.is_none() => {
                 self.memory.insert_vary(&question.canonical, &names);
                 question.vary(&names, headers);
-                // both reads together have one timeout; each has its own already
-                let spent = Duration::from_millis(self.now().saturating_sub(start));
-                let left = self.budget.saturating_sub(spent);
-                let again = Box::pin(self.read(question, family, Cause::Variant));
-                tokio::time::timeout(left, again).await
+                // in a box of its own: an answer at the first read pays nothing for it
+                Box::pin(self.read_variant(question, family, start)).await
             }
-            found => Ok(found),
-        };
-        match found {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(Read::Nothing(cause))) => Err(cause),
-            Ok(Err(Read::Varies(_))) => Err(Cause::Corrupt), // a marker behind a marker
+            found => found.map_err(Cause::from),
+        }
+    }
+
+    /// The second read of a request that began at `start`: both together have
+    /// one timeout; each has its own already.
+    async fn read_variant(
+        &self,
+        question: &Question,
+        family: &str,
+        start: u64,
+    ) -> Result<Found<Entry>, Cause> {
+        let spent = Duration::from_millis(self.now().saturating_sub(start));
+        let left = self.budget.saturating_sub(spent);
+        let again = self.read(question, family, Cause::Variant);
+        match tokio::time::timeout(left, again).await {
+            Ok(found) => found.map_err(Cause::from),
             Err(_) => {
                 self.counters.store_errors(1);
                 Err(Cause::StoreError)
@@ -169,7 +177,7 @@ impl Engine {
             Ok(Frame::Entry(entry)) => self.found(entry, note),
             Ok(Frame::Vary(names)) => Err(Read::Varies(names.into())),
             Err(corrupt) => {
-                self.corrupt(&key, corrupt).await;
+                Box::pin(self.corrupt(&key, corrupt)).await;
                 Err(Read::Nothing(Cause::Corrupt))
             }
         }
@@ -308,6 +316,15 @@ impl Engine {
 enum Read {
     Nothing(Cause),
     Varies(Arc<[HeaderName]>),
+}
+
+impl From<Read> for Cause {
+    fn from(read: Read) -> Self {
+        match read {
+            Read::Nothing(cause) => cause,
+            Read::Varies(_) => Self::Corrupt, // a marker behind a marker
+        }
+    }
 }
 
 /// Ends the note of a write, also where its runtime ends first.

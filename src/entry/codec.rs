@@ -30,7 +30,7 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{self, HeaderName};
 use http::{HeaderValue, StatusCode};
-use twox_hash::XxHash3_64;
+use twox_hash::xxhash3_64::{RawHasher, SecretBuffer};
 
 use super::compress::{compress, decompress};
 use super::headers::{Fields, common};
@@ -151,7 +151,7 @@ fn length(len: usize) -> u32 {
 }
 
 fn checksum(frame: &[u8]) -> u64 {
-    let mut hash = XxHash3_64::with_seed(0);
+    let mut hash = RawHasher::new(SecretBuffer::default()); // on the stack
     hash.write(&frame[..SUM.start]);
     hash.write(&frame[SUM.end..]);
     hash.finish()
@@ -309,7 +309,11 @@ fn read_fields(reader: &mut Reader<'_>, count: usize, len: usize) -> Result<Fiel
         };
         Ok((name, value))
     };
-    let fields = (0..count).map(|_| field()).collect::<Result<_, _>>()?;
+    let mut fields = Vec::with_capacity(count);
+    for _ in 0..count {
+        fields.push(field()?);
+    }
+    let fields = Fields::from(fields);
     match rest.rest.is_empty() {
         true => Ok(fields),
         false => Err(Corrupt::Damaged("fields")),

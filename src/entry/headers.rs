@@ -91,6 +91,12 @@ impl Fields {
     }
 }
 
+impl From<Vec<(HeaderName, HeaderValue)>> for Fields {
+    fn from(fields: Vec<(HeaderName, HeaderValue)>) -> Self {
+        Self(fields.into_boxed_slice())
+    }
+}
+
 impl FromIterator<(HeaderName, HeaderValue)> for Fields {
     fn from_iter<T: IntoIterator<Item = (HeaderName, HeaderValue)>>(fields: T) -> Self {
         Self(fields.into_iter().collect())

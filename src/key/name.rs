@@ -50,9 +50,13 @@ impl AsRef<str> for Key {
 /// Appends bytes in hexadecimal.
 pub(crate) fn hex(out: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        out.push(char::from(DIGITS[usize::from(byte & 15)]));
+    for chunk in bytes.chunks(16) {
+        let mut text = [0; 32];
+        for (two, byte) in text.chunks_exact_mut(2).zip(chunk) {
+            two[0] = DIGITS[usize::from(byte >> 4)];
+            two[1] = DIGITS[usize::from(byte & 15)];
+        }
+        out.push_str(str::from_utf8(&text[..chunk.len() * 2]).unwrap_or_default());
     }
 }
 
