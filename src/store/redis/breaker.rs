@@ -43,8 +43,8 @@ impl Breaker {
     /// the rest is the probe; the next one is let through a rest later, also
     /// if the probe never says how it ended.
     #[inline]
-    pub(super) fn admits(&self, now: Duration) -> bool {
-        self.calm.load(Ordering::Relaxed) || self.state_admits(now)
+    pub(super) fn admits(&self, now: impl FnOnce() -> Duration) -> bool {
+        self.calm.load(Ordering::Relaxed) || self.state_admits(now())
     }
 
     fn state_admits(&self, now: Duration) -> bool {
@@ -104,7 +104,7 @@ mod tests {
     fn opened() -> Breaker {
         let breaker = Breaker::new();
         for n in 0..5 {
-            assert!(breaker.admits(at(n)));
+            assert!(breaker.admits(|| at(n)));
             breaker.failure(at(n));
         }
         breaker
@@ -112,17 +112,17 @@ mod tests {
 
     #[test]
     fn it_opens_after_five_failures_in_a_row() {
-        assert!(!opened().admits(at(10)));
+        assert!(!opened().admits(|| at(10)));
     }
 
     #[test]
     fn it_opens_however_slow_the_failures_are() {
         let breaker = Breaker::new();
         for n in 0..5 {
-            assert!(breaker.admits(at(n * 2_000)));
+            assert!(breaker.admits(|| at(n * 2_000)));
             breaker.failure(at(n * 2_000));
         }
-        assert!(!breaker.admits(at(8_500)));
+        assert!(!breaker.admits(|| at(8_500)));
     }
 
     #[test]
@@ -132,22 +132,22 @@ mod tests {
             breaker.failure(at(n));
             breaker.success();
         }
-        assert!(breaker.admits(at(30)));
+        assert!(breaker.admits(|| at(30)));
     }
 
     #[test]
     fn one_probe_a_second_and_its_answer_closes_it() {
         let breaker = opened();
-        assert!(breaker.admits(at(1_010)), "the probe");
-        assert!(!breaker.admits(at(1_011)), "one at a time");
+        assert!(breaker.admits(|| at(1_010)), "the probe");
+        assert!(!breaker.admits(|| at(1_011)), "one at a time");
         assert!(
-            breaker.admits(at(2_011)),
+            breaker.admits(|| at(2_011)),
             "the next, if the first never ended"
         );
         breaker.failure(at(2_020));
-        assert!(!breaker.admits(at(3_000)));
-        assert!(breaker.admits(at(3_021)));
+        assert!(!breaker.admits(|| at(3_000)));
+        assert!(breaker.admits(|| at(3_021)));
         breaker.success();
-        assert!(breaker.admits(at(3_022)) && breaker.admits(at(3_023)));
+        assert!(breaker.admits(|| at(3_022)) && breaker.admits(|| at(3_023)));
     }
 }

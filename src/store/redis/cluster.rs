@@ -10,9 +10,9 @@ use redis::cluster::ClusterClient;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, Value};
+use redis::{ErrorKind, FromRedisValue, RedisResult, Value};
 
-use super::connect::{Connect, Connection, Node};
+use super::connect::{Connect, Connection, Node, Work};
 use super::link::CONNECT;
 use super::single::tcp;
 
@@ -48,10 +48,19 @@ impl Connect for Cluster {
 struct Slots(ClusterConnection);
 
 impl Connection for Slots {
-    fn run<'a>(&self, node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, RedisResult<Value>> {
+    fn run<'a>(&self, work: Work<'a>) -> BoxFuture<'a, RedisResult<Value>> {
         let mut connection = self.0.clone();
-        let Node::At { host, port } = node else {
-            return Box::pin(async move { connection.req_packed_command(cmd).await });
+        let (host, port, cmd) = match work {
+            Work::One(Node::At { host, port }, cmd) => (host, port, cmd),
+            Work::One(Node::Only, cmd) => {
+                return Box::pin(async move { connection.req_packed_command(cmd).await });
+            }
+            Work::Reads(all) => {
+                return Box::pin(async move {
+                    let values = connection.req_packed_commands(all, 0, all.len()).await;
+                    values.map(Value::Array)
+                });
+            }
         };
         let place = SingleNodeRoutingInfo::ByAddress {
             host: host.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use redis::{Cmd, RedisResult, Value};
+use redis::{Cmd, Pipeline, RedisResult, Value};
 
 /// How to reach Redis. Nothing is done before `connect` is called.
 pub(super) trait Connect: Send + Sync + 'static {
@@ -17,11 +17,19 @@ pub(super) trait Connect: Send + Sync + 'static {
 
 /// One multiplexed connection.
 pub(super) trait Connection: Send + Sync {
-    /// Runs a command on a server, or where its keys are.
-    fn run<'a>(&self, node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, RedisResult<Value>>;
+    fn run<'a>(&self, work: Work<'a>) -> BoxFuture<'a, RedisResult<Value>>;
 
     /// The servers that hold keys, to be scanned one by one.
     fn primaries(&self) -> BoxFuture<'_, RedisResult<Vec<Node>>>;
+}
+
+/// What a connection is asked to do. It may be done twice.
+#[derive(Clone, Copy)]
+pub(super) enum Work<'a> {
+    /// A command on a server, or where its keys are.
+    One(&'a Node, &'a Cmd),
+    /// Reads, answered by an array. Only where keys may lie anywhere.
+    Reads(&'a Pipeline),
 }
 
 /// A server of a topology.

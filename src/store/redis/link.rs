@@ -8,7 +8,8 @@ use std::time::Duration;
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::breaker::Breaker;
-use super::connect::{Connect, Connection, Node};
+use super::connect::{Connect, Connection, Node, Work};
+use super::reads::Reads;
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
 
@@ -19,9 +20,18 @@ pub(super) const CONNECT: Duration = Duration::from_millis(250);
 const HUNG: u32 = 3;
 
 pub(super) struct Link {
+    pub(super) reads: Reads,
     line: Arc<Line>,
     breaker: Breaker,
     clock: Arc<dyn Clock>,
+}
+
+/// Why a command got no answer.
+#[derive(Clone)]
+pub(super) enum Failure {
+    Redis(RedisError),
+    /// On the connection of this number.
+    Timeout(u64),
 }
 
 /// The connection, and how to make it.
@@ -52,9 +62,17 @@ struct Borrowed {
 
 impl Borrowed {
     /// An error that the server answers with is an error here too.
-    async fn run(&self, node: &Node, cmd: &Cmd) -> Result<Value, RedisError> {
-        match self.connection.run(node, cmd).await? {
+    /// An error among the answers of reads stays where it is, unless it ends
+    /// the connection.
+    async fn run(&self, work: Work<'_>) -> Result<Value, RedisError> {
+        match self.connection.run(work).await? {
             Value::ServerError(error) => Err(error.into()),
+            Value::Array(values) if matches!(work, Work::Reads(_)) => {
+                match values.iter().find_map(deadly) {
+                    Some(error) => Err(error),
+                    None => Ok(Value::Array(values)),
+                }
+            }
             value => Ok(value),
         }
     }
@@ -63,6 +81,7 @@ impl Borrowed {
 impl Link {
     pub(super) fn new(connect: Box<dyn Connect>, clock: Arc<dyn Clock>) -> Self {
         Self {
+            reads: Reads::default(),
             line: Arc::new(Line {
                 connect,
                 current: Mutex::default(),
@@ -81,22 +100,47 @@ impl Link {
         cmd: &Cmd,
         timeout: Duration,
     ) -> Result<Value, StoreError> {
-        if !self.breaker.admits(self.clock.monotonic()) {
-            return Err(unavailable());
+        self.admit()?;
+        let end = self.bounded(Work::One(node, cmd), timeout).await;
+        self.settle(end)
+    }
+
+    /// Whether to ask now. Who is admitted lets [`settle`](Self::settle) know
+    /// how it ended.
+    pub(super) fn admit(&self) -> Result<(), StoreError> {
+        match self.breaker.admits(|| self.clock.monotonic()) {
+            true => Ok(()),
+            false => Err(unavailable()),
         }
+    }
+
+    pub(super) async fn bounded(
+        &self,
+        work: Work<'_>,
+        timeout: Duration,
+    ) -> Result<Value, Failure> {
         let current = self.line.current().clone();
         let number = current.number;
-        match tokio::time::timeout(timeout, self.attempt(current, node, cmd)).await {
-            Ok(Ok(value)) => {
+        match tokio::time::timeout(timeout, self.attempt(current, work)).await {
+            Ok(end) => end.map_err(Failure::Redis),
+            Err(_) => Err(Failure::Timeout(number)),
+        }
+    }
+
+    /// Draws the consequences of how a command ended.
+    pub(super) fn settle(&self, end: Result<Value, Failure>) -> Result<Value, StoreError> {
+        match end {
+            Ok(value) => {
                 self.breaker.success();
                 self.line.answered();
                 Ok(value)
             }
-            Ok(Err(error)) => Err(self.failed(error)),
-            Err(elapsed) => {
+            Err(Failure::Redis(error)) => Err(self.failed(error)),
+            Err(Failure::Timeout(number)) => {
                 self.breaker.failure(self.clock.monotonic());
                 self.line.timed_out(number);
-                Err(StoreError::new(StoreErrorKind::Timeout, elapsed))
+                let why = "redis did not answer in time";
+                Err(StoreError::new(StoreErrorKind::Timeout, why))
             }
         }
     }
@@ -104,22 +148,22 @@ impl Link {
     /// A connection that was shared may have died since, with its server or
     /// with the runtime that drove it: the command is tried once more on a
     /// fresh one. All commands of this store may be repeated.
-    async fn attempt(&self, current: Current, node: &Node, cmd: &Cmd) -> Result<Value, RedisError> {
+    async fn attempt(&self, current: Current, work: Work<'_>) -> Result<Value, RedisError> {
         if let Some(borrowed) = current.borrowed() {
-            match borrowed.run(node, cmd).await {
+            match borrowed.run(work).await {
                 Err(error) if is_dead(&error) => self.line.give_up(borrowed.number),
                 result => return result,
             }
         }
         // in a box of its own: an ordinary command pays nothing for it
-        Box::pin(self.attempt_anew(current.connection.is_none(), node, cmd)).await
+        Box::pin(self.attempt_anew(current.connection.is_none(), work)).await
     }
 
     /// Runs a command on a connection that has to be made; once more if
     /// somebody else made it and it has died since.
-    async fn attempt_anew(&self, again: bool, node: &Node, cmd: &Cmd) -> Result<Value, RedisError> {
+    async fn attempt_anew(&self, again: bool, work: Work<'_>) -> Result<Value, RedisError> {
         let borrowed = Line::borrow(&self.line).await?;
-        match borrowed.run(node, cmd).await {
+        match borrowed.run(work).await {
             Err(error) if is_dead(&error) => {
                 self.line.give_up(borrowed.number);
                 if !again || borrowed.fresh {
@@ -129,7 +173,7 @@ impl Link {
             result => return result,
         }
         let borrowed = Line::borrow(&self.line).await?;
-        let result = borrowed.run(node, cmd).await;
+        let result = borrowed.run(work).await;
         if result.as_ref().is_err_and(is_dead) {
             self.line.give_up(borrowed.number);
         }
@@ -138,9 +182,7 @@ impl Link {
 
     /// The primaries now.
     pub(super) async fn primaries(&self, timeout: Duration) -> Result<Vec<Node>, StoreError> {
-        if !self.breaker.admits(self.clock.monotonic()) {
-            return Err(unavailable());
-        }
+        self.admit()?;
         let ask = async {
             let borrowed = Line::borrow(&self.line).await?;
             borrowed.connection.primaries().await
@@ -246,6 +288,14 @@ impl Current {
 fn unavailable() -> StoreError {
     let why = "redis has failed repeatedly just now";
     StoreError::new(StoreErrorKind::Unavailable, why)
+}
+
+/// The error that a value is, if the connection is of no use with it.
+fn deadly(value: &Value) -> Option<RedisError> {
+    match value {
+        Value::ServerError(error) => Some(error.clone().into()).filter(is_dead),
+        _ => None,
+    }
 }
 
 /// A new connection may do better.

@@ -6,9 +6,9 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, RedisResult, Value};
+use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisResult, Value};
 
-use super::connect::{Connect, Connection, Node};
+use super::connect::{Connect, Connection, Node, Work};
 use super::link::CONNECT;
 
 /// How many commands may wait to be written. With the crate's 50 a busy server
@@ -53,9 +53,15 @@ impl Connect for Single {
 pub(super) struct One(pub(super) MultiplexedConnection);
 
 impl Connection for One {
-    fn run<'a>(&self, _node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, RedisResult<Value>> {
+    fn run<'a>(&self, work: Work<'a>) -> BoxFuture<'a, RedisResult<Value>> {
         let mut connection = self.0.clone();
-        Box::pin(async move { connection.send_packed_command(cmd).await })
+        match work {
+            Work::One(_, cmd) => Box::pin(async move { connection.send_packed_command(cmd).await }),
+            Work::Reads(all) => Box::pin(async move {
+                let values = connection.send_packed_commands(all, 0, all.len()).await;
+                values.map(Value::Array)
+            }),
+        }
     }
 
     fn primaries(&self) -> BoxFuture<'_, RedisResult<Vec<Node>>> {

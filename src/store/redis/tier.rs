@@ -45,11 +45,9 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 return redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf')";
 
-const GET: &str = "GET";
-
 /// Entries in Redis.
 pub(crate) struct RedisStore {
-    pub(super) link: Link,
+    pub(super) link: Arc<Link>,
     timeout: Duration,
     join: Script,
     members: Script,
@@ -66,7 +64,7 @@ impl RedisStore {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConfigError> {
         Ok(Self {
-            link: Link::new(url::open(url, timeout)?, clock),
+            link: Arc::new(Link::new(url::open(url, timeout)?, clock)),
             timeout,
             join: Script::new(JOIN),
             members: Script::new(MEMBERS),
@@ -109,10 +107,7 @@ impl RedisStore {
     }
 
     async fn read(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
-        let name = key.as_str();
-        let mut get = Cmd::with_capacity(2, GET.len() + name.len());
-        get.arg(GET).arg(name);
-        match self.run(&get, self.timeout).await? {
+        match self.link.read(key, self.timeout).await? {
             Value::Nil => Ok(None),
             Value::BulkString(frame) => Ok(Some(frame.into())),
             _ => Err(refused("GET did not answer with a string")),
