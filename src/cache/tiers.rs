@@ -172,7 +172,7 @@ impl Engine {
                 return Err(Read::Nothing(Cause::StoreError));
             }
         };
-        match codec::decode(frame, &key, canonical, question.policy.max_body) {
+        match codec::decode(&frame, &key, canonical, question.policy.max_body) {
             Ok(Frame::Entry(entry)) if self.late(&entry) => Err(Read::Nothing(Cause::Invalidated)),
             Ok(Frame::Entry(entry)) => self.found(entry, note),
             Ok(Frame::Vary(names)) => Err(Read::Varies(names.into())),

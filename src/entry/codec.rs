@@ -201,7 +201,7 @@ impl<'a> Reader<'a> {
 /// Decodes the frame found under `key` for the request `canonical`. A body
 /// longer than `max_body` is refused before it is unpacked.
 pub(crate) fn decode(
-    frame: Bytes,
+    frame: &Bytes,
     key: &Key,
     canonical: &Canonical,
     max_body: usize,
@@ -221,12 +221,12 @@ pub(crate) fn decode(
         return Err(Corrupt::Foreign);
     }
     let mut reader = Reader {
-        frame: &frame,
+        frame,
         rest: &frame[6..],
     };
     let status = reader.u16()?;
     let sum = reader.u64()?;
-    if sum != checksum(&frame) {
+    if sum != checksum(frame) {
         return Err(damaged("checksum"));
     }
     let created = reader.u64()?;

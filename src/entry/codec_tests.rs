@@ -47,7 +47,7 @@ fn entry(body: &[u8]) -> Entry {
 }
 
 fn read(frame: Bytes) -> Result<Frame, Corrupt> {
-    decode(frame, &key(), &CANONICAL.into(), LIMIT)
+    decode(&frame, &key(), &CANONICAL.into(), LIMIT)
 }
 
 fn assert_same(read: Frame, written: &Entry) {
@@ -131,7 +131,7 @@ fn every_flipped_byte_and_every_truncation_is_refused() {
 #[test]
 fn another_requests_frame_is_refused() {
     let frame = encode(&entry(b"x"));
-    let other = decode(frame, &key(), &Arc::from(*b"another request"), LIMIT);
+    let other = decode(&frame, &key(), &Arc::from(*b"another request"), LIMIT);
     assert!(matches!(other, Err(Corrupt::Damaged("another request's"))));
 }
 
@@ -205,7 +205,7 @@ fn forged_fields_are_refused() {
 #[test]
 fn a_body_over_the_policys_limit_is_refused() {
     let frame = encode(&entry(&[0; 2_000]));
-    let error = decode(frame, &key(), &CANONICAL.into(), 1_999).unwrap_err();
+    let error = decode(&frame, &key(), &CANONICAL.into(), 1_999).unwrap_err();
     assert_eq!(error, Corrupt::Damaged("larger than the policy allows"));
 }
 

@@ -105,30 +105,28 @@ impl FromIterator<(HeaderName, HeaderValue)> for Fields {
 
 /// A value that needs no bytes of its own.
 pub(super) fn common(value: &[u8]) -> Option<HeaderValue> {
-    if let Some(text) = COMMON.iter().find(|text| text.as_bytes() == value) {
-        return Some(HeaderValue::from_static(text));
-    }
     if value.len() > 4 {
-        return None;
+        return COMMON.iter().find(|known| *known == value).cloned();
     }
-    let known = number_value(str::from_utf8(value).ok()?.parse().ok()?);
-    (known.as_bytes() == value).then_some(known)
+    let digit = |n: u64, b: &u8| b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0'));
+    let known = number_value(value.iter().try_fold(0, digit)?);
+    (known == *value).then_some(known)
 }
 
 /// Values so common that they need no bytes of their own: cloning one is free.
-const COMMON: [&str; 12] = [
-    "application/json",
-    "application/json; charset=utf-8",
-    "text/plain",
-    "text/plain; charset=utf-8",
-    "text/html",
-    "text/html; charset=utf-8",
-    "text/css",
-    "text/javascript",
-    "application/xml",
-    "application/octet-stream",
-    "image/svg+xml",
-    "accept-encoding",
+static COMMON: [HeaderValue; 12] = [
+    HeaderValue::from_static("application/json"),
+    HeaderValue::from_static("application/json; charset=utf-8"),
+    HeaderValue::from_static("text/plain"),
+    HeaderValue::from_static("text/plain; charset=utf-8"),
+    HeaderValue::from_static("text/html"),
+    HeaderValue::from_static("text/html; charset=utf-8"),
+    HeaderValue::from_static("text/css"),
+    HeaderValue::from_static("text/javascript"),
+    HeaderValue::from_static("application/xml"),
+    HeaderValue::from_static("application/octet-stream"),
+    HeaderValue::from_static("image/svg+xml"),
+    HeaderValue::from_static("accept-encoding"),
 ];
 
 /// The same value in other bytes.

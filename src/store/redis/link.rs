@@ -114,6 +114,12 @@ impl Link {
         }
     }
 
+    /// The number of the connection now.
+    pub(super) fn number(&self) -> u64 {
+        self.line.current().number
+    }
+
+    /// Does some work within `timeout`.
     pub(super) async fn bounded(
         &self,
         work: Work<'_>,

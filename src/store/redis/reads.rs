@@ -1,6 +1,6 @@
 //! Reads that go together. Whoever asks first starts a task; all who ask until
-//! it runs share its message, its wait for the connection and its timer. Each
-//! read stays a command of its own, with an end of its own.
+//! it runs share its message and its wait for the connection. Each read stays a
+//! command of its own, with a bound and an end of its own.
 //!
 //! Nobody waits for a task that may never run: only readers of the runtime
 //! that runs it join it, and one that is dropped with its runtime takes what
@@ -55,7 +55,14 @@ impl Link {
     ) -> Result<Value, StoreError> {
         self.admit()?;
         let end = match self.join(key, timeout) {
-            Some(end) => end.await.unwrap_or_else(|_| Err(stopped())),
+            Some(end) => {
+                let number = self.number();
+                // a timer of its own: the task may be stuck behind one that blocks its thread
+                match tokio::time::timeout(timeout, end).await {
+                    Ok(end) => end.unwrap_or_else(|_| Err(stopped())),
+                    Err(_) => Err(Failure::Timeout(number)),
+                }
+            }
             None => {
                 let get = get(key);
                 Box::pin(self.bounded(Work::One(&Node::Only, &get), timeout)).await
