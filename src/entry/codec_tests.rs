@@ -46,6 +46,7 @@ fn entry(body: &[u8]) -> Entry {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "most frames are made for it")]
 fn read(frame: Bytes) -> Result<Frame, Corrupt> {
     decode(&frame, &key(), &CANONICAL.into(), LIMIT)
 }

@@ -25,6 +25,10 @@ pub(super) trait Connection: Send + Sync {
 
 /// What a connection is asked to do. It may be done twice.
 #[derive(Clone, Copy)]
+#[cfg_attr(
+    not(feature = "cluster"),
+    allow(dead_code, reason = "a cluster has several servers")
+)]
 pub(super) enum Work<'a> {
     /// A command on a server, or where its keys are.
     One(&'a Node, &'a Cmd),

@@ -32,6 +32,8 @@ pub(super) struct Reads(Mutex<Forming>);
 struct Forming {
     /// Where the task will run that takes them, if there is one.
     runtime: Option<Id>,
+    /// Of the connection that was there when the first came.
+    number: u64,
     waiting: Vec<Waiting>,
 }
 
@@ -55,8 +57,7 @@ impl Link {
     ) -> Result<Value, StoreError> {
         self.admit()?;
         let end = match self.join(key, timeout) {
-            Some(end) => {
-                let number = self.number();
+            Some((end, number)) => {
                 // a timer of its own: the task may be stuck behind one that blocks its thread
                 match tokio::time::timeout(timeout, end).await {
                     Ok(end) => end.unwrap_or_else(|_| Err(stopped())),
@@ -72,12 +73,12 @@ impl Link {
     }
 
     /// Waits with others, if they are of the same runtime and their keys may
-    /// lie anywhere.
+    /// lie anywhere. Also the number of the connection that they begin with.
     fn join(
         self: &Arc<Self>,
         key: &Key,
         timeout: Duration,
-    ) -> Option<oneshot::Receiver<Result<Value, Failure>>> {
+    ) -> Option<(oneshot::Receiver<Result<Value, Failure>>, u64)> {
         if !self.any_keys() {
             return None;
         }
@@ -92,6 +93,7 @@ impl Link {
         forming.waiting.push(Waiting { key, end });
         if first {
             forming.runtime = Some(runtime.id());
+            forming.number = self.number();
             let mut taker = Taker(Some(Arc::clone(self)));
             runtime.spawn(async move {
                 if let Some((link, waiting)) = taker.take() {
@@ -103,7 +105,7 @@ impl Link {
             let (link, full) = (Arc::clone(self), mem::take(&mut forming.waiting));
             runtime.spawn(async move { link.read_all(full, timeout).await });
         }
-        Some(ended)
+        Some((ended, forming.number))
     }
 
     async fn read_all(&self, mut waiting: Vec<Waiting>, timeout: Duration) {
