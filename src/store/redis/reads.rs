@@ -22,7 +22,7 @@ use crate::key::Key;
 const GET: &str = "GET";
 /// More reads than this are more than one message: the first answer waits for
 /// the last.
-const MOST: usize = 64;
+const MOST: usize = 16;
 
 /// The reads that wait for their task to run.
 #[derive(Default)]
