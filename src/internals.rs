@@ -9,7 +9,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue};
 
 use crate::entry::codec::{self, Bounds};
-use crate::key::{Key, json};
+use crate::key::{Canonical, Key, json};
 use crate::policy::cache_control::Directives;
 use crate::policy::freshness::{Lifetime, Rules, Use, usable};
 use crate::policy::request::Wish;
@@ -105,7 +105,9 @@ pub fn frame(data: &[u8]) {
     let key = Key::new("api:fuzz:00");
     let sealed = codec::sealed(data);
     for frame in [Bytes::copy_from_slice(data), sealed] {
-        if let Ok(codec::Frame::Entry(entry)) = codec::decode(frame, &key, b"", bounds) {
+        if let Ok(codec::Frame::Entry(entry)) =
+            codec::decode(&frame, &key, &Canonical::from(&b""[..]), bounds)
+        {
             let _ = codec::encode(&entry);
         }
     }

@@ -18,6 +18,7 @@
 //!    '- unsafe: handler -> it may have written        -> invalidate, then the answer
 //! ```
 
+use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -51,13 +52,14 @@ pub(crate) struct Serve<S> {
 }
 
 impl<S> Serve<S> {
-    /// A request that memory could not answer.
-    pub(crate) async fn read<R, B>(
+    /// A request that memory could not answer. What it holds is taken apart
+    /// before its future is made: an `async fn` would keep room for it twice.
+    pub(crate) fn read<R, B>(
         self,
         mut question: Question,
         missed: Missed,
         request: Request<R>,
-    ) -> Answer<B, S::Error>
+    ) -> impl Future<Output = Answer<B, S::Error>>
     where
         S: Service<Request<R>, Response = Response<B>> + Send + 'static,
         S::Future: Send,
@@ -66,34 +68,36 @@ impl<S> Serve<S> {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let engine = &self.shared.engine;
         let (mut parts, body) = request.into_parts();
         let family = question.family(&self.shared, &parts);
+        async move {
+            let engine = &self.shared.engine;
 
-        let look = engine.look_store(&mut question, &family, &parts.headers, missed);
-        let missed = match look.await {
-            Ok(found) => {
-                let head = question.head;
-                let spare = std::mem::take(&mut parts.extensions);
-                let mut response = reply::hit(
-                    engine,
-                    &found.entry,
-                    found.times(),
-                    Tier::Redis,
-                    head,
-                    spare,
-                );
-                let (policy, asks) = (&question.policy, &question.asks);
-                if reply::has_shape(policy, asks) {
-                    response = reply::shape(response, policy, &[], &parts.headers, asks);
+            let look = engine.look_store(&mut question, &family, &parts.headers, missed);
+            let missed = match look.await {
+                Ok(found) => {
+                    let head = question.head;
+                    let spare = std::mem::take(&mut parts.extensions);
+                    let mut response = reply::hit(
+                        engine,
+                        &found.entry,
+                        found.times(),
+                        Tier::Redis,
+                        head,
+                        spare,
+                    );
+                    let (policy, asks) = (&question.policy, &question.asks);
+                    if reply::has_shape(policy, asks) {
+                        response = reply::shape(response, policy, &[], &parts.headers, asks);
+                    }
+                    return Ok(nested::mark(response, self.nested, engine));
                 }
-                return Ok(nested::mark(response, self.nested, engine));
-            }
-            Err(missed) => missed,
-        };
-        // in a box of its own: what the store answers pays nothing for it
-        let request = Request::from_parts(parts, body);
-        Box::pin(self.not_fresh(question, family, missed, request)).await
+                Err(missed) => missed,
+            };
+            // in a box of its own: what the store answers pays nothing for it
+            let request = Request::from_parts(parts, body);
+            Box::pin(self.not_fresh(question, family, missed, request)).await
+        }
     }
 
     /// Nothing fresh is stored: something stale may be served, or the handler

@@ -186,22 +186,30 @@ impl Engine {
         cause: Cause,
     ) -> Result<Found<Entry>, Missed> {
         let start = self.now();
-        let found = match self.read(question, family, cause).await {
+        match self.read(question, family, cause).await {
             Err(Read::Varies(names)) if question.variant.is_none() => {
                 self.memory.insert_vary(&question.canonical, &names);
                 question.vary(&names, headers);
-                // both reads together have one timeout; each has its own already
-                let spent = Duration::from_millis(self.now().saturating_sub(start));
-                let left = self.budget.saturating_sub(spent);
-                let again = Box::pin(self.read(question, family, Cause::Variant));
-                tokio::time::timeout(left, again).await
+                // in a box of its own: an answer at the first read pays nothing for it
+                Box::pin(self.read_variant(question, family, start)).await
             }
-            found => Ok(found),
-        };
-        match found {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(Read::Nothing(missed))) => Err(missed),
-            Ok(Err(Read::Varies(_))) => Err(Cause::Corrupt.into()), // a marker behind a marker
+            found => found.map_err(Missed::from),
+        }
+    }
+
+    /// The second read of a request that began at `start`: both together have
+    /// one timeout; each has its own already.
+    async fn read_variant(
+        self: &Arc<Self>,
+        question: &Question,
+        family: &str,
+        start: u64,
+    ) -> Result<Found<Entry>, Missed> {
+        let spent = Duration::from_millis(self.now().saturating_sub(start));
+        let left = self.budget.saturating_sub(spent);
+        let again = self.read(question, family, Cause::Variant);
+        match tokio::time::timeout(left, again).await {
+            Ok(found) => found.map_err(Missed::from),
             Err(_) => {
                 self.counters.store_errors(1);
                 Err(Cause::StoreError.into())
@@ -235,12 +243,12 @@ impl Engine {
             max_body: question.policy.max_body,
             cookies: question.policy.store_set_cookie,
         };
-        match codec::decode(frame, &key, canonical, bounds) {
+        match codec::decode(&frame, &key, canonical, bounds) {
             Ok(Frame::Entry(entry)) if self.late(&entry) => Err(Read::nothing(Cause::Invalidated)),
             Ok(Frame::Entry(entry)) => self.found(entry, note, question),
             Ok(Frame::Vary(names)) => Err(Read::Varies(names.into())),
             Err(corrupt) => {
-                self.corrupt(&key, corrupt).await;
+                Box::pin(self.corrupt(&key, corrupt)).await;
                 Err(Read::nothing(Cause::Corrupt))
             }
         }
@@ -457,6 +465,15 @@ fn missed(held: Arc<Held>, age: u64, usable: Use) -> Missed {
     };
     let stale = (age < life.keep.max(life.fresh)).then_some(Stale { held, age, usable });
     Missed { cause, stale }
+}
+
+impl From<Read> for Missed {
+    fn from(read: Read) -> Self {
+        match read {
+            Read::Nothing(missed) => missed,
+            Read::Varies(_) => Cause::Corrupt.into(), // a marker behind a marker
+        }
+    }
 }
 
 /// Ends the note of a write, also where its runtime ends first.
