@@ -125,7 +125,7 @@ impl Engine {
     ) -> Result<Found<Arc<Held>>, (Missed, Option<Box<Writer>>)> {
         match self.memory.get(canonical.as_bytes()) {
             Some(Slot::Entry(entry)) => self.fresh(entry, &asked.asks).map_err(|m| (m, None)),
-            Some(Slot::Vary(variants)) => {
+            Some(Slot::Vary(variants, _)) => {
                 let names = &variants.names;
                 let variant = asked.policy.variant(canonical.as_bytes(), names, headers);
                 let entry = self.memory.get(variant.as_bytes()).or_else(|| {

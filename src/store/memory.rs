@@ -17,8 +17,12 @@ use crate::key::Canonical;
 pub(crate) enum Slot {
     Entry(Arc<Held>),
     /// Answers vary on these fields; each lies under a longer request.
-    Vary(Arc<Variants>),
+    Vary(Arc<Variants>, Weighed),
 }
+
+/// What a marker weighed when it was put in; what it holds may grow since.
+#[derive(Clone, Copy)]
+pub(crate) struct Weighed(u64);
 
 /// What the tier itself spends on an item: its slot in the table and in the
 /// queue, the reference counts and clocks of the entry.
@@ -31,7 +35,7 @@ impl Weighter<Canonical, Slot> for Bytes {
     fn weight(&self, key: &Canonical, slot: &Slot) -> u64 {
         let content = match slot {
             Slot::Entry(held) => held.weight(),
-            Slot::Vary(variants) => (key.len() + variants.weight()) as u64,
+            Slot::Vary(_, Weighed(bytes)) => key.len() as u64 + bytes,
         };
         content + OVERHEAD
     }
@@ -106,7 +110,7 @@ impl Memory {
         canonical: &Canonical,
         names: &Arc<[HeaderName]>,
     ) -> Arc<Variants> {
-        if let Some(Slot::Vary(known)) = self.slots.get(&canonical[..])
+        if let Some(Slot::Vary(known, _)) = self.slots.get(&canonical[..])
             && known.names == *names
         {
             return known;
@@ -131,7 +135,8 @@ impl Memory {
     }
 
     fn mark(&self, canonical: &Canonical, variants: &Arc<Variants>) {
-        let slot = Slot::Vary(Arc::clone(variants));
+        let weighed = Weighed(variants.weight() as u64);
+        let slot = Slot::Vary(Arc::clone(variants), weighed);
         self.slots.insert(Arc::clone(canonical), slot);
     }
 
