@@ -67,7 +67,8 @@ async fn main() {
     let outside = tower::ServiceBuilder::new()
         .layer(CompressionLayer::new())
         .service(plain);
-    (ask(&coded).await, ask(&outside).await);
+    ask(&coded).await;
+    ask(&outside).await;
     cache.idle().await;
     let (ours, theirs) = (ask(&coded).await, ask(&outside).await);
     assert!(ours > 0 && theirs > 0, "both are coded");

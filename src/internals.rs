@@ -62,7 +62,7 @@ pub fn conditions(data: &[u8]) {
 ///
 /// If it reaches beyond the body.
 pub fn ranges(data: &[u8]) {
-    if let range::Part::Part(part) = range::part(&headers(RANGE, data), 100) {
+    if let range::Part::Single(part) = range::part(&headers(RANGE, data), 100) {
         assert!(part.start < part.end && part.end <= 100);
     }
 }

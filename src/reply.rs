@@ -154,7 +154,7 @@ fn narrow<B>(
     let body = response.body().stored_bytes();
     match part(request, body.len()) {
         Part::Whole => response,
-        Part::Part(range) => {
+        Part::Single(range) => {
             let content = format!("bytes {}-{}/{}", range.start, range.end - 1, body.len());
             let headers = response.headers_mut();
             headers.insert(CONTENT_LENGTH, number_value(range.len() as u64));

@@ -268,7 +268,7 @@ mod tests {
             prop_assert_eq!(&plain, &pretty);
             let back: serde_json::Value = serde_json::from_slice(&plain).unwrap();
             prop_assert_eq!(back, value);
-            prop_assert_eq!(canonical(&plain), Some(plain.clone()));
+            prop_assert_eq!(canonical(&plain), Some(plain));
         }
 
         #[test]
