@@ -139,7 +139,7 @@ pub(crate) fn ask<'a, B: Body>(
     };
     let written = write(engine, policy, &head, canonical);
     if written.is_ok() {
-        place_of(canonical, &found, rewritten(extensions, request.uri()));
+        place_of(canonical, &found, rewritten(uri, request.uri()));
     }
     match written {
         Ok(asked) => Ask::Cache(asked),
@@ -147,7 +147,7 @@ pub(crate) fn ask<'a, B: Body>(
     }
 }
 
-#[inline]
+#[inline(never)] // the same for every service, and short in a frame of its own
 fn write<'a>(
     engine: &Engine,
     policy: &'a Arc<Compiled>,

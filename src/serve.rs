@@ -66,7 +66,7 @@ impl<S> Serve<S> {
             Ok(found) => {
                 let head = question.head;
                 let spare = std::mem::take(&mut parts.extensions);
-                let response = hit(
+                let mut response = hit(
                     engine,
                     &found.entry,
                     found.times(),
@@ -74,7 +74,8 @@ impl<S> Serve<S> {
                     head,
                     spare,
                 );
-                return Ok(nested::mark(response, self.nested, engine));
+                nested::mark(&mut response, self.nested, engine);
+                return Ok(response);
             }
             Err(cause) => cause,
         };
@@ -114,8 +115,9 @@ impl<S> Serve<S> {
             seen,
             route,
         };
-        let response = filled.answer(engine, response);
-        Ok(nested::mark(response, self.nested, engine))
+        let mut response = filled.answer(engine, response);
+        nested::mark(&mut response, self.nested, engine);
+        Ok(response)
     }
 
     /// A request that does not take part in caching.
@@ -267,9 +269,8 @@ pub(crate) fn hit<B>(
         age: std::time::Duration::from_millis(age),
         ttl: std::time::Duration::from_millis(ttl),
     };
-    let mut headers = entry.fields.to_map(number_value(age / 1000));
-    engine.status.write(&mut headers, &outcome);
-    *response.headers_mut() = headers;
+    let status = engine.status.of_hit(tier, ttl / 1000);
+    *response.headers_mut() = entry.fields.to_map(number_value(age / 1000), status);
     seen(engine, &outcome);
     let mut extensions = spare;
     extensions.clear();
@@ -295,8 +296,9 @@ fn passed<B>(
         reason,
         status: parts.status,
     };
-    let response = finish(engine, parts, ResponseBody::inner(body), outcome);
-    nested::mark(response, nested, engine)
+    let mut response = finish(engine, parts, ResponseBody::inner(body), outcome);
+    nested::mark(&mut response, nested, engine);
+    response
 }
 
 fn finish<B>(

@@ -9,14 +9,15 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use crate::ask::{Ask, ask};
+use crate::ask::{Ask, Question, ask};
 use crate::entry::ResponseBody;
 use crate::error::BoxError;
 use crate::future::ResponseFuture;
 use crate::key::Writer;
 use crate::layer::Shared;
 use crate::nested;
-use crate::outcome::Tier;
+use crate::outcome::{Bypass, Cause, Tier};
+use crate::policy::Compiled;
 use crate::serve::{Serve, hit};
 
 /// A service whose responses are cached. Made by [`CacheLayer`](crate::CacheLayer).
@@ -78,39 +79,82 @@ where
         let mut canonical = Writer::empty();
         let asked = match ask(shared, &request, &mut canonical) {
             Ask::Cache(asked) => asked,
-            Ask::Write(policy) => {
-                let write = self.serve(nested).write(Arc::clone(policy), request);
-                return ResponseFuture::going(Box::pin(write));
-            }
-            Ask::Bypass(reason) => {
-                let pass = self.serve(nested).pass(reason, request);
-                return ResponseFuture::going(Box::pin(pass));
-            }
+            Ask::Write(policy) => return self.write(Arc::clone(policy), nested, request),
+            Ask::Bypass(reason) => return self.pass(reason, nested, request),
         };
         match engine.look_memory(&asked, &canonical, request.headers()) {
             Ok(found) => {
-                let entry = &found.entry.entry;
                 let spare = std::mem::take(request.extensions_mut());
-                let response = hit(
-                    engine,
-                    entry,
-                    found.times(),
-                    Tier::Memory,
-                    asked.head,
-                    spare,
-                );
-                ResponseFuture::ready(nested::mark(response, nested, engine))
+                drop(request); // what it held is warm for the response
+                let (entry, times) = (&found.entry.entry, found.times());
+                let mut response = hit(engine, entry, times, Tier::Memory, asked.head, spare);
+                nested::mark(&mut response, nested, engine);
+                ResponseFuture::ready(response)
             }
             Err(missed) => {
                 let question = asked.question(&canonical, missed.variant);
-                let read = self.serve(nested).read(question, missed.cause, request);
-                ResponseFuture::going(Box::pin(read))
+                self.read(question, missed.cause, nested, request)
             }
         }
     }
 }
 
+/// All that is no hit in memory. Apart from `call`, so that a hit's way through
+/// it is short and straight.
 impl<S: Clone> CacheService<S> {
+    #[inline(never)]
+    fn read<R, B>(
+        &self,
+        question: Question,
+        cause: Cause,
+        nested: bool,
+        request: Request<R>,
+    ) -> ResponseFuture<B, S::Error>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+        R: Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        ResponseFuture::going(Box::pin(self.serve(nested).read(question, cause, request)))
+    }
+
+    #[inline(never)]
+    fn write<R, B>(
+        &self,
+        policy: Arc<Compiled>,
+        nested: bool,
+        request: Request<R>,
+    ) -> ResponseFuture<B, S::Error>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+        R: Send + 'static,
+        B: Send + 'static,
+    {
+        ResponseFuture::going(Box::pin(self.serve(nested).write(policy, request)))
+    }
+
+    #[inline(never)]
+    fn pass<R, B>(
+        &self,
+        reason: Bypass,
+        nested: bool,
+        request: Request<R>,
+    ) -> ResponseFuture<B, S::Error>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+        R: Send + 'static,
+        B: Send + 'static,
+    {
+        ResponseFuture::going(Box::pin(self.serve(nested).pass(reason, request)))
+    }
+
     fn serve(&self, nested: bool) -> Serve<S> {
         Serve {
             inner: self

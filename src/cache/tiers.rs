@@ -67,7 +67,7 @@ pub(crate) struct Varies {
 
 impl Engine {
     /// Looks into memory.
-    #[inline]
+    #[inline(never)] // short in a frame of its own
     pub(crate) fn look_memory(
         &self,
         asked: &Asked<'_>,

@@ -7,13 +7,14 @@ use crate::generation::{Generation, Generations};
 
 /// An entry, its birth on this process' monotonic clock, and its number.
 #[derive(Debug)]
+#[repr(C)] // in this order, see `Entry`
 pub(crate) struct Held {
-    pub(crate) entry: Entry,
+    /// The invalidation clock's value at which it was last found valid.
+    number: AtomicU64,
     /// Milliseconds on the monotonic clock at which its age was zero; below
     /// zero for one that is older than the clock.
     born: i64,
-    /// The invalidation clock's value at which it was last found valid.
-    number: AtomicU64,
+    pub(crate) entry: Entry,
 }
 
 impl Held {

@@ -11,10 +11,12 @@ mod compress;
 mod headers;
 mod held;
 mod record;
+mod shape;
 mod stored;
 
 pub use body::ResponseBody;
 pub(crate) use headers::{Fields, storable};
 pub(crate) use held::Held;
 pub(crate) use record::{Complete, Recording};
+pub(crate) use shape::Shapes;
 pub(crate) use stored::{Entry, Lifetime};

@@ -7,7 +7,7 @@ use http::HeaderName;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
 
-use crate::entry::Held;
+use crate::entry::{Held, Shapes};
 use crate::generation::Generations;
 use crate::key::Canonical;
 
@@ -21,7 +21,7 @@ pub(crate) enum Slot {
 
 /// What the tier itself spends on an item: its slot in the table and in the
 /// queue, the reference counts and clocks of the entry.
-const OVERHEAD: u64 = 350;
+const OVERHEAD: u64 = 690;
 
 #[derive(Clone)]
 struct Bytes;
@@ -40,6 +40,7 @@ impl Weighter<Canonical, Slot> for Bytes {
 /// nothing else.
 pub(crate) struct Memory {
     slots: Cache<Canonical, Slot, Bytes, ahash::RandomState>,
+    shapes: Shapes,
     keeps_entries: bool,
 }
 
@@ -64,6 +65,7 @@ impl Memory {
         let hasher = ahash::RandomState::new();
         Self {
             slots: Cache::with_options(options, Bytes, hasher, DefaultLifecycle::default()),
+            shapes: Shapes::default(),
             keeps_entries: bytes > 0,
         }
     }
@@ -79,8 +81,9 @@ impl Memory {
 
     /// Keeps an entry, if it is still valid. One that ceases to be meanwhile is
     /// found out by the next look.
-    pub(crate) fn insert(&self, held: Held, generations: &Generations) {
+    pub(crate) fn insert(&self, mut held: Held, generations: &Generations) {
         if held.valid(generations) {
+            held.entry.fields.share(&self.shapes);
             let canonical = Arc::clone(&held.entry.canonical);
             self.slots.insert(canonical, Slot::Entry(Arc::new(held)));
         }
