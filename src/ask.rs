@@ -177,7 +177,7 @@ pub(crate) fn ask_with<'a, B: Body>(
     };
     match write(engine, policy, &head, canonical) {
         Ok(asked) => {
-            place_of(canonical, &found, rewritten(extensions, request.uri()));
+            place_of(canonical, &found, rewritten(uri, request.uri()));
             if let Some(content) = content {
                 content::write(canonical, request, content);
             }
@@ -205,11 +205,11 @@ fn posted_question<B>(
         extensions,
     };
     let asked = write(&layer.engine, found.policy, &head, canonical).ok()?;
-    place_of(canonical, found, rewritten(extensions, request.uri()));
+    place_of(canonical, found, rewritten(head.uri, request.uri()));
     Some(asked.question(canonical, None))
 }
 
-#[inline]
+#[inline(never)] // the same for every service, and short in a frame of its own
 fn write<'a>(
     engine: &Engine,
     policy: &'a Arc<Compiled>,

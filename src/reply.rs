@@ -42,9 +42,8 @@ pub(crate) fn hit<B>(
         age: Duration::from_millis(age),
         ttl: Duration::from_millis(ttl),
     };
-    let mut headers = entry.fields.to_map(number_value(age / 1000));
-    engine.status.write(&mut headers, &outcome);
-    *response.headers_mut() = headers;
+    let status = engine.status.of_hit(tier, ttl / 1000);
+    *response.headers_mut() = entry.fields.to_map(number_value(age / 1000), status);
     seen(engine, &outcome);
     let mut extensions = spare;
     extensions.clear();
@@ -69,7 +68,7 @@ pub(crate) fn stale<B>(
         over: Duration::from_millis(stale.age.saturating_sub(entry.lifetime.fresh)),
         status,
     };
-    let headers = entry.fields.to_map(number_value(stale.age / 1000));
+    let headers = entry.fields.to_map(number_value(stale.age / 1000), None);
     stored(engine, entry, headers, head, outcome)
 }
 
@@ -216,8 +215,9 @@ pub(crate) fn passed<B>(
         reason,
         status: parts.status,
     };
-    let response = finish(engine, parts, ResponseBody::inner(body), outcome);
-    nested::mark(response, nested, engine)
+    let mut response = finish(engine, parts, ResponseBody::inner(body), outcome);
+    nested::mark(&mut response, nested, engine);
+    response
 }
 
 pub(crate) fn finish<B>(

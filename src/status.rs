@@ -25,37 +25,43 @@ pub(crate) enum StatusField {
 }
 
 impl StatusField {
-    /// Adds this cache's member behind those of caches further in.
+    /// This cache's member for a hit, fresh for `ttl` more seconds. As most
+    /// caches have it, it needs no allocation.
     #[inline]
+    pub(crate) fn of_hit(&self, tier: Tier, ttl: u64) -> Option<HeaderValue> {
+        let Self::On { name, detail } = self else {
+            return None;
+        };
+        if *detail
+            && tier == Tier::Memory
+            && name == DEFAULT_NAME
+            && let Some(known) = known::memory_hit(ttl)
+        {
+            return Some(known);
+        }
+        hit(name, ttl, tier, *detail).ok()
+    }
+
+    /// Adds this cache's member behind those of caches further in.
     pub(crate) fn write(&self, headers: &mut HeaderMap, outcome: &Outcome) {
         let Self::On { name, detail } = self else {
             return;
         };
         let value = match outcome {
-            Outcome::Hit { tier, ttl, .. } => hit(name, ttl.as_secs(), *tier, *detail),
+            Outcome::Hit { tier, ttl, .. } => self.of_hit(*tier, ttl.as_secs()),
             _ => {
                 let mut text = name.clone();
                 parameters(&mut text, outcome, *detail);
-                HeaderValue::from_str(&text)
+                HeaderValue::from_str(&text).ok() // name and parameters are ASCII
             }
         };
-        let Ok(value) = value else {
-            return; // cannot be: name and parameters are ASCII
-        };
-        headers.append(CACHE_STATUS, value);
+        if let Some(value) = value {
+            headers.append(CACHE_STATUS, value);
+        }
     }
 }
 
-/// The member of a hit. As most caches have it, it needs no allocation.
-#[inline]
 fn hit(name: &str, ttl: u64, tier: Tier, detail: bool) -> Result<HeaderValue, InvalidHeaderValue> {
-    if detail
-        && tier == Tier::Memory
-        && name == DEFAULT_NAME
-        && let Some(known) = known::memory_hit(ttl)
-    {
-        return Ok(known);
-    }
     let number = known::number_value(ttl);
     let mut text: SmallVec<[u8; 96]> = SmallVec::from_slice(name.as_bytes());
     text.extend_from_slice(b"; hit; ttl=");

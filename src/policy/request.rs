@@ -130,6 +130,9 @@ fn is_streaming(name: &http::HeaderName, value: &HeaderValue) -> bool {
 /// Whether an `Accept` names event streams. Looks for the hyphen first, of
 /// which ordinary values have few.
 fn accepts_events(value: &[u8]) -> bool {
+    if !value.contains(&b'-') {
+        return false;
+    }
     let hyphens = value.iter().enumerate().filter(|(_, byte)| **byte == b'-');
     hyphens
         .map(|(at, _)| value.split_at(at))
