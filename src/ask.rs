@@ -17,7 +17,7 @@ use crate::layer::Shared;
 use crate::outcome::Bypass;
 use crate::place::{original_uri, place, rewritten};
 use crate::policy::accept::best_language;
-use crate::policy::request::{self as admission, Asks};
+use crate::policy::request::{self as admission, Asks, Wish};
 use crate::policy::{Compiled, Found, RequestHead, Scoped, vary};
 use crate::store::variants::Variants;
 
@@ -167,7 +167,7 @@ pub(crate) fn ask_with<'a, B: Body>(
             return Ask::Content(policy);
         }
     } else if let Err(reason) = admission::method(method, !request.body().is_end_stream()) {
-        return Ask::Bypass(reason);
+        return Ask::Bypass(or_only_if_cached(policy, request, reason));
     }
     let head = RequestHead {
         method,
@@ -183,7 +183,17 @@ pub(crate) fn ask_with<'a, B: Body>(
             }
             Ask::Cache(asked)
         }
-        Err(reason) => Ask::Bypass(reason),
+        Err(reason) => Ask::Bypass(or_only_if_cached(policy, request, reason)),
+    }
+}
+
+/// Where the handler must not be asked, no reason to ask it counts (RFC 9111,
+/// 5.2.1.7).
+#[cold]
+fn or_only_if_cached<B>(policy: &Compiled, request: &Request<B>, reason: Bypass) -> Bypass {
+    match policy.http && Wish::of(request.headers()).only_if_cached {
+        true => Bypass::OnlyIfCached,
+        false => reason,
     }
 }
 

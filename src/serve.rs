@@ -22,7 +22,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, header};
 use http_body::Body;
 use tokio::runtime::Handle;
 use tower::util::Oneshot;
@@ -126,7 +126,13 @@ impl<S> Serve<S> {
             _ => None,
         };
         if let (Some(why), Some(stale)) = (why, &stale) {
-            let response = reply::stale(&self.shared.engine, stale, why, None, question.head);
+            let response = reply::stale(
+                &self.shared.engine,
+                stale,
+                (why, cause),
+                None,
+                question.head,
+            );
             let (policy, asks, coded) = (&question.policy, &question.asks, &stale.held.coded);
             let mut response = reply::shape(response, policy, coded, request.headers(), asks);
             nested::mark(&mut response, self.nested, &self.shared.engine);
@@ -171,6 +177,11 @@ impl<S> Serve<S> {
         }
         for name in conditional::CONDITIONS {
             request.headers_mut().remove(name);
+        }
+        if question.policy.http {
+            // `only-if-cached` and the like were said to this cache
+            request.headers_mut().remove(header::CACHE_CONTROL);
+            request.headers_mut().remove(header::PRAGMA);
         }
         question.head = false;
         question.asks = Asks {
@@ -240,6 +251,10 @@ impl<S> Serve<S> {
     where
         S: Service<Request<R>, Response = Response<B>>,
     {
+        if reason == Bypass::OnlyIfCached {
+            let response = reply::only_if_cached(&self.shared.engine);
+            return Ok(nested::mark(response, self.nested, &self.shared.engine));
+        }
         let response = forward(self.inner, request, &self.shared).await?;
         Ok(reply::passed(
             &self.shared.engine,

@@ -75,24 +75,42 @@ fn hit(name: &str, ttl: u64, tier: Tier, detail: bool) -> Result<HeaderValue, In
     HeaderValue::from_bytes(&text)
 }
 
+/// Why the request went on to the handler (RFC 9211, 2.2).
+fn fwd(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Expired | Cause::Invalidated => "stale",
+        Cause::Variant => "vary-miss",
+        Cause::StoreError => "miss",
+        Cause::Request | Cause::Authorization => "request",
+        Cause::New | Cause::Corrupt => "uri-miss",
+    }
+}
+
 fn parameters(text: &mut String, outcome: &Outcome, detail: bool) {
     // writing to a string cannot fail
     let _ = match outcome {
         Outcome::Hit { .. } => None,
         Outcome::Stale {
-            why, over, status, ..
+            why,
+            cause,
+            over,
+            status,
+            ..
         } => {
+            let fwd = fwd(*cause);
             let _ = match (why, status) {
                 (Staleness::IfError, Some(status)) => {
-                    write!(text, "; fwd=stale; fwd-status={}", status.as_u16())
+                    write!(text, "; fwd={fwd}; fwd-status={}", status.as_u16())
                 }
-                (Staleness::IfError, None) => write!(text, "; fwd=stale"),
+                (Staleness::IfError, None) => write!(text, "; fwd={fwd}"),
                 _ => write!(text, "; hit; ttl=-{}", over.as_secs()),
             };
             detail.then(|| write!(text, "; detail={why}"))
         }
-        Outcome::Revalidated { ttl, stored, .. } => {
-            text.push_str("; fwd=stale; fwd-status=304");
+        Outcome::Revalidated {
+            cause, ttl, stored, ..
+        } => {
+            let _ = write!(text, "; fwd={}; fwd-status=304", fwd(*cause));
             let _ = match stored {
                 Ok(()) => write!(text, "; stored; ttl={}", ttl.as_secs()),
                 Err(_) => Ok(()),
@@ -105,14 +123,8 @@ fn parameters(text: &mut String, outcome: &Outcome, detail: bool) {
             stored,
             status,
         } => {
-            let fwd = match cause {
-                Cause::Expired | Cause::Invalidated => "stale",
-                Cause::Variant => "vary-miss",
-                Cause::StoreError => "miss",
-                Cause::Request | Cause::Authorization => "request",
-                Cause::New | Cause::Corrupt => "uri-miss",
-            };
-            let _ = write!(text, "; fwd={fwd}; fwd-status={}", status.as_u16());
+            let (fwd, status) = (fwd(*cause), status.as_u16());
+            let _ = write!(text, "; fwd={fwd}; fwd-status={status}");
             match stored {
                 Ok(()) => {
                     text.push_str("; stored");

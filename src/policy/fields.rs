@@ -193,7 +193,11 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
         || *name == header::UPGRADE
         || matches!(
             name.as_str(),
-            "keep-alive" | "proxy-connection" | "proxy-authenticate" | "proxy-authorization"
+            "keep-alive"
+                | "proxy-connection"
+                | "proxy-authenticate"
+                | "proxy-authentication-info"
+                | "proxy-authorization"
         )
 }
 

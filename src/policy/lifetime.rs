@@ -71,17 +71,15 @@ fn freshness(answer: &Answer<'_>, stated: &Stated<'_>) -> Result<Duration, Refus
     if let Some(hinted) = stated.hint {
         return Ok(hinted.min(LONGEST));
     }
+    let said = stated_by(directives, answer.headers, stated.targeted, answer.now);
+    if said.is_none() && !(is_heuristic(answer.status) || directives.public) {
+        return Err(Refusal::Status); // nothing allows to store it (3)
+    }
     if directives.no_cache == Extent::Whole {
         return Ok(Duration::ZERO); // validated before each use (5.2.2.4)
     }
-    let said = stated_by(directives, answer.headers, stated.targeted, answer.now);
-    if let Some(said) = said {
-        return Ok(said.min(LONGEST));
-    }
-    if !(is_heuristic(answer.status) || directives.public) {
-        return Err(Refusal::Status);
-    }
-    Ok(heuristic(answer.headers, answer.now).unwrap_or_default())
+    let guess = || heuristic(answer.headers, answer.now).unwrap_or_default();
+    Ok(said.map_or_else(guess, |said| said.min(LONGEST)))
 }
 
 /// The clocks behind freshness. What is never served stale has none (RFC 9111,

@@ -100,7 +100,7 @@ pub(crate) fn admit<'a>(
     }
     if asks.wish.is_some() {
         let wish = Wish::of(headers);
-        if wish.no_store {
+        if wish.no_store && !wish.only_if_cached {
             return Err(Bypass::NoStore);
         }
         asks.wish = Some(wish);
