@@ -16,8 +16,9 @@ use crate::key::Canonical;
 #[derive(Clone)]
 pub(crate) enum Slot {
     Entry(Arc<Held>),
-    /// Answers vary on these fields; each lies under a longer request.
-    Vary(Arc<Variants>),
+    /// Answers vary on these fields; each lies under a longer request. Weighs
+    /// what it weighed when it was put: the tier's sum needs that to stand still.
+    Vary(Arc<Variants>, usize),
 }
 
 /// What the tier itself spends on an item: its slot in the table and in the
@@ -31,7 +32,7 @@ impl Weighter<Canonical, Slot> for Bytes {
     fn weight(&self, key: &Canonical, slot: &Slot) -> u64 {
         let content = match slot {
             Slot::Entry(held) => held.entry.weight(),
-            Slot::Vary(variants) => (key.len() + variants.weight()) as u64,
+            Slot::Vary(_, weight) => (key.len() + weight) as u64,
         };
         content + OVERHEAD
     }
@@ -93,7 +94,7 @@ impl Memory {
         canonical: &Canonical,
         names: &Arc<[HeaderName]>,
     ) -> Arc<Variants> {
-        if let Some(Slot::Vary(known)) = self.slots.get(&canonical[..])
+        if let Some(Slot::Vary(known, _)) = self.slots.get(&canonical[..])
             && known.names == *names
         {
             return known;
@@ -103,22 +104,32 @@ impl Memory {
         variants
     }
 
-    /// Notes one more variant; the oldest beyond `most` is returned.
+    /// Notes one more variant. Those that are to go are returned: the oldest
+    /// beyond `most`, and all that vary on other fields.
     pub(crate) fn insert_variant(
         &self,
         canonical: &Canonical,
         names: &Arc<[HeaderName]>,
         variant: Variant,
         most: usize,
-    ) -> Option<Variant> {
+    ) -> Vec<Variant> {
+        let mut out = self.orphans(canonical, names);
         let variants = self.insert_vary(canonical, names);
-        let out = variants.add(variant, most);
+        out.extend(variants.add(variant, most));
         self.mark(canonical, &variants); // weighed anew
         out
     }
 
+    /// The variants to which nothing leads once answers vary on `names`.
+    pub(crate) fn orphans(&self, canonical: &[u8], names: &[HeaderName]) -> Vec<Variant> {
+        match self.slots.get(canonical) {
+            Some(Slot::Vary(known, _)) if *known.names != *names => known.take(),
+            _ => Vec::new(),
+        }
+    }
+
     fn mark(&self, canonical: &Canonical, variants: &Arc<Variants>) {
-        let slot = Slot::Vary(Arc::clone(variants));
+        let slot = Slot::Vary(Arc::clone(variants), variants.weight());
         self.slots.insert(Arc::clone(canonical), slot);
     }
 
@@ -131,6 +142,13 @@ impl Memory {
     pub(crate) fn remove_entry(&self, held: &Arc<Held>) {
         let same = |slot: &Slot| matches!(slot, Slot::Entry(other) if Arc::ptr_eq(other, held));
         self.slots.remove_if(&held.entry.canonical[..], same);
+    }
+
+    /// Removes this entry or its equal, read from the store or older, but not
+    /// one that was made since.
+    pub(crate) fn remove_upto(&self, held: &Held) {
+        let old = |slot: &Slot| matches!(slot, Slot::Entry(other) if other.entry.created <= held.entry.created);
+        self.slots.remove_if(&held.entry.canonical[..], old);
     }
 
     /// Visits all entries and removes those that are to go. Takes a shard's
