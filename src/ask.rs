@@ -207,6 +207,10 @@ fn posted_question<B>(
 ) -> Option<Question> {
     let extensions = request.extensions();
     let mut headers = request.headers().clone();
+    found.policy.hide(&mut headers);
+    if headers != *request.headers() {
+        return None; // its handler sees what that of a GET would not
+    }
     headers.remove(http::header::CONTENT_TYPE); // of the POST's own content
     let head = RequestHead {
         method: &Method::GET,

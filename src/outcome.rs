@@ -200,6 +200,9 @@ reasons! {
         /// The host is missing twice over: two `Host` fields, or one that
         /// contradicts the target.
         AmbiguousHost => "ambiguous-host",
+        /// `Connection` lists a field that is not of the connection (RFC 9110,
+        /// 7.6.1): who takes it off on the way answers another request.
+        Connection => "connection",
         /// A credential whose meaning the policy does not tell.
         Credential => "credential",
         /// The cache asks for a tenant and this request has none.

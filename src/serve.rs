@@ -252,8 +252,9 @@ impl<S> Serve<S> {
         S: Service<Request<R>, Response = Response<B>>,
     {
         if reason == Bypass::OnlyIfCached {
-            let response = reply::only_if_cached(&self.shared.engine);
-            return Ok(nested::mark(response, self.nested, &self.shared.engine));
+            let mut response = reply::only_if_cached(&self.shared.engine);
+            nested::mark(&mut response, self.nested, &self.shared.engine);
+            return Ok(response);
         }
         let response = forward(self.inner, request, &self.shared).await?;
         Ok(reply::passed(

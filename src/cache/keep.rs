@@ -53,7 +53,7 @@ impl Engine {
             .unwrap_or_else(|broken| broken.into_inner())
     }
 
-    /// Notes a variant, and drops the oldest one beyond the bound.
+    /// Notes a variant, and drops what that puts out of reach or over the bound.
     fn keep_variant(self: &Arc<Self>, varies: &Varies, entry: &Entry) {
         let variant = Variant {
             canonical: Arc::clone(&entry.canonical),
@@ -62,16 +62,20 @@ impl Engine {
         };
         let (canonical, names) = (&varies.canonical, &varies.names);
         let most = self.max_variants;
-        if let Some(out) = self.memory.insert_variant(canonical, names, variant, most) {
-            self.memory.remove(&out.canonical);
-            self.unlink(out.key);
+        self.drop_variants(self.memory.insert_variant(canonical, names, variant, most));
+    }
+
+    fn drop_variants(self: &Arc<Self>, out: Vec<Variant>) {
+        for variant in out {
+            self.memory.remove(&variant.canonical);
+            self.unlink(variant.key);
         }
     }
 
     /// Drops an entry that no longer holds from all tiers, without an
     /// invalidation.
     pub(crate) fn discard(self: &Arc<Self>, held: &Arc<Held>) {
-        self.memory.remove_entry(held);
+        self.memory.remove_upto(held);
         self.unlink(held.entry.key.clone());
     }
 
@@ -98,8 +102,12 @@ impl Engine {
         }
         match &fill.varies {
             Some(varies) => self.keep_variant(varies, &fill.entry),
-            None if !self.memory.keeps_entries() => self.memory.remove(&fill.entry.canonical),
-            None => {}
+            None => {
+                self.drop_variants(self.memory.orphans(&fill.entry.canonical, &[]));
+                if !self.memory.keeps_entries() {
+                    self.memory.remove(&fill.entry.canonical);
+                }
+            }
         }
         if self.memory.keeps_entries() {
             let held = Held::new(fill.entry.clone(), fill.age, self.now(), fill.note);

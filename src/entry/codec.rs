@@ -40,6 +40,7 @@ use super::stored::Entry;
 use crate::key::{Canonical, Key, ScopeId};
 use crate::policy::freshness::{Lifetime, Rules};
 use crate::policy::is_hop_by_hop;
+use crate::policy::vary::MOST_NAMES;
 
 const MAGIC: &[u8; 4] = b"LRDR";
 const VERSION: u8 = 2;
@@ -291,6 +292,9 @@ pub(crate) fn decode(
         return Err(damaged("trailing bytes"));
     }
     if flags & VARY != 0 {
+        if !(1..=MOST_NAMES).contains(&fields.len()) {
+            return Err(damaged("a marker that is never stored"));
+        }
         let names = fields.iter().map(|(name, _)| name.clone()).collect();
         return Ok(Frame::Vary(names));
     }

@@ -86,6 +86,10 @@ impl Directives {
     }
 
     fn directive(&mut self, name: &[u8], value: Option<&[u8]>) {
+        if !name.iter().all(|b| is_token(*b)) {
+            self.malformed = true; // `no-store; private`: whatever was meant
+            return;
+        }
         let mut lower_case = [0; 24];
         let Some(known) = lower_case.get_mut(..name.len()) else {
             return; // longer than any that means something
@@ -108,7 +112,6 @@ impl Directives {
                 lower(&mut self.stale_while_revalidate, seconds(value));
             }
             b"stale-if-error" => lower(&mut self.stale_if_error, seconds(value)),
-            name if !name.iter().all(|b| is_token(*b)) => self.malformed = true,
             _ => {}
         }
     }

@@ -105,6 +105,17 @@ pub const FORWARDED: &[&str] = &[
     "x-envoy-original-path",
     "x-rewrite-url",
     "x-url-scheme",
+    "x-scheme",
+    "x-http-host-override",
+    "x-forwarded-protocol",
+    "x-forwarded-pathbase",
+    "x-forwarded-base",
+    "x-original-path",
+    "x-original-proto",
+    "x-script-name",
+    "x-real-host",
+    "x-backend-host",
+    "cloudfront-forwarded-proto",
 ];
 
 /// Fields with which a client asks for a part of a page under the page's own
@@ -134,6 +145,20 @@ pub const FRAGMENTS: &[&str] = &[
     "x-requested-with",
     "x-up-target",
     "x-up-version",
+    "x-up-mode",
+    "x-up-context",
+    "x-up-fail-target",
+    "x-up-fail-mode",
+    "next-action",
+    "x-nextjs-data",
+    "x-middleware-prefetch",
+    "x-livewire",
+    "x-livewire-navigate",
+    "x-inertia-reset",
+    "x-inertia-error-bag",
+    "datastar-request",
+    "x-alpine-request",
+    "x-alpine-target",
 ];
 
 /// Fields that ask a handler to treat the request as another method.
@@ -252,8 +277,9 @@ pub(crate) struct Classes {
 const FILTER: usize = 64;
 
 /// What admission reads whatever the policy says.
-const ALWAYS_READ: [HeaderName; 4] = [
+const ALWAYS_READ: [HeaderName; 5] = [
     header::HOST,
+    header::CONNECTION,
     header::ACCEPT,
     header::CONTENT_TYPE,
     header::UPGRADE,

@@ -5,7 +5,7 @@
 //! 1. its method is GET or HEAD (RFC 9110, 9.3.1 and 9.3.2), and it has no body;
 //! 2. it asks for no upgrade, no event stream, and carries no gRPC;
 //! 3. no field asks the handler to take it as another method;
-//! 4. its host is not in doubt;
+//! 4. its host is not in doubt, and `Connection` takes no field off it;
 //! 5. no credential says who asks, unless the policy tells what that means;
 //! 6. it has no condition that is the handler's alone to judge, and does not
 //!    forbid to store its answer (RFC 9111, 5.2.1.5; under `Policy::http` only).
@@ -83,6 +83,9 @@ pub(crate) fn admit<'a>(
             }
             continue;
         }
+        if *name == header::CONNECTION && lists_fields(value.as_bytes()) {
+            return Err(Bypass::Connection);
+        }
         if is_streaming(name, value) {
             return Err(Bypass::Streaming);
         }
@@ -125,6 +128,24 @@ fn is_streaming(name: &http::HeaderName, value: &HeaderValue) -> bool {
         return contains(value.as_bytes(), b"application/grpc");
     }
     *name == header::UPGRADE
+}
+
+/// Whether a `Connection` lists more than options and fields of the connection.
+fn lists_fields(value: &[u8]) -> bool {
+    const USUAL: [&str; 6] = [
+        "keep-alive",
+        "close",
+        "te",
+        "upgrade",
+        "http2-settings",
+        "proxy-connection",
+    ];
+    let usual = |option: &[u8]| {
+        let option = option.trim_ascii();
+        let known = |known: &&str| option.eq_ignore_ascii_case(known.as_bytes());
+        option.is_empty() || USUAL.iter().any(|name| known(&name))
+    };
+    !value.split(|byte| *byte == b',').all(usual)
 }
 
 /// Whether an `Accept` names event streams. Looks for the hyphen first, of

@@ -104,15 +104,18 @@ pub(crate) fn judge(policy: &Compiled, answer: &Answer<'_>, hint: Hint) -> Resul
     })
 }
 
-/// What the answer says to this cache, and whether it said so to it alone.
+/// What the answer says to this cache, and whether it said so to it alone. A
+/// route's policy does not pass over a targeted field that cannot be read.
 fn directives(policy: &Compiled, headers: &HeaderMap) -> (Directives, bool) {
     if policy.override_cache_control {
         return (Directives::default(), true);
     }
-    match targeted::of(headers, &policy.targets) {
+    let (mut directives, targeted) = match targeted::of(headers, &policy.targets) {
         Some(directives) => (directives, true),
         None => (Directives::of(headers), false),
-    }
+    };
+    directives.malformed |= !policy.http && targeted::unreadable(headers, &policy.targets);
+    (directives, targeted)
 }
 
 /// Whether an answer states its freshness itself.
@@ -135,7 +138,9 @@ fn without(directives: &Directives) -> Vec<HeaderName> {
 
 fn whole(policy: &Compiled, answer: &Answer<'_>) -> Result<(), Refusal> {
     // means nothing but in 206 and 416 (RFC 9110, 14.4), and is suspicious
-    if answer.headers.contains_key(header::CONTENT_RANGE) && !policy.http {
+    let ranged = answer.request.contains_key(header::RANGE);
+    let range = answer.headers.contains_key(header::CONTENT_RANGE);
+    if range && (ranged || !policy.http) {
         return Err(Refusal::Partial);
     }
     // says nothing of the whole, which is what the key stands for (RFC 9110, 15.5.17)
@@ -206,10 +211,19 @@ fn permitted(policy: &Compiled, answer: &Answer<'_>, said: &Directives) -> Resul
     }
     let final_status = (200..600).contains(&answer.status.as_u16()); // RFC 9110, 15
     let partial = matches!(answer.status.as_u16(), 206 | 304);
-    match final_status && !partial {
+    match final_status && !partial && !is_of_request(answer.status) {
         true => Ok(()),
         false => Err(Refusal::Status),
     }
+}
+
+/// Statuses that speak of one request's own fields, connection or pace: for
+/// anybody else who asks for the same URI they are wrong, fresh or not.
+fn is_of_request(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        408 | 411..=413 | 415..=417 | 421 | 425 | 426 | 428 | 429 | 431
+    )
 }
 
 /// Statuses whose caching requirements are implemented (RFC 9111, 3): those of

@@ -29,6 +29,15 @@ fn read(headers: &HeaderMap, name: &HeaderName) -> Option<Directives> {
     Some(all)
 }
 
+/// Whether one of `targets` is there and cannot be read.
+pub(crate) fn unreadable(headers: &HeaderMap, targets: &[HeaderName]) -> bool {
+    let bad = |name| {
+        let text = joined(headers, name);
+        text.is_some_and(|text| Parser::new(&text).parse::<Dictionary>().is_err())
+    };
+    targets.iter().any(bad)
+}
+
 /// All lines of a field as one list (RFC 9651, 4.2).
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
     let mut lines = headers.get_all(name).iter();

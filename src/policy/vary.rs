@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_ENCODING, COOKIE, ORIGIN, VARY,
 };
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::accept;
 use super::cache_control::is_token;
@@ -15,7 +15,7 @@ use super::fields::Class;
 use crate::key::Writer;
 
 /// More names than this in one `Vary` are not stored.
-const MOST_NAMES: usize = 16;
+pub(crate) const MOST_NAMES: usize = 16;
 
 /// What a response says it varies on.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,9 +29,9 @@ pub(crate) enum Vary {
 }
 
 /// Reads `Vary`, all lines of it. An `Access-Control-Allow-Origin` that is the
-/// request's own `Origin` counts as varying on it, said or not, and a
+/// request's own `Origin`, in any case, counts as varying on it, said or not, and a
 /// `Content-Encoding` as varying on `Accept-Encoding`.
-pub(crate) fn of(response: &HeaderMap, origin: Option<&http::HeaderValue>) -> Vary {
+pub(crate) fn of(response: &HeaderMap, origin: Option<&HeaderValue>) -> Vary {
     let mut names: Vec<HeaderName> = Vec::new();
     for line in response.get_all(VARY) {
         for name in line.as_bytes().split(|b| *b == b',') {
@@ -48,8 +48,12 @@ pub(crate) fn of(response: &HeaderMap, origin: Option<&http::HeaderValue>) -> Va
             }
         }
     }
-    let echoed = response.get(ACCESS_CONTROL_ALLOW_ORIGIN);
-    if echoed.is_some_and(|echoed| echoed != "*" && origin.is_some_and(|o| o == echoed)) {
+    let echoes = |line: &HeaderValue| {
+        let line = line.as_bytes();
+        origin.is_some_and(|origin| origin.as_bytes().eq_ignore_ascii_case(line))
+    };
+    let allowed = response.get_all(ACCESS_CONTROL_ALLOW_ORIGIN);
+    if allowed.iter().any(echoes) {
         names.push(ORIGIN);
     }
     if response.contains_key(CONTENT_ENCODING) {
@@ -103,7 +107,6 @@ pub(crate) fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn vary(lines: &[&'static str]) -> Vary {
         let mut headers = HeaderMap::new();

@@ -123,18 +123,28 @@ impl Memory {
         variants
     }
 
-    /// Notes one more variant; the oldest beyond `most` is returned.
+    /// Notes one more variant. Those that are to go are returned: the oldest
+    /// beyond `most`, and all that vary on other fields.
     pub(crate) fn insert_variant(
         &self,
         canonical: &Canonical,
         names: &Arc<[HeaderName]>,
         variant: Variant,
         most: usize,
-    ) -> Option<Variant> {
+    ) -> Vec<Variant> {
+        let mut out = self.orphans(canonical, names);
         let variants = self.insert_vary(canonical, names);
-        let out = variants.add(variant, most);
+        out.extend(variants.add(variant, most));
         self.mark(canonical, &variants); // weighed anew
         out
+    }
+
+    /// The variants to which nothing leads once answers vary on `names`.
+    pub(crate) fn orphans(&self, canonical: &[u8], names: &[HeaderName]) -> Vec<Variant> {
+        match self.slots.get(canonical) {
+            Some(Slot::Vary(known, _)) if *known.names != *names => known.take(),
+            _ => Vec::new(),
+        }
     }
 
     fn mark(&self, canonical: &Canonical, variants: &Arc<Variants>) {
@@ -152,6 +162,13 @@ impl Memory {
     pub(crate) fn remove_entry(&self, held: &Arc<Held>) {
         let same = |slot: &Slot| matches!(slot, Slot::Entry(other) if Arc::ptr_eq(other, held));
         self.slots.remove_if(&held.entry.canonical[..], same);
+    }
+
+    /// Removes this entry or its equal, read from the store or older, but not
+    /// one that was made since.
+    pub(crate) fn remove_upto(&self, held: &Held) {
+        let old = |slot: &Slot| matches!(slot, Slot::Entry(other) if other.entry.created <= held.entry.created);
+        self.slots.remove_if(&held.entry.canonical[..], old);
     }
 
     /// Visits all entries and removes those that are to go. Takes a shard's

@@ -48,6 +48,11 @@ impl Variants {
         (known.len() > most).then(|| known.pop_front()).flatten()
     }
 
+    /// Takes all of them out.
+    pub(crate) fn take(&self) -> Vec<Variant> {
+        self.known().drain(..).collect()
+    }
+
     /// The latest variant in a language.
     pub(crate) fn speaking(&self, language: &[u8]) -> Option<Canonical> {
         let known = self.known();

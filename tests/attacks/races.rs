@@ -1,12 +1,12 @@
 //! Attacks and races, each of which once got through.
 
-mod support;
-
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::support::{get, get_with, request, send, tiers};
+use crate::{counted, policy};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -15,24 +15,14 @@ use axum::routing::get as on_get;
 use bytes::Bytes;
 use larder::{
     Cache, Hint, InvalidateErrorKind, Key, MIB, Policy, Record, Removal, Scope, Store, StoreFuture,
-    minutes, tag, testing, uri,
+    tag, testing, uri,
 };
-use support::{Calls, get, get_with, request, send, tiers};
 use tokio::sync::Notify;
 use tower::ServiceExt;
 
-fn policy() -> Policy {
-    Policy::ttl(minutes(5))
-}
-
-fn counted() -> axum::routing::MethodRouter {
-    let calls = Calls::default();
-    on_get(move || async move { format!("v{}", calls.count()) })
-}
-
 #[tokio::test]
 async fn an_invalidation_can_be_repeated_and_reaches_late_writes_of_others() {
-    let redis = support::redis_server::Redis::start();
+    let redis = crate::support::redis_server::Redis::start();
     let cache = Cache::builder().redis(redis.url()).build().unwrap();
     let app = Router::new().route("/x", counted().layer(cache.layer(policy().tag("t"))));
     get(&app, "/x").await;
