@@ -11,10 +11,10 @@ use http_body::Body;
 use crate::ask::Question;
 use crate::cache::{Engine, Stale};
 use crate::entry::{Fields, ResponseBody, storable};
-use crate::fill::{Made, Route};
+use crate::fill::{Made, Prepared, Route};
 use crate::generation::Generation;
 use crate::known::number_value;
-use crate::outcome::{Bypass, Cause, Outcome, Refusal, Staleness};
+use crate::outcome::{Cause, Outcome, Refusal, Staleness};
 use crate::policy::freshness::stands_in;
 use crate::policy::{Hint, conditional, response as judge};
 use crate::reply;
@@ -115,31 +115,19 @@ impl Answered {
         reply::finish(engine, parts, body, outcome)
     }
 
-    /// The answer to a POST that stands for a GET: stored if it states its own
-    /// freshness (RFC 9110, 9.3.3).
-    pub(crate) fn posted<B>(
+    /// The answer to a POST that stands for a GET, if it may be stored: it must
+    /// state its own freshness (RFC 9110, 9.3.3).
+    pub(crate) fn posted<B: Body>(
         self,
-        engine: &Arc<Engine>,
-        response: Response<B>,
-    ) -> Response<ResponseBody<B>>
-    where
-        B: Body<Data = Bytes>,
-    {
-        let (mut parts, body) = response.into_parts();
-        let outcome = Outcome::Bypass {
-            reason: Bypass::Method,
-            status: parts.status,
-        };
+        engine: &Engine,
+        parts: &mut response::Parts,
+        body: &B,
+    ) -> Option<Prepared> {
         let stated = judge::states_freshness(&self.question.policy, &parts.headers);
         let hint = Hint::of(&parts.extensions);
-        let body = match self.judge(&parts, &body, hint, engine.clock.wall()) {
-            Ok((terms, declared)) if stated => {
-                let recording = self.made(terms).record(engine, &mut parts, declared);
-                ResponseBody::recorded(body, recording)
-            }
-            _ => ResponseBody::inner(body),
-        };
-        reply::finish(engine, parts, body, outcome)
+        let judged = self.judge(parts, body, hint, engine.clock.wall());
+        let (terms, declared) = judged.ok().filter(|_| stated)?;
+        Some(self.made(terms).prepare(engine, parts, declared))
     }
 
     fn made(self, terms: judge::Terms) -> Made {

@@ -102,14 +102,24 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    /// Begins to record. What is added to the answer for clients is added to
-    /// `parts` here, so that a miss and a hit look alike.
+    /// Begins to record, see [`prepare`](Self::prepare).
     pub(crate) fn record(
         self,
         engine: &Arc<Engine>,
         parts: &mut response::Parts,
         declared: Option<u64>,
     ) -> Recording {
+        self.prepare(engine, parts, declared).record(engine)
+    }
+
+    /// All of the entry but its body. What is added to the answer for clients is
+    /// added to `parts` here, so that a miss and a hit look alike.
+    pub(crate) fn prepare(
+        self,
+        engine: &Engine,
+        parts: &mut response::Parts,
+        declared: Option<u64>,
+    ) -> Prepared {
         let policy = Arc::clone(&self.question.policy);
         if let Some(value) = &policy.client_cache
             && !parts.headers.contains_key(header::CACHE_CONTROL)
@@ -123,19 +133,17 @@ impl Made {
             self.terms.rules,
             at_least.unwrap_or(usize::MAX),
         );
-        let started = engine.now();
         let headers = self.stored_headers(engine, &parts.headers);
         if codable && !policy.precompress.is_empty() {
             coding::add_vary(&mut parts.headers); // not stored: each hit says it anew
         }
-        let fill = self.fill(engine, parts.status);
-        let engine = Arc::clone(engine);
-        let runtime = Handle::try_current().ok();
-        Recording::new(policy.max_body, declared, move |whole| {
-            let mut fill = fill;
-            fill.age += engine.now().saturating_sub(started);
-            finish(&engine, &policy, fill, headers, whole, runtime.as_ref());
-        })
+        Prepared {
+            fill: self.fill(engine, parts.status),
+            headers,
+            policy,
+            declared,
+            started: engine.now(),
+        }
     }
 
     /// What is stored of the fields. An answer that was made without a `Date`
@@ -199,6 +207,35 @@ impl Made {
             varies,
             policy: question.policy,
         }
+    }
+}
+
+/// What an entry is made of once its body is complete.
+pub(crate) struct Prepared {
+    pub(crate) fill: Fill,
+    headers: HeaderMap,
+    policy: Arc<Compiled>,
+    /// The length that the answer declares.
+    declared: Option<u64>,
+    started: u64,
+}
+
+impl Prepared {
+    /// Begins to record.
+    pub(crate) fn record(self, engine: &Arc<Engine>) -> Recording {
+        let engine = Arc::clone(engine);
+        let runtime = Handle::try_current().ok();
+        let Self {
+            mut fill,
+            headers,
+            policy,
+            declared,
+            started,
+        } = self;
+        Recording::new(policy.max_body, declared, move |whole| {
+            fill.age += engine.now().saturating_sub(started);
+            finish(&engine, &policy, fill, headers, whole, runtime.as_ref());
+        })
     }
 }
 

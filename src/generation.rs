@@ -48,6 +48,41 @@ pub(crate) trait Scoped {
     fn name(&self) -> &str;
 }
 
+/// An entry to be, while its own request invalidates what it belongs to.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    scopes: Box<[ScopeId]>,
+    name: Box<str>,
+    number: Generation,
+    alone: bool,
+}
+
+impl Watch {
+    pub(crate) fn new(entry: &impl Scoped, number: Generation) -> Self {
+        Self {
+            scopes: entry.scopes().into(),
+            name: entry.name().into(),
+            number,
+            alone: true,
+        }
+    }
+
+    /// The number under which it is valid, if nobody else has invalidated it.
+    pub(crate) fn number(&self) -> Option<Generation> {
+        self.alone.then_some(self.number)
+    }
+}
+
+impl Scoped for Watch {
+    fn scopes(&self) -> &[ScopeId] {
+        &self.scopes
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 /// The clock and its numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Generations {
@@ -113,7 +148,17 @@ impl Generations {
     /// Invalidates. `true` asks the caller to [`forget`](Self::forget) soon.
     #[must_use]
     pub(crate) fn advance(&self, target: &Target) -> bool {
+        self.advance_watched(target, None)
+    }
+
+    /// The same, and `watch` sees whether somebody else has been there.
+    #[must_use]
+    pub(crate) fn advance_watched(&self, target: &Target, watch: Option<&mut Watch>) -> bool {
         let mut marks = self.write();
+        if let Some(watch) = watch {
+            watch.alone &= marks.valid(watch, watch.number);
+            watch.number = Generation(marks.clock + 1);
+        }
         marks.clock += 1;
         let now = marks.clock;
         match target {
@@ -222,6 +267,21 @@ mod tests {
         assert_eq!(asked.count(), 1, "one caller is asked, once");
         clock.forget(|| {});
         assert!(!clock.advance(&tag("x")));
+    }
+
+    #[test]
+    fn a_watch_sees_others_and_not_its_own() {
+        let clock = Generations::default();
+        let before = clock.note();
+        let mut watch = Watch::new(&thing(), before);
+        let _ = clock.advance(&tag("b"));
+        let _ = clock.advance_watched(&tag("a"), Some(&mut watch));
+        let _ = clock.advance_watched(&tag("a"), Some(&mut watch));
+        assert_eq!(watch.number(), Some(clock.note()));
+        assert!(clock.valid(&thing(), clock.note()));
+        let _ = clock.advance(&pattern("api:things:*"));
+        let _ = clock.advance_watched(&tag("a"), Some(&mut watch));
+        assert_eq!(watch.number(), None);
     }
 
     #[test]

@@ -204,17 +204,27 @@ pub(crate) fn passed<B>(
     reason: Bypass,
     nested: bool,
 ) -> Response<ResponseBody<B>> {
+    passed_on(engine, response.map(ResponseBody::inner), reason, nested)
+}
+
+/// The same, recorded or not.
+pub(crate) fn passed_on<B>(
+    engine: &Engine,
+    response: Response<ResponseBody<B>>,
+    reason: Bypass,
+    nested: bool,
+) -> Response<ResponseBody<B>> {
     // a layer that only invalidates leaves storing to the one further out
     let undecided = nested && reason == Bypass::NotCached;
     if undecided || nested::decided(&response, engine) {
-        return response.map(ResponseBody::inner);
+        return response;
     }
     let (parts, body) = response.into_parts();
     let outcome = Outcome::Bypass {
         reason,
         status: parts.status,
     };
-    let mut response = finish(engine, parts, ResponseBody::inner(body), outcome);
+    let mut response = finish(engine, parts, body, outcome);
     nested::mark(&mut response, nested, engine);
     response
 }

@@ -45,36 +45,49 @@ impl<S> Serve<S> {
             let route = Route::of(&self.shared, family, &parts);
             (question, route, parts.headers.clone())
         });
-        let (before, started) = (engine.generations.note(), engine.now());
+        let (note, started) = (engine.generations.note(), engine.now());
         let request = Request::from_parts(parts, body);
         let response = forward(self.inner, request, &self.shared).await?;
         if !may_have_written(response.status()) {
             writing.disarm();
             return Ok(reply::passed(engine, response, Bypass::Method, self.nested));
         }
+        let stands = !nested::decided(&response, engine) && named.stands_for_get(&response);
         writing.reach(named.targets(engine, response.headers()));
-        let moves = writing.invalidate().await;
-        let now = engine.generations.note();
-        // nobody else has invalidated anything since before the handler started
-        let alone = moves.is_some_and(|moves| now.0 == before.0 + moves);
-        match posted {
-            Some((question, route, seen)) if alone && named.stands_for_get(&response) => {
+        let (mut parts, body) = response.into_parts();
+        let posted = posted
+            .filter(|_| stands)
+            .and_then(|(question, route, seen)| {
                 let answered = Answered {
                     question,
                     cause: Cause::New,
-                    note: now,
+                    note,
                     seen,
                     route,
                     took: engine.since(started),
                     stale: None,
                     validating: false,
                 };
-                let mut response = answered.posted(engine, response);
-                nested::mark(&mut response, self.nested, engine);
-                Ok(response)
-            }
-            _ => Ok(reply::passed(engine, response, Bypass::Method, self.nested)),
+                answered.posted(engine, &mut parts, &body)
+            });
+        if let Some(prepared) = &posted {
+            writing.watch(&prepared.fill.entry, note);
         }
+        let body = match (posted, writing.invalidate().await) {
+            // nobody but this request has invalidated it since
+            (Some(mut prepared), Some(note)) => {
+                prepared.fill.note = note;
+                ResponseBody::recorded(body, prepared.record(engine))
+            }
+            _ => ResponseBody::inner(body),
+        };
+        let response = Response::from_parts(parts, body);
+        Ok(reply::passed_on(
+            engine,
+            response,
+            Bypass::Method,
+            self.nested,
+        ))
     }
 }
 

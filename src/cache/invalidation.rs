@@ -1,13 +1,14 @@
 //! Invalidation: the clock first, then memory, then the store, and the clock
 //! once more for what was read from the store in between.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
 
 use super::engine::Engine;
-use crate::entry::Held;
+use crate::entry::{Entry, Held};
 use crate::error::StoreError;
+use crate::generation::{Generation, Watch};
 use crate::invalidate::{Find, Invalidated, Target};
 use crate::store::{Group, Removal, Store};
 
@@ -51,11 +52,24 @@ impl Engine {
     /// is there yet.
     fn fence(self: &Arc<Self>, target: &Target) {
         if self.generations.advance(target) {
-            let sweeper = Sweeper(Arc::clone(self));
-            match Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn_blocking(move || sweeper.sweep())),
-                Err(_) => sweeper.sweep(),
-            }
+            self.forget_soon();
+        }
+    }
+
+    fn fence_watched(self: &Arc<Self>, target: &Target, watching: &Watching) {
+        let mut watch = watching.lock().unwrap_or_else(PoisonError::into_inner);
+        let crowded = self.generations.advance_watched(target, watch.as_mut());
+        drop(watch);
+        if crowded {
+            self.forget_soon();
+        }
+    }
+
+    fn forget_soon(self: &Arc<Self>) {
+        let sweeper = Sweeper(Arc::clone(self));
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || sweeper.sweep())),
+            Err(_) => sweeper.sweep(),
         }
     }
 
@@ -123,14 +137,18 @@ impl Drop for Sweeper {
 pub(crate) struct Writing {
     engine: Arc<Engine>,
     targets: Vec<Target>,
+    watching: Arc<Watching>,
     runtime: Option<Handle>,
 }
+
+type Watching = Mutex<Option<Watch>>;
 
 impl Writing {
     pub(crate) fn new(engine: &Arc<Engine>, targets: Vec<Target>) -> Self {
         Self {
             engine: Arc::clone(engine),
             targets,
+            watching: Arc::default(),
             runtime: Handle::try_current().ok(),
         }
     }
@@ -145,35 +163,39 @@ impl Writing {
         self.targets.clear();
     }
 
+    /// Watches over the entry that the request's own answer makes.
+    pub(crate) fn watch(&mut self, entry: &Entry, note: Generation) {
+        self.watching = Arc::new(Mutex::new(Some(Watch::new(entry, note))));
+    }
+
     /// Invalidates, and waits for it as long as a request may wait. The rest
-    /// goes on behind it. Returns by how much that moved the clock, once it has
-    /// ended.
-    pub(crate) async fn invalidate(mut self) -> Option<u64> {
+    /// goes on behind it. Returns the number under which a watched entry is
+    /// valid, once all is done.
+    pub(crate) async fn invalidate(mut self) -> Option<Generation> {
         let budget = self.engine.budget;
         let targets = std::mem::take(&mut self.targets);
-        let moves = targets.len() as u64;
-        let Some(work) = self.begin(targets) else {
-            return Some(moves);
-        };
-        if tokio::time::timeout(budget, work).await.is_err() {
+        if let Some(work) = self.begin(targets)
+            && tokio::time::timeout(budget, work).await.is_err()
+        {
             tracing::warn!(target: "larder", "an invalidation goes on behind its request");
             return None;
         }
-        Some(moves * 2) // once more after the store has dropped its entries
+        let watch = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
+        watch.as_ref().and_then(Watch::number)
     }
 
     /// Memory at once, the store in a task.
     fn begin(&self, targets: Vec<Target>) -> Option<tokio::task::JoinHandle<()>> {
         let engine = &self.engine;
         for target in &targets {
-            engine.fence(target);
+            engine.fence_watched(target, &self.watching);
         }
         engine.counters.invalidations(targets.len() as u64);
         let store: Option<&dyn Store> = engine.store.as_deref();
         if targets.is_empty() || store.is_none() {
             return None;
         }
-        let background = Arc::clone(engine);
+        let (background, watching) = (Arc::clone(engine), Arc::clone(&self.watching));
         let work = async move {
             for target in &targets {
                 match background.remove(target).await {
@@ -183,7 +205,7 @@ impl Writing {
                         "an invalidation did not reach the store; entries there end with their TTL"
                     ),
                 }
-                background.fence(target);
+                background.fence_watched(target, &watching);
             }
         };
         let runtime = self.runtime.as_ref()?;
