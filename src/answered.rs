@@ -9,9 +9,12 @@ use http::{HeaderMap, Response, StatusCode, header, response};
 use http_body::Body;
 
 use crate::ask::Question;
+use crate::body::ResponseBody;
 use crate::cache::{Engine, Stale};
-use crate::entry::{Fields, ResponseBody, storable};
+use crate::entry::{Fields, Held, storable};
+use crate::error::BoxError;
 use crate::fill::{Made, Prepared, Route};
+use crate::flight::{Drive, Landed, Landing};
 use crate::generation::Generation;
 use crate::known::number_value;
 use crate::outcome::{Cause, Outcome, Refusal, Staleness};
@@ -37,29 +40,31 @@ pub(crate) struct Answered {
 }
 
 impl Answered {
-    /// What the client gets.
+    /// What the client gets, and what drives its recording, if it is recorded.
     pub(crate) fn answer<B>(
         mut self,
         engine: &Arc<Engine>,
         response: Response<B>,
-    ) -> Response<ResponseBody<B>>
+        landing: Landing,
+    ) -> (Response<ResponseBody<B>>, Option<Drive>)
     where
-        B: Body<Data = Bytes>,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
     {
         let status = response.status();
         if is_failure(status)
             && let Some(response) = self.stand_in(engine, Some(status))
         {
-            return response;
+            return (response, None); // those who wait have their own
         }
         match self.stale.take() {
             Some(stale) if self.validating && status == StatusCode::NOT_MODIFIED => {
-                self.renewed(engine, &stale, response)
+                (self.renewed(engine, &stale, response, landing), None)
             }
             Some(stale) if self.question.head && status.is_success() => {
-                self.heard_of(engine, &stale, response)
+                (self.heard_of(engine, &stale, response), None)
             }
-            _ => self.filled(engine, response),
+            _ => self.filled(engine, response, landing),
         }
     }
 
@@ -91,20 +96,30 @@ impl Answered {
 
     /// The handler has made a response: it is judged, and recorded if it may be
     /// stored.
-    fn filled<B>(self, engine: &Arc<Engine>, response: Response<B>) -> Response<ResponseBody<B>>
+    fn filled<B>(
+        self,
+        engine: &Arc<Engine>,
+        response: Response<B>,
+        landing: Landing,
+    ) -> (Response<ResponseBody<B>>, Option<Drive>)
     where
-        B: Body<Data = Bytes>,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
     {
         let (mut parts, body) = response.into_parts();
         let (status, cause) = (parts.status, self.cause);
         let hint = Hint::of(&parts.extensions);
         let judged = self.judge(&parts, &body, hint, engine.clock.wall());
         let stored = judged.as_ref().map(|_| ()).map_err(|refusal| *refusal);
-        let body = match judged {
-            Err(_) => ResponseBody::inner(body),
+        let (body, drive) = match judged {
+            Err(refusal) => {
+                landing.alone(alone_until(engine, status, refusal));
+                (ResponseBody::inner(body), None)
+            }
             Ok((terms, declared)) => {
-                let recording = self.made(terms).record(engine, &mut parts, declared);
-                ResponseBody::recorded(body, recording)
+                let prepared = self.made(terms).prepare(engine, &mut parts, declared);
+                let (body, drive) = prepared.record(engine, landing, body);
+                (body, Some(drive))
             }
         };
         let outcome = Outcome::Miss {
@@ -112,7 +127,7 @@ impl Answered {
             stored,
             status,
         };
-        reply::finish(engine, parts, body, outcome)
+        (reply::finish(engine, parts, body, outcome), drive)
     }
 
     /// The answer to a POST that stands for a GET, if it may be stored: it must
@@ -186,6 +201,7 @@ impl Answered {
         engine: &Arc<Engine>,
         stale: &Stale,
         response: Response<B>,
+        landing: Landing,
     ) -> Response<ResponseBody<B>> {
         let (parts, _) = response.into_parts();
         let entry = &stale.held.entry;
@@ -212,7 +228,12 @@ impl Answered {
         let stored = terms.as_ref().map(|_| ()).map_err(|refusal| *refusal);
         let (seen, cause) = (self.seen.clone(), self.cause);
         match terms {
-            Ok(terms) => self.live_on(engine, stale, &merged, terms),
+            Ok(terms) => landing.make(|landing| {
+                match self.live_on(engine, stale, &merged, terms, Some(landing)) {
+                    Some(held) => Landed::Stored(held),
+                    None => Landed::Outdated,
+                }
+            }),
             Err(_) => engine.discard(&stale.held),
         }
         let outcome = Outcome::Revalidated {
@@ -243,7 +264,14 @@ impl Answered {
     }
 
     /// Keeps an entry on new terms and with new fields.
-    fn live_on(self, engine: &Arc<Engine>, stale: &Stale, merged: &HeaderMap, terms: judge::Terms) {
+    fn live_on(
+        self,
+        engine: &Arc<Engine>,
+        stale: &Stale,
+        merged: &HeaderMap,
+        terms: judge::Terms,
+        landing: Option<Landing>,
+    ) -> Option<Arc<Held>> {
         let entry = &stale.held.entry;
         let cookies = self.question.policy.store_set_cookie;
         let headers = storable(
@@ -258,7 +286,8 @@ impl Answered {
         fill.join(entry);
         fill.entry.fields = Fields::pack(&headers, &[]).0;
         fill.entry.body = entry.body.clone();
-        engine.keep(fill, tokio::runtime::Handle::try_current().ok().as_ref());
+        fill.landing = landing;
+        engine.keep(fill, tokio::runtime::Handle::try_current().ok().as_ref())
     }
 
     /// The answer to a HEAD says whether what is stored still holds (RFC 9111,
@@ -293,7 +322,7 @@ impl Answered {
         let merged = merged(engine, &known, &parts.headers);
         let hint = Hint::of(&parts.extensions);
         if let Ok(terms) = self.merged_terms(stale, &merged, hint, engine.clock.wall()) {
-            self.live_on(engine, stale, &merged, terms);
+            self.live_on(engine, stale, &merged, terms, None);
         }
     }
 }
@@ -310,6 +339,15 @@ fn merged(engine: &Engine, known: &HeaderMap, answer: &HeaderMap) -> HeaderMap {
         merged.insert(header::DATE, engine.date());
     }
     merged
+}
+
+/// How long nobody waits for an answer of this kind again, where one like it is
+/// expected: until then, in milliseconds on the clock.
+fn alone_until(engine: &Engine, status: StatusCode, refusal: Refusal) -> Option<u64> {
+    const ALONE: u64 = 120_000;
+    let the_requests_own = matches!(refusal, Refusal::Head | Refusal::Authorization);
+    let expected = !the_requests_own && !status.is_server_error();
+    expected.then(|| engine.now() + ALONE)
 }
 
 /// The statuses of a handler that failed (RFC 5861, 4).

@@ -14,7 +14,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::ask::{Ask, ask_with};
-use crate::entry::ResponseBody;
+use crate::body::ResponseBody;
 use crate::error::BoxError;
 use crate::key::{Writer, json};
 use crate::nested;

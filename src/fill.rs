@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header, request, response};
+use http_body::Body;
 use tokio::runtime::Handle;
 
 use crate::ask::{Question, pattern, tenant};
+use crate::body::ResponseBody;
 use crate::cache::{Engine, Fill, Varies};
 use crate::clock::millis;
 use crate::entry::{Complete, Entry, Fields, Recording, coding, etag_of, storable};
-use crate::generation::Generation;
+use crate::error::BoxError;
+use crate::flight::{self, Drive, Landed, Landing, Opened};
+use crate::generation::{Generation, Scoped};
 use crate::guard;
 use crate::invalidate::{Target, target_of, uri_scope};
 use crate::key::{Key, ScopeId};
@@ -41,6 +46,35 @@ impl Route {
             uri: uri.clone(),
             family,
         }
+    }
+
+    /// The same of a whole request.
+    pub(crate) fn of_request<R>(shared: &Shared, family: Arc<str>, request: &Request<R>) -> Self {
+        let (uri, headers) = (request.uri(), request.headers());
+        let uri = original_uri(request.extensions(), uri);
+        let found = shared
+            .annotation
+            .find(place(request.extensions()), uri.path());
+        let pattern = found.ok().and_then(|found| found.pattern);
+        Self {
+            pattern: pattern.map(str::to_owned),
+            origin: origin_of(uri, headers),
+            uri: uri.clone(),
+            family,
+        }
+    }
+
+    /// What the answer to a question belongs to, as far as that is known before
+    /// it has come.
+    pub(crate) fn asked(&self, engine: &Engine, question: &Question) -> Asked {
+        let tenant = question.tenant.as_deref();
+        let key = Key::of(&engine.context.prefix, &self.family, question.place());
+        let tags = question.policy.tags.iter();
+        let tags = tags.filter_map(|tag| tag.render(&self.params(), str::to_owned).ok());
+        let mut scopes: Vec<ScopeId> = tags.map(|tag| ScopeId::tag(tenant, &tag)).collect();
+        scopes.push(uri_scope(&self.uri, &question.policy, tenant));
+        scopes.extend(own_scopes(&key, &self.family));
+        Asked { key, scopes }
     }
 
     pub(crate) fn params(&self) -> Params<'_> {
@@ -91,6 +125,30 @@ impl Route {
     }
 }
 
+/// What an answer that has not come yet will belong to.
+pub(crate) struct Asked {
+    key: Key,
+    scopes: Vec<ScopeId>,
+}
+
+impl Scoped for Asked {
+    fn scopes(&self) -> &[ScopeId] {
+        &self.scopes
+    }
+
+    fn name(&self) -> &str {
+        self.key.as_str()
+    }
+}
+
+/// The key's own scope, its endpoint's, and its endpoint's over all tenants.
+fn own_scopes(key: &Key, family: &str) -> impl Iterator<Item = ScopeId> {
+    let everybodys = family.split_once('@').map(|(endpoint, _)| endpoint);
+    let endpoints = [Some(family), everybodys].into_iter().flatten();
+    std::iter::once(ScopeId::key(key.as_str()))
+        .chain(endpoints.map(ScopeId::endpoint).collect::<Vec<_>>())
+}
+
 /// An answer that may be stored, and all that its entry is made of.
 pub(crate) struct Made {
     pub(crate) question: Question,
@@ -102,16 +160,6 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    /// Begins to record, see [`prepare`](Self::prepare).
-    pub(crate) fn record(
-        self,
-        engine: &Arc<Engine>,
-        parts: &mut response::Parts,
-        declared: Option<u64>,
-    ) -> Recording {
-        self.prepare(engine, parts, declared).record(engine)
-    }
-
     /// All of the entry but its body. What is added to the answer for clients is
     /// added to `parts` here, so that a miss and a hit look alike.
     pub(crate) fn prepare(
@@ -182,11 +230,7 @@ impl Made {
         let tenant = question.tenant.as_deref();
         let groups = groups(&question.policy, &route, tenant, &terms);
         let mut scopes: Vec<ScopeId> = groups.iter().map(|group| group.0).collect();
-        scopes.push(ScopeId::key(key.as_str()));
-        scopes.push(ScopeId::endpoint(&route.family));
-        if let Some((endpoint, _)) = route.family.split_once('@') {
-            scopes.push(ScopeId::endpoint(endpoint));
-        }
+        scopes.extend(own_scopes(&key, &route.family));
         let age = millis(terms.age);
         let entry = Entry {
             canonical: Arc::clone(question.place()),
@@ -206,6 +250,7 @@ impl Made {
             groups,
             varies,
             policy: question.policy,
+            landing: None,
         }
     }
 }
@@ -221,21 +266,83 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Begins to record.
-    pub(crate) fn record(self, engine: &Arc<Engine>) -> Recording {
-        let engine = Arc::clone(engine);
-        let runtime = Handle::try_current().ok();
+    /// Begins to record `body`. Gives the body that the leader's client gets, and
+    /// what drives it.
+    pub(crate) fn record<B>(
+        self,
+        engine: &Arc<Engine>,
+        landing: Landing,
+        body: B,
+    ) -> (ResponseBody<B>, Drive)
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let opened = Opened {
+            entry: self.fill.entry.clone(),
+            headers: self.headers.clone(),
+            vary: self
+                .fill
+                .varies
+                .as_ref()
+                .map_or_else(Arc::default, |v| Arc::clone(&v.names)),
+            age: self.fill.age,
+            // what looks at the finished answer decides before anybody shares it
+            streams: self.declared.is_some() && self.policy.store_if.is_none(),
+        };
+        let recording = Recording::new(self.policy.max_body, self.declared);
+        let (engine, runtime) = (Arc::clone(engine), Handle::try_current().ok());
+        let finish = move |whole, landing| self.finish(&engine, whole, landing, runtime.as_ref());
+        let (leading, drive) = flight::drive(landing, opened, recording, Box::new(finish), body);
+        (Box::new(leading).into(), drive)
+    }
+
+    fn finish(
+        self,
+        engine: &Arc<Engine>,
+        whole: Complete,
+        landing: Option<Landing>,
+        runtime: Option<&Handle>,
+    ) -> Landed {
         let Self {
             mut fill,
-            headers,
+            mut headers,
             policy,
-            declared,
             started,
+            ..
         } = self;
-        Recording::new(policy.max_body, declared, move |whole| {
-            fill.age += engine.now().saturating_sub(started);
-            finish(&engine, &policy, fill, headers, whole, runtime.as_ref());
-        })
+        fill.age += engine.now().saturating_sub(started);
+        let body = whole.into_bytes();
+        let entry = &mut fill.entry;
+        if let Some(check) = &policy.store_if {
+            let wanted = guard::call(|| check(entry.status, &headers, &body));
+            if wanted != Some(true) {
+                engine.counters.refusals(1);
+                tracing::debug!(target: "larder", key = %entry.key, "store_if declined");
+                return Landed::Alone;
+            }
+        }
+        add_fields(&policy, entry, &mut headers, &body);
+        (entry.fields, entry.body) = Fields::pack(&headers, &body);
+        fill.landing = landing;
+        match engine.keep(fill, runtime) {
+            Some(held) => Landed::Stored(held),
+            None => Landed::Outdated,
+        }
+    }
+}
+
+/// What is said of a whole body.
+fn add_fields(policy: &Compiled, entry: &Entry, headers: &mut HeaderMap, body: &[u8]) {
+    let bodiless = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT];
+    if !bodiless.contains(&entry.status) {
+        // for HEAD, and so that no layer further out has to add it to every hit
+        headers.insert(header::CONTENT_LENGTH, number_value(body.len() as u64));
+    }
+    // one that the handler does not know must not be sent to it
+    let known = headers.contains_key(header::ETAG) || entry.rules.has(Rules::VALIDATES);
+    if policy.etag && entry.status == StatusCode::OK && !known {
+        headers.insert(header::ETAG, etag_of(body));
     }
 }
 
@@ -247,38 +354,4 @@ fn groups(policy: &Compiled, route: &Route, tenant: Option<&str>, terms: &Terms)
     let named = named.map(|group| ScopeId::group(tenant, &route.origin, group));
     let all = std::iter::once(uri).chain(tags).chain(named);
     all.map(Group).collect()
-}
-
-fn finish(
-    engine: &Arc<Engine>,
-    policy: &Compiled,
-    mut fill: Fill,
-    mut headers: HeaderMap,
-    whole: Complete,
-    runtime: Option<&Handle>,
-) {
-    let body = whole.into_bytes();
-    let entry = &mut fill.entry;
-    if let Some(check) = &policy.store_if {
-        let wanted = guard::call(|| check(entry.status, &headers, &body));
-        if wanted != Some(true) {
-            engine.counters.refusals(1);
-            tracing::debug!(target: "larder", key = %entry.key, "store_if declined");
-            return;
-        }
-    }
-    if !matches!(
-        entry.status,
-        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT
-    ) {
-        // for HEAD, and so that no layer further out has to add it to every hit
-        headers.insert(header::CONTENT_LENGTH, number_value(body.len() as u64));
-    }
-    // one that the handler does not know must not be sent to it
-    let known = headers.contains_key(header::ETAG) || entry.rules.has(Rules::VALIDATES);
-    if policy.etag && entry.status == StatusCode::OK && !known {
-        headers.insert(header::ETAG, etag_of(&body));
-    }
-    (entry.fields, entry.body) = Fields::pack(&headers, &body);
-    engine.keep(fill, runtime);
 }

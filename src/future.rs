@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use http::Response;
 
-use crate::entry::ResponseBody;
+use crate::body::ResponseBody;
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 

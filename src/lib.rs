@@ -73,6 +73,7 @@ mod answered;
 #[cfg(feature = "axum")]
 mod around;
 mod ask;
+mod body;
 mod cache;
 mod clock;
 #[cfg(feature = "config")]
@@ -81,6 +82,7 @@ mod content;
 mod entry;
 mod error;
 mod fill;
+mod flight;
 mod future;
 mod generation;
 mod guard;
@@ -105,6 +107,7 @@ mod rebuild;
 mod reply;
 mod serve;
 mod service;
+mod share;
 mod stats;
 mod status;
 mod store;
@@ -115,11 +118,11 @@ mod write;
 
 #[cfg(feature = "axum")]
 pub use around::{CachedRouter, CachedRouterFuture};
+pub use body::ResponseBody;
 pub use cache::{Cache, CacheBuilder};
 pub use clock::{Clock, days, hours, minutes, seconds};
 #[cfg(feature = "precompress")]
 pub use entry::Coding;
-pub use entry::ResponseBody;
 pub use error::{
     BoxError, ConfigError, InvalidateError, InvalidateErrorKind, StoreError, StoreErrorKind,
 };

@@ -69,6 +69,16 @@ pub enum Outcome {
         /// The handler's status.
         status: StatusCode,
     },
+    /// Another request's handler answered, whose fill this one shared.
+    #[non_exhaustive]
+    Coalesced {
+        /// Why nothing stored could answer.
+        cause: Cause,
+        /// How long it waited for something to send.
+        waited: Duration,
+        /// The handler's status.
+        status: StatusCode,
+    },
     /// The request did not take part in caching.
     #[non_exhaustive]
     Bypass {
@@ -192,6 +202,9 @@ reasons! {
         /// `If-Match` or `If-Unmodified-Since`, which are the handler's alone to
         /// judge (RFC 9110, 13.1.1 and 13.1.4).
         Precondition => "precondition",
+        /// Too many requests share its fill, there are too many fills, or this one
+        /// took too long: the handler answered, and nothing was stored.
+        Crowded => "crowded",
         /// `only-if-cached`, and nothing stored could answer: 504 (RFC 9111,
         /// 5.2.1.7).
         OnlyIfCached => "only-if-cached",

@@ -8,9 +8,10 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
 use http_body::Body;
 
+use crate::body::ResponseBody;
 use crate::cache::{Engine, Stale};
+use crate::entry::Entry;
 use crate::entry::coding::{Coded, choose, is_codable};
-use crate::entry::{Entry, ResponseBody};
 use crate::known::number_value;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Outcome, Staleness, Tier};

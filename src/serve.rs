@@ -20,6 +20,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
@@ -30,10 +31,11 @@ use tower_service::Service;
 
 use crate::answered::Answered;
 use crate::ask::Question;
+use crate::body::ResponseBody;
 use crate::cache::{Missed, Stale};
-use crate::entry::ResponseBody;
 use crate::error::BoxError;
 use crate::fill::Route;
+use crate::flight::{Drive, Entered, Flight, Landing, Leads};
 use crate::layer::Shared;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Staleness, Tier};
@@ -146,7 +148,7 @@ impl<S> Serve<S> {
             nested::mark(&mut response, self.nested, &self.shared.engine);
             return Ok(response);
         }
-        self.fill(question, family, Missed { cause, stale }, request)
+        self.share(question, family, Missed { cause, stale }, request)
             .await
     }
 
@@ -167,9 +169,13 @@ impl<S> Serve<S> {
         B::Error: Into<BoxError>,
     {
         let engine = Arc::clone(&self.shared.engine);
-        let turn = engine.renewals.begin(question.place());
-        let (Some(turn), Ok(runtime)) = (turn, Handle::try_current()) else {
+        let Ok(runtime) = Handle::try_current() else {
             return;
+        };
+        let Entered::Lead(flight, landing) =
+            self.enter(&question, &family, &request, Leads::Renews)
+        else {
+            return; // somebody is at it
         };
         // for everybody: the whole, whatever this request asked for
         if question.head {
@@ -189,16 +195,16 @@ impl<S> Serve<S> {
             ..Asks::default()
         };
         engine.tasks.spawn(&runtime, async move {
-            let _turn = turn;
-            if let Ok(response) = self.fill(question, family, missed, request).await {
+            let answer = self.ask(question, family, missed, request, landing).await;
+            if let Ok((response, drive)) = answer {
+                let response = begin(response, drive, |drive| flight.board(drive)).await;
                 reply::drain(response.into_body()).await;
             }
         });
     }
 
-    /// Nothing stored can answer as it is: the handler does, or says that what
-    /// is stale still holds.
-    async fn fill<R, B>(
+    /// The handler answers this request, and nobody shares that.
+    pub(crate) async fn fill<R, B>(
         self,
         question: Question,
         family: Arc<str>,
@@ -207,14 +213,36 @@ impl<S> Serve<S> {
     ) -> Answer<B, S::Error>
     where
         S: Service<Request<R>, Response = Response<B>>,
-        B: Body<Data = Bytes>,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let flight = Flight::new(self.shared.engine.generations.note(), false);
+        let landing = Landing::unlisted(&flight);
+        let answer = self.ask(question, family, missed, request, landing);
+        let (response, drive) = answer.await?;
+        Ok(begin(response, drive, |drive| flight.board(drive)).await)
+    }
+
+    /// Nothing stored can answer as it is: the handler does, or says that what
+    /// is stale still holds. Gives the response, and what drives its recording.
+    pub(crate) async fn ask<R, B>(
+        self,
+        question: Question,
+        family: Arc<str>,
+        missed: Missed,
+        request: Request<R>,
+        landing: Landing,
+    ) -> Result<(Response<ResponseBody<B>>, Option<Drive>), S::Error>
+    where
+        S: Service<Request<R>, Response = Response<B>>,
+        B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let engine = &self.shared.engine;
         let Missed { cause, stale } = missed;
         let (mut parts, body) = request.into_parts();
         let route = Route::of(&self.shared, family, &parts);
-        let note = engine.generations.note(); // before the handler starts
+        let note = landing.flight().note; // from before the handler starts
         question.policy.hide(&mut parts.headers);
         let seen = parts.headers.clone();
         let validating = !question.head
@@ -235,15 +263,16 @@ impl<S> Serve<S> {
             stale,
             validating,
         };
-        let mut response = match response {
+        let (mut response, drive) = match response {
             Ok(response) if nested::decided(&response, engine) => {
-                return Ok(response.map(ResponseBody::inner));
+                landing.alone(None);
+                return Ok((response.map(ResponseBody::inner), None));
             }
-            Ok(response) => answered.answer(engine, response),
-            Err(error) => answered.stand_in(engine, None).ok_or(error)?,
+            Ok(response) => answered.answer(engine, response, landing),
+            Err(error) => (answered.stand_in(engine, None).ok_or(error)?, None),
         };
         nested::mark(&mut response, self.nested, engine);
-        Ok(response)
+        Ok((response, drive))
     }
 
     /// A request that does not take part in caching.
@@ -270,6 +299,26 @@ fn missed_again(cause: Cause, stale: &Stale) -> Missed {
     Missed {
         cause,
         stale: Some(stale.clone()),
+    }
+}
+
+/// Polls a recording for the first time: a body that is there at once is stored
+/// at once, and served as stored. One that is not goes on by `later`.
+pub(crate) async fn begin<B>(
+    response: Response<ResponseBody<B>>,
+    drive: Option<Drive>,
+    later: impl FnOnce(Drive),
+) -> Response<ResponseBody<B>> {
+    let Some(mut drive) = drive else {
+        return response;
+    };
+    let first = std::future::poll_fn(|cx| Poll::Ready(drive.as_mut().poll(cx))).await;
+    match first {
+        Poll::Ready(()) => response.map(ResponseBody::settled),
+        Poll::Pending => {
+            later(drive);
+            response
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::ask::{Ask, Question, ask};
+use crate::body::ResponseBody;
 use crate::cache::Missed;
-use crate::entry::ResponseBody;
 use crate::error::BoxError;
 use crate::future::ResponseFuture;
 use crate::key::Writer;

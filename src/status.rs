@@ -133,6 +133,11 @@ fn parameters(text: &mut String, outcome: &Outcome, detail: bool) {
                 Err(refusal) => detail.then(|| write!(text, "; detail={refusal}")),
             }
         }
+        Outcome::Coalesced { cause, status, .. } => {
+            let (fwd, status) = (fwd(*cause), status.as_u16());
+            let _ = write!(text, "; fwd={fwd}; fwd-status={status}; collapsed");
+            detail.then(|| write!(text, "; detail={cause}"))
+        }
         // answered here, without a stored response or the handler
         Outcome::Bypass {
             reason: Bypass::OnlyIfCached,

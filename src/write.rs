@@ -10,10 +10,11 @@ use tower_service::Service;
 
 use crate::answered::Answered;
 use crate::ask::Question;
+use crate::body::ResponseBody;
 use crate::cache::Writing;
-use crate::entry::ResponseBody;
 use crate::error::BoxError;
 use crate::fill::Route;
+use crate::flight::{Flight, Landing};
 use crate::named::Named;
 use crate::nested;
 use crate::outcome::{Bypass, Cause};
@@ -32,7 +33,7 @@ impl<S> Serve<S> {
     ) -> Result<Response<ResponseBody<B>>, S::Error>
     where
         S: Service<Request<R>, Response = Response<B>>,
-        B: Body<Data = Bytes>,
+        B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let engine = &self.shared.engine;
@@ -77,7 +78,11 @@ impl<S> Serve<S> {
             // nobody but this request has invalidated it since
             (Some(mut prepared), Some(note)) => {
                 prepared.fill.note = note;
-                ResponseBody::recorded(body, prepared.record(engine))
+                let flight = Flight::new(note, false);
+                let landing = Landing::unlisted(&flight);
+                let (body, drive) = prepared.record(engine, landing, body);
+                flight.board(drive);
+                body
             }
             _ => ResponseBody::inner(body),
         };

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::engine::{Engine, TenantFn};
 use super::handle::Cache;
-use super::renewals::Renewals;
 use super::timed::Timed;
 use crate::clock::{Clock, SystemClock};
 use crate::error::ConfigError;
+use crate::flight::Flights;
 use crate::generation::Generations;
 use crate::key::valid_prefix;
 use crate::policy::{CREDENTIALS, Context, PER_REQUEST, RequestHead, is_token, parse_names};
@@ -21,6 +21,10 @@ use crate::store::memory::Memory;
 use crate::tasks::Tasks;
 use tokio::sync::Semaphore;
 
+/// Fills under way at a time; beyond that a miss runs its handler alone.
+const MOST_FLIGHTS: usize = 65_536;
+/// Requests that share one fill; beyond that one runs its handler alone.
+const MOST_FOLLOWERS: usize = 65_536;
 /// Coding a body takes a core; requests need the others.
 const CODERS: usize = 2;
 /// 1 MiB.
@@ -237,7 +241,7 @@ impl CacheBuilder {
             store,
             generations: Generations::default(),
             writing: Mutex::default(),
-            renewals: Renewals::default(),
+            flights: Arc::new(Flights::new(MOST_FLIGHTS, MOST_FOLLOWERS)),
             coders: Semaphore::new(CODERS),
             clock: self.clock,
             tasks: Tasks::new(),

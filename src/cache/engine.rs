@@ -8,8 +8,8 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 
-use super::renewals::Renewals;
 use crate::clock::{Clock, millis, unix_millis};
+use crate::flight::Flights;
 use crate::generation::{Generation, Generations};
 use crate::key::Key;
 use crate::policy::{Compiled, Context, RequestHead};
@@ -28,8 +28,8 @@ pub(crate) struct Engine {
     /// Keys that are being written to the store, and the numbers of what is
     /// written: until an invalidated one is taken back, nobody reads it.
     pub(crate) writing: Mutex<HashMap<Key, Writes>>,
-    /// Entries that are being renewed.
-    pub(crate) renewals: Renewals,
+    /// Fills that are under way.
+    pub(crate) flights: Arc<Flights>,
     /// Bodies that may be coded at a time.
     pub(crate) coders: Semaphore,
     pub(crate) clock: Arc<dyn Clock>,

@@ -183,6 +183,7 @@ impl Cache {
     pub fn stats(&self) -> Stats {
         let memory = &self.engine.memory;
         let mut stats = self.engine.counters.snapshot();
+        stats.flights = self.engine.flights.len() as u64;
         stats.memory_entries = memory.len();
         stats.memory_bytes = memory.bytes();
         stats.memory_capacity = memory.capacity();

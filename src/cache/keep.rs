@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use super::engine::{Engine, Writes};
 use crate::entry::codec::{self};
 use crate::entry::{Entry, Held};
+use crate::flight::Landing;
 use crate::generation::Generation;
 use crate::key::Key;
 use crate::policy::Compiled;
@@ -26,6 +27,9 @@ pub(crate) struct Fill {
     pub(crate) groups: Vec<Group>,
     pub(crate) varies: Option<Varies>,
     pub(crate) policy: Arc<Compiled>,
+    /// Of the flight that made it: it is listed until the next request finds the
+    /// entry.
+    pub(crate) landing: Option<Landing>,
 }
 
 impl Fill {
@@ -95,11 +99,16 @@ impl Engine {
 
     /// Keeps an answer in the tiers, unless it was invalidated meanwhile. The
     /// shared store is written in the background.
-    pub(crate) fn keep(self: &Arc<Self>, fill: Fill, runtime: Option<&Handle>) {
+    pub(crate) fn keep(
+        self: &Arc<Self>,
+        mut fill: Fill,
+        runtime: Option<&Handle>,
+    ) -> Option<Arc<Held>> {
         if !self.generations.valid(&fill.entry, fill.note) {
             tracing::debug!(target: "larder", key = %fill.entry.key, "invalidated while it was made");
-            return;
+            return None;
         }
+        self.flights.unmark(&fill.entry.canonical);
         match &fill.varies {
             Some(varies) => self.keep_variant(varies, &fill.entry),
             None => {
@@ -109,23 +118,28 @@ impl Engine {
                 }
             }
         }
-        if self.memory.keeps_entries() {
-            let held = Held::new(fill.entry.clone(), fill.age, self.now(), fill.note);
-            if let Some(held) = self.memory.insert(held, &self.generations) {
-                self.precompress(held, &fill.policy, runtime);
+        let held = Held::new(fill.entry.clone(), fill.age, self.now(), fill.note);
+        let held = match self.memory.keeps_entries() {
+            true => {
+                let held = self.memory.insert(held, &self.generations)?;
+                self.precompress(Arc::clone(&held), &fill.policy, runtime);
+                fill.landing = None;
+                held
             }
-        }
+            false => Arc::new(held),
+        };
         self.counters.stores(1);
         if self.store.is_none() || fill.policy.memory_only {
-            return;
+            return Some(held);
         }
         let Some(runtime) = runtime else {
             tracing::warn!(target: "larder", "no tokio runtime: an answer is kept in memory alone");
-            return;
+            return Some(held);
         };
         let engine = Arc::clone(self);
         self.tasks
             .spawn(runtime, async move { engine.write(fill).await });
+        Some(held)
     }
 
     /// Writes an entry to the store. Of two writes of one key the earlier note

@@ -12,7 +12,6 @@ mod redis;
 #[cfg(all(feature = "config", not(feature = "redis")))]
 #[path = "no_redis.rs"]
 mod redis;
-mod renewals;
 mod timed;
 
 pub use builder::CacheBuilder;

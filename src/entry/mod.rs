@@ -1,7 +1,6 @@
 //! Entries: stored responses, how they are recorded, and how they look in the
 //! store.
 
-mod body;
 pub(crate) mod codec;
 #[cfg(feature = "precompress")]
 mod coders;
@@ -20,7 +19,6 @@ mod record;
 mod shape;
 mod stored;
 
-pub use body::ResponseBody;
 pub use coding::Coding;
 pub(crate) use headers::{Fields, etag_of, storable};
 pub(crate) use held::Held;

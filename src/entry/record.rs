@@ -1,4 +1,4 @@
-//! The recorder: a bounded copy of a body while it streams to the client.
+//! The recording: a bounded copy of a body while it streams.
 //!
 //! Only [`Complete`] can be stored, and only a body that ended cleanly becomes
 //! one: it was read to its end, or up to the length that it declared (RFC
@@ -17,130 +17,104 @@ impl Complete {
     }
 }
 
-type Finish = Box<dyn FnOnce(Complete) + Send>;
-
-/// The copy that grows beside a body.
+/// What has come of a body, shared with the client that gets it: no copy.
+#[derive(Debug)]
 pub(crate) struct Recording {
-    copy: BytesMut,
+    chunks: Vec<Bytes>,
+    len: usize,
     limit: usize,
     /// What the response says of its length.
     declared: Option<u64>,
-    finish: Option<Finish>,
 }
 
 impl Recording {
-    /// Records up to `limit` bytes and hands the whole to `finish`.
-    pub(crate) fn new(
-        limit: usize,
-        declared: Option<u64>,
-        finish: impl FnOnce(Complete) + Send + 'static,
-    ) -> Self {
-        // what is declared is a claim: it reserves little
-        let expected = declared.map_or(0, |len| usize::try_from(len).unwrap_or(limit));
+    /// Records up to `limit` bytes.
+    pub(crate) fn new(limit: usize, declared: Option<u64>) -> Self {
         Self {
-            copy: BytesMut::with_capacity(expected.min(limit).min(64 << 10)),
+            chunks: Vec::new(),
+            len: 0,
             limit,
             declared,
-            finish: Some(Box::new(finish)),
         }
     }
 
-    /// Takes what the client gets.
-    pub(crate) fn push(&mut self, data: &[u8]) {
-        if self.finish.is_none() {
-            return;
+    /// Takes what the client gets, or gives back what does not fit any more.
+    pub(crate) fn push(&mut self, data: Bytes) -> Result<(), Bytes> {
+        if data.len() > self.limit - self.len {
+            return Err(data);
         }
-        if data.len() > self.limit - self.copy.len() {
-            return self.abandon();
+        self.len += data.len();
+        if !data.is_empty() {
+            self.chunks.push(data);
         }
-        self.copy.extend_from_slice(data);
+        Ok(())
     }
 
-    /// Drops the copy, never the response.
-    pub(crate) fn abandon(&mut self) {
-        self.finish = None;
-        self.copy = BytesMut::new();
+    pub(crate) fn chunk(&self, at: usize) -> Option<&Bytes> {
+        self.chunks.get(at)
     }
 
-    /// The body has ended.
-    pub(crate) fn end(&mut self) {
-        let Some(finish) = self.finish.take() else {
-            return;
-        };
-        if self
-            .declared
-            .is_some_and(|len| len != self.copy.len() as u64)
-        {
-            return self.abandon();
-        }
-        let exact = std::mem::take(&mut self.copy).to_vec().into_boxed_slice();
-        finish(Complete(exact.into()));
+    pub(crate) fn declared(&self) -> Option<u64> {
+        self.declared
     }
-}
 
-impl Drop for Recording {
-    /// A server stops reading at the declared length; that is the end too.
-    fn drop(&mut self) {
-        let whole = self.declared == Some(self.copy.len() as u64);
-        if whole && self.declared != Some(0) && !std::thread::panicking() {
-            self.end();
+    /// A server stops reading at the declared length; that is an end too.
+    pub(crate) fn is_at_declared_end(&self) -> bool {
+        self.len > 0 && self.declared == Some(self.len as u64)
+    }
+
+    /// The body has ended: the whole, if it kept its word.
+    pub(crate) fn end(&self) -> Option<Complete> {
+        if self.declared.is_some_and(|len| len != self.len as u64) {
+            return None;
         }
+        if let [only] = &self.chunks[..] {
+            return Some(Complete(only.clone()));
+        }
+        let mut whole = BytesMut::with_capacity(self.len);
+        for chunk in &self.chunks {
+            whole.extend_from_slice(chunk);
+        }
+        Some(Complete(whole.freeze()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc;
 
-    fn record(declared: Option<u64>, run: impl FnOnce(&mut Recording)) -> Option<Bytes> {
-        let (sender, stored) = mpsc::channel();
-        let finish = move |whole: Complete| sender.send(whole.into_bytes()).unwrap();
-        let mut recording = Recording::new(8, declared, finish);
-        run(&mut recording);
-        drop(recording);
-        stored.try_recv().ok()
+    fn recorded(declared: Option<u64>, chunks: &[&'static str]) -> Result<Option<Bytes>, Bytes> {
+        let mut recording = Recording::new(8, declared);
+        for chunk in chunks {
+            recording.push(Bytes::from_static(chunk.as_bytes()))?;
+        }
+        Ok(recording.end().map(Complete::into_bytes))
     }
 
     #[test]
-    fn a_clean_end_is_stored() {
-        let stored = record(None, |r| {
-            r.push(b"abc");
-            r.push(b"de");
-            r.end();
-        });
-        assert_eq!(stored.unwrap(), "abcde");
+    fn a_clean_end_is_complete() {
+        assert_eq!(recorded(None, &["abc", "", "de"]), Ok(Some("abcde".into())));
+        assert_eq!(recorded(Some(3), &["abc"]), Ok(Some("abc".into())));
+        assert_eq!(recorded(None, &[]), Ok(Some(Bytes::new())));
+    }
+
+    #[test]
+    fn a_broken_word_is_not() {
+        assert_eq!(recorded(Some(5), &["abc"]), Ok(None), "shorter");
+        assert_eq!(recorded(Some(2), &["abc"]), Ok(None), "longer");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_given_back() {
+        assert_eq!(recorded(None, &["12345", "6789"]), Err("6789".into()));
     }
 
     #[test]
     fn the_declared_length_is_an_end() {
-        assert_eq!(record(Some(3), |r| r.push(b"abc")).unwrap(), "abc");
-    }
-
-    #[test]
-    fn anything_else_is_not() {
-        assert!(record(None, |r| r.push(b"abc")).is_none(), "dropped");
-        assert!(
-            record(Some(5), |r| r.push(b"abc")).is_none(),
-            "dropped early"
-        );
-        let short = |r: &mut Recording| {
-            r.push(b"abc");
-            r.end();
-        };
-        assert!(record(Some(5), short).is_none(), "shorter than declared");
-        assert!(record(Some(2), short).is_none(), "longer than declared");
-        let failed = |r: &mut Recording| {
-            r.push(b"abc");
-            r.abandon();
-            r.end();
-        };
-        assert!(record(Some(3), failed).is_none(), "failed");
-        let large = |r: &mut Recording| {
-            r.push(b"12345");
-            r.push(b"6789");
-            r.end();
-        };
-        assert!(record(None, large).is_none(), "too large");
+        let mut recording = Recording::new(8, Some(3));
+        assert!(!recording.is_at_declared_end());
+        recording.push(Bytes::from_static(b"abc")).unwrap();
+        assert!(recording.is_at_declared_end());
+        assert!(!Recording::new(8, Some(0)).is_at_declared_end());
     }
 }

@@ -42,6 +42,12 @@ pub(crate) struct Compiled {
     pub(crate) targets: Vec<HeaderName>,
     pub(crate) store_set_cookie: bool,
     pub(crate) etag: bool,
+    /// Requests for a key share its fill.
+    pub(crate) coalesce: bool,
+    /// A fill goes on though its client has gone.
+    pub(crate) finish: bool,
+    /// How long a request waits for another's fill.
+    pub(crate) wait: Duration,
     /// Methods that ask by their content.
     pub(crate) methods: Vec<Method>,
     pub(crate) max_request_body: usize,
@@ -91,6 +97,9 @@ impl Compiled {
             targets: parse_names("targets", policy.targets.iter().map(String::as_str))?,
             store_set_cookie: set_cookie(policy)?,
             etag: policy.etag,
+            coalesce: policy.coalesce,
+            finish: policy.finish,
+            wait: policy.wait,
             methods: methods(policy)?,
             max_request_body: policy.max_request_body,
             precompress: policy.precompress.clone(),

@@ -43,6 +43,9 @@ pub struct Policy {
     pub(crate) targets: Vec<String>,
     pub(crate) store_set_cookie: bool,
     pub(crate) etag: bool,
+    pub(crate) coalesce: bool,
+    pub(crate) finish: bool,
+    pub(crate) wait: Duration,
     pub(crate) methods: Vec<Method>,
     pub(crate) precompress: Vec<Coding>,
     pub(crate) max_request_body: usize,
@@ -119,6 +122,9 @@ impl Policy {
             targets: vec!["cdn-cache-control".to_owned()],
             store_set_cookie: false,
             etag: true,
+            coalesce: true,
+            finish: false,
+            wait: Duration::from_secs(30),
             methods: Vec::new(),
             precompress: Vec::new(),
             max_request_body: 64 << 10,
@@ -205,6 +211,27 @@ impl Policy {
     #[cfg(feature = "precompress")]
     pub fn precompress(mut self, codings: impl IntoIterator<Item = Coding>) -> Self {
         self.precompress = codings.into_iter().collect();
+        self
+    }
+
+    /// Whether requests for a key that is being filled share that fill. Default:
+    /// yes: one of them runs the handler, the others get its answer as it comes.
+    pub fn coalesce(mut self, on: bool) -> Self {
+        self.coalesce = on;
+        self
+    }
+
+    /// Lets the handler run to its end, and keeps its answer, though its client has
+    /// gone away and nobody else waits. Default: it is cancelled then.
+    pub fn finish(mut self) -> Self {
+        self.finish = true;
+        self
+    }
+
+    /// How long a request waits for another's fill; then it is served stale where
+    /// that is allowed, else it runs the handler for itself. Default: 30 s.
+    pub fn wait(mut self, longest: Duration) -> Self {
+        self.wait = longest;
         self
     }
 

@@ -11,12 +11,14 @@ macro_rules! counters {
         pub(crate) struct Counters { $($name: AtomicU64,)* }
 
         /// What a cache has done in this process since it was made.
-        /// `hits_memory + hits_redis + stale + revalidated + misses + bypasses` are all
+        /// `hits_memory + hits_redis + stale + revalidated + coalesced + misses + bypasses` are all
         /// its requests.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Stats {
             $($(#[$doc])* pub $name: u64,)*
+            /// Fills under way now.
+            pub flights: u64,
             /// Entries in memory now, and markers of what answers vary on.
             pub memory_entries: u64,
             /// Bytes in memory now, an estimate that includes what the
@@ -48,6 +50,8 @@ counters! {
     stale,
     /// Requests answered by a stored response that the handler confirmed.
     revalidated,
+    /// Requests answered by the fill of another request.
+    coalesced,
     /// Requests answered by the handler, because nothing stored could.
     misses,
     /// Requests that did not take part in caching.
@@ -76,6 +80,7 @@ impl Counters {
             },
             Outcome::Stale { .. } => self.stale(1),
             Outcome::Revalidated { .. } => self.revalidated(1),
+            Outcome::Coalesced { .. } => self.coalesced(1),
             Outcome::Miss { stored, .. } => {
                 self.misses(1);
                 if stored.is_err() {
@@ -88,7 +93,7 @@ impl Counters {
 }
 
 impl Stats {
-    /// Requests answered by a stored response over all that took part in
+    /// Requests answered without a run of the handler over all that took part in
     /// caching; zero before the first request.
     #[must_use]
     pub fn hit_rate(&self) -> f64 {
@@ -106,6 +111,6 @@ impl Stats {
     }
 
     fn stored(&self) -> u64 {
-        self.hits_memory + self.hits_redis + self.stale + self.revalidated
+        self.hits_memory + self.hits_redis + self.stale + self.revalidated + self.coalesced
     }
 }

@@ -187,7 +187,6 @@ async fn a_304_for_one_client_is_never_an_empty_page_for_another() {
                 let told = site.send(method, "/x", &[field]).await;
                 assert_eq!(told.status.as_u16(), 304, "{}", way.name);
             }
-            assert_eq!(way.tiers.cache.stats().stores, 0, "{}", way.name);
             let asked = [field];
             let (one, two) = tokio::join!(site.get("/x", &asked), site.get("/x", &[]));
             assert_eq!((one.status.as_u16(), one.text()), (304, ""), "{}", way.name);
@@ -203,10 +202,6 @@ async fn a_304_for_one_client_is_never_an_empty_page_for_another() {
                 .invalidate(larder::everything())
                 .await
                 .unwrap();
-            // a Cache of its own counts from nought
-            if way.tiers.cache.stats().stores > 0 {
-                break;
-            }
         }
     }
 }

@@ -2,17 +2,18 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::record::Recording;
 use crate::error::BoxError;
+use crate::flight::{Following, Leading};
 
 pin_project! {
-    /// A stored body, or the inner service's own, perhaps recorded on its way.
+    /// A stored body, the inner service's own, or one that is recorded on its way
+    /// and perhaps shared.
     pub struct ResponseBody<B> {
         #[pin]
         kind: Kind<B>,
@@ -24,7 +25,8 @@ pin_project! {
     enum Kind<B> {
         Stored { bytes: Option<Bytes> },
         Inner { #[pin] body: B },
-        Recorded { #[pin] body: B, recording: Box<Recording> },
+        Leading { leading: Box<Leading<B>> },
+        Following { following: Box<Following> },
     }
 }
 
@@ -48,10 +50,26 @@ impl<B> ResponseBody<B> {
         }
     }
 
+    /// Whether all of it is there.
+    pub(crate) fn is_stored(&self) -> bool {
+        matches!(self.kind, Kind::Stored { .. })
+    }
+
     /// Another stored body in its place; none stays none, as for HEAD.
     pub(crate) fn replaced(self, by: Bytes) -> Self {
         match self.kind {
             Kind::Stored { bytes: Some(_) } => Self::stored(by),
+            _ => self,
+        }
+    }
+
+    /// A recording that is complete already needs nobody to read it along.
+    pub(crate) fn settled(self) -> Self {
+        match self.kind {
+            Kind::Leading { leading } => match leading.stored() {
+                Some(bytes) => Self::stored(bytes),
+                None => leading.into(),
+            },
             _ => self,
         }
     }
@@ -70,23 +88,22 @@ impl ResponseBody<axum::body::Body> {
             Kind::Stored { bytes: None } => axum::body::Body::empty(),
             Kind::Stored { bytes: Some(bytes) } => bytes.into(),
             Kind::Inner { body } => body,
-            Kind::Recorded { .. } => axum::body::Body::new(self),
+            Kind::Leading { .. } | Kind::Following { .. } => axum::body::Body::new(self),
         }
     }
 }
 
-impl<B: Body> ResponseBody<B> {
-    pub(crate) fn recorded(body: B, mut recording: Recording) -> Self {
-        let kind = match body.is_end_stream() {
-            true => {
-                recording.end();
-                Kind::Inner { body }
-            }
-            false => Kind::Recorded {
-                body,
-                recording: Box::new(recording),
-            },
-        };
+impl<B> From<Box<Leading<B>>> for ResponseBody<B> {
+    fn from(leading: Box<Leading<B>>) -> Self {
+        let kind = Kind::Leading { leading };
+        Self { kind }
+    }
+}
+
+impl<B> From<Following> for ResponseBody<B> {
+    fn from(following: Following) -> Self {
+        let following = Box::new(following);
+        let kind = Kind::Following { following };
         Self { kind }
     }
 }
@@ -106,21 +123,17 @@ where
         match self.project().kind.project() {
             KindProj::Stored { bytes } => Poll::Ready(bytes.take().map(Frame::data).map(Ok)),
             KindProj::Inner { body } => body.poll_frame(cx).map_err(Into::into),
-            KindProj::Recorded {
-                mut body,
-                recording,
-            } => {
-                let frame = ready!(body.as_mut().poll_frame(cx));
-                record(recording, frame.as_ref(), body.is_end_stream());
-                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
-            }
+            KindProj::Leading { leading } => leading.poll_next(cx),
+            KindProj::Following { following } => following.poll_next(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Stored { bytes } => bytes.is_none(),
-            Kind::Inner { body } | Kind::Recorded { body, .. } => body.is_end_stream(),
+            Kind::Inner { body } => body.is_end_stream(),
+            Kind::Leading { leading } => leading.is_end(),
+            Kind::Following { following } => following.is_end(),
         }
     }
 
@@ -129,22 +142,10 @@ where
             Kind::Stored { bytes } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
-            Kind::Inner { body } | Kind::Recorded { body, .. } => body.size_hint(),
+            Kind::Inner { body } => body.size_hint(),
+            Kind::Leading { leading } => leading.size_hint(),
+            Kind::Following { following } => following.size_hint(),
         }
-    }
-}
-
-fn record<E>(recording: &mut Recording, frame: Option<&Result<Frame<Bytes>, E>>, ended: bool) {
-    match frame {
-        Some(Ok(frame)) => match frame.data_ref() {
-            Some(data) => recording.push(data),
-            None => recording.abandon(), // trailers are not stored
-        },
-        Some(Err(_)) => recording.abandon(),
-        None => return recording.end(),
-    }
-    if ended {
-        recording.end();
     }
 }
 
@@ -153,7 +154,8 @@ impl<B> fmt::Debug for ResponseBody<B> {
         let kind = match &self.kind {
             Kind::Stored { .. } => "stored",
             Kind::Inner { .. } => "inner",
-            Kind::Recorded { .. } => "recorded",
+            Kind::Leading { .. } => "leading",
+            Kind::Following { .. } => "following",
         };
         f.debug_tuple("ResponseBody").field(&kind).finish()
     }

@@ -1,0 +1,147 @@
+//! The bodies of those who share a fill.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::fly::{Rest, RestSlot};
+use super::{Flight, Follower, Landed, Read, Reader};
+use crate::error::BoxError;
+
+type Next = Option<Result<Frame<Bytes>, BoxError>>;
+
+/// The leader's: the recording as it grows, and behind it what cannot be
+/// recorded. While it is read, it polls the fill.
+pub(crate) struct Leading<B> {
+    flight: Arc<Flight>,
+    reader: Reader,
+    slot: RestSlot<B>,
+    rest: Option<Rest<B>>,
+}
+
+impl<B> Leading<B> {
+    pub(super) fn new(flight: Arc<Flight>, slot: RestSlot<B>) -> Self {
+        let reader = flight.reader();
+        flight.state().led += 1;
+        Self {
+            flight,
+            reader,
+            slot,
+            rest: None,
+        }
+    }
+}
+
+impl<B> Leading<B> {
+    /// The whole, where it has become an entry and nothing of it was read.
+    pub(crate) fn stored(&self) -> Option<Bytes> {
+        match self.flight.landed() {
+            Some(Landed::Stored(held)) => Some(held.entry.body.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl<B> Leading<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        if self.rest.is_none() {
+            let mut read = self.flight.poll_read(&mut self.reader, cx);
+            if read.is_pending() {
+                self.flight.poll_fill(cx);
+                read = self.flight.poll_read(&mut self.reader, cx);
+            }
+            match read {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Read::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Poll::Ready(Read::End) => return Poll::Ready(None),
+                Poll::Ready(Read::Broken) => {}
+            }
+            let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+            self.rest = slot.take();
+        }
+        let Some(rest) = &mut self.rest else {
+            // its end was found out to be none: too short for its word, or declined
+            return Poll::Ready(None);
+        };
+        if let Some(first) = rest.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        match &mut rest.body {
+            Some(body) => body.as_mut().poll_frame(cx).map_err(Into::into),
+            None => Poll::Ready(None),
+        }
+    }
+
+    pub(crate) fn is_end(&self) -> bool {
+        match &self.rest {
+            None => self.flight.is_read(&self.reader),
+            Some(Rest { first: Some(_), .. }) => false,
+            Some(Rest { body, .. }) => body.as_ref().is_none_or(|body| body.is_end_stream()),
+        }
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        declared(&self.flight)
+    }
+}
+
+impl<B> Drop for Leading<B> {
+    fn drop(&mut self) {
+        self.flight.forget(&self.reader);
+        self.flight.left(|state| state.led -= 1);
+    }
+}
+
+/// A follower's: the recording as it grows. One that breaks off ends in an error,
+/// never as if it were whole.
+pub(crate) struct Following {
+    follower: Follower,
+}
+
+impl Following {
+    pub(crate) fn new(follower: Follower) -> Self {
+        Self { follower }
+    }
+
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let (flight, reader) = self.follower.parts();
+        flight.poll_read(reader, cx).map(|read| match read {
+            Read::Data(data) => Some(Ok(Frame::data(data))),
+            Read::End => None,
+            Read::Broken => Some(Err(BrokenOff.into())),
+        })
+    }
+
+    pub(crate) fn is_end(&self) -> bool {
+        self.follower.is_read()
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        declared(self.follower.flight())
+    }
+}
+
+fn declared(flight: &Flight) -> SizeHint {
+    flight
+        .declared()
+        .map_or_else(SizeHint::default, SizeHint::with_exact)
+}
+
+/// The response that a request shared broke off.
+#[derive(Debug)]
+struct BrokenOff;
+
+impl fmt::Display for BrokenOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the response that this request shares broke off")
+    }
+}
+
+impl std::error::Error for BrokenOff {}

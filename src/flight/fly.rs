@@ -1,0 +1,104 @@
+//! The fill itself, once it has a head: a body that is recorded as it comes.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::Response;
+use http_body::{Body, Frame};
+
+use super::{Finish, Flight, Landing, Leading, Opened};
+use crate::body::ResponseBody;
+use crate::entry::Recording;
+use crate::error::BoxError;
+
+/// A body on its way into its recording.
+pub(crate) type Drive = BoxFuture<'static, ()>;
+
+/// What of a body cannot be recorded: what came last, and the rest. The leader's
+/// client gets them as they are.
+pub(crate) struct Rest<B> {
+    pub(super) first: Option<Result<Frame<Bytes>, BoxError>>,
+    pub(super) body: Option<Pin<Box<B>>>,
+}
+
+/// From the fill, wherever it runs, to its leader.
+pub(crate) struct Handoff<B, E> {
+    response: Mutex<Option<Result<Response<ResponseBody<B>>, E>>>,
+}
+
+impl<B, E> Handoff<B, E> {
+    pub(crate) fn new() -> Arc<Self> {
+        let response = Mutex::new(None);
+        Arc::new(Self { response })
+    }
+
+    /// Gives the answer to the leader, and wakes it.
+    pub(crate) fn give(&self, flight: &Flight, answer: Result<Response<ResponseBody<B>>, E>) {
+        let mut response = self.response.lock().unwrap_or_else(PoisonError::into_inner);
+        *response = Some(answer);
+        drop(response);
+        flight.change(|_| ());
+    }
+
+    pub(crate) fn take(&self) -> Option<Result<Response<ResponseBody<B>>, E>> {
+        let mut response = self.response.lock().unwrap_or_else(PoisonError::into_inner);
+        response.take()
+    }
+}
+
+/// Where the leader's body finds what cannot be recorded.
+pub(crate) type RestSlot<B> = Arc<Mutex<Option<Rest<B>>>>;
+
+/// Begins to record a body. Gives the body that the leader's client gets, and
+/// what drives it.
+pub(crate) fn drive<B>(
+    landing: Landing,
+    opened: Opened,
+    recording: Recording,
+    finish: Finish,
+    body: B,
+) -> (Leading<B>, Drive)
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let flight = Arc::clone(landing.flight());
+    flight.open(opened, recording, finish);
+    let slot = RestSlot::default();
+    let leading = Leading::new(flight, Arc::clone(&slot));
+    (leading, fly(landing, Box::pin(body), slot).boxed())
+}
+
+/// Reads a body to its end, and lands.
+async fn fly<B>(landing: Landing, mut body: Pin<Box<B>>, slot: RestSlot<B>)
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let flight = Arc::clone(landing.flight());
+    let first = loop {
+        if body.is_end_stream() {
+            return landing.complete();
+        }
+        match std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            None => return landing.complete(),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => match flight.push(data) {
+                    Ok(()) => {}
+                    Err(data) => break Ok(Frame::data(data)),
+                },
+                Err(trailers) => break Ok(trailers), // not stored
+            },
+            Some(Err(error)) => break Err(error.into()),
+        }
+    };
+    let rest = Rest {
+        body: first.is_ok().then_some(body),
+        first: Some(first),
+    };
+    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
+    landing.broken();
+}

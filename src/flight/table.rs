@@ -1,0 +1,307 @@
+//! Who leads, who follows, and how a fill lands.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Flight, Landed, Opened, Reader};
+use crate::entry::Recording;
+use crate::generation::Generation;
+use crate::key::Canonical;
+
+/// More keys than this that are not coalesced are forgotten together.
+const MOST_ALONE: usize = 65_536;
+
+/// The fills that are under way, by the place of what they make.
+pub(crate) struct Flights {
+    table: Mutex<Table>,
+    most: usize,
+    most_followers: usize,
+}
+
+#[derive(Default)]
+struct Table {
+    flights: HashMap<Canonical, Arc<Flight>, ahash::RandomState>,
+    /// Keys whose answers nobody may share, and until when that is believed, in
+    /// milliseconds.
+    alone: HashMap<Canonical, u64, ahash::RandomState>,
+}
+
+/// What a request that found nothing fresh is to do.
+pub(crate) enum Entered {
+    /// Begin the fill.
+    Lead(Arc<Flight>, Landing),
+    /// Share another's.
+    Follow(Follower),
+    /// Run the handler for itself: nobody may share its answer, or there are too
+    /// many flights, or too many follow this one.
+    Alone(Crowded),
+}
+
+/// Whether a request may lead, and whether its fill then goes on without it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Leads {
+    No,
+    Yes {
+        finishes: bool,
+    },
+    /// It renews what is stored, whatever became of earlier answers.
+    Renews,
+}
+
+/// Whether a bound has been reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crowded {
+    No,
+    Yes,
+}
+
+impl Flights {
+    pub(crate) fn new(most: usize, most_followers: usize) -> Self {
+        Self {
+            table: Mutex::default(),
+            most,
+            most_followers,
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters the flight for a place. One that `holds` no longer is replaced: it
+    /// began before an invalidation.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        place: &Canonical,
+        (note, now): (Generation, u64),
+        leads: Leads,
+        holds: impl FnOnce(&Flight) -> bool,
+    ) -> Entered {
+        let mut table = self.table();
+        if let Some(until) = table.alone.get(place).copied() {
+            if now < until && !matches!(leads, Leads::Renews) {
+                return Entered::Alone(Crowded::No);
+            }
+            table.alone.remove(place);
+        }
+        if let Some(flight) = table.flights.get(place).cloned()
+            && holds(&flight)
+        {
+            drop(table);
+            return match Follower::join(flight, self.most_followers) {
+                Some(follower) => Entered::Follow(follower),
+                None => Entered::Alone(Crowded::Yes),
+            };
+        }
+        let finishes = match leads {
+            Leads::No => return Entered::Alone(Crowded::No),
+            Leads::Yes { finishes } => finishes,
+            Leads::Renews => true,
+        };
+        if table.flights.len() >= self.most {
+            return Entered::Alone(Crowded::Yes);
+        }
+        let flight = Flight::new(note, finishes);
+        table.flights.insert(Arc::clone(place), Arc::clone(&flight));
+        let landing = Landing {
+            flight: Arc::clone(&flight),
+            listed: Some((Arc::clone(self), Arc::clone(place))),
+        };
+        Entered::Lead(flight, landing)
+    }
+
+    /// Believes for a while that answers under a key cannot be shared.
+    fn mark_alone(&self, place: &Canonical, until: u64) {
+        let mut table = self.table();
+        if table.alone.len() >= MOST_ALONE {
+            table.alone.clear();
+        }
+        table.alone.insert(Arc::clone(place), until);
+    }
+
+    fn unlist(&self, place: &Canonical, flight: &Arc<Flight>) {
+        let mut table = self.table();
+        if table
+            .flights
+            .get(place)
+            .is_some_and(|known| Arc::ptr_eq(known, flight))
+        {
+            table.flights.remove(place);
+        }
+    }
+
+    /// An answer under this key could be kept.
+    pub(crate) fn unmark(&self, place: &Canonical) {
+        let mut table = self.table();
+        if !table.alone.is_empty() {
+            table.alone.remove(place);
+        }
+    }
+
+    /// Fills under way.
+    pub(crate) fn len(&self) -> usize {
+        self.table().flights.len()
+    }
+}
+
+/// The duty to land a fill: with it a fill ends, one way or another.
+pub(crate) struct Landing {
+    flight: Arc<Flight>,
+    listed: Option<(Arc<Flights>, Canonical)>,
+}
+
+impl Landing {
+    /// That of a fill that nobody else can find.
+    pub(crate) fn unlisted(flight: &Arc<Flight>) -> Self {
+        Self {
+            flight: Arc::clone(flight),
+            listed: None,
+        }
+    }
+
+    pub(crate) fn flight(&self) -> &Arc<Flight> {
+        &self.flight
+    }
+
+    /// The answer is not to be shared, and the next ones are not expected to be:
+    /// until then, in milliseconds, nobody waits for them.
+    pub(crate) fn alone(self, until: Option<u64>) {
+        if let (Some((flights, place)), Some(until)) = (&self.listed, until) {
+            flights.mark_alone(place, until);
+        }
+        self.flight.land(Landed::Alone);
+    }
+
+    /// It cannot be recorded to its end.
+    pub(super) fn broken(self) {
+        self.flight.land(Landed::Failed);
+    }
+
+    /// The recording is at its end: its entry is made.
+    pub(super) fn complete(self) {
+        let flight = Arc::clone(&self.flight);
+        let (whole, finish) = {
+            let mut state = flight.state();
+            let whole = state.recording.as_ref().and_then(Recording::end);
+            (whole, state.finish.take())
+        };
+        let (Some(whole), Some(finish)) = (whole, finish) else {
+            return; // dropped: it has failed
+        };
+        self.make(|landing| finish(whole, Some(landing)));
+    }
+
+    /// Lands as `make` says. It stays listed until the landing is dropped there.
+    pub(crate) fn make(self, make: impl FnOnce(Self) -> Landed) {
+        let flight = Arc::clone(&self.flight);
+        flight.state().completing = true;
+        let _ensured = Ensured(&flight);
+        let landed = make(self);
+        flight.land(landed);
+    }
+}
+
+/// Lands a flight whose entry could not be made.
+struct Ensured<'a>(&'a Flight);
+
+impl Drop for Ensured<'_> {
+    fn drop(&mut self) {
+        self.0.land(Landed::Failed);
+    }
+}
+
+impl Flight {
+    /// Lands the fill; only the first landing counts.
+    fn land(&self, landed: Landed) {
+        self.change(|state| {
+            state.landed.get_or_insert(landed);
+            state.finish = None;
+        });
+    }
+
+    /// What there is to be had of a fill that was dropped: all of it, if it had
+    /// come to the length that it declared.
+    fn last_word(&self) -> Landed {
+        let mut state = self.state();
+        let recording = state.recording.as_ref();
+        let recording = recording.filter(|recording| recording.is_at_declared_end());
+        let whole = recording.and_then(Recording::end);
+        let finish = state.finish.take();
+        drop(state);
+        let (Some(whole), Some(finish)) = (whole, finish) else {
+            return Landed::Failed;
+        };
+        match std::thread::panicking() {
+            true => Landed::Failed,
+            false => finish(whole, None),
+        }
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let over = {
+            let state = self.flight.state();
+            state.completing || state.landed.is_some()
+        };
+        if !over {
+            let landed = self.flight.last_word();
+            self.flight.land(landed);
+        }
+        if let Some((flights, place)) = &self.listed {
+            flights.unlist(place, &self.flight);
+        }
+    }
+}
+
+/// One who waits for another's fill.
+pub(crate) struct Follower {
+    flight: Arc<Flight>,
+    reader: Reader,
+}
+
+impl Follower {
+    fn join(flight: Arc<Flight>, most: usize) -> Option<Self> {
+        {
+            let mut state = flight.state();
+            if state.followers >= most {
+                return None;
+            }
+            state.followers += 1;
+        }
+        flight.detach(); // the leader's client may stall from now on
+        let reader = flight.reader();
+        Some(Self { flight, reader })
+    }
+
+    pub(crate) fn flight(&self) -> &Arc<Flight> {
+        &self.flight
+    }
+
+    pub(super) fn is_read(&self) -> bool {
+        self.flight.is_read(&self.reader)
+    }
+
+    pub(super) fn parts(&mut self) -> (&Arc<Flight>, &mut Reader) {
+        (&self.flight, &mut self.reader)
+    }
+
+    /// Waits until there is something to serve, or nothing to wait for. A
+    /// response that is complete is served as stored; one that may be sent
+    /// before is served as it comes, unless `whole` is wanted.
+    pub(crate) async fn known(&self, whole: bool) -> (Option<Arc<Opened>>, Option<Landed>) {
+        std::future::poll_fn(|cx| {
+            self.flight.poll_known(&self.reader, cx, |opened, landed| {
+                landed.is_some() || (!whole && opened.is_some_and(|opened| opened.streams))
+            })
+        })
+        .await
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.flight.forget(&self.reader);
+        self.flight.left(|state| state.followers -= 1);
+    }
+}
