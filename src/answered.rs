@@ -81,14 +81,14 @@ impl Answered {
         }
         let head = self.question.head;
         let response = reply::stale(engine, stale, Staleness::IfError, status, head);
-        Some(self.narrowed(response))
-    }
-
-    fn narrowed<B>(&self, response: Response<ResponseBody<B>>) -> Response<ResponseBody<B>> {
-        match self.question.asks.conditional {
-            true => reply::narrow(response, &self.seen, self.question.head),
-            false => response,
-        }
+        let (policy, asks) = (&self.question.policy, &self.question.asks);
+        Some(reply::shape(
+            response,
+            policy,
+            &stale.held.coded,
+            &self.seen,
+            asks,
+        ))
     }
 
     /// The handler has made a response: it is judged, and recorded if it may be
@@ -214,7 +214,8 @@ impl Answered {
             true => self.merged_terms(stale, &merged, hint, engine.clock.wall()),
             false => Err(Refusal::Validator),
         };
-        let (head, conditional) = (self.question.head, self.question.asks.conditional);
+        let (head, asks) = (self.question.head, self.question.asks);
+        let policy = Arc::clone(&self.question.policy);
         let (age, ttl) = match &terms {
             Ok(terms) => {
                 let age = crate::clock::millis(terms.age);
@@ -236,10 +237,7 @@ impl Answered {
         let mut headers = storable(&merged, &[], &[], true);
         headers.insert(header::AGE, number_value(age / 1000));
         let response = reply::stored(engine, &stale.held.entry, headers, head, outcome);
-        match conditional {
-            true => reply::narrow(response, &seen, head),
-            false => response,
-        }
+        reply::shape(response, &policy, &stale.held.coded, &seen, &asks)
     }
 
     fn merged_terms(

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, Method, Request, Uri, request};
 use http_body::Body;
 
 use crate::cache::Engine;
+use crate::content;
 use crate::guard;
 use crate::invalidate::tenant_suffix;
 use crate::key::{Canonical, Writer, write_query};
@@ -26,6 +27,8 @@ pub(crate) enum Ask<'a> {
     /// An unsafe method under a policy: it may invalidate. The question is that
     /// of a GET, where a POST's answer may do for it (RFC 9110, 9.3.3).
     Write(&'a Arc<Compiled>, Option<Box<Question>>),
+    /// Its content is part of the key, and must be read first.
+    Content(&'a Arc<Compiled>),
     Bypass(Bypass),
 }
 
@@ -127,6 +130,17 @@ pub(crate) fn ask<'a, B: Body>(
     request: &Request<B>,
     canonical: &mut Writer,
 ) -> Ask<'a> {
+    ask_with(layer, request, canonical, None)
+}
+
+/// The same for a request whose content has been read.
+#[inline]
+pub(crate) fn ask_with<'a, B: Body>(
+    layer: &'a Shared,
+    request: &Request<B>,
+    canonical: &mut Writer,
+    content: Option<&[u8]>,
+) -> Ask<'a> {
     let (engine, extensions) = (&layer.engine, request.extensions());
     let place = place(extensions);
     let uri = original_uri(extensions, request.uri());
@@ -136,7 +150,8 @@ pub(crate) fn ask<'a, B: Body>(
     };
     let policy = found.policy;
     let method = request.method();
-    if is_unsafe(method) {
+    let asks_by_content = policy.methods.contains(method);
+    if is_unsafe(method) && !asks_by_content {
         let posted = policy.http && *method == Method::POST && engine.enabled();
         let question = posted.then(|| posted_question(layer, request, &found, canonical));
         return Ask::Write(policy, question.flatten().map(Box::new));
@@ -147,7 +162,11 @@ pub(crate) fn ask<'a, B: Body>(
     if !policy.stores() {
         return Ask::Bypass(Bypass::NotCached);
     }
-    if let Err(reason) = admission::method(method, !request.body().is_end_stream()) {
+    if asks_by_content {
+        if content.is_none() {
+            return Ask::Content(policy);
+        }
+    } else if let Err(reason) = admission::method(method, !request.body().is_end_stream()) {
         return Ask::Bypass(reason);
     }
     let head = RequestHead {
@@ -156,12 +175,14 @@ pub(crate) fn ask<'a, B: Body>(
         headers: request.headers(),
         extensions,
     };
-    let written = write(engine, policy, &head, canonical);
-    if written.is_ok() {
-        place_of(canonical, &found, rewritten(extensions, request.uri()));
-    }
-    match written {
-        Ok(asked) => Ask::Cache(asked),
+    match write(engine, policy, &head, canonical) {
+        Ok(asked) => {
+            place_of(canonical, &found, rewritten(extensions, request.uri()));
+            if let Some(content) = content {
+                content::write(canonical, request, content);
+            }
+            Ask::Cache(asked)
+        }
         Err(reason) => Ask::Bypass(reason),
     }
 }

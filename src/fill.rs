@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use crate::ask::{Question, pattern, tenant};
 use crate::cache::{Engine, Fill, Varies};
 use crate::clock::millis;
-use crate::entry::{Complete, Entry, Fields, Recording, etag_of, storable};
+use crate::entry::{Complete, Entry, Fields, Recording, coding, etag_of, storable};
 use crate::generation::Generation;
 use crate::guard;
 use crate::invalidate::{Target, target_of, uri_scope};
@@ -116,8 +116,18 @@ impl Made {
         {
             parts.headers.insert(header::CACHE_CONTROL, value.clone());
         }
+        let at_least = declared.and_then(|len| usize::try_from(len).ok());
+        let codable = coding::is_codable(
+            parts.status,
+            &parts.headers,
+            self.terms.rules,
+            at_least.unwrap_or(usize::MAX),
+        );
         let started = engine.now();
         let headers = self.stored_headers(engine, &parts.headers);
+        if codable && !policy.precompress.is_empty() {
+            coding::add_vary(&mut parts.headers); // not stored: each hit says it anew
+        }
         let fill = self.fill(engine, parts.status);
         let engine = Arc::clone(engine);
         let runtime = Handle::try_current().ok();
@@ -187,7 +197,7 @@ impl Made {
             age,
             groups,
             varies,
-            memory_only: question.policy.memory_only,
+            policy: question.policy,
         }
     }
 }

@@ -61,6 +61,7 @@
 //! | `cluster` | | Redis Cluster |
 //! | `sentinel` | | Redis behind Sentinel |
 //! | `compression` | | zstd for bodies above 1 KiB in Redis |
+//! | `precompress` | | br, gzip and zstd variants made beforehand: [`Policy::precompress`] |
 //! | `config` | | settings and route tables by serde, and from the environment |
 //! | `testing` | | helpers for your own tests |
 
@@ -76,12 +77,16 @@ mod cache;
 mod clock;
 #[cfg(feature = "config")]
 pub mod config;
+mod content;
 mod entry;
 mod error;
 mod fill;
 mod future;
 mod generation;
 mod guard;
+#[cfg(larder_internals)]
+#[doc(hidden)]
+pub mod internals;
 mod invalidate;
 mod key;
 mod known;
@@ -96,6 +101,7 @@ mod place;
 #[path = "place/plain.rs"]
 mod place;
 mod policy;
+mod rebuild;
 mod reply;
 mod serve;
 mod service;
@@ -111,6 +117,8 @@ mod write;
 pub use around::{CachedRouter, CachedRouterFuture};
 pub use cache::{Cache, CacheBuilder};
 pub use clock::{Clock, days, hours, minutes, seconds};
+#[cfg(feature = "precompress")]
+pub use entry::Coding;
 pub use entry::ResponseBody;
 pub use error::{
     BoxError, ConfigError, InvalidateError, InvalidateErrorKind, StoreError, StoreErrorKind,

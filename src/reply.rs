@@ -9,12 +9,16 @@ use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode, response};
 use http_body::Body;
 
 use crate::cache::{Engine, Stale};
+use crate::entry::coding::{Coded, choose, is_codable};
 use crate::entry::{Entry, ResponseBody};
 use crate::known::number_value;
 use crate::nested;
 use crate::outcome::{Bypass, Outcome, Staleness, Tier};
+use crate::policy::Compiled;
 use crate::policy::conditional::{in_range, left_out, not_modified};
+use crate::policy::freshness::Rules;
 use crate::policy::range::{Part, part};
+use crate::policy::request::Asks;
 
 /// A response made of an entry. `times` are its age and what is left of its
 /// freshness, in milliseconds; `spare` are extensions whose room is used again.
@@ -99,12 +103,44 @@ pub(crate) fn only_if_cached<B>(engine: &Engine) -> Response<ResponseBody<B>> {
     finish(engine, parts, body, outcome)
 }
 
+/// Gives a stored response the shape that a request asks for: the coding that
+/// it accepts, then no more than its conditions and its range want.
+#[cold]
+pub(crate) fn shape<B>(
+    mut response: Response<ResponseBody<B>>,
+    policy: &Compiled,
+    coded: &[Coded],
+    request: &HeaderMap,
+    asks: &Asks,
+) -> Response<ResponseBody<B>> {
+    if !policy.precompress.is_empty() {
+        let len = response.headers().get(CONTENT_LENGTH);
+        let len = len.and_then(|len| len.to_str().ok()?.parse().ok());
+        let (status, none) = (response.status(), Rules::default());
+        let codable = is_codable(status, response.headers(), none, len.unwrap_or(0));
+        if codable && let Some(body) = choose(request, response.headers_mut(), coded) {
+            response = response.map(|whole| whole.replaced(body));
+        }
+    }
+    match asks.conditional {
+        true => narrow(response, request, asks.whole),
+        false => response,
+    }
+}
+
+/// Whether the request's answer has to be shaped at all.
+#[inline]
+pub(crate) fn has_shape(policy: &Compiled, asks: &Asks) -> bool {
+    asks.conditional || !policy.precompress.is_empty()
+}
+
 /// Narrows a stored response down to what a conditional request or a range
-/// asks for: a 304, a part, or a 416 (RFC 9110, 13 and 14).
-pub(crate) fn narrow<B>(
+/// asks for: a 304, a part, or a 416 (RFC 9110, 13 and 14). Parts are for GET
+/// alone; others get the `whole` (14.2).
+fn narrow<B>(
     mut response: Response<ResponseBody<B>>,
     request: &HeaderMap,
-    head: bool,
+    whole: bool,
 ) -> Response<ResponseBody<B>> {
     if !response.status().is_success() {
         return response; // conditions are for successes alone (RFC 9110, 13.2.1)
@@ -112,24 +148,24 @@ pub(crate) fn narrow<B>(
     if not_modified(request, response.headers()) {
         return without_body(response, StatusCode::NOT_MODIFIED);
     }
-    if head || response.status() != StatusCode::OK || !in_range(request, response.headers()) {
+    if whole || response.status() != StatusCode::OK || !in_range(request, response.headers()) {
         return response;
     }
-    let whole = response.body().stored_bytes();
-    match part(request, whole.len()) {
+    let body = response.body().stored_bytes();
+    match part(request, body.len()) {
         Part::Whole => response,
-        Part::Part(range) => {
-            let content = format!("bytes {}-{}/{}", range.start, range.end - 1, whole.len());
+        Part::Single(range) => {
+            let content = format!("bytes {}-{}/{}", range.start, range.end - 1, body.len());
             let headers = response.headers_mut();
             headers.insert(CONTENT_LENGTH, number_value(range.len() as u64));
             if let Ok(content) = HeaderValue::from_str(&content) {
                 headers.insert(CONTENT_RANGE, content);
             }
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            response.map(|_| ResponseBody::stored(whole.slice(range)))
+            response.map(|_| ResponseBody::stored(body.slice(range)))
         }
         Part::Unsatisfiable => {
-            let content = format!("bytes */{}", whole.len());
+            let content = format!("bytes */{}", body.len());
             let mut response = without_body(response, StatusCode::RANGE_NOT_SATISFIABLE);
             if let Ok(content) = HeaderValue::from_str(&content) {
                 response.headers_mut().insert(CONTENT_RANGE, content);

@@ -18,6 +18,7 @@
 //!    '- unsafe: handler -> it may have written        -> invalidate, then the answer
 //! ```
 
+use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -51,13 +52,14 @@ pub(crate) struct Serve<S> {
 }
 
 impl<S> Serve<S> {
-    /// A request that memory could not answer.
-    pub(crate) async fn read<R, B>(
+    /// A request that memory could not answer. What it holds is taken apart
+    /// before its future is made: an `async fn` would keep room for it twice.
+    pub(crate) fn read<R, B>(
         self,
         mut question: Question,
         missed: Missed,
         request: Request<R>,
-    ) -> Answer<B, S::Error>
+    ) -> impl Future<Output = Answer<B, S::Error>>
     where
         S: Service<Request<R>, Response = Response<B>> + Send + 'static,
         S::Future: Send,
@@ -66,33 +68,36 @@ impl<S> Serve<S> {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let engine = &self.shared.engine;
         let (mut parts, body) = request.into_parts();
         let family = question.family(&self.shared, &parts);
+        async move {
+            let engine = &self.shared.engine;
 
-        let look = engine.look_store(&mut question, &family, &parts.headers, missed);
-        let missed = match look.await {
-            Ok(found) => {
-                let head = question.head;
-                let spare = std::mem::take(&mut parts.extensions);
-                let mut response = reply::hit(
-                    engine,
-                    &found.entry,
-                    found.times(),
-                    Tier::Redis,
-                    head,
-                    spare,
-                );
-                if question.asks.conditional {
-                    response = reply::narrow(response, &parts.headers, head);
+            let look = engine.look_store(&mut question, &family, &parts.headers, missed);
+            let missed = match look.await {
+                Ok(found) => {
+                    let head = question.head;
+                    let spare = std::mem::take(&mut parts.extensions);
+                    let mut response = reply::hit(
+                        engine,
+                        &found.entry,
+                        found.times(),
+                        Tier::Redis,
+                        head,
+                        spare,
+                    );
+                    let (policy, asks) = (&question.policy, &question.asks);
+                    if reply::has_shape(policy, asks) {
+                        response = reply::shape(response, policy, &[], &parts.headers, asks);
+                    }
+                    return Ok(nested::mark(response, self.nested, engine));
                 }
-                return Ok(nested::mark(response, self.nested, engine));
-            }
-            Err(missed) => missed,
-        };
-        // in a box of its own: what the store answers pays nothing for it
-        let request = Request::from_parts(parts, body);
-        Box::pin(self.not_fresh(question, family, missed, request)).await
+                Err(missed) => missed,
+            };
+            // in a box of its own: what the store answers pays nothing for it
+            let request = Request::from_parts(parts, body);
+            Box::pin(self.not_fresh(question, family, missed, request)).await
+        }
     }
 
     /// Nothing fresh is stored: something stale may be served, or the handler
@@ -121,10 +126,8 @@ impl<S> Serve<S> {
         };
         if let (Some(why), Some(stale)) = (why, &stale) {
             let response = reply::stale(&self.shared.engine, stale, why, None, question.head);
-            let response = match question.asks.conditional {
-                true => reply::narrow(response, request.headers(), question.head),
-                false => response,
-            };
+            let (policy, asks, coded) = (&question.policy, &question.asks, &stale.held.coded);
+            let response = reply::shape(response, policy, coded, request.headers(), asks);
             let response = nested::mark(response, self.nested, &self.shared.engine);
             if why == Staleness::WhileRevalidating {
                 self.renew(question, family, missed_again(cause, stale), request);
@@ -160,8 +163,10 @@ impl<S> Serve<S> {
         let (Some(turn), Ok(runtime)) = (turn, Handle::try_current()) else {
             return;
         };
-        // for everybody: a whole GET, whatever this request asked for
-        *request.method_mut() = Method::GET;
+        // for everybody: the whole, whatever this request asked for
+        if question.head {
+            *request.method_mut() = Method::GET;
+        }
         for name in conditional::CONDITIONS {
             request.headers_mut().remove(name);
         }

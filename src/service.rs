@@ -85,6 +85,10 @@ where
                 let write = self.serve(nested).write(policy, question, request);
                 return ResponseFuture::going(Box::pin(write));
             }
+            Ask::Content(policy) => {
+                let content = self.serve(nested).content(Arc::clone(policy), request);
+                return ResponseFuture::going(Box::pin(content));
+            }
             Ask::Bypass(reason) => {
                 let pass = self.serve(nested).pass(reason, request);
                 return ResponseFuture::going(Box::pin(pass));
@@ -102,8 +106,10 @@ where
                     asked.head,
                     spare,
                 );
-                if asked.asks.conditional {
-                    response = reply::narrow(response, request.headers(), asked.head);
+                if reply::has_shape(asked.policy, &asked.asks) {
+                    let (policy, coded) = (asked.policy, &found.entry.coded);
+                    response =
+                        reply::shape(response, policy, coded, request.headers(), &asked.asks);
                 }
                 ResponseFuture::ready(nested::mark(response, nested, engine))
             }

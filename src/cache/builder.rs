@@ -19,7 +19,10 @@ use crate::status::{DEFAULT_NAME, StatusField};
 use crate::store::Store;
 use crate::store::memory::Memory;
 use crate::tasks::Tasks;
+use tokio::sync::Semaphore;
 
+/// Coding a body takes a core; requests need the others.
+const CODERS: usize = 2;
 /// 1 MiB.
 const MAX_BODY: usize = 1 << 20;
 /// A memory tier holds at least one ordinary entry.
@@ -235,6 +238,7 @@ impl CacheBuilder {
             generations: Generations::default(),
             writing: Mutex::default(),
             renewals: Renewals::default(),
+            coders: Semaphore::new(CODERS),
             clock: self.clock,
             tasks: Tasks::new(),
             counters: Counters::default(),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
+use tokio::sync::Semaphore;
 
 use super::renewals::Renewals;
 use crate::clock::{Clock, millis, unix_millis};
@@ -29,6 +30,8 @@ pub(crate) struct Engine {
     pub(crate) writing: Mutex<HashMap<Key, Writes>>,
     /// Entries that are being renewed.
     pub(crate) renewals: Renewals,
+    /// Bodies that may be coded at a time.
+    pub(crate) coders: Semaphore,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: Tasks,
     pub(crate) counters: Counters,

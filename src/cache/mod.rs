@@ -4,19 +4,22 @@ mod builder;
 mod engine;
 mod handle;
 mod invalidation;
+mod keep;
+mod look;
+mod precompress;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(all(feature = "config", not(feature = "redis")))]
 #[path = "no_redis.rs"]
 mod redis;
 mod renewals;
-mod tiers;
 mod timed;
 
 pub use builder::CacheBuilder;
 pub(crate) use engine::Engine;
 pub use handle::Cache;
 pub(crate) use invalidation::Writing;
+pub(crate) use keep::{Fill, Varies};
+pub(crate) use look::{Missed, Stale};
 #[cfg(feature = "config")]
 pub(crate) use redis::with_redis;
-pub(crate) use tiers::{Fill, Missed, Stale, Varies};

@@ -48,6 +48,14 @@ impl<B> ResponseBody<B> {
         }
     }
 
+    /// Another stored body in its place; none stays none, as for HEAD.
+    pub(crate) fn replaced(self, by: Bytes) -> Self {
+        match self.kind {
+            Kind::Stored { bytes: Some(_) } => Self::stored(by),
+            _ => self,
+        }
+    }
+
     pub(crate) fn inner(body: B) -> Self {
         let kind = Kind::Inner { body };
         Self { kind }

@@ -27,16 +27,17 @@
 //! that an entry could not be.
 
 use std::hash::Hasher as _;
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{self, HeaderName};
 use http::{HeaderValue, StatusCode};
-use twox_hash::XxHash3_64;
+use twox_hash::xxhash3_64::{RawHasher, SecretBuffer};
 
 use super::compress::{compress, decompress};
-use super::headers::Fields;
+use super::headers::{Fields, common};
 use super::stored::Entry;
-use crate::key::{Key, ScopeId};
+use crate::key::{Canonical, Key, ScopeId};
 use crate::policy::freshness::{Lifetime, Rules};
 use crate::policy::is_hop_by_hop;
 use crate::policy::vary::MOST_NAMES;
@@ -161,33 +162,50 @@ fn length(len: usize) -> u32 {
 }
 
 fn checksum(frame: &[u8]) -> u64 {
-    let mut hash = XxHash3_64::with_seed(0);
+    let mut hash = RawHasher::new(SecretBuffer::default()); // on the stack
     hash.write(&frame[..SUM.start]);
     hash.write(&frame[SUM.end..]);
     hash.finish()
 }
 
-/// Takes numbers off a frame; all lengths have been checked against the whole.
-struct Reader {
-    frame: Bytes,
-    at: usize,
+/// Bytes with the magic, a version and a checksum that are right, as a forger
+/// writes them.
+#[cfg(larder_internals)]
+pub(crate) fn sealed(bytes: &[u8]) -> Bytes {
+    let mut frame = bytes.to_vec();
+    frame.resize(frame.len().max(FIXED), 0);
+    frame[..4].copy_from_slice(MAGIC);
+    frame[4] = VERSION - frame[4] % 2;
+    let sum = checksum(&frame).to_le_bytes();
+    frame[SUM].copy_from_slice(&sum);
+    frame.into()
 }
 
-impl Reader {
-    fn take(&mut self, len: usize) -> Result<Bytes, Corrupt> {
-        let end = self
-            .at
-            .checked_add(len)
-            .filter(|end| *end <= self.frame.len());
-        let end = end.ok_or(Corrupt::Damaged("truncated"))?;
-        let slice = self.frame.slice(self.at..end);
-        self.at = end;
+/// Takes numbers off a frame; all lengths have been checked against the whole.
+struct Reader<'a> {
+    frame: &'a Bytes,
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], Corrupt> {
+        let taken = self.rest.split_at_checked(len);
+        let (slice, rest) = taken.ok_or(Corrupt::Damaged("truncated"))?;
+        self.rest = rest;
         Ok(slice)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Corrupt> {
-        let slice = self.take(N)?;
-        <[u8; N]>::try_from(&slice[..]).map_err(|_| Corrupt::Damaged("truncated"))
+        let taken = self.rest.split_first_chunk();
+        let (array, rest) = taken.ok_or(Corrupt::Damaged("truncated"))?;
+        self.rest = rest;
+        Ok(*array)
+    }
+
+    /// What was taken, as a share of the frame: it costs two counts of it, so
+    /// only what outlives the decoding is.
+    fn share(&self, slice: &[u8]) -> Bytes {
+        self.frame.slice_ref(slice)
     }
 
     fn u16(&mut self) -> Result<u16, Corrupt> {
@@ -215,9 +233,9 @@ pub(crate) struct Bounds {
 
 /// Decodes the frame found under `key` for the request `canonical`.
 pub(crate) fn decode(
-    frame: Bytes,
+    frame: &Bytes,
     key: &Key,
-    canonical: &[u8],
+    canonical: &Canonical,
     bounds: Bounds,
 ) -> Result<Frame, Corrupt> {
     let damaged = Corrupt::Damaged;
@@ -235,10 +253,13 @@ pub(crate) fn decode(
     if cfg!(not(feature = "compression")) && flags & ZSTD != 0 {
         return Err(Corrupt::Foreign);
     }
-    let mut reader = Reader { frame, at: 6 };
+    let mut reader = Reader {
+        frame,
+        rest: &frame[6..],
+    };
     let status = reader.u16()?;
     let sum = reader.u64()?;
-    if sum != checksum(&reader.frame) {
+    if sum != checksum(frame) {
         return Err(damaged("checksum"));
     }
     let created = reader.u64()?;
@@ -260,13 +281,13 @@ pub(crate) fn decode(
         keep,
     };
     check_lifetime(&lifetime)?;
-    if reader.take(canonical_len)? != canonical {
+    if reader.take(canonical_len)? != &canonical[..] {
         return Err(damaged("another request's"));
     }
     let scopes = read_scopes(&mut reader, scopes)?;
     let fields = read_fields(&mut reader, fields, block)?;
     let body = reader.take(body_len)?;
-    if reader.at != reader.frame.len() {
+    if !reader.rest.is_empty() {
         return Err(damaged("trailing bytes"));
     }
     if flags & VARY != 0 {
@@ -281,7 +302,7 @@ pub(crate) fn decode(
         return Err(damaged("larger than the policy allows"));
     }
     Ok(Frame::Entry(Entry {
-        canonical: canonical.into(),
+        canonical: Arc::clone(canonical),
         key: key.clone(),
         scopes,
         status: read_status(status)?,
@@ -289,7 +310,7 @@ pub(crate) fn decode(
             0 => fields,
             _ => fields.detached(), // the body lies elsewhere: let the frame go
         },
-        body: read_body(body, raw_len, flags & ZSTD != 0)?,
+        body: read_body(&reader, body, raw_len, flags & ZSTD != 0)?,
         created,
         lifetime,
         rules,
@@ -300,7 +321,7 @@ fn size(len: u64) -> Result<usize, Corrupt> {
     usize::try_from(len).map_err(|_| Corrupt::Damaged("length"))
 }
 
-fn rules(reader: &mut Reader) -> Result<Rules, Corrupt> {
+fn rules(reader: &mut Reader<'_>) -> Result<Rules, Corrupt> {
     let [bits] = reader.array()?;
     Rules::from_bits(bits).ok_or(Corrupt::Foreign)
 }
@@ -316,32 +337,40 @@ fn check_lifetime(life: &Lifetime) -> Result<(), Corrupt> {
     }
 }
 
-fn read_scopes(reader: &mut Reader, count: usize) -> Result<Box<[ScopeId]>, Corrupt> {
+fn read_scopes(reader: &mut Reader<'_>, count: usize) -> Result<Box<[ScopeId]>, Corrupt> {
     let len = count.checked_mul(16).ok_or(Corrupt::Damaged("length"))?;
     let block = reader.take(len)?;
     let (ids, _) = block.as_chunks::<16>();
     Ok(ids.iter().map(|id| ScopeId(*id)).collect())
 }
 
-fn read_fields(reader: &mut Reader, count: usize, len: usize) -> Result<Fields, Corrupt> {
+fn read_fields(reader: &mut Reader<'_>, count: usize, len: usize) -> Result<Fields, Corrupt> {
     let block = reader.take(len)?;
     if count > MOST_FIELDS || count > block.len() / 6 {
         return Err(Corrupt::Damaged("fields"));
     }
     let mut rest = Reader {
-        frame: block,
-        at: 0,
+        frame: reader.frame,
+        rest: block,
     };
     let mut field = || {
         let (name, value) = (usize::from(rest.u16()?), rest.u32()?);
-        let name = HeaderName::from_lowercase(&rest.take(name)?)
+        let name = HeaderName::from_lowercase(rest.take(name)?)
             .map_err(|_| Corrupt::Damaged("field name"))?;
-        let value = HeaderValue::from_maybe_shared(rest.take(value)?)
-            .map_err(|_| Corrupt::Damaged("field value"))?;
+        let value = rest.take(value)?;
+        let value = match common(value) {
+            Some(known) => known,
+            None => HeaderValue::from_maybe_shared(rest.share(value))
+                .map_err(|_| Corrupt::Damaged("field value"))?,
+        };
         Ok((name, value))
     };
-    let fields = (0..count).map(|_| field()).collect::<Result<_, _>>()?;
-    match rest.at == rest.frame.len() {
+    let mut fields = Vec::with_capacity(count);
+    for _ in 0..count {
+        fields.push(field()?);
+    }
+    let fields = Fields::from(fields);
+    match rest.rest.is_empty() {
         true => Ok(fields),
         false => Err(Corrupt::Damaged("fields")),
     }
@@ -365,12 +394,17 @@ fn read_status(status: u16) -> Result<StatusCode, Corrupt> {
         .ok_or(Corrupt::Damaged("status"))
 }
 
-fn read_body(body: Bytes, raw_len: usize, packed: bool) -> Result<Bytes, Corrupt> {
+fn read_body(
+    reader: &Reader<'_>,
+    body: &[u8],
+    raw_len: usize,
+    packed: bool,
+) -> Result<Bytes, Corrupt> {
     match packed {
-        true => decompress(&body, raw_len)
+        true => decompress(body, raw_len)
             .map(Bytes::from)
             .ok_or(Corrupt::Damaged("body")),
-        false if body.len() == raw_len => Ok(body),
+        false if body.len() == raw_len => Ok(reader.share(body)),
         false => Err(Corrupt::Damaged("body")),
     }
 }

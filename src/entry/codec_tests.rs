@@ -51,8 +51,9 @@ fn entry(body: &[u8]) -> Entry {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "most frames are made for it")]
 fn read(frame: Bytes) -> Result<Frame, Corrupt> {
-    decode(frame, &key(), CANONICAL, LIMIT)
+    decode(&frame, &key(), &CANONICAL.into(), LIMIT)
 }
 
 fn assert_same(read: Frame, written: &Entry) {
@@ -147,7 +148,7 @@ fn every_flipped_byte_and_every_truncation_is_refused() {
 #[test]
 fn another_requests_frame_is_refused() {
     let frame = encode(&entry(b"x"));
-    let other = decode(frame, &key(), b"another request", LIMIT);
+    let other = decode(&frame, &key(), &Arc::from(*b"another request"), LIMIT);
     assert!(matches!(other, Err(Corrupt::Damaged("another request's"))));
 }
 
@@ -222,9 +223,9 @@ fn forged_fields_are_refused() {
 fn a_body_over_the_policys_limit_is_refused() {
     let frame = encode(&entry(&[0; 2_000]));
     let error = decode(
-        frame,
+        &frame,
         &key(),
-        CANONICAL,
+        &CANONICAL.into(),
         Bounds {
             max_body: 1_999,
             ..LIMIT

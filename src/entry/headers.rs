@@ -63,7 +63,7 @@ impl Fields {
     /// Copies values and body into one block, so that a hit touches little
     /// memory.
     pub(crate) fn pack(headers: &HeaderMap, body: &[u8]) -> (Self, Bytes) {
-        let own = |value: &&HeaderValue| common(value).is_none();
+        let own = |value: &&HeaderValue| common(value.as_bytes()).is_none();
         let len: usize = headers.values().filter(own).map(HeaderValue::len).sum();
         let mut block = BytesMut::with_capacity(len + body.len());
         for value in headers.values().filter(own) {
@@ -72,7 +72,8 @@ impl Fields {
         block.extend_from_slice(body);
         let mut block = block.freeze();
         let mut field = |(name, value): (&HeaderName, &HeaderValue)| {
-            let value = common(value).unwrap_or_else(|| copied(block.split_to(value.len()), value));
+            let known = common(value.as_bytes());
+            let value = known.unwrap_or_else(|| copied(block.split_to(value.len()), value));
             (name.clone(), value)
         };
         let fields = headers.iter().map(&mut field).collect();
@@ -122,6 +123,12 @@ impl Fields {
     }
 }
 
+impl From<Vec<(HeaderName, HeaderValue)>> for Fields {
+    fn from(fields: Vec<(HeaderName, HeaderValue)>) -> Self {
+        Self(fields.into_boxed_slice())
+    }
+}
+
 impl FromIterator<(HeaderName, HeaderValue)> for Fields {
     fn from_iter<T: IntoIterator<Item = (HeaderName, HeaderValue)>>(fields: T) -> Self {
         Self(fields.into_iter().collect())
@@ -129,29 +136,29 @@ impl FromIterator<(HeaderName, HeaderValue)> for Fields {
 }
 
 /// A value that needs no bytes of its own.
-fn common(value: &HeaderValue) -> Option<HeaderValue> {
-    if let Some(text) = COMMON.iter().find(|text| **text == *value) {
-        return Some(HeaderValue::from_static(text));
+pub(super) fn common(value: &[u8]) -> Option<HeaderValue> {
+    if value.len() > 4 {
+        return COMMON.iter().find(|known| *known == value).cloned();
     }
-    let text = value.to_str().ok().filter(|text| text.len() <= 4)?;
-    let known = number_value(text.parse().ok()?);
+    let digit = |n: u64, b: &u8| b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0'));
+    let known = number_value(value.iter().try_fold(0, digit)?);
     (known == *value).then_some(known)
 }
 
 /// Values so common that they need no bytes of their own: cloning one is free.
-const COMMON: [&str; 12] = [
-    "application/json",
-    "application/json; charset=utf-8",
-    "text/plain",
-    "text/plain; charset=utf-8",
-    "text/html",
-    "text/html; charset=utf-8",
-    "text/css",
-    "text/javascript",
-    "application/xml",
-    "application/octet-stream",
-    "image/svg+xml",
-    "accept-encoding",
+static COMMON: [HeaderValue; 12] = [
+    HeaderValue::from_static("application/json"),
+    HeaderValue::from_static("application/json; charset=utf-8"),
+    HeaderValue::from_static("text/plain"),
+    HeaderValue::from_static("text/plain; charset=utf-8"),
+    HeaderValue::from_static("text/html"),
+    HeaderValue::from_static("text/html; charset=utf-8"),
+    HeaderValue::from_static("text/css"),
+    HeaderValue::from_static("text/javascript"),
+    HeaderValue::from_static("application/xml"),
+    HeaderValue::from_static("application/octet-stream"),
+    HeaderValue::from_static("image/svg+xml"),
+    HeaderValue::from_static("accept-encoding"),
 ];
 
 /// The same value in other bytes.

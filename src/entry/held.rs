@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::coding::Coded;
 use super::stored::Entry;
 use crate::generation::{Generation, Generations};
 
@@ -9,6 +10,8 @@ use crate::generation::{Generation, Generations};
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) entry: Entry,
+    /// Its body in codings that clients may read.
+    pub(crate) coded: Box<[Coded]>,
     /// Milliseconds on the monotonic clock at which its age was zero; below
     /// zero for one that is older than the clock.
     born: i64,
@@ -21,9 +24,26 @@ impl Held {
     pub(crate) fn new(entry: Entry, age: u64, now: u64, number: Generation) -> Self {
         Self {
             entry,
+            coded: Box::default(),
             born: signed(now).saturating_sub(signed(age)),
             number: AtomicU64::new(number.0),
         }
+    }
+
+    /// The same entry with coded variants beside it.
+    pub(crate) fn with(&self, coded: Box<[Coded]>) -> Self {
+        Self {
+            entry: self.entry.clone(),
+            coded,
+            born: self.born,
+            number: AtomicU64::new(self.number().0),
+        }
+    }
+
+    /// An estimate of the bytes it holds.
+    pub(crate) fn weight(&self) -> u64 {
+        let coded: usize = self.coded.iter().map(|coded| coded.len() + 96).sum();
+        self.entry.weight() + coded as u64
     }
 
     /// The invalidation clock's value at which it was last found valid.

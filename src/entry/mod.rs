@@ -3,6 +3,12 @@
 
 mod body;
 pub(crate) mod codec;
+#[cfg(feature = "precompress")]
+mod coders;
+#[cfg(not(feature = "precompress"))]
+#[path = "no_coders.rs"]
+mod coders;
+pub(crate) mod coding;
 #[cfg(feature = "compression")]
 mod compress;
 #[cfg(not(feature = "compression"))]
@@ -14,6 +20,7 @@ mod record;
 mod stored;
 
 pub use body::ResponseBody;
+pub use coding::Coding;
 pub(crate) use headers::{Fields, etag_of, storable};
 pub(crate) use held::Held;
 pub(crate) use record::{Complete, Recording};

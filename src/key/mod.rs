@@ -9,6 +9,7 @@
 //! is a miss.
 
 mod canonical;
+pub(crate) mod json;
 mod name;
 mod query;
 mod scope_id;

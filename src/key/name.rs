@@ -16,7 +16,9 @@ impl Key {
     pub(crate) fn of(prefix: &str, endpoint: &str, canonical: &[u8]) -> Self {
         let digest = Sha256::digest(canonical);
         let mut name = String::with_capacity(prefix.len() + endpoint.len() + 34);
-        let _ = write!(name, "{prefix}:{endpoint}:");
+        for part in [prefix, ":", endpoint, ":"] {
+            name.push_str(part);
+        }
         hex(&mut name, &digest[..16]);
         Self(name.into())
     }
@@ -48,9 +50,13 @@ impl AsRef<str> for Key {
 /// Appends bytes in hexadecimal.
 pub(crate) fn hex(out: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        out.push(char::from(DIGITS[usize::from(byte & 15)]));
+    for chunk in bytes.chunks(16) {
+        let mut text = [0; 32];
+        for (two, byte) in text.chunks_exact_mut(2).zip(chunk) {
+            two[0] = DIGITS[usize::from(byte >> 4)];
+            two[1] = DIGITS[usize::from(byte & 15)];
+        }
+        out.push_str(str::from_utf8(&text[..chunk.len() * 2]).unwrap_or_default());
     }
 }
 

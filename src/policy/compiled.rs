@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use sha2::{Digest, Sha256};
 
 use super::conditional::CONDITIONS;
@@ -13,6 +13,7 @@ use super::parse_names;
 use super::route::{KeyFn, Params, Policy, StoreIf};
 use super::scope::{Kind as ScopeKind, Scope};
 use super::template::Template;
+use crate::entry::Coding;
 use crate::error::ConfigError;
 use crate::invalidate::{Pattern, SelectorTemplate};
 use crate::key::{Writer, escape_endpoint};
@@ -41,6 +42,11 @@ pub(crate) struct Compiled {
     pub(crate) targets: Vec<HeaderName>,
     pub(crate) store_set_cookie: bool,
     pub(crate) etag: bool,
+    /// Methods that ask by their content.
+    pub(crate) methods: Vec<Method>,
+    pub(crate) max_request_body: usize,
+    /// What is coded beforehand.
+    pub(crate) precompress: Vec<Coding>,
     pub(crate) negative_ttl: Option<Duration>,
     pub(crate) endpoint: Option<Arc<str>>,
     pub(crate) tags: Vec<Template>,
@@ -85,6 +91,9 @@ impl Compiled {
             targets: parse_names("targets", policy.targets.iter().map(String::as_str))?,
             store_set_cookie: set_cookie(policy)?,
             etag: policy.etag,
+            methods: methods(policy)?,
+            max_request_body: policy.max_request_body,
+            precompress: policy.precompress.clone(),
             negative_ttl: positive("negative_ttl", policy.negative_ttl)?,
             endpoint: endpoint(policy)?,
             tags: policy
@@ -160,6 +169,17 @@ fn window(setting: &str, window: Option<Duration>) -> Result<Option<Duration>, C
             Err(ConfigError::new(setting, "must be at most 100 years"))
         }
         window => Ok(window),
+    }
+}
+
+fn methods(policy: &Policy) -> Result<Vec<Method>, ConfigError> {
+    let known = |method: &&Method| **method == Method::POST || method.as_str() == "QUERY";
+    match policy.methods.iter().find(|method| !known(method)) {
+        Some(method) => Err(ConfigError::new(
+            "methods",
+            format!("{method} does not ask by its content; QUERY and POST can"),
+        )),
+        None => Ok(policy.methods.clone()),
     }
 }
 

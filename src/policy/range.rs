@@ -12,7 +12,7 @@ pub(crate) enum Part {
     /// 14.2: a server may ignore the field).
     Whole,
     /// One part, within the body.
-    Part(Range<usize>),
+    Single(Range<usize>),
     /// One range that begins behind the body's end.
     Unsatisfiable,
 }
@@ -38,7 +38,7 @@ fn of(value: &[u8], len: usize) -> Option<Part> {
         let suffix = number(last)?;
         return Some(match suffix.min(len) {
             0 => Part::Unsatisfiable,
-            suffix => Part::Part(len - suffix..len),
+            suffix => Part::Single(len - suffix..len),
         });
     }
     let first = number(first)?;
@@ -50,7 +50,7 @@ fn of(value: &[u8], len: usize) -> Option<Part> {
         return None; // the last byte stands before the first (14.1.1)
     }
     Some(match first < len {
-        true => Part::Part(first..end.min(len)),
+        true => Part::Single(first..end.min(len)),
         false => Part::Unsatisfiable,
     })
 }
@@ -85,7 +85,7 @@ mod tests {
             ("bytes=-30", 0..10),
             ("bytes=5-99999999999999999999999", 5..10),
         ] {
-            assert_eq!(part_of(value), Part::Part(range), "{value}");
+            assert_eq!(part_of(value), Part::Single(range), "{value}");
         }
     }
 
@@ -122,7 +122,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_part_lies_within_the_body(value in proptest::collection::vec(any::<u8>(), 0..30), len in 0_usize..100) {
-            if let Some(Part::Part(range)) = of(&value, len) {
+            if let Some(Part::Single(range)) = of(&value, len) {
                 prop_assert!(range.start < range.end && range.end <= len);
             }
         }
@@ -130,7 +130,7 @@ mod tests {
         #[test]
         fn a_range_of_numbers_lies_within_the_body(a in 0_usize..200, b in 0_usize..200, len in 0_usize..100) {
             match of(format!("bytes={a}-{b}").as_bytes(), len) {
-                Some(Part::Part(range)) => prop_assert!(range.start == a && range.end == len.min(b + 1)),
+                Some(Part::Single(range)) => prop_assert!(range.start == a && range.end == len.min(b + 1)),
                 Some(Part::Unsatisfiable) => prop_assert!(a >= len && b >= a),
                 _ => prop_assert!(b < a),
             }

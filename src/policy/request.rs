@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 
 use super::compiled::Compiled;
 use super::fields::Class;
-use super::wish::Wish;
+pub(crate) use super::wish::Wish;
 use crate::outcome::Bypass;
 
 /// The keyed fields of a request, to be put in the order of their names.
@@ -39,6 +39,8 @@ pub(crate) struct Admitted<'a> {
 pub(crate) struct Asks {
     /// It is conditional or partial.
     pub(crate) conditional: bool,
+    /// No part of an answer can be asked for: not a GET (RFC 9110, 14.2).
+    pub(crate) whole: bool,
     /// It has an `Authorization` that is not keyed (RFC 9111, 3.5).
     pub(crate) authorized: bool,
     /// What it says of the answers it takes.
@@ -66,7 +68,10 @@ pub(crate) fn admit<'a>(
     headers: &'a HeaderMap,
 ) -> Result<Admitted<'a>, Bypass> {
     let mut keyed = KeyedFields::new();
-    let mut asks = Asks::default();
+    let mut asks = Asks {
+        whole: *method != Method::GET,
+        ..Asks::default()
+    };
     let mut host: Option<&[u8]> = None;
     for (name, value) in headers {
         if !policy.classes.notable(name) {

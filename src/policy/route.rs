@@ -5,9 +5,10 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 
 use super::scope::{RequestHead, Scope};
+use crate::entry::Coding;
 use crate::invalidate::Selector;
 
 pub(crate) type KeyFn = Arc<dyn Fn(&RequestHead<'_>) -> Option<String> + Send + Sync>;
@@ -42,6 +43,9 @@ pub struct Policy {
     pub(crate) targets: Vec<String>,
     pub(crate) store_set_cookie: bool,
     pub(crate) etag: bool,
+    pub(crate) methods: Vec<Method>,
+    pub(crate) precompress: Vec<Coding>,
+    pub(crate) max_request_body: usize,
     pub(crate) endpoint: Option<String>,
     pub(crate) tags: Vec<String>,
     pub(crate) statuses: Vec<u16>,
@@ -115,6 +119,9 @@ impl Policy {
             targets: vec!["cdn-cache-control".to_owned()],
             store_set_cookie: false,
             etag: true,
+            methods: Vec::new(),
+            precompress: Vec::new(),
+            max_request_body: 64 << 10,
             endpoint: None,
             tags: Vec::new(),
             statuses: vec![200],
@@ -181,6 +188,43 @@ impl Policy {
     /// yes, but not under [`http`](Self::http).
     pub fn etag(mut self, on: bool) -> Self {
         self.etag = on;
+        self
+    }
+
+    /// Keeps variants of text-like bodies of at least 1 KiB in these codings beside
+    /// them in memory, made once in the background, and sends them to the clients
+    /// that accept them: a hit never compresses. Each has an `ETag` of its own, and
+    /// all answers `Vary: Accept-Encoding`. Of two that a client likes as well, the
+    /// one listed first is sent. `no-transform` is honoured. Default: none.
+    ///
+    /// ```
+    /// # use larder::{Coding, Policy, minutes};
+    /// let policy = Policy::ttl(minutes(5)).precompress([Coding::Brotli, Coding::Gzip]);
+    /// # let _ = policy;
+    /// ```
+    #[cfg(feature = "precompress")]
+    pub fn precompress(mut self, codings: impl IntoIterator<Item = Coding>) -> Self {
+        self.precompress = codings.into_iter().collect();
+        self
+    }
+
+    /// Also caches answers to these methods, which ask by their content: `QUERY`
+    /// (RFC 10008), and `POST` on a route that only answers questions. The content
+    /// and its type are part of the key; JSON counts in one form, whatever its
+    /// blanks and the order of its members. An answer to a `POST` is then stored
+    /// under this policy's terms, and the request invalidates nothing. Default: none.
+    ///
+    /// The request's body must be axum's, `Full<Bytes>` or `String`; with another
+    /// one the request bypasses the cache.
+    pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.methods = methods.into_iter().collect();
+        self
+    }
+
+    /// The largest content of such a request, in bytes, that is read into the
+    /// key; with a larger one the request bypasses. Default: 64 KiB.
+    pub fn max_request_body(mut self, bytes: usize) -> Self {
+        self.max_request_body = bytes;
         self
     }
 

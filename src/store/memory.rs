@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use http::HeaderName;
-use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::sync::{Cache, DefaultLifecycle, EntryAction};
 use quick_cache::{OptionsBuilder, Weighter};
 
 use super::variants::{Variant, Variants};
@@ -16,10 +16,13 @@ use crate::key::Canonical;
 #[derive(Clone)]
 pub(crate) enum Slot {
     Entry(Arc<Held>),
-    /// Answers vary on these fields; each lies under a longer request. Weighs
-    /// what it weighed when it was put: the tier's sum needs that to stand still.
-    Vary(Arc<Variants>, usize),
+    /// Answers vary on these fields; each lies under a longer request.
+    Vary(Arc<Variants>, Weighed),
 }
+
+/// What a marker weighed when it was put in; what it holds may grow since.
+#[derive(Clone, Copy)]
+pub(crate) struct Weighed(u64);
 
 /// What the tier itself spends on an item: its slot in the table and in the
 /// queue, the reference counts and clocks of the entry.
@@ -31,8 +34,8 @@ struct Bytes;
 impl Weighter<Canonical, Slot> for Bytes {
     fn weight(&self, key: &Canonical, slot: &Slot) -> u64 {
         let content = match slot {
-            Slot::Entry(held) => held.entry.weight(),
-            Slot::Vary(_, weight) => (key.len() + weight) as u64,
+            Slot::Entry(held) => held.weight(),
+            Slot::Vary(_, Weighed(bytes)) => key.len() as u64 + bytes,
         };
         content + OVERHEAD
     }
@@ -81,11 +84,24 @@ impl Memory {
 
     /// Keeps an entry, if it is still valid. One that ceases to be meanwhile is
     /// found out by the next look.
-    pub(crate) fn insert(&self, held: Held, generations: &Generations) {
-        if held.valid(generations) {
+    pub(crate) fn insert(&self, held: Held, generations: &Generations) -> Option<Arc<Held>> {
+        held.valid(generations).then(|| {
+            let held = Arc::new(held);
             let canonical = Arc::clone(&held.entry.canonical);
-            self.slots.insert(canonical, Slot::Entry(Arc::new(held)));
-        }
+            self.slots.insert(canonical, Slot::Entry(Arc::clone(&held)));
+            held
+        })
+    }
+
+    /// Puts an entry in the place of this very one, if it is still there.
+    pub(crate) fn replace(&self, held: &Arc<Held>, by: Held) {
+        let at_once = Some(std::time::Duration::ZERO);
+        let _ = self.slots.entry(&held.entry.canonical, at_once, |_, slot| {
+            if matches!(slot, Slot::Entry(there) if Arc::ptr_eq(there, held)) {
+                *slot = Slot::Entry(Arc::new(by));
+            }
+            EntryAction::Retain(())
+        });
     }
 
     /// Notes that answers vary on these fields.
@@ -129,7 +145,8 @@ impl Memory {
     }
 
     fn mark(&self, canonical: &Canonical, variants: &Arc<Variants>) {
-        let slot = Slot::Vary(Arc::clone(variants), variants.weight());
+        let weighed = Weighed(variants.weight() as u64);
+        let slot = Slot::Vary(Arc::clone(variants), weighed);
         self.slots.insert(Arc::clone(canonical), slot);
     }
 

@@ -1,5 +1,6 @@
 //! Redis Cluster.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -9,9 +10,9 @@ use redis::cluster::ClusterClient;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, Value};
+use redis::{ErrorKind, FromRedisValue, RedisResult, Value};
 
-use super::connect::{Connect, Connection, Node};
+use super::connect::{Connect, Connection, Node, Work};
 use super::link::CONNECT;
 use super::single::tcp;
 
@@ -30,10 +31,10 @@ pub(super) fn open(nodes: Vec<String>, timeout: Duration) -> RedisResult<Box<dyn
 }
 
 impl Connect for Cluster {
-    fn connect(&self) -> BoxFuture<'_, RedisResult<Box<dyn Connection>>> {
+    fn connect(&self) -> BoxFuture<'_, RedisResult<Arc<dyn Connection>>> {
         async {
-            let connection: Box<dyn Connection> =
-                Box::new(Slots(self.0.get_async_connection().await?));
+            let connection: Arc<dyn Connection> =
+                Arc::new(Slots(self.0.get_async_connection().await?));
             Ok(connection)
         }
         .boxed()
@@ -47,33 +48,36 @@ impl Connect for Cluster {
 struct Slots(ClusterConnection);
 
 impl Connection for Slots {
-    fn share(&self) -> Box<dyn Connection> {
-        Box::new(Self(self.0.clone()))
-    }
-
-    fn run<'a>(&'a mut self, cmd: &'a Cmd) -> BoxFuture<'a, RedisResult<Value>> {
-        self.0.req_packed_command(cmd)
-    }
-
-    fn primaries(&mut self) -> BoxFuture<'_, RedisResult<Vec<Node>>> {
-        async {
-            let mut ask = redis::cmd("CLUSTER");
-            ask.arg("SLOTS");
-            primaries(self.0.req_packed_command(&ask).await?.extract_error()?)
-        }
-        .boxed()
-    }
-
-    fn run_on<'a>(&'a mut self, node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, RedisResult<Value>> {
-        let Node::At { host, port } = node else {
-            return self.run(cmd);
+    fn run<'a>(&self, work: Work<'a>) -> BoxFuture<'a, RedisResult<Value>> {
+        let mut connection = self.0.clone();
+        let (host, port, cmd) = match work {
+            Work::One(Node::At { host, port }, cmd) => (host, port, cmd),
+            Work::One(Node::Only, cmd) => {
+                return Box::pin(async move { connection.req_packed_command(cmd).await });
+            }
+            Work::Reads(all) => {
+                return Box::pin(async move {
+                    let values = connection.req_packed_commands(all, 0, all.len()).await;
+                    values.map(Value::Array)
+                });
+            }
         };
         let place = SingleNodeRoutingInfo::ByAddress {
             host: host.clone(),
             port: *port,
         };
         let routing = RoutingInfo::SingleNode(place);
-        self.0.route_command(cmd.clone(), routing).boxed()
+        Box::pin(async move { connection.route_command(cmd.clone(), routing).await })
+    }
+
+    fn primaries(&self) -> BoxFuture<'_, RedisResult<Vec<Node>>> {
+        let mut connection = self.0.clone();
+        async move {
+            let mut ask = redis::cmd("CLUSTER");
+            ask.arg("SLOTS");
+            primaries(connection.req_packed_command(&ask).await?.extract_error()?)
+        }
+        .boxed()
     }
 }
 

@@ -1,11 +1,13 @@
 //! What a topology must do: connect, and run a command.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
-use redis::{Cmd, RedisResult, Value};
+use redis::{Cmd, Pipeline, RedisResult, Value};
 
 /// How to reach Redis. Nothing is done before `connect` is called.
 pub(super) trait Connect: Send + Sync + 'static {
-    fn connect(&self) -> BoxFuture<'_, RedisResult<Box<dyn Connection>>>;
+    fn connect(&self) -> BoxFuture<'_, RedisResult<Arc<dyn Connection>>>;
 
     /// Whether the keys of one command may lie anywhere.
     fn any_keys(&self) -> bool {
@@ -13,18 +15,25 @@ pub(super) trait Connect: Send + Sync + 'static {
     }
 }
 
-/// One multiplexed connection. Clones share it.
+/// One multiplexed connection.
 pub(super) trait Connection: Send + Sync {
-    fn share(&self) -> Box<dyn Connection>;
-
-    /// Runs a command where its keys are.
-    fn run<'a>(&'a mut self, cmd: &'a Cmd) -> BoxFuture<'a, RedisResult<Value>>;
+    fn run<'a>(&self, work: Work<'a>) -> BoxFuture<'a, RedisResult<Value>>;
 
     /// The servers that hold keys, to be scanned one by one.
-    fn primaries(&mut self) -> BoxFuture<'_, RedisResult<Vec<Node>>>;
+    fn primaries(&self) -> BoxFuture<'_, RedisResult<Vec<Node>>>;
+}
 
-    /// Runs a command on one of them.
-    fn run_on<'a>(&'a mut self, node: &'a Node, cmd: &'a Cmd) -> BoxFuture<'a, RedisResult<Value>>;
+/// What a connection is asked to do. It may be done twice.
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    not(feature = "cluster"),
+    allow(dead_code, reason = "a cluster has several servers")
+)]
+pub(super) enum Work<'a> {
+    /// A command on a server, or where its keys are.
+    One(&'a Node, &'a Cmd),
+    /// Reads, answered by an array. Only where keys may lie anywhere.
+    Reads(&'a Pipeline),
 }
 
 /// A server of a topology.
@@ -34,7 +43,7 @@ pub(super) trait Connection: Send + Sync {
     allow(dead_code, reason = "a cluster has several")
 )]
 pub(super) enum Node {
-    /// The only one.
+    /// The only one, or any that has the keys.
     Only,
     /// One of a cluster.
     At { host: String, port: u16 },

@@ -1,13 +1,15 @@
 //! The link to Redis: one connection shared by all, made when it is first
 //! needed and again when it has died; every command with a bound in time.
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::breaker::Breaker;
-use super::connect::{Connect, Connection, Node};
+use super::connect::{Connect, Connection, Node, Work};
+use super::reads::Reads;
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
 
@@ -18,30 +20,41 @@ pub(super) const CONNECT: Duration = Duration::from_millis(250);
 const HUNG: u32 = 3;
 
 pub(super) struct Link {
+    pub(super) reads: Reads,
     line: Arc<Line>,
     breaker: Breaker,
     clock: Arc<dyn Clock>,
+}
+
+/// Why a command got no answer.
+#[derive(Clone)]
+pub(super) enum Failure {
+    Redis(RedisError),
+    /// On the connection of this number.
+    Timeout(u64),
 }
 
 /// The connection, and how to make it.
 struct Line {
     connect: Box<dyn Connect>,
     current: Mutex<Current>,
+    /// Commands in a row that ran out of time on it. Changed under the lock of
+    /// `current`, read without.
+    timeouts: AtomicU32,
     /// Held while a connection is made, so that one is.
     connecting: tokio::sync::Mutex<()>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Current {
-    connection: Option<Box<dyn Connection>>,
+    connection: Option<Arc<dyn Connection>>,
     /// Counts connections, so that a dead one is given up once.
     number: u64,
-    timeouts: u32,
 }
 
 /// A connection in use.
 struct Borrowed {
-    connection: Box<dyn Connection>,
+    connection: Arc<dyn Connection>,
     number: u64,
     /// Made for this very use.
     fresh: bool,
@@ -49,9 +62,17 @@ struct Borrowed {
 
 impl Borrowed {
     /// An error that the server answers with is an error here too.
-    async fn run(&mut self, node: &Node, cmd: &Cmd) -> Result<Value, RedisError> {
-        match self.connection.run_on(node, cmd).await? {
+    /// An error among the answers of reads stays where it is, unless it ends
+    /// the connection.
+    async fn run(&self, work: Work<'_>) -> Result<Value, RedisError> {
+        match self.connection.run(work).await? {
             Value::ServerError(error) => Err(error.into()),
+            Value::Array(values) if matches!(work, Work::Reads(_)) => {
+                match values.iter().find_map(deadly) {
+                    Some(error) => Err(error),
+                    None => Ok(Value::Array(values)),
+                }
+            }
             value => Ok(value),
         }
     }
@@ -60,9 +81,11 @@ impl Borrowed {
 impl Link {
     pub(super) fn new(connect: Box<dyn Connect>, clock: Arc<dyn Clock>) -> Self {
         Self {
+            reads: Reads::default(),
             line: Arc::new(Line {
                 connect,
                 current: Mutex::default(),
+                timeouts: AtomicU32::new(0),
                 connecting: tokio::sync::Mutex::new(()),
             }),
             breaker: Breaker::new(),
@@ -77,21 +100,53 @@ impl Link {
         cmd: &Cmd,
         timeout: Duration,
     ) -> Result<Value, StoreError> {
-        if !self.breaker.admits(self.clock.monotonic()) {
-            return Err(unavailable());
+        self.admit()?;
+        let end = self.bounded(Work::One(node, cmd), timeout).await;
+        self.settle(end)
+    }
+
+    /// Whether to ask now. Who is admitted lets [`settle`](Self::settle) know
+    /// how it ended.
+    pub(super) fn admit(&self) -> Result<(), StoreError> {
+        match self.breaker.admits(|| self.clock.monotonic()) {
+            true => Ok(()),
+            false => Err(unavailable()),
         }
-        let number = self.line.current().number;
-        match tokio::time::timeout(timeout, self.attempt(node, cmd)).await {
-            Ok(Ok(value)) => {
+    }
+
+    /// The number of the connection now.
+    pub(super) fn number(&self) -> u64 {
+        self.line.current().number
+    }
+
+    /// Does some work within `timeout`.
+    pub(super) async fn bounded(
+        &self,
+        work: Work<'_>,
+        timeout: Duration,
+    ) -> Result<Value, Failure> {
+        let current = self.line.current().clone();
+        let number = current.number;
+        match tokio::time::timeout(timeout, self.attempt(current, work)).await {
+            Ok(end) => end.map_err(Failure::Redis),
+            Err(_) => Err(Failure::Timeout(number)),
+        }
+    }
+
+    /// Draws the consequences of how a command ended.
+    pub(super) fn settle(&self, end: Result<Value, Failure>) -> Result<Value, StoreError> {
+        match end {
+            Ok(value) => {
                 self.breaker.success();
-                self.line.current().timeouts = 0;
+                self.line.answered();
                 Ok(value)
             }
-            Ok(Err(error)) => Err(self.failed(error)),
-            Err(elapsed) => {
+            Err(Failure::Redis(error)) => Err(self.failed(error)),
+            Err(Failure::Timeout(number)) => {
                 self.breaker.failure(self.clock.monotonic());
                 self.line.timed_out(number);
-                Err(StoreError::new(StoreErrorKind::Timeout, elapsed))
+                let why = "redis did not answer in time";
+                Err(StoreError::new(StoreErrorKind::Timeout, why))
             }
         }
     }
@@ -99,32 +154,43 @@ impl Link {
     /// A connection that was shared may have died since, with its server or
     /// with the runtime that drove it: the command is tried once more on a
     /// fresh one. All commands of this store may be repeated.
-    async fn attempt(&self, node: &Node, cmd: &Cmd) -> Result<Value, RedisError> {
-        let mut borrowed = Line::borrow(&self.line).await?;
-        match borrowed.run(node, cmd).await {
+    async fn attempt(&self, current: Current, work: Work<'_>) -> Result<Value, RedisError> {
+        if let Some(borrowed) = current.borrowed() {
+            match borrowed.run(work).await {
+                Err(error) if is_dead(&error) => self.line.give_up(borrowed.number),
+                result => return result,
+            }
+        }
+        // in a box of its own: an ordinary command pays nothing for it
+        Box::pin(self.attempt_anew(current.connection.is_none(), work)).await
+    }
+
+    /// Runs a command on a connection that has to be made; once more if
+    /// somebody else made it and it has died since.
+    async fn attempt_anew(&self, again: bool, work: Work<'_>) -> Result<Value, RedisError> {
+        let borrowed = Line::borrow(&self.line).await?;
+        match borrowed.run(work).await {
             Err(error) if is_dead(&error) => {
                 self.line.give_up(borrowed.number);
-                if borrowed.fresh {
+                if !again || borrowed.fresh {
                     return Err(error);
                 }
-                let mut again = Line::borrow(&self.line).await?;
-                let result = again.run(node, cmd).await;
-                if result.as_ref().is_err_and(is_dead) {
-                    self.line.give_up(again.number);
-                }
-                result
             }
-            result => result,
+            result => return result,
         }
+        let borrowed = Line::borrow(&self.line).await?;
+        let result = borrowed.run(work).await;
+        if result.as_ref().is_err_and(is_dead) {
+            self.line.give_up(borrowed.number);
+        }
+        result
     }
 
     /// The primaries now.
     pub(super) async fn primaries(&self, timeout: Duration) -> Result<Vec<Node>, StoreError> {
-        if !self.breaker.admits(self.clock.monotonic()) {
-            return Err(unavailable());
-        }
+        self.admit()?;
         let ask = async {
-            let mut borrowed = Line::borrow(&self.line).await?;
+            let borrowed = Line::borrow(&self.line).await?;
             borrowed.connection.primaries().await
         };
         match tokio::time::timeout(timeout, ask).await {
@@ -156,7 +222,7 @@ impl Line {
     /// The connection. One that must be made first is made in a task of its
     /// own: a caller whose time is up does not stop it.
     async fn borrow(line: &Arc<Self>) -> Result<Borrowed, RedisError> {
-        if let Some(borrowed) = line.shared(false) {
+        if let Some(borrowed) = line.current().borrowed() {
             return Ok(borrowed);
         }
         let line = Arc::clone(line);
@@ -166,26 +232,18 @@ impl Line {
 
     async fn make(&self) -> Result<Borrowed, RedisError> {
         let _one = self.connecting.lock().await;
-        if let Some(borrowed) = self.shared(false) {
+        if let Some(borrowed) = self.current().borrowed() {
             return Ok(borrowed);
         }
         let connection = self.connect.connect().await?;
-        {
-            let mut current = self.current();
-            current.connection = Some(connection);
-            current.number += 1;
-            current.timeouts = 0;
-        }
-        self.shared(true)
-            .ok_or_else(|| (ErrorKind::Io, "the connection died at once").into())
-    }
-
-    fn shared(&self, fresh: bool) -> Option<Borrowed> {
-        let current = self.current();
-        Some(Borrowed {
-            connection: current.connection.as_ref()?.share(),
+        let mut current = self.current();
+        current.connection = Some(Arc::clone(&connection));
+        current.number += 1;
+        self.timeouts.store(0, Relaxed);
+        Ok(Borrowed {
+            connection,
             number: current.number,
-            fresh,
+            fresh: true,
         })
     }
 
@@ -208,17 +266,42 @@ impl Line {
         if current.number != number {
             return;
         }
-        current.timeouts += 1;
-        if current.timeouts >= HUNG {
-            current.timeouts = 0;
+        if self.timeouts.fetch_add(1, Relaxed) + 1 >= HUNG {
+            self.timeouts.store(0, Relaxed);
             current.connection = None;
         }
+    }
+
+    /// A command ended in time: what ran out of it was not in a row.
+    fn answered(&self) {
+        if self.timeouts.load(Relaxed) > 0 {
+            let _changing = self.current();
+            self.timeouts.store(0, Relaxed);
+        }
+    }
+}
+
+impl Current {
+    fn borrowed(&self) -> Option<Borrowed> {
+        Some(Borrowed {
+            connection: Arc::clone(self.connection.as_ref()?),
+            number: self.number,
+            fresh: false,
+        })
     }
 }
 
 fn unavailable() -> StoreError {
     let why = "redis has failed repeatedly just now";
     StoreError::new(StoreErrorKind::Unavailable, why)
+}
+
+/// The error that a value is, if the connection is of no use with it.
+fn deadly(value: &Value) -> Option<RedisError> {
+    match value {
+        Value::ServerError(error) => Some(error.clone().into()).filter(is_dead),
+        _ => None,
+    }
 }
 
 /// A new connection may do better.

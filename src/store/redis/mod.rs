@@ -6,6 +6,7 @@ mod breaker;
 mod cluster;
 mod connect;
 mod link;
+mod reads;
 mod scan;
 #[cfg(feature = "sentinel")]
 mod sentinel;

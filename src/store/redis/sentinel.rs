@@ -1,5 +1,7 @@
 //! Redis behind Sentinel: the present primary is asked for at every connect.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
@@ -32,11 +34,11 @@ pub(super) fn open(url: SentinelUrl) -> RedisResult<Box<dyn Connect>> {
 }
 
 impl Connect for Sentinel {
-    fn connect(&self) -> BoxFuture<'_, RedisResult<Box<dyn Connection>>> {
+    fn connect(&self) -> BoxFuture<'_, RedisResult<Arc<dyn Connection>>> {
         async {
             let mut client = self.0.lock().await;
             let connection = client.get_async_connection_with_config(&config()).await?;
-            let connection: Box<dyn Connection> = Box::new(One(connection));
+            let connection: Arc<dyn Connection> = Arc::new(One(connection));
             Ok(connection)
         }
         .boxed()

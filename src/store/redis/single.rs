@@ -1,13 +1,19 @@
 //! One server: TCP, TLS or a unix socket.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, RedisResult, Value};
+use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisResult, Value};
 
-use super::connect::{Connect, Connection, Node};
+use super::connect::{Connect, Connection, Node, Work};
 use super::link::CONNECT;
+
+/// How many commands may wait to be written. With the crate's 50 a busy server
+/// pays for a second wait with each command.
+const QUEUE: usize = 1_024;
 
 pub(super) struct Single(Client);
 
@@ -28,14 +34,15 @@ pub(super) fn config() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(None)
+        .set_pipeline_buffer_size(QUEUE)
 }
 
 impl Connect for Single {
-    fn connect(&self) -> BoxFuture<'_, RedisResult<Box<dyn Connection>>> {
+    fn connect(&self) -> BoxFuture<'_, RedisResult<Arc<dyn Connection>>> {
         async {
             let config = config();
             let connection = self.0.get_multiplexed_async_connection_with_config(&config);
-            let connection: Box<dyn Connection> = Box::new(One(connection.await?));
+            let connection: Arc<dyn Connection> = Arc::new(One(connection.await?));
             Ok(connection)
         }
         .boxed()
@@ -46,23 +53,18 @@ impl Connect for Single {
 pub(super) struct One(pub(super) MultiplexedConnection);
 
 impl Connection for One {
-    fn share(&self) -> Box<dyn Connection> {
-        Box::new(Self(self.0.clone()))
+    fn run<'a>(&self, work: Work<'a>) -> BoxFuture<'a, RedisResult<Value>> {
+        let mut connection = self.0.clone();
+        match work {
+            Work::One(_, cmd) => Box::pin(async move { connection.send_packed_command(cmd).await }),
+            Work::Reads(all) => Box::pin(async move {
+                let values = connection.send_packed_commands(all, 0, all.len()).await;
+                values.map(Value::Array)
+            }),
+        }
     }
 
-    fn run<'a>(&'a mut self, cmd: &'a Cmd) -> BoxFuture<'a, RedisResult<Value>> {
-        self.0.req_packed_command(cmd)
-    }
-
-    fn primaries(&mut self) -> BoxFuture<'_, RedisResult<Vec<Node>>> {
+    fn primaries(&self) -> BoxFuture<'_, RedisResult<Vec<Node>>> {
         ready(Ok(vec![Node::Only])).boxed()
-    }
-
-    fn run_on<'a>(
-        &'a mut self,
-        _node: &'a Node,
-        cmd: &'a Cmd,
-    ) -> BoxFuture<'a, RedisResult<Value>> {
-        self.run(cmd)
     }
 }

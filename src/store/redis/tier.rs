@@ -47,7 +47,7 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf')";
 
 /// Entries in Redis.
 pub(crate) struct RedisStore {
-    pub(super) link: Link,
+    pub(super) link: Arc<Link>,
     timeout: Duration,
     join: Script,
     members: Script,
@@ -64,7 +64,7 @@ impl RedisStore {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConfigError> {
         Ok(Self {
-            link: Link::new(url::open(url, timeout)?, clock),
+            link: Arc::new(Link::new(url::open(url, timeout)?, clock)),
             timeout,
             join: Script::new(JOIN),
             members: Script::new(MEMBERS),
@@ -107,8 +107,7 @@ impl RedisStore {
     }
 
     async fn read(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
-        let get = Cmd::get(key.as_str());
-        match self.run(&get, self.timeout).await? {
+        match self.link.read(key, self.timeout).await? {
             Value::Nil => Ok(None),
             Value::BulkString(frame) => Ok(Some(frame.into())),
             _ => Err(refused("GET did not answer with a string")),

@@ -1,0 +1,205 @@
+//! Keeping in the tiers what a fill has made, and dropping what no longer holds.
+
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+use http::HeaderName;
+use tokio::runtime::Handle;
+
+use super::engine::{Engine, Writes};
+use crate::entry::codec::{self};
+use crate::entry::{Entry, Held};
+use crate::generation::Generation;
+use crate::key::Key;
+use crate::policy::Compiled;
+use crate::store::variants::Variant;
+use crate::store::{Group, Record, Removal};
+
+/// What a fill has made, ready to be kept.
+pub(crate) struct Fill {
+    pub(crate) entry: Entry,
+    /// From before the handler started.
+    pub(crate) note: Generation,
+    /// How old the answer is, in milliseconds.
+    pub(crate) age: u64,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) varies: Option<Varies>,
+    pub(crate) policy: Arc<Compiled>,
+}
+
+impl Fill {
+    /// Takes over what a confirmed entry can be invalidated by.
+    pub(crate) fn join(&mut self, confirmed: &Entry) {
+        let known = self.entry.scopes.to_vec();
+        let more = confirmed.scopes.iter().copied();
+        let more: Vec<_> = more.filter(|scope| !known.contains(scope)).collect();
+        self.groups.extend(more.iter().copied().map(Group));
+        self.entry.scopes = [known, more].concat().into();
+    }
+}
+
+/// Where a marker goes that says what answers vary on.
+pub(crate) struct Varies {
+    pub(crate) canonical: crate::key::Canonical,
+    pub(crate) key: Key,
+    pub(crate) names: Arc<[HeaderName]>,
+}
+
+impl Engine {
+    pub(super) fn writing(&self) -> MutexGuard<'_, HashMap<Key, Writes>> {
+        self.writing
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    /// Notes a variant, and drops what that puts out of reach or over the bound.
+    fn keep_variant(self: &Arc<Self>, varies: &Varies, entry: &Entry) {
+        let variant = Variant {
+            canonical: Arc::clone(&entry.canonical),
+            key: entry.key.clone(),
+            language: entry.fields.language(),
+        };
+        let (canonical, names) = (&varies.canonical, &varies.names);
+        let most = self.max_variants;
+        self.drop_variants(self.memory.insert_variant(canonical, names, variant, most));
+    }
+
+    fn drop_variants(self: &Arc<Self>, out: Vec<Variant>) {
+        for variant in out {
+            self.memory.remove(&variant.canonical);
+            self.unlink(variant.key);
+        }
+    }
+
+    /// Drops an entry that no longer holds from all tiers, without an
+    /// invalidation.
+    pub(crate) fn discard(self: &Arc<Self>, held: &Arc<Held>) {
+        self.memory.remove_upto(held);
+        self.unlink(held.entry.key.clone());
+    }
+
+    /// Removes a key from the store in the background.
+    fn unlink(self: &Arc<Self>, key: Key) {
+        let (Some(_), Ok(runtime)) = (&self.store, Handle::try_current()) else {
+            return;
+        };
+        let engine = Arc::clone(self);
+        let work = async move {
+            if let Some(store) = &engine.store {
+                engine.counted(store.remove(Removal::Key(&key)).await);
+            }
+        };
+        self.tasks.spawn(&runtime, work);
+    }
+
+    /// Keeps an answer in the tiers, unless it was invalidated meanwhile. The
+    /// shared store is written in the background.
+    pub(crate) fn keep(self: &Arc<Self>, fill: Fill, runtime: Option<&Handle>) {
+        if !self.generations.valid(&fill.entry, fill.note) {
+            tracing::debug!(target: "larder", key = %fill.entry.key, "invalidated while it was made");
+            return;
+        }
+        match &fill.varies {
+            Some(varies) => self.keep_variant(varies, &fill.entry),
+            None => {
+                self.drop_variants(self.memory.orphans(&fill.entry.canonical, &[]));
+                if !self.memory.keeps_entries() {
+                    self.memory.remove(&fill.entry.canonical);
+                }
+            }
+        }
+        if self.memory.keeps_entries() {
+            let held = Held::new(fill.entry.clone(), fill.age, self.now(), fill.note);
+            if let Some(held) = self.memory.insert(held, &self.generations) {
+                self.precompress(held, &fill.policy, runtime);
+            }
+        }
+        self.counters.stores(1);
+        if self.store.is_none() || fill.policy.memory_only {
+            return;
+        }
+        let Some(runtime) = runtime else {
+            tracing::warn!(target: "larder", "no tokio runtime: an answer is kept in memory alone");
+            return;
+        };
+        let engine = Arc::clone(self);
+        self.tasks
+            .spawn(runtime, async move { engine.write(fill).await });
+    }
+
+    /// Writes an entry to the store. Of two writes of one key the earlier note
+    /// counts until both have ended.
+    async fn write(&self, fill: Fill) {
+        let key = fill.entry.key.clone();
+        {
+            let mut writing = self.writing();
+            let writes = writing.entry(key.clone()).or_insert(Writes {
+                note: fill.note,
+                count: 0,
+            });
+            writes.note = writes.note.min(fill.note);
+            writes.count += 1;
+        }
+        let _ended = Ended(self, key);
+        self.write_noted(fill).await;
+    }
+
+    /// Writes an entry to the store, and takes it back if an invalidation came
+    /// in between (rule 4 of `generation.rs`).
+    async fn write_noted(&self, fill: Fill) {
+        let Some(store) = &self.store else { return };
+        let entry = &fill.entry;
+        let ttl = Duration::from_millis(entry.lifetime.keep.saturating_sub(fill.age));
+        if !self.generations.valid(entry, fill.note) {
+            return;
+        }
+        if let Some(varies) = &fill.varies {
+            let frame = codec::encode_vary(
+                &varies.canonical,
+                &varies.names,
+                entry.created,
+                entry.lifetime.keep,
+            );
+            let marker = Record {
+                key: &varies.key,
+                frame,
+                ttl,
+                groups: &fill.groups,
+            };
+            self.counted(store.put(marker).await);
+        }
+        let record = Record {
+            key: &entry.key,
+            frame: codec::encode(entry),
+            ttl,
+            groups: &fill.groups,
+        };
+        self.counted(store.put(record).await);
+        if !self.generations.valid(entry, fill.note) {
+            self.counted(store.remove(Removal::Key(&entry.key)).await);
+        }
+    }
+
+    fn counted<T>(&self, result: Result<T, crate::error::StoreError>) {
+        if let Err(error) = result {
+            self.counters.store_errors(1);
+            tracing::debug!(target: "larder", %error, "the store could not be written");
+        }
+    }
+}
+
+/// Ends the note of a write, also where its runtime ends first.
+struct Ended<'a>(&'a Engine, Key);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        let mut writing = self.0.writing();
+        if let Some(writes) = writing.get_mut(&self.1) {
+            writes.count -= 1;
+            if writes.count == 0 {
+                writing.remove(&self.1);
+            }
+        }
+    }
+}

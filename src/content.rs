@@ -1,0 +1,160 @@
+//! Requests whose content is part of the key: QUERY (RFC 10008), and POST where
+//! a policy takes it for a question.
+//!
+//! The content is read before anything is looked up, up to a bound, and the
+//! handler gets it as it came. That needs a body that can be made again: axum's,
+//! `Full<Bytes>` or `String`. Others, and longer ones, bypass the cache.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use crate::ask::{Ask, ask_with};
+use crate::entry::ResponseBody;
+use crate::error::BoxError;
+use crate::key::{Writer, json};
+use crate::nested;
+use crate::outcome::{Bypass, Tier};
+use crate::policy::{Compiled, targeted};
+use crate::rebuild;
+use crate::reply;
+use crate::serve::Serve;
+
+impl<S> Serve<S> {
+    /// A request whose content is part of its key.
+    pub(crate) async fn content<R, B>(
+        self,
+        policy: Arc<Compiled>,
+        request: Request<R>,
+    ) -> Result<Response<ResponseBody<B>>, S::Error>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+        R: Body + Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (parts, body) = request.into_parts();
+        if let Err(reason) = meant(&parts.headers) {
+            return self.pass(reason, Request::from_parts(parts, body)).await;
+        }
+        let limit = policy.max_request_body;
+        if body.size_hint().lower() > limit as u64 {
+            let request = Request::from_parts(parts, body);
+            return self.pass(Bypass::RequestBody, request).await;
+        }
+        let (body, content) = rebuild::read(body, limit).await;
+        let mut request = Request::from_parts(parts, body);
+        let Some(content) = content else {
+            return self.pass(Bypass::RequestBody, request).await;
+        };
+        let shared = Arc::clone(&self.shared);
+        let engine = &shared.engine;
+        let mut canonical = Writer::empty();
+        let asked = match ask_with(&shared, &request, &mut canonical, Some(&content)) {
+            Ask::Cache(asked) => asked,
+            Ask::Bypass(reason) => return self.pass(reason, request).await,
+            Ask::Write(..) | Ask::Content(_) => return self.pass(Bypass::Method, request).await,
+        };
+        match engine.look_memory(&asked, &canonical, request.headers()) {
+            Ok(found) => {
+                let spare = std::mem::take(request.extensions_mut());
+                let (entry, times) = (&found.entry.entry, found.times());
+                let mut response = reply::hit(engine, entry, times, Tier::Memory, false, spare);
+                if reply::has_shape(&policy, &asked.asks) {
+                    let coded = &found.entry.coded;
+                    response =
+                        reply::shape(response, &policy, coded, request.headers(), &asked.asks);
+                }
+                Ok(nested::mark(response, self.nested, engine))
+            }
+            Err((missed, variant)) => {
+                let question = asked.question(&canonical, variant);
+                self.read(question, missed, request).await
+            }
+        }
+    }
+}
+
+/// Whether the content's meaning is known (RFC 10008, 2: a content type is
+/// required), and may be read before it is forwarded (RFC 10036).
+fn meant(headers: &HeaderMap) -> Result<(), Bypass> {
+    if targeted::is_true(headers, "incremental") {
+        return Err(Bypass::Streaming);
+    }
+    let types = headers.get_all(CONTENT_TYPE).iter().count();
+    match types == 1 {
+        true => Ok(()),
+        false => Err(Bypass::RequestBody),
+    }
+}
+
+/// Continues a canonical request with a method and a content: what gives it its
+/// meaning, and its hash. JSON counts in one form (RFC 10008, 2.7).
+pub(crate) fn write<R>(writer: &mut Writer, request: &Request<R>, content: &[u8]) {
+    writer.field(request.method().as_str().as_bytes());
+    let field = |name: &HeaderName| request.headers().get(name).map(|value| value.as_bytes());
+    let (kind, coding) = (field(&CONTENT_TYPE), field(&CONTENT_ENCODING));
+    let kind = kind.map(|kind| kind.trim_ascii().to_ascii_lowercase());
+    writer.option(kind.as_deref());
+    writer.option(coding);
+    let is_json = coding.is_none() && kind.is_some_and(|kind| is_json(&kind));
+    match is_json.then(|| json::canonical(content)).flatten() {
+        Some(form) => writer.secret(&form),
+        None => writer.secret(content),
+    }
+}
+
+/// JSON by its media type, in UTF-8.
+fn is_json(kind: &[u8]) -> bool {
+    let (kind, parameters) = match kind.iter().position(|b| *b == b';') {
+        Some(at) => (kind[..at].trim_ascii(), kind[at + 1..].trim_ascii()),
+        None => (kind, &b""[..]),
+    };
+    (kind == b"application/json" || kind.ends_with(b"+json"))
+        && matches!(parameters, b"" | b"charset=utf-8" | b"charset=\"utf-8\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(kind: &str, content: &str) -> Vec<u8> {
+        let request = Request::query("/").header(CONTENT_TYPE, kind).body(());
+        let mut writer = Writer::empty();
+        write(&mut writer, &request.unwrap(), content.as_bytes());
+        writer.as_bytes().to_vec()
+    }
+
+    trait Query {
+        fn query(uri: &str) -> http::request::Builder;
+    }
+
+    impl Query for Request<()> {
+        fn query(uri: &str) -> http::request::Builder {
+            Self::builder().method("QUERY").uri(uri)
+        }
+    }
+
+    #[test]
+    fn json_counts_in_one_form_and_nothing_else_does() {
+        let json = "application/json";
+        assert_eq!(
+            key(json, "{\"a\":1,\"b\":2}"),
+            key("Application/JSON", "{ \"b\":2, \"a\":1 }")
+        );
+        assert_ne!(key(json, "{\"a\":1}"), key(json, "{\"a\":2}"));
+        assert_ne!(key("text/plain", "[1]"), key("text/plain", "[ 1 ]"));
+        assert_ne!(key(json, "[1]"), key("application/x+json", "[1]"));
+        assert_ne!(
+            key("application/json;charset=utf-16", "[1]"),
+            key("application/json;charset=utf-16", "[ 1]")
+        );
+        assert_ne!(key(json, "[1,"), key(json, "[1, "));
+    }
+}

@@ -1,0 +1,218 @@
+//! Coded variants of an entry: made once, off every request's path, and chosen
+//! for the clients that read them (RFC 9110, 8.4 and 12.5.3).
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{
+    ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
+    HeaderValue, VARY,
+};
+
+use super::coders::code;
+use super::stored::Entry;
+use crate::known::number_value;
+use crate::policy::accept;
+use crate::policy::freshness::Rules;
+
+/// A content coding (RFC 9110, 8.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Coding {
+    /// `br` (RFC 7932).
+    Brotli,
+    /// `gzip` (RFC 1952).
+    Gzip,
+    /// `zstd` (RFC 8878).
+    Zstd,
+}
+
+impl Coding {
+    /// Its name in `Content-Encoding`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Brotli => "br",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// A body in one coding.
+#[derive(Debug)]
+pub(crate) struct Coded {
+    coding: Coding,
+    body: Bytes,
+}
+
+impl Coded {
+    pub(crate) fn len(&self) -> usize {
+        self.body.len()
+    }
+}
+
+/// A shorter body gains nothing.
+const SHORTEST: usize = 1 << 10;
+
+/// Whether coded variants of an entry are sent: of a text-like type, not coded
+/// already, and nobody forbids it (RFC 9111, 5.2.2.6).
+pub(crate) fn is_codable(
+    status: http::StatusCode,
+    headers: &HeaderMap,
+    rules: Rules,
+    len: usize,
+) -> bool {
+    status == http::StatusCode::OK
+        && len >= SHORTEST
+        && !rules.has(Rules::NO_TRANSFORM)
+        && !headers.contains_key(CONTENT_ENCODING)
+        && headers.get(CONTENT_TYPE).is_some_and(is_text)
+}
+
+fn is_text(kind: &HeaderValue) -> bool {
+    let kind = kind.as_bytes();
+    let end = kind.iter().position(|b| *b == b';').unwrap_or(kind.len());
+    let kind = kind[..end].trim_ascii().to_ascii_lowercase();
+    let known: [&[u8]; 7] = [
+        b"application/json",
+        b"application/javascript",
+        b"application/xml",
+        b"application/wasm",
+        b"application/graphql",
+        b"application/x-ndjson",
+        b"image/svg+xml",
+    ];
+    kind.starts_with(b"text/")
+        || kind.ends_with(b"+json")
+        || kind.ends_with(b"+xml")
+        || known.contains(&&kind[..])
+}
+
+/// Codes a body, in those codings that make it at least a tenth shorter. Takes
+/// long: not for a request's path.
+pub(crate) fn code_all(entry: &Entry, codings: &[Coding]) -> Box<[Coded]> {
+    let whole = entry.body.len();
+    let coded = codings.iter().filter_map(|coding| {
+        let body = Bytes::from(code(*coding, &entry.body)?);
+        (body.len() < whole - whole / 10).then_some(Coded {
+            coding: *coding,
+            body,
+        })
+    });
+    coded.collect()
+}
+
+/// The variant for a request, and what of the response's fields it changes. The
+/// body is none where the identity serves.
+pub(crate) fn choose(
+    request: &HeaderMap,
+    response: &mut HeaderMap,
+    coded: &[Coded],
+) -> Option<Bytes> {
+    add_vary(response);
+    let available: Vec<&'static str> = coded.iter().map(|c| c.coding.as_str()).collect();
+    let name = accept::coding(request, &available)?;
+    let chosen = coded.iter().find(|coded| coded.coding.as_str() == name)?;
+    response.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
+    response.insert(CONTENT_LENGTH, number_value(chosen.body.len() as u64));
+    response.remove(ACCEPT_RANGES);
+    for digest in ["content-md5", "content-digest"] {
+        response.remove(digest); // of the other bytes
+    }
+    if let Some(tag) = response.get(ETAG).and_then(|tag| tag_of(tag, name)) {
+        response.insert(ETAG, tag);
+    }
+    Some(chosen.body.clone())
+}
+
+/// Says that clients get what they accept.
+pub(crate) fn add_vary(response: &mut HeaderMap) {
+    let listed = |line: &HeaderValue| {
+        let mut names = line
+            .as_bytes()
+            .split(|b| *b == b',')
+            .map(<[u8]>::trim_ascii);
+        names.any(|name| name == b"*" || name.eq_ignore_ascii_case(b"accept-encoding"))
+    };
+    if !response.get_all(VARY).iter().any(listed) {
+        response.append(VARY, HeaderValue::from_name(ACCEPT_ENCODING));
+    }
+}
+
+/// The tag of a coded variant, which is another representation (RFC 9110,
+/// 8.8.3.3): the coding stands inside the quotes.
+fn tag_of(tag: &HeaderValue, coding: &str) -> Option<HeaderValue> {
+    let inner = tag.as_bytes().strip_suffix(b"\"")?;
+    let tag = [inner, b"-", coding.as_bytes(), b"\""].concat();
+    HeaderValue::from_bytes(&tag).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let fields = fields.iter();
+        fields
+            .map(|(name, value)| {
+                (
+                    http::HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_is_text_and_plain_and_long_is_codable() {
+        let ok = http::StatusCode::OK;
+        let json = headers(&[("content-type", "application/json; charset=utf-8")]);
+        assert!(is_codable(ok, &json, Rules::default(), 2_000));
+        assert!(!is_codable(ok, &json, Rules::default(), 1_000));
+        assert!(!is_codable(ok, &json, Rules::NO_TRANSFORM, 2_000));
+        assert!(!is_codable(
+            http::StatusCode::NOT_FOUND,
+            &json,
+            Rules::default(),
+            2_000
+        ));
+        let png = headers(&[("content-type", "image/png")]);
+        assert!(!is_codable(ok, &png, Rules::default(), 2_000));
+        let coded = headers(&[("content-type", "text/html"), ("content-encoding", "gzip")]);
+        assert!(!is_codable(ok, &coded, Rules::default(), 2_000));
+        assert!(!is_codable(ok, &headers(&[]), Rules::default(), 2_000));
+    }
+
+    #[test]
+    fn a_variant_has_fields_of_its_own() {
+        let coded = [Coded {
+            coding: Coding::Brotli,
+            body: Bytes::from_static(b"coded"),
+        }];
+        let stored = [
+            ("etag", "\"a\""),
+            ("content-length", "2000"),
+            ("vary", "Origin"),
+        ];
+        let mut response = headers(&stored);
+        let asked = headers(&[("accept-encoding", "gzip, br")]);
+        assert_eq!(choose(&asked, &mut response, &coded).unwrap(), "coded");
+        assert_eq!(response["etag"], "\"a-br\"");
+        assert_eq!(response["content-length"], "5");
+        assert_eq!(response["content-encoding"], "br");
+        assert_eq!(response.get_all("vary").iter().count(), 2);
+
+        let mut plain = headers(&stored);
+        assert_eq!(choose(&headers(&[]), &mut plain, &coded), None);
+        assert_eq!(plain["etag"], "\"a\"");
+        assert_eq!(
+            plain.get_all("vary").iter().count(),
+            2,
+            "it varies all the same"
+        );
+        assert_eq!(
+            tag_of(&HeaderValue::from_static("W/\"a\""), "gzip").unwrap(),
+            "W/\"a-gzip\""
+        );
+    }
+}

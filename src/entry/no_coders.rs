@@ -1,0 +1,7 @@
+//! Without the feature `precompress` nothing is coded.
+
+use super::coding::Coding;
+
+pub(crate) fn code(_: Coding, _: &[u8]) -> Option<Vec<u8>> {
+    None
+}

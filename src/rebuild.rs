@@ -1,0 +1,133 @@
+//! Reading a request's body and making it again.
+
+use std::any::Any;
+#[cfg(feature = "axum")]
+use std::pin::Pin;
+#[cfg(feature = "axum")]
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+
+/// A body as it was, and its content, if all of it could be read: none for a
+/// type that cannot be made again, or beyond `limit`, or with trailers.
+pub(crate) async fn read<R: Body + Send + 'static>(body: R, limit: usize) -> (R, Option<Bytes>) {
+    let body = match cast::<R, Full<Bytes>>(body) {
+        Ok(full) => {
+            let content = match full.collect().await {
+                Ok(collected) => collected.to_bytes(),
+                Err(never) => match never {},
+            };
+            return bounded(Full::new(content.clone()), content, limit);
+        }
+        Err(body) => body,
+    };
+    let body = match cast::<R, String>(body) {
+        Ok(text) => {
+            let content = Bytes::from(text.clone());
+            return bounded(text, content, limit);
+        }
+        Err(body) => body,
+    };
+    #[cfg(feature = "axum")]
+    let body = match cast::<R, axum::body::Body>(body) {
+        Ok(body) => {
+            let (body, content) = axum_body(body, limit).await;
+            return back(body, content);
+        }
+        Err(body) => body,
+    };
+    (body, None)
+}
+
+fn bounded<R: 'static, T: 'static>(body: T, content: Bytes, limit: usize) -> (R, Option<Bytes>) {
+    let content = (content.len() <= limit).then_some(content);
+    back(body, content)
+}
+
+/// `T` is `R`: it was made of one.
+fn back<R: 'static, T: 'static>(body: T, content: Option<Bytes>) -> (R, Option<Bytes>) {
+    match cast::<T, R>(body) {
+        Ok(body) => (body, content),
+        Err(_) => unreachable!("a body of the type that was read"),
+    }
+}
+
+/// The same value by its own type, if that is what it is.
+fn cast<A: 'static, B: 'static>(value: A) -> Result<B, A> {
+    let mut slot = Some(value);
+    let same = (&mut slot as &mut dyn Any).downcast_mut::<Option<B>>();
+    match (same.and_then(Option::take), slot) {
+        (Some(value), _) => Ok(value),
+        (None, Some(value)) => Err(value),
+        (None, None) => unreachable!("nobody has taken it"),
+    }
+}
+
+#[cfg(feature = "axum")]
+type AxumFrame = Result<http_body::Frame<Bytes>, axum::Error>;
+
+#[cfg(feature = "axum")]
+async fn axum_body(mut body: axum::body::Body, limit: usize) -> (axum::body::Body, Option<Bytes>) {
+    let mut read = bytes::BytesMut::new();
+    let last = loop {
+        match body.frame().await {
+            None => {
+                let content = read.freeze();
+                return (content.clone().into(), Some(content));
+            }
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => {
+                    read.extend_from_slice(&data);
+                    if read.len() > limit {
+                        break None;
+                    }
+                }
+                Err(trailers) => break Some(Ok(trailers)),
+            },
+            Some(Err(error)) => break Some(Err(error)),
+        }
+    };
+    let whole = Rest {
+        read: Some(read.freeze()),
+        last,
+        rest: body,
+    };
+    (axum::body::Body::new(whole), None)
+}
+
+/// A body of which some was read: that, what came last, and the rest.
+#[cfg(feature = "axum")]
+struct Rest {
+    read: Option<Bytes>,
+    last: Option<AxumFrame>,
+    rest: axum::body::Body,
+}
+
+#[cfg(feature = "axum")]
+impl Body for Rest {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<AxumFrame>> {
+        if let Some(read) = self.read.take().filter(|read| !read.is_empty()) {
+            return Poll::Ready(Some(Ok(http_body::Frame::data(read))));
+        }
+        match self.last.take() {
+            Some(frame) => Poll::Ready(Some(frame)),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_cast_to_its_own_type_alone() {
+        assert_eq!(cast::<u8, u8>(1), Ok(1));
+        assert_eq!(cast::<u8, u16>(1), Err(1));
+    }
+}

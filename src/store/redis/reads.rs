@@ -1,0 +1,175 @@
+//! Reads that go together. Whoever asks first starts a task; all who ask until
+//! it runs share its message and its wait for the connection. Each read stays a
+//! command of its own, with a bound and an end of its own.
+//!
+//! Nobody waits for a task that may never run: only readers of the runtime
+//! that runs it join it, and one that is dropped with its runtime takes what
+//! was waiting along. All others ask by themselves.
+
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use redis::{Cmd, ErrorKind, Pipeline, Value};
+use tokio::runtime::{Handle, Id};
+use tokio::sync::oneshot;
+
+use super::connect::{Node, Work};
+use super::link::{Failure, Link};
+use crate::error::StoreError;
+use crate::key::Key;
+
+const GET: &str = "GET";
+/// More reads than this are more than one message: the first answer waits for
+/// the last.
+const MOST: usize = 16;
+
+/// The reads that wait for their task to run.
+#[derive(Default)]
+pub(super) struct Reads(Mutex<Forming>);
+
+#[derive(Default)]
+struct Forming {
+    /// Where the task will run that takes them, if there is one.
+    runtime: Option<Id>,
+    /// Of the connection that was there when the first came.
+    number: u64,
+    waiting: Vec<Waiting>,
+}
+
+struct Waiting {
+    key: Key,
+    end: oneshot::Sender<Result<Value, Failure>>,
+}
+
+impl Reads {
+    fn forming(&self) -> MutexGuard<'_, Forming> {
+        self.0.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+}
+
+impl Link {
+    /// Runs `GET` within `timeout`, together with others where it can.
+    pub(super) async fn read(
+        self: &Arc<Self>,
+        key: &Key,
+        timeout: Duration,
+    ) -> Result<Value, StoreError> {
+        self.admit()?;
+        let end = match self.join(key, timeout) {
+            Some((end, number)) => {
+                // a timer of its own: the task may be stuck behind one that blocks its thread
+                match tokio::time::timeout(timeout, end).await {
+                    Ok(end) => end.unwrap_or_else(|_| Err(stopped())),
+                    Err(_) => Err(Failure::Timeout(number)),
+                }
+            }
+            None => {
+                let get = get(key);
+                Box::pin(self.bounded(Work::One(&Node::Only, &get), timeout)).await
+            }
+        };
+        self.settle(end)
+    }
+
+    /// Waits with others, if they are of the same runtime and their keys may
+    /// lie anywhere. Also the number of the connection that they begin with.
+    fn join(
+        self: &Arc<Self>,
+        key: &Key,
+        timeout: Duration,
+    ) -> Option<(oneshot::Receiver<Result<Value, Failure>>, u64)> {
+        if !self.any_keys() {
+            return None;
+        }
+        let runtime = Handle::try_current().ok()?;
+        let mut forming = self.reads.forming();
+        let first = forming.runtime.is_none();
+        if forming.runtime.is_some_and(|id| id != runtime.id()) {
+            return None;
+        }
+        let (end, ended) = oneshot::channel();
+        let key = key.clone();
+        forming.waiting.push(Waiting { key, end });
+        if first {
+            forming.runtime = Some(runtime.id());
+            forming.number = self.number();
+            let mut taker = Taker(Some(Arc::clone(self)));
+            runtime.spawn(async move {
+                if let Some((link, waiting)) = taker.take() {
+                    link.read_all(waiting, timeout).await;
+                }
+            });
+        }
+        if forming.waiting.len() >= MOST {
+            let (link, full) = (Arc::clone(self), mem::take(&mut forming.waiting));
+            runtime.spawn(async move { link.read_all(full, timeout).await });
+        }
+        Some((ended, forming.number))
+    }
+
+    async fn read_all(&self, mut waiting: Vec<Waiting>, timeout: Duration) {
+        waiting.retain(|waiting| !waiting.end.is_closed());
+        if waiting.is_empty() {
+            return;
+        }
+        let mut pipeline = Pipeline::with_capacity(waiting.len());
+        for Waiting { key, .. } in &waiting {
+            pipeline.add_command(get(key));
+        }
+        let values = match self.bounded(Work::Reads(&pipeline), timeout).await {
+            Ok(Value::Array(values)) if values.len() == waiting.len() => values,
+            Ok(_) => return end_all(waiting, &failure("redis answered to something else")),
+            Err(failure) => return end_all(waiting, &failure),
+        };
+        for (Waiting { end, .. }, value) in waiting.into_iter().zip(values) {
+            // nobody may be there any more
+            let _ = end.send(match value {
+                Value::ServerError(error) => Err(Failure::Redis(error.into())),
+                value => Ok(value),
+            });
+        }
+    }
+}
+
+fn end_all(waiting: Vec<Waiting>, failure: &Failure) {
+    for Waiting { end, .. } in waiting {
+        let _ = end.send(Err(failure.clone()));
+    }
+}
+
+/// Takes what is waiting, once; also where its task never runs.
+struct Taker(Option<Arc<Link>>);
+
+impl Taker {
+    fn take(&mut self) -> Option<(Arc<Link>, Vec<Waiting>)> {
+        let link = self.0.take()?;
+        let waiting = mem::take(&mut *link.reads.forming()).waiting;
+        Some((link, waiting))
+    }
+}
+
+impl Drop for Taker {
+    fn drop(&mut self) {
+        self.take();
+    }
+}
+
+fn get(key: &Key) -> Cmd {
+    let name = key.as_str();
+    let mut get = Cmd::with_capacity(2, GET.len() + name.len());
+    get.arg(GET).arg(name);
+    get
+}
+
+fn stopped() -> Failure {
+    failure("the runtime of a read ended")
+}
+
+fn failure(why: &'static str) -> Failure {
+    Failure::Redis((ErrorKind::Io, why).into())
+}
+
+#[cfg(test)]
+#[path = "reads_tests.rs"]
+mod tests;

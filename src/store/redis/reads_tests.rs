@@ -1,0 +1,191 @@
+//! Reads that go together, over a connection that answers with the key.
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all, pending, ready};
+use redis::{Arg, RedisResult};
+use tokio::runtime::{Builder, Runtime};
+
+use super::*;
+use crate::clock::SystemClock;
+use crate::error::StoreErrorKind;
+use crate::store::redis::connect::{Connect, Connection};
+
+const TIMEOUT: Duration = Duration::from_millis(250);
+
+/// How many commands each message had, and how it behaves.
+struct Fake {
+    messages: Mutex<Vec<usize>>,
+    any_keys: bool,
+    hangs: bool,
+}
+
+#[derive(Clone)]
+struct Server(Arc<Fake>);
+
+impl Connect for Server {
+    fn connect(&self) -> BoxFuture<'_, RedisResult<Arc<dyn Connection>>> {
+        let connection: Arc<dyn Connection> = Arc::new(self.clone());
+        ready(Ok(connection)).boxed()
+    }
+
+    fn any_keys(&self) -> bool {
+        self.0.any_keys
+    }
+}
+
+impl Connection for Server {
+    fn run<'a>(&self, work: Work<'a>) -> BoxFuture<'a, RedisResult<Value>> {
+        let (len, answer) = match work {
+            Work::One(_, cmd) => (1, answer(cmd)),
+            Work::Reads(all) => (
+                all.len(),
+                Value::Array(all.cmd_iter().map(answer).collect()),
+            ),
+        };
+        self.0.messages.lock().unwrap().push(len);
+        match self.0.hangs {
+            true => pending().boxed(),
+            false => ready(Ok(answer)).boxed(),
+        }
+    }
+
+    fn primaries(&self) -> BoxFuture<'_, RedisResult<Vec<Node>>> {
+        ready(Ok(vec![Node::Only])).boxed()
+    }
+}
+
+/// The name of the key, or an error if it is a bad one.
+fn answer(cmd: &Cmd) -> Value {
+    let Some(Arg::Simple(name)) = cmd.args_iter().nth(1) else {
+        panic!("GET has a key");
+    };
+    match name.starts_with(b"bad") {
+        true => redis::parse_redis_value(b"-WRONGTYPE not a string\r\n").unwrap(),
+        false => Value::BulkString(name.to_vec()),
+    }
+}
+
+fn server(any_keys: bool, hangs: bool) -> (Arc<Link>, Arc<Fake>) {
+    let fake = Arc::new(Fake {
+        messages: Mutex::default(),
+        any_keys,
+        hangs,
+    });
+    let connect = Box::new(Server(Arc::clone(&fake)));
+    let link = Link::new(connect, Arc::new(SystemClock::new()));
+    (Arc::new(link), fake)
+}
+
+fn messages(fake: &Fake) -> Vec<usize> {
+    fake.messages.lock().unwrap().clone()
+}
+
+async fn read(link: &Arc<Link>, name: &str) -> Result<Value, StoreError> {
+    link.read(&Key::new(name), TIMEOUT).await
+}
+
+async fn read_many(link: &Arc<Link>, names: &[String]) -> Vec<Result<Value, StoreError>> {
+    join_all(names.iter().map(|name| read(link, name))).await
+}
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("key:{n}")).collect()
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[tokio::test]
+async fn reads_that_are_asked_together_are_one_message_and_each_has_its_answer() {
+    let (link, fake) = server(true, false);
+    let names = names(10);
+    let answers = read_many(&link, &names).await;
+    for (name, answer) in names.iter().zip(answers) {
+        assert_eq!(answer.unwrap(), Value::BulkString(name.clone().into()));
+    }
+    assert_eq!(messages(&fake), [10]);
+    read(&link, "later").await.unwrap();
+    assert_eq!(messages(&fake), [10, 1]);
+}
+
+#[tokio::test]
+async fn a_message_has_a_most() {
+    let (link, fake) = server(true, false);
+    let answers = read_many(&link, &names(2 * MOST + 3)).await;
+    assert!(answers.iter().all(Result::is_ok));
+    let mut messages = messages(&fake);
+    messages.sort_unstable();
+    assert_eq!(messages, [3, MOST, MOST]);
+}
+
+#[tokio::test]
+async fn where_keys_lie_apart_each_read_goes_by_itself() {
+    let (link, fake) = server(false, false);
+    let answers = read_many(&link, &names(3)).await;
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(messages(&fake), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn one_reads_error_is_not_the_others() {
+    let (link, _) = server(true, false);
+    let names = ["key:1", "bad", "key:2"].map(str::to_owned);
+    let answers = read_many(&link, &names).await;
+    assert!(answers[0].is_ok() && answers[2].is_ok());
+    let error = answers[1].as_ref().unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_read_of_a_message_without_an_answer_is_a_failure() {
+    let (link, fake) = server(true, true);
+    for answer in read_many(&link, &names(5)).await {
+        assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::Timeout);
+    }
+    let left_alone = read(&link, "later").await.unwrap_err();
+    assert_eq!(left_alone.kind(), StoreErrorKind::Unavailable);
+    assert_eq!(messages(&fake), [5]);
+}
+
+#[tokio::test]
+async fn a_reader_who_leaves_is_not_asked_for() {
+    let (link, fake) = server(true, false);
+    let gone = Key::new("gone");
+    let mut leaves = Box::pin(link.read(&gone, TIMEOUT));
+    assert!(leaves.as_mut().now_or_never().is_none());
+    drop(leaves);
+    read(&link, "stays").await.unwrap();
+    assert_eq!(messages(&fake), [1]);
+}
+
+#[test]
+fn nobody_waits_for_the_task_of_another_runtime() {
+    let (link, fake) = server(true, false);
+    let (stalls, runs) = (runtime(), runtime());
+    let key = Key::new("stalled");
+    let mut stalled = Box::pin(link.read(&key, TIMEOUT));
+    // its task is there, but the runtime stands still
+    assert!(stalls.block_on(async { stalled.as_mut().now_or_never().is_none() }));
+    let meanwhile = async { tokio::time::timeout(TIMEOUT * 20, read(&link, "runs")).await };
+    runs.block_on(meanwhile).unwrap().unwrap();
+    assert_eq!(messages(&fake), [1]);
+
+    // and one that ends sends away who waits for it, and nobody else
+    drop(stalls);
+    let ended = runs.block_on(stalled).unwrap_err();
+    assert_eq!(ended.kind(), StoreErrorKind::Unavailable);
+    let answers = runs.block_on(read_many(&link, &names(2)));
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(messages(&fake), [1, 2], "and reads go together again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_stuck_holds_nobody_beyond_the_timeout() {
+    let (link, _) = server(true, false);
+    // as if another thread of this runtime were to run the task, and is blocked
+    link.reads.forming().runtime = Some(Handle::current().id());
+    let ended = tokio::time::timeout(TIMEOUT * 2, read(&link, "stuck")).await;
+    let error = ended.unwrap().unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Timeout);
+}

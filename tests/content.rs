@@ -1,0 +1,174 @@
+//! Requests whose content is part of the key: QUERY (RFC 10008) and POST.
+
+mod support;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request};
+use axum::routing::any;
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::{BodyExt, Full};
+use larder::{Bypass, Policy, minutes, testing};
+use support::{Calls, Reply, send, tiers};
+use tower::{Layer, ServiceExt, service_fn};
+
+fn query() -> Method {
+    Method::from_bytes(b"QUERY").unwrap()
+}
+
+fn policy() -> Policy {
+    Policy::ttl(minutes(5)).methods([query(), Method::POST])
+}
+
+/// Answers with the method and the content, and counts.
+fn app(cache: &larder::Cache, policy: Policy, calls: &Calls) -> Router {
+    let calls = calls.clone();
+    let echo = move |method: Method, body: Bytes| async move {
+        format!(
+            "{} {method} {}",
+            calls.count(),
+            String::from_utf8_lossy(&body)
+        )
+    };
+    Router::new().route("/search", any(echo).layer(cache.layer(policy)))
+}
+
+fn asks(method: Method, kind: &str, body: impl Into<Body>) -> Request<Body> {
+    let request = Request::builder().method(method).uri("/search");
+    let request = request.header("host", "a.example");
+    let request = request.header("content-type", kind);
+    request.body(body.into()).unwrap()
+}
+
+async fn json(app: &Router, method: Method, body: &'static str) -> Reply {
+    send(app, asks(method, "application/json", body)).await
+}
+
+#[tokio::test]
+async fn a_question_is_answered_by_its_content() {
+    for tiers in tiers().await {
+        let calls = Calls::default();
+        let app = app(&tiers.cache, policy(), &calls);
+        for method in [query(), Method::POST] {
+            let first = json(&app, method.clone(), r#"{"a":1,"b":[2]}"#).await;
+            assert!(!first.hit(), "{}: {method}", tiers.name);
+            assert!(first.text().ends_with(r#"{"a":1,"b":[2]}"#));
+            tiers.cache.idle().await;
+            let same = json(&app, method.clone(), r#"{ "b": [2], "a": 1 }"#).await;
+            assert!(same.hit(), "{}: {method}", tiers.name);
+            assert_eq!(same.text(), first.text());
+            assert!(!json(&app, method.clone(), r#"{"a":1,"b":[3]}"#).await.hit());
+            let other = send(&app, asks(method, "text/plain", r#"{"a":1,"b":[2]}"#)).await;
+            assert!(!other.hit());
+        }
+        // neither answers for the other, nor for a GET
+        assert_eq!(calls.now(), 6, "{}", tiers.name);
+        assert!(!support::get(&app, "/search").await.hit());
+    }
+}
+
+#[tokio::test]
+async fn without_being_asked_for_they_are_what_they_were() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let app = app(&cache, Policy::ttl(minutes(5)), &calls);
+    for method in [query(), Method::POST] {
+        for _ in 0..2 {
+            let reply = json(&app, method.clone(), "[1]").await;
+            assert_eq!(reply.detail(), "method");
+        }
+    }
+    assert_eq!(calls.now(), 4);
+}
+
+#[tokio::test]
+async fn a_post_that_asks_invalidates_nothing() {
+    let (cache, _clock) = testing::cache();
+    let app = app(&cache, policy(), &Calls::default());
+    support::get(&app, "/search").await;
+    json(&app, Method::POST, "[1]").await;
+    assert!(support::get(&app, "/search").await.hit());
+}
+
+#[tokio::test]
+async fn what_is_too_long_reaches_the_handler_whole() {
+    let (cache, _clock) = testing::cache();
+    let app = app(&cache, policy().max_request_body(10), &Calls::default());
+    for _ in 0..2 {
+        let parts =
+            ["12345", "67890", "abcde"].map(|part| Ok::<_, std::io::Error>(part.to_owned()));
+        let body = Body::from_stream(stream::iter(parts));
+        let reply = send(&app, asks(query(), "text/plain", body)).await;
+        assert_eq!(reply.detail(), "request-body");
+        assert!(
+            reply.text().ends_with("QUERY 1234567890abcde"),
+            "{}",
+            reply.text()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_content_that_fails_is_the_handlers_to_see() {
+    let (cache, _clock) = testing::cache();
+    let app = app(&cache, policy(), &Calls::default());
+    let parts = [Ok("12345".to_owned()), Err(std::io::Error::other("gone"))];
+    let body = Body::from_stream(stream::iter(parts));
+    let reply = send(&app, asks(query(), "text/plain", body)).await;
+    assert_eq!(reply.status, 400, "axum's extractor has seen the error");
+    assert_eq!(reply.detail(), "request-body");
+}
+
+#[tokio::test]
+async fn without_a_content_type_or_incremental_it_bypasses() {
+    let (cache, _clock) = testing::cache();
+    let app = app(&cache, policy(), &Calls::default());
+    let mut untyped = asks(query(), "text/plain", "x");
+    untyped.headers_mut().remove("content-type");
+    assert_eq!(send(&app, untyped).await.detail(), "request-body");
+    let mut incremental = asks(query(), "text/plain", "x");
+    incremental
+        .headers_mut()
+        .insert("incremental", "?1".parse().unwrap());
+    assert_eq!(send(&app, incremental).await.detail(), "streaming");
+}
+
+#[tokio::test]
+async fn bodies_of_other_kinds_are_rebuilt_or_bypass() {
+    let (cache, _clock) = testing::cache();
+    let layer = cache.layer(policy());
+    let full = layer.layer(service_fn(|request: Request<Full<Bytes>>| async move {
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        Ok::<_, std::convert::Infallible>(axum::http::Response::new(Full::new(body)))
+    }));
+    let ask = || {
+        let request = Request::builder().method("QUERY").uri("/full");
+        let request = request.header("content-type", "text/plain");
+        request.body(Full::new(Bytes::from_static(b"why"))).unwrap()
+    };
+    for hit in [false, true] {
+        let response = full.clone().oneshot(ask()).await.unwrap();
+        assert_eq!(testing::outcome(&response).is_hit(), hit);
+        assert_eq!(
+            response.into_body().collect().await.unwrap().to_bytes(),
+            "why"
+        );
+    }
+    let boxed = layer.layer(service_fn(
+        |request: Request<
+            http_body_util::combinators::BoxBody<Bytes, std::convert::Infallible>,
+        >| async move {
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            Ok::<_, std::convert::Infallible>(axum::http::Response::new(Full::new(body)))
+        },
+    ));
+    let (parts, body) = ask().into_parts();
+    let request = Request::from_parts(parts, BodyExt::boxed(body));
+    let response = boxed.oneshot(request).await.unwrap();
+    testing::assert_bypass(&response, Bypass::RequestBody);
+    assert_eq!(
+        response.into_body().collect().await.unwrap().to_bytes(),
+        "why"
+    );
+}

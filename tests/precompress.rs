@@ -1,0 +1,141 @@
+//! Coded variants made beforehand.
+
+mod support;
+
+use std::io::Read;
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get as on_get;
+use larder::{Cache, Coding, MIB, Policy, minutes, testing};
+use support::{Reply, get, get_with};
+
+fn text() -> String {
+    "{\"name\":\"larder\"},".repeat(200)
+}
+
+fn app(cache: &Cache, kind: &'static str, control: &'static str) -> Router {
+    let policy = Policy::ttl(minutes(5)).precompress([Coding::Brotli, Coding::Gzip]);
+    let handler = move || async move {
+        (
+            [
+                (CONTENT_TYPE, kind),
+                (axum::http::header::CACHE_CONTROL, control),
+            ],
+            text(),
+        )
+    };
+    Router::new().route("/x", on_get(handler).layer(cache.layer(policy)))
+}
+
+fn decoded(reply: &Reply) -> String {
+    let mut out = String::new();
+    match reply.header("content-encoding") {
+        "br" => brotli::Decompressor::new(&reply.body[..], 4096).read_to_string(&mut out),
+        "gzip" => flate2::read::GzDecoder::new(&reply.body[..]).read_to_string(&mut out),
+        other => panic!("not coded: {other:?}"),
+    }
+    .unwrap();
+    out
+}
+
+#[tokio::test]
+async fn a_hit_has_the_coding_that_its_client_reads() {
+    let (cache, _clock) = testing::cache();
+    let app = app(&cache, "application/json", "");
+    let miss = get_with(&app, "/x", &[("accept-encoding", "br")]).await;
+    assert_eq!(miss.text(), text(), "the first answer is not held up");
+    assert_eq!(miss.header("vary"), "accept-encoding");
+    cache.idle().await;
+
+    let mut tags = Vec::new();
+    for (accepted, coding) in [
+        ("gzip, br", "br"),
+        ("gzip", "gzip"),
+        ("br;q=0.5, gzip", "gzip"),
+    ] {
+        let hit = get_with(&app, "/x", &[("accept-encoding", accepted)]).await;
+        assert!(hit.hit());
+        assert_eq!(hit.header("content-encoding"), coding, "{accepted}");
+        assert_eq!(hit.header("vary"), "accept-encoding");
+        assert_eq!(hit.header("content-length"), hit.body.len().to_string());
+        assert!(hit.body.len() < text().len() / 2);
+        assert_eq!(decoded(&hit), text());
+        tags.push(hit.header("etag").to_owned());
+    }
+    for accepted in ["identity", "br;q=0", "", "zstd"] {
+        let hit = get_with(&app, "/x", &[("accept-encoding", accepted)]).await;
+        assert_eq!(hit.header("content-encoding"), "", "{accepted}");
+        assert_eq!(hit.text(), text());
+        tags.push(hit.header("etag").to_owned());
+    }
+    assert_eq!(tags[1], tags[2]);
+    assert!(tags[0] != tags[1] && tags[0] != tags[3] && tags[3] == tags[4]);
+    assert!(tags[0].ends_with("-br\""), "{}", tags[0]);
+}
+
+#[tokio::test]
+async fn conditions_and_ranges_are_of_the_coded_bytes() {
+    let (cache, _clock) = testing::cache();
+    let app = app(&cache, "application/json", "");
+    get(&app, "/x").await;
+    cache.idle().await;
+    let br = ("accept-encoding", "br");
+    let coded = get_with(&app, "/x", &[br]).await;
+    let tag = coded.header("etag").to_owned();
+    let same = get_with(&app, "/x", &[br, ("if-none-match", &tag)]).await;
+    assert_eq!(same.status, 304);
+    let identity = get_with(&app, "/x", &[("if-none-match", &tag)]).await;
+    assert_eq!(identity.status, 200, "the tag is another representation's");
+    let part = get_with(&app, "/x", &[br, ("range", "bytes=0-9")]).await;
+    assert_eq!(part.status, 206);
+    assert_eq!(part.body, coded.body[..10]);
+    let total = format!("bytes 0-9/{}", coded.body.len());
+    assert_eq!(part.header("content-range"), total);
+}
+
+#[tokio::test]
+async fn what_must_or_need_not_be_coded_is_not() {
+    for (kind, control) in [("image/png", ""), ("application/json", "no-transform")] {
+        let (cache, _clock) = testing::cache();
+        let app = app(&cache, kind, control);
+        get(&app, "/x").await;
+        cache.idle().await;
+        let hit = get_with(&app, "/x", &[("accept-encoding", "br")]).await;
+        assert!(hit.hit());
+        assert_eq!(hit.header("content-encoding"), "", "{kind} {control}");
+    }
+}
+
+#[tokio::test]
+async fn variants_count_as_memory_and_come_back_from_redis() {
+    let redis = support::redis_server::Redis::start();
+    let with_memory = || {
+        Cache::builder()
+            .memory(16 * MIB)
+            .redis(redis.url())
+            .build()
+            .unwrap()
+    };
+    let first = with_memory();
+    let app_of = |cache| app(cache, "application/json", "");
+    get(&app_of(&first), "/x").await;
+    first.idle().await;
+    let plain = testing::cache().0;
+    let uncoded = Router::new().route(
+        "/x",
+        on_get(|| async { ([(CONTENT_TYPE, "application/json")], text()) })
+            .layer(plain.ttl(minutes(5))),
+    );
+    get(&uncoded, "/x").await;
+    assert!(first.stats().memory_bytes > plain.stats().memory_bytes + 100);
+
+    let second = with_memory();
+    let app = app_of(&second);
+    let promoted = get_with(&app, "/x", &[("accept-encoding", "br")]).await;
+    assert!(promoted.hit());
+    assert_eq!(promoted.header("vary"), "accept-encoding");
+    second.idle().await;
+    let coded = get_with(&app, "/x", &[("accept-encoding", "br")]).await;
+    assert_eq!(decoded(&coded), text());
+}
