@@ -33,7 +33,7 @@ pub(crate) fn of(
     let (age, fresh) = match policy.http {
         true => {
             let age = initial_age(answer.headers, answer.now, answer.took);
-            (age, freshness(answer, stated)?)
+            (age, freshness(policy, answer, stated)?)
         }
         false => route(policy, answer, stated),
     };
@@ -65,8 +65,13 @@ fn route(policy: &Compiled, answer: &Answer<'_>, stated: &Stated<'_>) -> (Durati
     (age, age.saturating_add(ttl))
 }
 
-/// Under RFC 9111: what is stated, else a guess where one is allowed (4.2).
-fn freshness(answer: &Answer<'_>, stated: &Stated<'_>) -> Result<Duration, Refusal> {
+/// Under RFC 9111: what is stated, else a guess where one is allowed (4.2). For
+/// whoever came with a credential nothing is guessed: the answer may be theirs.
+fn freshness(
+    policy: &Compiled,
+    answer: &Answer<'_>,
+    stated: &Stated<'_>,
+) -> Result<Duration, Refusal> {
     let directives = stated.directives;
     if let Some(hinted) = stated.hint {
         return Ok(hinted.min(LONGEST));
@@ -80,6 +85,9 @@ fn freshness(answer: &Answer<'_>, stated: &Stated<'_>) -> Result<Duration, Refus
     }
     if !(is_heuristic(answer.status) || directives.public) {
         return Err(Refusal::Status);
+    }
+    if !directives.public && policy.has_open_credential(answer.request) {
+        return Err(Refusal::Authorization);
     }
     Ok(heuristic(answer.headers, answer.now).unwrap_or_default())
 }
