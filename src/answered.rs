@@ -15,7 +15,7 @@ use crate::fill::{Made, Route};
 use crate::generation::Generation;
 use crate::known::number_value;
 use crate::outcome::{Bypass, Cause, Outcome, Refusal, Staleness};
-use crate::policy::freshness::{Rules, stands_in};
+use crate::policy::freshness::stands_in;
 use crate::policy::{Hint, conditional, response as judge};
 use crate::reply;
 
@@ -73,14 +73,12 @@ impl Answered {
         let stale = self.stale.as_ref()?;
         let entry = &stale.held.entry;
         let wish = self.question.asks.wish.as_ref();
-        // out of reach: stale may be served unless that is forbidden (RFC 9111, 4.2.4)
-        let unreachable =
-            status.is_none() && self.question.policy.http && !entry.rules.has(Rules::NEVER_STALE);
-        if !(unreachable || stands_in(&entry.lifetime, entry.rules, stale.age, wish)) {
+        let unreachable = status.is_none() && self.question.policy.http;
+        if !stands_in(&entry.lifetime, entry.rules, stale.age, wish, unreachable) {
             return None;
         }
-        let head = self.question.head;
-        let response = reply::stale(engine, stale, Staleness::IfError, status, head);
+        let (head, why) = (self.question.head, (Staleness::IfError, self.cause));
+        let response = reply::stale(engine, stale, why, status, head);
         let (policy, asks) = (&self.question.policy, &self.question.asks);
         Some(reply::shape(
             response,
@@ -204,7 +202,7 @@ impl Answered {
         let (parts, _) = response.into_parts();
         let entry = &stale.held.entry;
         let known = entry.fields.to_headers();
-        let speaks = conditional::speaks_of(&parts.headers, &known);
+        let speaks = conditional::confirms(&parts.headers, &known);
         let merged = match speaks {
             true => merged(engine, &known, &parts.headers),
             false => known, // of another answer: this one is served once more, and goes
@@ -224,12 +222,13 @@ impl Answered {
             Err(_) => (stale.age, 0),
         };
         let stored = terms.as_ref().map(|_| ()).map_err(|refusal| *refusal);
-        let seen = self.seen.clone();
+        let (seen, cause) = (self.seen.clone(), self.cause);
         match terms {
             Ok(terms) => self.live_on(engine, stale, &merged, terms),
             Err(_) => engine.discard(&stale.held),
         }
         let outcome = Outcome::Revalidated {
+            cause,
             age: Duration::from_millis(age),
             ttl: Duration::from_millis(ttl),
             stored,
@@ -298,7 +297,7 @@ impl Answered {
         let entry = &stale.held.entry;
         let known = entry.fields.to_headers();
         let length = declared(&parts.headers);
-        let same = conditional::speaks_of(&parts.headers, &known)
+        let same = conditional::same(&parts.headers, &known)
             && length.is_ok_and(|len| len.is_none_or(|len| len == entry.body.len() as u64));
         if !same {
             return engine.discard(&stale.held);
@@ -314,7 +313,11 @@ impl Answered {
 /// An entry's fields and those of the answer that confirmed it, which is dated
 /// now where it is not (RFC 9110, 6.6.1).
 fn merged(engine: &Engine, known: &HeaderMap, answer: &HeaderMap) -> HeaderMap {
-    let mut merged = conditional::merge(known, answer);
+    // what is not stored changes nothing that is (RFC 9111, 3.2)
+    let mut merged = conditional::merge(known, &storable(answer, &[], &[], true));
+    if let Some(age) = answer.get(header::AGE) {
+        merged.insert(header::AGE, age.clone());
+    }
     if !answer.contains_key(header::DATE) {
         merged.insert(header::DATE, engine.date());
     }

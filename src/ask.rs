@@ -17,7 +17,7 @@ use crate::layer::Shared;
 use crate::outcome::Bypass;
 use crate::place::{original_uri, place, rewritten};
 use crate::policy::accept::best_language;
-use crate::policy::request::{self as admission, Asks};
+use crate::policy::request::{self as admission, Asks, Wish};
 use crate::policy::{Compiled, Found, RequestHead, Scoped, vary};
 use crate::store::variants::Variants;
 
@@ -167,7 +167,7 @@ pub(crate) fn ask_with<'a, B: Body>(
             return Ask::Content(policy);
         }
     } else if let Err(reason) = admission::method(method, !request.body().is_end_stream()) {
-        return Ask::Bypass(reason);
+        return Ask::Bypass(or_only_if_cached(policy, request, reason));
     }
     let head = RequestHead {
         method,
@@ -177,13 +177,23 @@ pub(crate) fn ask_with<'a, B: Body>(
     };
     match write(engine, policy, &head, canonical) {
         Ok(asked) => {
-            place_of(canonical, &found, rewritten(extensions, request.uri()));
+            place_of(canonical, &found, rewritten(uri, request.uri()));
             if let Some(content) = content {
                 content::write(canonical, request, content);
             }
             Ask::Cache(asked)
         }
-        Err(reason) => Ask::Bypass(reason),
+        Err(reason) => Ask::Bypass(or_only_if_cached(policy, request, reason)),
+    }
+}
+
+/// Where the handler must not be asked, no reason to ask it counts (RFC 9111,
+/// 5.2.1.7).
+#[cold]
+fn or_only_if_cached<B>(policy: &Compiled, request: &Request<B>, reason: Bypass) -> Bypass {
+    match policy.http && Wish::of(request.headers()).only_if_cached {
+        true => Bypass::OnlyIfCached,
+        false => reason,
     }
 }
 
@@ -209,11 +219,11 @@ fn posted_question<B>(
         extensions,
     };
     let asked = write(&layer.engine, found.policy, &head, canonical).ok()?;
-    place_of(canonical, found, rewritten(extensions, request.uri()));
+    place_of(canonical, found, rewritten(head.uri, request.uri()));
     Some(asked.question(canonical, None))
 }
 
-#[inline]
+#[inline(never)] // the same for every service, and short in a frame of its own
 fn write<'a>(
     engine: &Engine,
     policy: &'a Arc<Compiled>,

@@ -71,7 +71,8 @@ impl<S> Serve<S> {
                     response =
                         reply::shape(response, &policy, coded, request.headers(), &asked.asks);
                 }
-                Ok(nested::mark(response, self.nested, engine))
+                nested::mark(&mut response, self.nested, engine);
+                Ok(response)
             }
             Err((missed, variant)) => {
                 let question = asked.question(&canonical, variant);

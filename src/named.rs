@@ -2,7 +2,7 @@
 //! groups of answers.
 
 use http::uri::{Parts, PathAndQuery, Scheme};
-use http::{Extensions, HeaderMap, Method, Request, Response, Uri, header};
+use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 
 use crate::ask::tenant;
 use crate::cache::Engine;
@@ -58,8 +58,12 @@ impl Named {
     }
 
     /// Whether the answer to a POST is that to a GET of the same target (RFC 9110,
-    /// 9.3.3): it says so by its `Content-Location`.
+    /// 9.3.3): it says so by its `Content-Location`, and is a 200, for what was
+    /// created or found elsewhere is no answer to a GET.
     pub(crate) fn stands_for_get<B>(&self, answer: &Response<B>) -> bool {
+        if answer.status() != StatusCode::OK {
+            return false;
+        }
         let mut lines = answer.headers().get_all(header::CONTENT_LOCATION).iter();
         let (Some(line), None) = (lines.next(), lines.next()) else {
             return false;

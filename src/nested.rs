@@ -46,11 +46,10 @@ pub(crate) fn is_inner(request: &Extensions, engine: &Engine) -> bool {
 
 /// Tells layers further out that this response is decided.
 #[inline]
-pub(crate) fn mark<B>(mut response: Response<B>, nested: bool, engine: &Engine) -> Response<B> {
+pub(crate) fn mark<B>(response: &mut Response<B>, nested: bool, engine: &Engine) {
     if nested {
         response.extensions_mut().insert(Decided(id(engine)));
     }
-    response
 }
 
 /// Whether a layer further in has decided.

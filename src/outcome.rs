@@ -35,6 +35,9 @@ pub enum Outcome {
     Stale {
         /// Why that was allowed.
         why: Staleness,
+        /// Why it could not answer as it was: [`Cause::Expired`], or
+        /// [`Cause::Request`] for one that was fresh.
+        cause: Cause,
         /// How old it is.
         age: Duration,
         /// For how long it has been stale.
@@ -42,10 +45,12 @@ pub enum Outcome {
         /// What the handler answered, where it was asked and failed by status.
         status: Option<StatusCode>,
     },
-    /// A stored response was no longer fresh, and the handler confirmed it by
-    /// 304 Not Modified (RFC 9111, 4.3).
+    /// A stored response was no longer fresh, or not fresh enough for the request,
+    /// and the handler confirmed it by 304 Not Modified (RFC 9111, 4.3).
     #[non_exhaustive]
     Revalidated {
+        /// Why it could not answer as it was.
+        cause: Cause,
         /// How old the handler's confirmation is.
         age: Duration,
         /// How much longer the response is fresh now.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG};
-use http::{Extensions, HeaderMap, HeaderValue, Response, StatusCode, response};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
 use http_body::Body;
 
 use crate::cache::{Engine, Stale};
@@ -13,9 +13,9 @@ use crate::entry::coding::{Coded, choose, is_codable};
 use crate::entry::{Entry, ResponseBody};
 use crate::known::number_value;
 use crate::nested;
-use crate::outcome::{Bypass, Outcome, Staleness, Tier};
+use crate::outcome::{Bypass, Cause, Outcome, Staleness, Tier};
 use crate::policy::Compiled;
-use crate::policy::conditional::{in_range, left_out, not_modified};
+use crate::policy::conditional::{in_range, is_of_the_whole, left_out, not_modified};
 use crate::policy::freshness::Rules;
 use crate::policy::range::{Part, part};
 use crate::policy::request::Asks;
@@ -42,9 +42,8 @@ pub(crate) fn hit<B>(
         age: Duration::from_millis(age),
         ttl: Duration::from_millis(ttl),
     };
-    let mut headers = entry.fields.to_map(number_value(age / 1000));
-    engine.status.write(&mut headers, &outcome);
-    *response.headers_mut() = headers;
+    let status = engine.status.of_hit(tier, ttl / 1000);
+    *response.headers_mut() = entry.fields.to_map(number_value(age / 1000), status);
     seen(engine, &outcome);
     let mut extensions = spare;
     extensions.clear();
@@ -53,23 +52,24 @@ pub(crate) fn hit<B>(
     response
 }
 
-/// A stale entry served all the same. `status` is what the handler answered,
-/// where it was asked.
+/// A stale entry served all the same: why that is allowed, and why the request
+/// asks for more. `status` is what the handler answered, where it was asked.
 pub(crate) fn stale<B>(
     engine: &Engine,
     stale: &Stale,
-    why: Staleness,
+    (why, cause): (Staleness, Cause),
     status: Option<StatusCode>,
     head: bool,
 ) -> Response<ResponseBody<B>> {
     let entry = &stale.held.entry;
     let outcome = Outcome::Stale {
         why,
+        cause,
         age: Duration::from_millis(stale.age),
         over: Duration::from_millis(stale.age.saturating_sub(entry.lifetime.fresh)),
         status,
     };
-    let headers = entry.fields.to_map(number_value(stale.age / 1000));
+    let headers = entry.fields.to_map(number_value(stale.age / 1000), None);
     stored(engine, entry, headers, head, outcome)
 }
 
@@ -182,11 +182,9 @@ fn without_body<B>(
     *response.status_mut() = status;
     let headers = response.headers_mut();
     let has_tag = headers.contains_key(ETAG);
-    let out: Vec<_> = headers
-        .keys()
-        .filter(|name| left_out(name, has_tag))
-        .cloned()
-        .collect();
+    let partial = status == StatusCode::RANGE_NOT_SATISFIABLE;
+    let goes = |name: &&HeaderName| left_out(name, has_tag) || (partial && is_of_the_whole(name));
+    let out: Vec<_> = headers.keys().filter(goes).cloned().collect();
     for name in out {
         headers.remove(name);
     }
@@ -216,8 +214,9 @@ pub(crate) fn passed<B>(
         reason,
         status: parts.status,
     };
-    let response = finish(engine, parts, ResponseBody::inner(body), outcome);
-    nested::mark(response, nested, engine)
+    let mut response = finish(engine, parts, ResponseBody::inner(body), outcome);
+    nested::mark(&mut response, nested, engine);
+    response
 }
 
 pub(crate) fn finish<B>(

@@ -22,7 +22,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, header};
 use http_body::Body;
 use tokio::runtime::Handle;
 use tower::util::Oneshot;
@@ -90,7 +90,8 @@ impl<S> Serve<S> {
                     if reply::has_shape(policy, asks) {
                         response = reply::shape(response, policy, &[], &parts.headers, asks);
                     }
-                    return Ok(nested::mark(response, self.nested, engine));
+                    nested::mark(&mut response, self.nested, engine);
+                    return Ok(response);
                 }
                 Err(missed) => missed,
             };
@@ -125,18 +126,25 @@ impl<S> Serve<S> {
             _ => None,
         };
         if let (Some(why), Some(stale)) = (why, &stale) {
-            let response = reply::stale(&self.shared.engine, stale, why, None, question.head);
+            let response = reply::stale(
+                &self.shared.engine,
+                stale,
+                (why, cause),
+                None,
+                question.head,
+            );
             let (policy, asks, coded) = (&question.policy, &question.asks, &stale.held.coded);
-            let response = reply::shape(response, policy, coded, request.headers(), asks);
-            let response = nested::mark(response, self.nested, &self.shared.engine);
+            let mut response = reply::shape(response, policy, coded, request.headers(), asks);
+            nested::mark(&mut response, self.nested, &self.shared.engine);
             if why == Staleness::WhileRevalidating {
                 self.renew(question, family, missed_again(cause, stale), request);
             }
             return Ok(response);
         }
         if question.asks.wish.is_some_and(|wish| wish.only_if_cached) {
-            let response = reply::only_if_cached(&self.shared.engine);
-            return Ok(nested::mark(response, self.nested, &self.shared.engine));
+            let mut response = reply::only_if_cached(&self.shared.engine);
+            nested::mark(&mut response, self.nested, &self.shared.engine);
+            return Ok(response);
         }
         self.fill(question, family, Missed { cause, stale }, request)
             .await
@@ -169,6 +177,11 @@ impl<S> Serve<S> {
         }
         for name in conditional::CONDITIONS {
             request.headers_mut().remove(name);
+        }
+        if question.policy.http {
+            // `only-if-cached` and the like were said to this cache
+            request.headers_mut().remove(header::CACHE_CONTROL);
+            request.headers_mut().remove(header::PRAGMA);
         }
         question.head = false;
         question.asks = Asks {
@@ -222,14 +235,15 @@ impl<S> Serve<S> {
             stale,
             validating,
         };
-        let response = match response {
+        let mut response = match response {
             Ok(response) if nested::decided(&response, engine) => {
                 return Ok(response.map(ResponseBody::inner));
             }
             Ok(response) => answered.answer(engine, response),
             Err(error) => answered.stand_in(engine, None).ok_or(error)?,
         };
-        Ok(nested::mark(response, self.nested, engine))
+        nested::mark(&mut response, self.nested, engine);
+        Ok(response)
     }
 
     /// A request that does not take part in caching.
@@ -237,6 +251,11 @@ impl<S> Serve<S> {
     where
         S: Service<Request<R>, Response = Response<B>>,
     {
+        if reason == Bypass::OnlyIfCached {
+            let mut response = reply::only_if_cached(&self.shared.engine);
+            nested::mark(&mut response, self.nested, &self.shared.engine);
+            return Ok(response);
+        }
         let response = forward(self.inner, request, &self.shared).await?;
         Ok(reply::passed(
             &self.shared.engine,

@@ -9,14 +9,16 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use crate::ask::{Ask, ask};
+use crate::ask::{Ask, Question, ask};
+use crate::cache::Missed;
 use crate::entry::ResponseBody;
 use crate::error::BoxError;
 use crate::future::ResponseFuture;
 use crate::key::Writer;
 use crate::layer::Shared;
 use crate::nested;
-use crate::outcome::Tier;
+use crate::outcome::{Bypass, Tier};
+use crate::policy::Compiled;
 use crate::reply;
 use crate::serve::Serve;
 
@@ -80,49 +82,111 @@ where
         let asked = match ask(shared, &request, &mut canonical) {
             Ask::Cache(asked) => asked,
             Ask::Write(policy, question) => {
-                let question = question.map(|question| *question);
-                let policy = Arc::clone(policy);
-                let write = self.serve(nested).write(policy, question, request);
-                return ResponseFuture::going(Box::pin(write));
+                return self.write(Arc::clone(policy), question, nested, request);
             }
-            Ask::Content(policy) => {
-                let content = self.serve(nested).content(Arc::clone(policy), request);
-                return ResponseFuture::going(Box::pin(content));
-            }
-            Ask::Bypass(reason) => {
-                let pass = self.serve(nested).pass(reason, request);
-                return ResponseFuture::going(Box::pin(pass));
-            }
+            Ask::Content(policy) => return self.content(Arc::clone(policy), nested, request),
+            Ask::Bypass(reason) => return self.pass(reason, nested, request),
         };
         match engine.look_memory(&asked, &canonical, request.headers()) {
             Ok(found) => {
-                let entry = &found.entry.entry;
                 let spare = std::mem::take(request.extensions_mut());
-                let mut response = reply::hit(
-                    engine,
-                    entry,
-                    found.times(),
-                    Tier::Memory,
-                    asked.head,
-                    spare,
-                );
+                let (entry, times) = (&found.entry.entry, found.times());
+                let mut response =
+                    reply::hit(engine, entry, times, Tier::Memory, asked.head, spare);
                 if reply::has_shape(asked.policy, &asked.asks) {
                     let (policy, coded) = (asked.policy, &found.entry.coded);
                     response =
                         reply::shape(response, policy, coded, request.headers(), &asked.asks);
                 }
-                ResponseFuture::ready(nested::mark(response, nested, engine))
+                nested::mark(&mut response, nested, engine);
+                ResponseFuture::ready(response)
             }
             Err((missed, variant)) => {
                 let question = asked.question(&canonical, variant);
-                let read = self.serve(nested).read(question, missed, request);
-                ResponseFuture::going(Box::pin(read))
+                self.read(question, missed, nested, request)
             }
         }
     }
 }
 
+/// All that is no hit in memory. Apart from `call`, so that a hit's way through
+/// it is short and straight.
 impl<S: Clone> CacheService<S> {
+    #[inline(never)]
+    fn read<R, B>(
+        &self,
+        question: Question,
+        missed: Missed,
+        nested: bool,
+        request: Request<R>,
+    ) -> ResponseFuture<B, S::Error>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+        R: Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        ResponseFuture::going(Box::pin(self.serve(nested).read(question, missed, request)))
+    }
+
+    #[inline(never)]
+    fn write<R, B>(
+        &self,
+        policy: Arc<Compiled>,
+        question: Option<Box<Question>>,
+        nested: bool,
+        request: Request<R>,
+    ) -> ResponseFuture<B, S::Error>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+        R: Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let question = question.map(|question| *question);
+        let write = self.serve(nested).write(policy, question, request);
+        ResponseFuture::going(Box::pin(write))
+    }
+
+    #[inline(never)]
+    fn content<R, B>(
+        &self,
+        policy: Arc<Compiled>,
+        nested: bool,
+        request: Request<R>,
+    ) -> ResponseFuture<B, S::Error>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+        R: Body + Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        ResponseFuture::going(Box::pin(self.serve(nested).content(policy, request)))
+    }
+
+    #[inline(never)]
+    fn pass<R, B>(
+        &self,
+        reason: Bypass,
+        nested: bool,
+        request: Request<R>,
+    ) -> ResponseFuture<B, S::Error>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+        R: Send + 'static,
+        B: Send + 'static,
+    {
+        ResponseFuture::going(Box::pin(self.serve(nested).pass(reason, request)))
+    }
+
     fn serve(&self, nested: bool) -> Serve<S> {
         Serve {
             inner: self

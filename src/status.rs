@@ -25,37 +25,43 @@ pub(crate) enum StatusField {
 }
 
 impl StatusField {
-    /// Adds this cache's member behind those of caches further in.
+    /// This cache's member for a hit, fresh for `ttl` more seconds. As most
+    /// caches have it, it needs no allocation.
     #[inline]
+    pub(crate) fn of_hit(&self, tier: Tier, ttl: u64) -> Option<HeaderValue> {
+        let Self::On { name, detail } = self else {
+            return None;
+        };
+        if *detail
+            && tier == Tier::Memory
+            && name == DEFAULT_NAME
+            && let Some(known) = known::memory_hit(ttl)
+        {
+            return Some(known);
+        }
+        hit(name, ttl, tier, *detail).ok()
+    }
+
+    /// Adds this cache's member behind those of caches further in.
     pub(crate) fn write(&self, headers: &mut HeaderMap, outcome: &Outcome) {
         let Self::On { name, detail } = self else {
             return;
         };
         let value = match outcome {
-            Outcome::Hit { tier, ttl, .. } => hit(name, ttl.as_secs(), *tier, *detail),
+            Outcome::Hit { tier, ttl, .. } => self.of_hit(*tier, ttl.as_secs()),
             _ => {
                 let mut text = name.clone();
                 parameters(&mut text, outcome, *detail);
-                HeaderValue::from_str(&text)
+                HeaderValue::from_str(&text).ok() // name and parameters are ASCII
             }
         };
-        let Ok(value) = value else {
-            return; // cannot be: name and parameters are ASCII
-        };
-        headers.append(CACHE_STATUS, value);
+        if let Some(value) = value {
+            headers.append(CACHE_STATUS, value);
+        }
     }
 }
 
-/// The member of a hit. As most caches have it, it needs no allocation.
-#[inline]
 fn hit(name: &str, ttl: u64, tier: Tier, detail: bool) -> Result<HeaderValue, InvalidHeaderValue> {
-    if detail
-        && tier == Tier::Memory
-        && name == DEFAULT_NAME
-        && let Some(known) = known::memory_hit(ttl)
-    {
-        return Ok(known);
-    }
     let number = known::number_value(ttl);
     let mut text: SmallVec<[u8; 96]> = SmallVec::from_slice(name.as_bytes());
     text.extend_from_slice(b"; hit; ttl=");
@@ -69,24 +75,42 @@ fn hit(name: &str, ttl: u64, tier: Tier, detail: bool) -> Result<HeaderValue, In
     HeaderValue::from_bytes(&text)
 }
 
+/// Why the request went on to the handler (RFC 9211, 2.2).
+fn fwd(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Expired | Cause::Invalidated => "stale",
+        Cause::Variant => "vary-miss",
+        Cause::StoreError => "miss",
+        Cause::Request | Cause::Authorization => "request",
+        Cause::New | Cause::Corrupt => "uri-miss",
+    }
+}
+
 fn parameters(text: &mut String, outcome: &Outcome, detail: bool) {
     // writing to a string cannot fail
     let _ = match outcome {
         Outcome::Hit { .. } => None,
         Outcome::Stale {
-            why, over, status, ..
+            why,
+            cause,
+            over,
+            status,
+            ..
         } => {
+            let fwd = fwd(*cause);
             let _ = match (why, status) {
                 (Staleness::IfError, Some(status)) => {
-                    write!(text, "; fwd=stale; fwd-status={}", status.as_u16())
+                    write!(text, "; fwd={fwd}; fwd-status={}", status.as_u16())
                 }
-                (Staleness::IfError, None) => write!(text, "; fwd=stale"),
+                (Staleness::IfError, None) => write!(text, "; fwd={fwd}"),
                 _ => write!(text, "; hit; ttl=-{}", over.as_secs()),
             };
             detail.then(|| write!(text, "; detail={why}"))
         }
-        Outcome::Revalidated { ttl, stored, .. } => {
-            text.push_str("; fwd=stale; fwd-status=304");
+        Outcome::Revalidated {
+            cause, ttl, stored, ..
+        } => {
+            let _ = write!(text, "; fwd={}; fwd-status=304", fwd(*cause));
             let _ = match stored {
                 Ok(()) => write!(text, "; stored; ttl={}", ttl.as_secs()),
                 Err(_) => Ok(()),
@@ -99,14 +123,8 @@ fn parameters(text: &mut String, outcome: &Outcome, detail: bool) {
             stored,
             status,
         } => {
-            let fwd = match cause {
-                Cause::Expired | Cause::Invalidated => "stale",
-                Cause::Variant => "vary-miss",
-                Cause::StoreError => "miss",
-                Cause::Request | Cause::Authorization => "request",
-                Cause::New | Cause::Corrupt => "uri-miss",
-            };
-            let _ = write!(text, "; fwd={fwd}; fwd-status={}", status.as_u16());
+            let (fwd, status) = (fwd(*cause), status.as_u16());
+            let _ = write!(text, "; fwd={fwd}; fwd-status={status}");
             match stored {
                 Ok(()) => {
                     text.push_str("; stored");

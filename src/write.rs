@@ -69,8 +69,9 @@ impl<S> Serve<S> {
                     stale: None,
                     validating: false,
                 };
-                let response = answered.posted(engine, response);
-                Ok(nested::mark(response, self.nested, engine))
+                let mut response = answered.posted(engine, response);
+                nested::mark(&mut response, self.nested, engine);
+                Ok(response)
             }
             _ => Ok(reply::passed(engine, response, Bypass::Method, self.nested)),
         }

@@ -57,6 +57,7 @@ const LONGEST: u64 = 100 * 365 * 86_400_000;
 
 /// A decoded frame.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "never stored, only handed on")]
 pub(crate) enum Frame {
     Entry(Entry),
     /// Names of the fields that answers under this key vary on.

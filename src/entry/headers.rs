@@ -1,10 +1,14 @@
 //! Which fields of an answer are stored, and in which shape.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
+use super::shape::{Shape, Shapes};
 use crate::key::hex;
 use crate::known::number_value;
 use crate::policy::is_hop_by_hop;
@@ -50,14 +54,21 @@ fn connection_listed(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// The fields of an entry, each value a slice of the entry's block. Half the
-/// size of a map; a hit makes a map of it.
+/// The fields of an entry: their names are its shape's, and each value is a
+/// slice of the entry's block.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fields(Box<[(HeaderName, HeaderValue)]>);
+#[repr(C)]
+pub(crate) struct Fields {
+    shape: Arc<Shape>,
+    values: Values,
+}
+
+/// As many as most answers have lie in the entry itself.
+pub(super) type Values = SmallVec<[HeaderValue; 8]>;
 
 impl Fields {
     pub(crate) fn empty() -> Self {
-        Self(Box::default())
+        Self::from_iter([])
     }
 
     /// Copies values and body into one block, so that a hit touches little
@@ -77,7 +88,7 @@ impl Fields {
             (name.clone(), value)
         };
         let fields = headers.iter().map(&mut field).collect();
-        (Self(fields), block)
+        (fields, block)
     }
 
     /// The same fields with values in a block of their own, so that they do not
@@ -86,12 +97,17 @@ impl Fields {
         Self::pack(&self.to_headers(), &[]).0
     }
 
+    /// Shares its names with other entries.
+    pub(crate) fn share(&mut self, shapes: &Shapes) {
+        self.shape = shapes.share(&self.shape);
+    }
+
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.values.len()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-        self.0.iter().map(|(name, value)| (name, value))
+        self.shape.names().zip(&self.values)
     }
 
     /// The only `Content-Language`, in lower case.
@@ -110,28 +126,33 @@ impl Fields {
         fields.collect()
     }
 
-    /// The fields as a map, behind what the hit itself says and with room for
-    /// one more.
+    /// The fields as a response's, with what the hit itself says.
     #[inline]
-    pub(crate) fn to_map(&self, age: HeaderValue) -> HeaderMap {
-        let mut map = HeaderMap::with_capacity(self.0.len() + 2);
-        map.insert(header::AGE, age);
-        for (name, value) in &self.0 {
-            map.append(name.clone(), value.clone());
-        }
-        map
+    pub(crate) fn to_map(&self, age: HeaderValue, status: Option<HeaderValue>) -> HeaderMap {
+        self.shape.fill(&self.values, age, status)
+    }
+
+    /// An estimate of the bytes that it holds elsewhere, values' own excepted.
+    pub(crate) fn weight(&self) -> usize {
+        let values = match self.values.spilled() {
+            true => std::mem::size_of_val(&*self.values),
+            false => 0,
+        };
+        values + self.shape.weight()
     }
 }
 
 impl From<Vec<(HeaderName, HeaderValue)>> for Fields {
     fn from(fields: Vec<(HeaderName, HeaderValue)>) -> Self {
-        Self(fields.into_boxed_slice())
+        let (shape, values) = Shape::of(fields);
+        let shape = Arc::new(shape);
+        Self { shape, values }
     }
 }
 
 impl FromIterator<(HeaderName, HeaderValue)> for Fields {
     fn from_iter<T: IntoIterator<Item = (HeaderName, HeaderValue)>>(fields: T) -> Self {
-        Self(fields.into_iter().collect())
+        fields.into_iter().collect::<Vec<_>>().into()
     }
 }
 

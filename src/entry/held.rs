@@ -8,15 +8,16 @@ use crate::generation::{Generation, Generations};
 
 /// An entry, its birth on this process' monotonic clock, and its number.
 #[derive(Debug)]
+#[repr(C)] // in this order, see `Entry`
 pub(crate) struct Held {
-    pub(crate) entry: Entry,
-    /// Its body in codings that clients may read.
-    pub(crate) coded: Box<[Coded]>,
+    /// The invalidation clock's value at which it was last found valid.
+    number: AtomicU64,
     /// Milliseconds on the monotonic clock at which its age was zero; below
     /// zero for one that is older than the clock.
     born: i64,
-    /// The invalidation clock's value at which it was last found valid.
-    number: AtomicU64,
+    pub(crate) entry: Entry,
+    /// Its body in codings that clients may read.
+    pub(crate) coded: Box<[Coded]>,
 }
 
 impl Held {

@@ -17,6 +17,7 @@ mod compress;
 mod headers;
 mod held;
 mod record;
+mod shape;
 mod stored;
 
 pub use body::ResponseBody;
@@ -24,4 +25,5 @@ pub use coding::Coding;
 pub(crate) use headers::{Fields, etag_of, storable};
 pub(crate) use held::Held;
 pub(crate) use record::{Complete, Recording};
+pub(crate) use shape::Shapes;
 pub(crate) use stored::Entry;

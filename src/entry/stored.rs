@@ -10,20 +10,21 @@ use crate::generation::Scoped;
 use crate::key::{Canonical, Key, ScopeId};
 use crate::policy::freshness::{Lifetime, Rules};
 
-/// A stored response.
+/// A stored response. What a hit reads comes first and lies together.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub(crate) struct Entry {
+    pub(crate) lifetime: Lifetime,
+    pub(crate) status: StatusCode,
+    pub(crate) rules: Rules,
+    pub(crate) body: Bytes,
+    pub(crate) fields: Fields,
     pub(crate) canonical: Canonical,
     pub(crate) key: Key,
     pub(crate) scopes: Box<[ScopeId]>,
-    pub(crate) status: StatusCode,
-    pub(crate) fields: Fields,
-    pub(crate) body: Bytes,
     /// When the response was made, milliseconds since 1970: the time it was
     /// stored, less the age it came with.
     pub(crate) created: u64,
-    pub(crate) lifetime: Lifetime,
-    pub(crate) rules: Rules,
 }
 
 impl Entry {
@@ -41,7 +42,7 @@ impl Entry {
                 (len + 8).next_multiple_of(16)
             }
         };
-        let fields = block(self.fields.len() * 72);
+        let fields = block(self.fields.weight());
         let values: usize = self.fields.iter().map(|(_, value)| value.len()).sum();
         let parts = block(self.canonical.len() + 16)
             + block(self.key.as_str().len() + 16)

@@ -24,8 +24,12 @@ pub(crate) fn place(extensions: &Extensions) -> Place<'_> {
 /// The URI that the handler sees, where it is more than a cut of the original
 /// one: a layer has rewritten it.
 #[inline]
-pub(crate) fn rewritten<'a>(extensions: &Extensions, uri: &'a Uri) -> Option<&'a Uri> {
-    let OriginalUri(original) = extensions.get()?;
+pub(crate) fn rewritten<'a>(original: &Uri, uri: &'a Uri) -> Option<&'a Uri> {
+    if let (Some(was), Some(is)) = (original.path_and_query(), uri.path_and_query())
+        && std::ptr::eq(was.as_str(), is.as_str())
+    {
+        return None; // one and the same text, as it nearly always is
+    }
     let cut = original.path().ends_with(uri.path()) && original.query() == uri.query();
     (!cut).then_some(uri)
 }

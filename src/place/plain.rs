@@ -12,6 +12,6 @@ pub(crate) fn original_uri<'a>(_extensions: &'a Extensions, uri: &'a Uri) -> &'a
     uri
 }
 
-pub(crate) fn rewritten<'a>(_extensions: &Extensions, _uri: &'a Uri) -> Option<&'a Uri> {
+pub(crate) fn rewritten<'a>(_original: &Uri, _uri: &'a Uri) -> Option<&'a Uri> {
     None
 }

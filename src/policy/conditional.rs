@@ -2,8 +2,8 @@
 //! entry, and those that validate an entry.
 
 use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, DATE, ETAG,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
+    AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, DATE,
+    ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -86,6 +86,14 @@ pub(crate) fn left_out(name: &HeaderName, has_tag: bool) -> bool {
         && !text.starts_with("content-security-policy")
 }
 
+/// What else a 416 leaves out: lifetime and validators, by which a cache further
+/// out could take it for the resource's whole (RFC 9111, 3).
+pub(crate) fn is_of_the_whole(name: &HeaderName) -> bool {
+    let known = [AGE, CACHE_CONTROL, ETAG, EXPIRES, LAST_MODIFIED];
+    let text = name.as_str();
+    known.contains(name) || text.ends_with("-cache-control") || text == "surrogate-control"
+}
+
 /// Makes a request validate an entry, in place of the client's own conditions
 /// (RFC 9111, 4.3.1). `false` where the entry has no validator.
 pub(crate) fn validate(request: &mut HeaderMap, entry: &HeaderMap) -> bool {
@@ -108,18 +116,28 @@ pub(crate) fn has_validator(headers: &HeaderMap) -> bool {
     headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED)
 }
 
-/// Whether a 304, or the answer to a HEAD, speaks of this entry (RFC 9111,
-/// 4.3.4 and 4.3.5): every validator that both have is the same.
-pub(crate) fn speaks_of(answer: &HeaderMap, entry: &HeaderMap) -> bool {
-    let same_tag = match (answer.get(ETAG), entry.get(ETAG)) {
-        (Some(a), Some(b)) => opaque(a.as_bytes()) == opaque(b.as_bytes()),
-        _ => true,
-    };
-    let same = |name: HeaderName| match (answer.get(&name), entry.get(&name)) {
+/// Whether a 304 speaks of this entry: its entity tag decides, and where one of
+/// them has none, the date (RFC 9111, 4.3.4).
+pub(crate) fn confirms(answer: &HeaderMap, entry: &HeaderMap) -> bool {
+    same_tag(answer, entry).unwrap_or_else(|| same_date(answer, entry))
+}
+
+/// Whether the answer to a HEAD is about this entry's body: every validator that
+/// both have is the same (RFC 9111, 4.3.5).
+pub(crate) fn same(answer: &HeaderMap, entry: &HeaderMap) -> bool {
+    same_tag(answer, entry).unwrap_or(true) && same_date(answer, entry)
+}
+
+fn same_tag(answer: &HeaderMap, entry: &HeaderMap) -> Option<bool> {
+    let (a, b) = (answer.get(ETAG)?, entry.get(ETAG)?);
+    Some(opaque(a.as_bytes()) == opaque(b.as_bytes()))
+}
+
+fn same_date(answer: &HeaderMap, entry: &HeaderMap) -> bool {
+    match (answer.get(LAST_MODIFIED), entry.get(LAST_MODIFIED)) {
         (Some(a), Some(b)) => a == b,
         _ => true,
-    };
-    same_tag && same(LAST_MODIFIED)
+    }
 }
 
 /// The fields of an entry after an answer without a body has confirmed it (RFC
@@ -237,13 +255,14 @@ mod tests {
             ("x", "2"),
             ("x", "3"),
         ]);
-        assert!(speaks_of(&answer, &entry));
+        assert!(confirms(&answer, &entry) && same(&answer, &entry));
         let merged = merge(&entry, &answer);
         assert_eq!(merged["etag"], "\"a\"");
         assert_eq!(merged["content-length"], "5");
         assert_eq!(merged.get_all("x").iter().collect::<Vec<_>>(), ["2", "3"]);
         assert_eq!(merged["y"], "1");
-        assert!(!speaks_of(&headers(&[("etag", "\"b\"")]), &entry));
+        let other = headers(&[("etag", "\"b\"")]);
+        assert!(!confirms(&other, &entry) && !same(&other, &entry));
     }
 
     proptest! {

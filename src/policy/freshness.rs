@@ -6,6 +6,7 @@ use http::header::{AGE, DATE, EXPIRES, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::cache_control::{Directives, number};
+pub(crate) use super::rules::Rules;
 use super::wish::Wish;
 
 /// Four clocks of an entry, each counted from its creation, in milliseconds.
@@ -30,53 +31,6 @@ impl Lifetime {
             error: millis,
             keep: millis,
         }
-    }
-}
-
-/// What else of an answer's directives counts when it is reused.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rules(u8);
-
-impl Rules {
-    /// Never served stale, whatever a request or an outage says (RFC 9111,
-    /// 4.2.4).
-    pub(crate) const NEVER_STALE: Self = Self(1);
-    /// May answer a request with `Authorization` (RFC 9111, 3.5).
-    pub(crate) const SHARES_AUTHORIZED: Self = Self(2);
-    /// Not validated while it is fresh, not even for a reload (RFC 8246).
-    pub(crate) const IMMUTABLE: Self = Self(4);
-    /// Not to be transformed (RFC 9111, 5.2.2.6).
-    pub(crate) const NO_TRANSFORM: Self = Self(8);
-    /// Has a validator that the handler knows, and may be revalidated.
-    pub(crate) const VALIDATES: Self = Self(16);
-    const ALL: u8 = 31;
-
-    pub(crate) fn of(directives: &Directives) -> Self {
-        let rule = |set: bool, rule: Self| if set { rule } else { Self(0) };
-        rule(directives.never_stale(), Self::NEVER_STALE)
-            .and(rule(
-                directives.shares_authorized(),
-                Self::SHARES_AUTHORIZED,
-            ))
-            .and(rule(directives.immutable, Self::IMMUTABLE))
-            .and(rule(directives.no_transform, Self::NO_TRANSFORM))
-    }
-
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    pub(crate) fn has(self, rule: Self) -> bool {
-        self.0 & rule.0 == rule.0
-    }
-
-    pub(crate) fn bits(self) -> u8 {
-        self.0
-    }
-
-    /// `None` where bits are set that mean nothing here.
-    pub(crate) fn from_bits(bits: u8) -> Option<Self> {
-        (bits & !Self::ALL == 0).then_some(Self(bits))
     }
 }
 
@@ -121,20 +75,36 @@ fn wished(lifetime: &Lifetime, rules: Rules, age: u64, left: u64, wish: &Wish) -
     }
     let over = age - lifetime.fresh;
     let taken = wish.max_stale.is_some_and(|most| over <= millis(most));
-    if taken && age < lifetime.keep && !rules.has(Rules::NEVER_STALE) {
-        return Use::AsAsked;
+    if wish.is_bounded() && !taken {
+        return Use::Validate; // nothing stale but by `max-stale` (RFC 9111, 5.2.1)
     }
-    match age < lifetime.stale {
-        true => Use::WhileRevalidating,
+    if age < lifetime.stale {
+        return Use::WhileRevalidating;
+    }
+    match taken && age < lifetime.keep && !rules.has(Rules::NEVER_STALE) {
+        true => Use::AsAsked,
         false => Use::Validate,
     }
 }
 
-/// Whether a stale entry may answer in place of a failed handler: in its
-/// window or the request's (RFC 5861, 4).
-pub(crate) fn stands_in(lifetime: &Lifetime, rules: Rules, age: u64, wish: Option<&Wish>) -> bool {
+/// Whether a stored entry may answer in place of a failed handler: in its
+/// window or the request's (RFC 5861, 4), and unless that is forbidden, where the
+/// handler is out of reach (RFC 9111, 4.2.4).
+pub(crate) fn stands_in(
+    lifetime: &Lifetime,
+    rules: Rules,
+    age: u64,
+    wish: Option<&Wish>,
+    unreachable: bool,
+) -> bool {
+    if wish.is_some_and(|wish| wish.no_cache) {
+        return false; // nothing without successful validation (RFC 9111, 5.2.1.4)
+    }
     if age < lifetime.fresh || age < lifetime.error {
         return true;
+    }
+    if unreachable {
+        return !rules.has(Rules::NEVER_STALE);
     }
     let asked = wish.and_then(|wish| wish.stale_if_error);
     let window = asked.map(|s| lifetime.fresh.saturating_add(s.saturating_mul(1000)));
@@ -231,8 +201,8 @@ mod tests {
         assert_eq!(at(9_999), Use::Fresh(1));
         assert_eq!(at(10_000), Use::WhileRevalidating);
         assert_eq!(at(20_000), Use::Validate);
-        assert!(stands_in(&LIFE, Rules::default(), 29_999, None));
-        assert!(!stands_in(&LIFE, Rules::default(), 30_000, None));
+        assert!(stands_in(&LIFE, Rules::default(), 29_999, None, false));
+        assert!(!stands_in(&LIFE, Rules::default(), 30_000, None, false));
     }
 
     #[test]
@@ -261,6 +231,8 @@ mod tests {
         assert_eq!(with(24_999, none, stale), Use::AsAsked);
         assert_eq!(with(25_001, none, stale), Use::Validate);
         assert_eq!(with(24_999, Rules::NEVER_STALE, stale), Use::Validate);
+        assert_eq!(with(15_000, none, stale), Use::WhileRevalidating);
+        assert_eq!(with(15_000, none, max_age(60)), Use::Validate);
         let reload = Wish {
             no_cache: true,
             ..Wish::default()
@@ -270,13 +242,17 @@ mod tests {
             stale_if_error: Some(29),
             ..Wish::default()
         };
-        assert!(stands_in(&LIFE, none, 38_999, Some(&on_error)));
+        assert!(stands_in(&LIFE, none, 38_999, Some(&on_error), false));
         assert!(!stands_in(
             &LIFE,
             Rules::NEVER_STALE,
             38_999,
-            Some(&on_error)
+            Some(&on_error),
+            false
         ));
+        assert!(stands_in(&LIFE, none, 99_999, None, true));
+        assert!(!stands_in(&LIFE, Rules::NEVER_STALE, 99_999, None, true));
+        assert!(!stands_in(&LIFE, none, 0, Some(&reload), true));
     }
 
     fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {

@@ -76,15 +76,15 @@ fn freshness(
     if let Some(hinted) = stated.hint {
         return Ok(hinted.min(LONGEST));
     }
+    let said = stated_by(directives, answer.headers, stated.targeted, answer.now);
+    if said.is_none() && !(is_heuristic(answer.status) || directives.public) {
+        return Err(Refusal::Status); // nothing allows to store it (3)
+    }
     if directives.no_cache == Extent::Whole {
         return Ok(Duration::ZERO); // validated before each use (5.2.2.4)
     }
-    let said = stated_by(directives, answer.headers, stated.targeted, answer.now);
     if let Some(said) = said {
         return Ok(said.min(LONGEST));
-    }
-    if !(is_heuristic(answer.status) || directives.public) {
-        return Err(Refusal::Status);
     }
     if !directives.public && policy.has_open_credential(answer.request) {
         return Err(Refusal::Authorization);

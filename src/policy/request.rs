@@ -103,7 +103,7 @@ pub(crate) fn admit<'a>(
     }
     if asks.wish.is_some() {
         let wish = Wish::of(headers);
-        if wish.no_store {
+        if wish.no_store && !wish.only_if_cached {
             return Err(Bypass::NoStore);
         }
         asks.wish = Some(wish);
@@ -151,6 +151,9 @@ fn lists_fields(value: &[u8]) -> bool {
 /// Whether an `Accept` names event streams. Looks for the hyphen first, of
 /// which ordinary values have few.
 fn accepts_events(value: &[u8]) -> bool {
+    if !value.contains(&b'-') {
+        return false;
+    }
     let hyphens = value.iter().enumerate().filter(|(_, byte)| **byte == b'-');
     hyphens
         .map(|(at, _)| value.split_at(at))

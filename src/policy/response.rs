@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::cache_control::{Directives, Extent};
 use super::compiled::Compiled;
+use super::conditional::has_validator;
 use super::freshness::{Lifetime, Rules, is_heuristic};
 use super::hint::Hint;
 use super::lifetime::{self, Stated};
@@ -87,7 +88,7 @@ pub(crate) fn judge(policy: &Compiled, answer: &Answer<'_>, hint: Hint) -> Resul
         allowed,
     };
     let (age, lifetime) = lifetime::of(policy, answer, &stated)?;
-    let validates = lifetime.keep > lifetime.error.max(lifetime.stale);
+    let validates = !policy.revalidate.is_zero() && has_validator(answer.headers);
     let rules = match validates {
         true => Rules::of(&directives).and(Rules::VALIDATES),
         false => Rules::of(&directives),
@@ -140,6 +141,12 @@ fn whole(policy: &Compiled, answer: &Answer<'_>) -> Result<(), Refusal> {
     let ranged = answer.request.contains_key(header::RANGE);
     let range = answer.headers.contains_key(header::CONTENT_RANGE);
     if range && (ranged || !policy.http) {
+        return Err(Refusal::Partial);
+    }
+    // says nothing of the whole, which is what the key stands for (RFC 9110, 15.5.17)
+    if answer.status == StatusCode::RANGE_NOT_SATISFIABLE
+        && answer.request.contains_key(header::RANGE)
+    {
         return Err(Refusal::Partial);
     }
     let stream = |value: &HeaderValue| {
@@ -202,7 +209,7 @@ fn permitted(policy: &Compiled, answer: &Answer<'_>, said: &Directives) -> Resul
     if answer.authorized && !said.shares_authorized() {
         return Err(Refusal::Authorization);
     }
-    let final_status = !answer.status.is_informational();
+    let final_status = (200..600).contains(&answer.status.as_u16()); // RFC 9110, 15
     let partial = matches!(answer.status.as_u16(), 206 | 304);
     match final_status && !partial && !is_of_request(answer.status) {
         true => Ok(()),

@@ -2,8 +2,8 @@
 //! (RFC 9111, 5.2.1). Heeded under [`Policy::http`](crate::Policy::http) alone:
 //! elsewhere no client can punch through the cache.
 
+use http::HeaderMap;
 use http::header::{CACHE_CONTROL, PRAGMA};
-use http::{HeaderMap, HeaderValue};
 
 use super::cache_control::{items, lower, number};
 
@@ -27,8 +27,9 @@ impl Wish {
         let mut wish = Self::default();
         let mut lines = headers.get_all(CACHE_CONTROL).iter().peekable();
         if lines.peek().is_none() {
-            let none = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"no-cache");
-            wish.no_cache = headers.get_all(PRAGMA).iter().any(none);
+            let lines = headers.get_all(PRAGMA).iter();
+            let mut items = lines.flat_map(|line| items(line.as_bytes()).flatten());
+            wish.no_cache = items.any(|(name, _)| name.eq_ignore_ascii_case(b"no-cache"));
         }
         for line in lines {
             for (name, value) in items(line.as_bytes()).flatten() {
@@ -36,6 +37,13 @@ impl Wish {
             }
         }
         wish
+    }
+
+    /// Whether it bounds the age or the staleness of what it takes. Nothing stale
+    /// is taken then but by `max-stale` (RFC 9111, 5.2.1.1 to 5.2.1.3).
+    pub(crate) fn is_bounded(&self) -> bool {
+        let bounds = [self.max_age, self.min_fresh, self.max_stale];
+        bounds.iter().any(Option::is_some)
     }
 
     /// A number that cannot be read asks for the freshest answer.
@@ -68,6 +76,7 @@ impl Wish {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     fn wish(fields: &[(&'static str, &'static str)]) -> Wish {
         let mut headers = HeaderMap::new();

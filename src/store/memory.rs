@@ -8,7 +8,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle, EntryAction};
 use quick_cache::{OptionsBuilder, Weighter};
 
 use super::variants::{Variant, Variants};
-use crate::entry::Held;
+use crate::entry::{Held, Shapes};
 use crate::generation::Generations;
 use crate::key::Canonical;
 
@@ -26,7 +26,7 @@ pub(crate) struct Weighed(u64);
 
 /// What the tier itself spends on an item: its slot in the table and in the
 /// queue, the reference counts and clocks of the entry.
-const OVERHEAD: u64 = 350;
+const OVERHEAD: u64 = 690;
 
 #[derive(Clone)]
 struct Bytes;
@@ -45,6 +45,7 @@ impl Weighter<Canonical, Slot> for Bytes {
 /// nothing else.
 pub(crate) struct Memory {
     slots: Cache<Canonical, Slot, Bytes, ahash::RandomState>,
+    shapes: Shapes,
     keeps_entries: bool,
 }
 
@@ -69,6 +70,7 @@ impl Memory {
         let hasher = ahash::RandomState::new();
         Self {
             slots: Cache::with_options(options, Bytes, hasher, DefaultLifecycle::default()),
+            shapes: Shapes::default(),
             keeps_entries: bytes > 0,
         }
     }
@@ -84,8 +86,9 @@ impl Memory {
 
     /// Keeps an entry, if it is still valid. One that ceases to be meanwhile is
     /// found out by the next look.
-    pub(crate) fn insert(&self, held: Held, generations: &Generations) -> Option<Arc<Held>> {
+    pub(crate) fn insert(&self, mut held: Held, generations: &Generations) -> Option<Arc<Held>> {
         held.valid(generations).then(|| {
+            held.entry.fields.share(&self.shapes);
             let held = Arc::new(held);
             let canonical = Arc::clone(&held.entry.canonical);
             self.slots.insert(canonical, Slot::Entry(Arc::clone(&held)));

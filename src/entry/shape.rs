@@ -1,0 +1,246 @@
+//! [`Shape`]: the names of an entry's fields, in a map that is ready to be
+//! cloned. The entries of a route have one shape; in memory they share it.
+
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use http::header::{AGE, CACHE_STATUS, HeaderName, ValuesMut};
+use http::{HeaderMap, HeaderValue};
+
+use super::headers::Values;
+
+/// A map of blank values: the places of `Age` and `Cache-Status`, which a hit
+/// says, and those of the fields behind them.
+#[derive(Debug, Clone)]
+pub(crate) struct Shape {
+    map: HeaderMap,
+    /// Whether the hit's own places are there: where the fields have one of
+    /// these names themselves, there are none.
+    ready: bool,
+    /// Many entries have it: none of them pays for it.
+    shared: bool,
+}
+
+/// The hit's own.
+const OWN: [HeaderName; 2] = [AGE, CACHE_STATUS];
+
+impl Shape {
+    /// The shape of some fields, and their values in the order of their places.
+    pub(super) fn of(fields: Vec<(HeaderName, HeaderValue)>) -> (Self, Values) {
+        let blank = HeaderValue::from_static("");
+        let ready = fields.iter().all(|(name, _)| !OWN.contains(name));
+        let mut map = HeaderMap::with_capacity(fields.len() + OWN.len());
+        if ready {
+            map.extend(OWN.map(|name| (name, blank.clone())));
+        }
+        for (name, value) in fields {
+            map.append(name, value);
+        }
+        let mut shape = Self {
+            map,
+            ready,
+            shared: false,
+        };
+        let values = shape.map.values().skip(shape.own()).cloned().collect();
+        shape.map.values_mut().for_each(|v| *v = blank.clone());
+        (shape, values)
+    }
+
+    /// How many places stand in front of the fields'.
+    fn own(&self) -> usize {
+        if self.ready { OWN.len() } else { 0 }
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        self.map.iter().map(|(name, _)| name).skip(self.own())
+    }
+
+    /// A response's fields: what a hit says, and `values` in their places.
+    #[inline]
+    pub(super) fn fill(
+        &self,
+        values: &[HeaderValue],
+        age: HeaderValue,
+        status: Option<HeaderValue>,
+    ) -> HeaderMap {
+        let mut map = self.map.clone();
+        let mut places = map.values_mut();
+        match status {
+            Some(status) if self.ready => {
+                put(&mut places, age);
+                put(&mut places, status);
+                put_all(&mut places, values);
+            }
+            status => {
+                places.by_ref().take(self.own()).for_each(drop);
+                put_all(&mut places, values);
+                self.say(&mut map, age, status);
+            }
+        }
+        map
+    }
+
+    /// What a hit says, where that has no places of its own, or says no status.
+    #[cold]
+    fn say(&self, map: &mut HeaderMap, age: HeaderValue, status: Option<HeaderValue>) {
+        map.insert(AGE, age);
+        match status {
+            Some(status) => {
+                map.append(CACHE_STATUS, status);
+            }
+            None if self.ready => {
+                map.remove(CACHE_STATUS);
+            }
+            None => {}
+        }
+    }
+
+    /// An estimate of the bytes that an entry pays for it.
+    pub(super) fn weight(&self) -> usize {
+        match self.shared {
+            true => 0,
+            false => 160 + self.map.capacity() * 6 + self.map.len() * 104,
+        }
+    }
+}
+
+#[inline]
+fn put(places: &mut ValuesMut<'_, HeaderValue>, value: HeaderValue) {
+    if let Some(place) = places.next() {
+        *place = value;
+    }
+}
+
+#[inline]
+fn put_all(places: &mut ValuesMut<'_, HeaderValue>, values: &[HeaderValue]) {
+    for value in values {
+        put(places, value.clone());
+    }
+}
+
+impl PartialEq for Shape {
+    fn eq(&self, other: &Self) -> bool {
+        self.map.len() == other.map.len() && self.names().eq(other.names())
+    }
+}
+
+impl Eq for Shape {}
+
+impl Hash for Shape {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.names().for_each(|name| name.hash(state));
+    }
+}
+
+/// The shapes that entries share. As many as routes answer with, so they are
+/// few; names that a client makes up must not make them many.
+#[derive(Debug, Default)]
+pub(crate) struct Shapes(RwLock<HashSet<Arc<Shape>>>);
+
+const MOST: usize = 256;
+
+impl Shapes {
+    /// The one shape like this that entries share, or this one where there are
+    /// too many already.
+    pub(super) fn share(&self, shape: &Arc<Shape>) -> Arc<Shape> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(&**shape) {
+            return Arc::clone(known);
+        }
+        drop(known);
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST {
+            known.retain(|shape| Arc::strong_count(shape) > 1);
+        }
+        if known.len() >= MOST {
+            return Arc::clone(shape);
+        }
+        let mut shared = Shape::clone(shape);
+        shared.shared = true;
+        let shared = Arc::new(shared);
+        known.insert(Arc::clone(&shared));
+        shared
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(pairs: &[(&'static str, &'static str)]) -> Vec<(HeaderName, HeaderValue)> {
+        let pairs = pairs.iter().copied();
+        pairs
+            .map(|(name, value)| {
+                let name = HeaderName::from_static(name);
+                (name, HeaderValue::from_static(value))
+            })
+            .collect()
+    }
+
+    fn filled(pairs: &[(&'static str, &'static str)], status: Option<&'static str>) -> Vec<String> {
+        let (shape, values) = Shape::of(fields(pairs));
+        assert_eq!(shape.names().count(), pairs.len());
+        let age = HeaderValue::from_static("7");
+        let map = shape.fill(&values, age, status.map(HeaderValue::from_static));
+        let said = map
+            .iter()
+            .map(|(n, v)| format!("{n}: {}", v.to_str().unwrap()));
+        let mut said: Vec<String> = said.collect();
+        said.sort_unstable();
+        said
+    }
+
+    #[test]
+    fn every_value_lands_in_its_place() {
+        let pairs = [("b", "1"), ("a", "2"), ("b", "3"), ("c", "4")];
+        let said = ["a: 2", "age: 7", "b: 1", "b: 3", "c: 4", "cache-status: x"];
+        assert_eq!(filled(&pairs, Some("x")), said);
+        assert_eq!(filled(&pairs, None), said[..5]);
+    }
+
+    #[test]
+    fn a_status_from_further_in_stands_in_front() {
+        let pairs = [("a", "1"), ("cache-status", "inner"), ("age", "1")];
+        let both = ["a: 1", "age: 7", "cache-status: inner", "cache-status: x"];
+        assert_eq!(filled(&pairs, Some("x")), both);
+        assert_eq!(filled(&pairs, None), both[..3]);
+        let (shape, values) = Shape::of(fields(&pairs));
+        let map = shape.fill(
+            &values,
+            HeaderValue::from_static("7"),
+            Some(HeaderValue::from_static("x")),
+        );
+        let said: Vec<_> = map.get_all(CACHE_STATUS).iter().collect();
+        assert_eq!(said, ["inner", "x"]);
+    }
+
+    #[test]
+    fn entries_share_a_shape_until_there_are_too_many() {
+        let shapes = Shapes::default();
+        let shape = |names: &[(&'static str, &'static str)]| Arc::new(Shape::of(fields(names)).0);
+        let a = shapes.share(&shape(&[("a", "1"), ("b", "1")]));
+        assert!(Arc::ptr_eq(
+            &a,
+            &shapes.share(&shape(&[("a", "2"), ("b", "2")]))
+        ));
+        assert!(!Arc::ptr_eq(
+            &a,
+            &shapes.share(&shape(&[("b", "1"), ("a", "1")]))
+        ));
+        assert_eq!(a.weight(), 0);
+        let numbered = |n: usize| {
+            let name = HeaderName::try_from(format!("x-{n}")).unwrap();
+            Arc::new(Shape::of(vec![(name, HeaderValue::from_static(""))]).0)
+        };
+        let kept: Vec<_> = (0..MOST).map(|n| shapes.share(&numbered(n))).collect();
+        let more = shapes.share(&numbered(MOST));
+        assert!(more.weight() > 0, "an entry pays for a shape of its own");
+        drop(kept);
+        assert_eq!(
+            shapes.share(&numbered(MOST)).weight(),
+            0,
+            "unused ones made room"
+        );
+    }
+}

@@ -1,0 +1,222 @@
+//! What of HTTP's rules a route's own policy has: `Policy::ttl`.
+
+use axum::Router;
+use axum::http::HeaderMap;
+use axum::response::IntoResponse;
+use axum::routing::get as on_get;
+use larder::{Policy, seconds};
+
+use super::site::{Answer, Unreachable, everywhere_under, member, ok, status};
+use crate::support::{Calls, get, get_with, tiers};
+
+const CC: &str = "cache-control";
+
+fn policy() -> Policy {
+    Policy::ttl(seconds(60)).endpoint("x").unmatched()
+}
+
+#[tokio::test]
+async fn an_axum_routes_answer_gets_a_strong_tag() {
+    for tiers in tiers().await {
+        let calls = Calls::default();
+        let counted = calls.clone();
+        let show = on_get(move || async move { format!("answer {}", counted.count()) });
+        let app = Router::new().route("/x", show.layer(tiers.cache.ttl(seconds(60))));
+        get(&app, "/x").await;
+        tiers.cache.idle().await;
+        let hit = get(&app, "/x").await;
+        let tag = hit.header("etag").to_owned();
+        assert!(tag.starts_with('"') && tag.len() == 34, "{tag}");
+        let known = get_with(&app, "/x", &[("if-none-match", &tag)]).await;
+        assert_eq!((known.status.as_u16(), known.header("etag")), (304, &*tag));
+        let asked = [("range", "bytes=0-5"), ("if-range", &*tag)];
+        let part = get_with(&app, "/x", &asked).await;
+        assert_eq!((part.status.as_u16(), part.text()), (206, "answer"));
+        assert_eq!(part.header("content-range"), "bytes 0-5/8");
+        let past = get_with(&app, "/x", &[("range", "bytes=8-")]).await;
+        assert_eq!(past.status, 416);
+        assert_eq!(calls.now(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_handlers_own_tag_stays_and_none_is_made_if_not_wanted() {
+    everywhere_under(policy, async |site| {
+        site.store(ok("a", &[("etag", "W/\"own\"")])).await;
+        assert_eq!(site.hits("a").await.header("etag"), "W/\"own\"");
+        let known = site.get(&[("if-none-match", "\"own\"")]).await;
+        assert_eq!(known.status, 304);
+    })
+    .await;
+    everywhere_under(
+        || policy().etag(false),
+        async |site| {
+            site.store(ok("a", &[])).await;
+            assert_eq!(site.hits("a").await.header("etag"), "");
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_made_tag_is_never_sent_to_the_handler() {
+    let policy = || {
+        policy()
+            .revalidate(seconds(600))
+            .stale_if_error(seconds(600))
+    };
+    everywhere_under(policy, async |site| {
+        site.store(ok("a", &[])).await;
+        site.advance(60);
+        site.answers([ok("b", &[])]);
+        assert_eq!(site.get(&[]).await.text(), "b");
+        assert_eq!(site.asked_once().header("if-none-match"), "");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn requests_cannot_punch_through() {
+    everywhere_under(policy, async |site| {
+        site.store(ok("a", &[])).await;
+        site.advance(30);
+        for asked in [
+            "no-cache",
+            "no-store",
+            "max-age=0",
+            "min-fresh=50",
+            "only-if-cached",
+        ] {
+            assert!(site.get(&[(CC, asked)]).await.hit(), "{asked}");
+        }
+        assert!(site.get(&[("pragma", "no-cache")]).await.hit());
+        site.advance(30);
+        site.misses(&[(CC, "max-stale")]).await;
+        site.forget().await;
+        site.answers([ok("b", &[])]);
+        let reply = site.get(&[(CC, "only-if-cached, no-store")]).await;
+        assert_eq!((reply.text(), member(&reply).stored), ("b", true));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_handlers_cache_control_shortens_and_forbids() {
+    everywhere_under(policy, async |site| {
+        let expires = site.date(9);
+        for (fields, ttl) in [
+            (&[(CC, "max-age=10")][..], Some(10)),
+            (&[(CC, "max-age=100")], Some(60)),
+            (&[(CC, "max-age=10, s-maxage=20")], Some(20)),
+            (&[("expires", &*expires)], Some(9)),
+            (&[(CC, "max-age=20"), ("age", "15")], Some(5)),
+            (
+                &[(CC, "max-age=10"), ("cdn-cache-control", "max-age=30")],
+                Some(30),
+            ),
+            (
+                &[(CC, "no-store"), ("cdn-cache-control", "max-age=30")],
+                Some(30),
+            ),
+            (
+                &[(CC, "max-age=10"), ("cdn-cache-control", "no-store")],
+                None,
+            ),
+            (&[(CC, "no-cache")], None),
+            (&[(CC, "private=\"x\"")], None),
+            (&[(CC, "max-age=0")], None),
+        ] {
+            site.answers([ok("a", fields)]);
+            let miss = site.get(&[]).await;
+            assert_eq!(member(&miss).stored, ttl.is_some(), "{fields:?}");
+            if let Some(ttl) = ttl {
+                assert_eq!(member(&site.hits("a").await).ttl, Some(ttl), "{fields:?}");
+            }
+            site.forget().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn stale_while_revalidate_is_a_setting() {
+    let policy = || policy().stale_while_revalidate(seconds(30));
+    everywhere_under(policy, async |site| {
+        site.store(ok("a", &[])).await;
+        site.advance(89);
+        site.answers([ok("b", &[])]);
+        let stale = site.hits("a").await;
+        assert_eq!(member(&stale).ttl, Some(-29));
+        site.hits("b").await;
+        site.advance(90);
+        site.misses(&[]).await;
+        site.forget().await;
+        site.store(ok("a", &[(CC, "must-revalidate")])).await;
+        site.advance(61);
+        site.misses(&[]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn stale_if_error_is_a_setting() {
+    let policy = || policy().stale_if_error(seconds(30));
+    everywhere_under(policy, async |site| {
+        site.store(ok("a", &[])).await;
+        site.advance(89);
+        site.answers([Answer::from(status(500, "no", &[])), Answer::Unreachable]);
+        for _ in 0..2 {
+            let reply = site.get(&[]).await;
+            assert_eq!((reply.status.as_u16(), reply.text()), (200, "a"));
+            assert_eq!(member(&reply).detail.as_deref(), Some("stale-if-error"));
+        }
+        site.advance(1);
+        site.answers([Answer::Unreachable]);
+        let get = crate::support::request(axum::http::Method::GET, "/x", &[]);
+        assert_eq!(site.try_send(get).await.unwrap_err(), Unreachable);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_a_setting_nothing_stale_is_served() {
+    everywhere_under(policy, async |site| {
+        site.store(ok("a", &[("etag", "\"a\"")])).await;
+        site.advance(60);
+        site.answers([Answer::Unreachable]);
+        let get = crate::support::request(axum::http::Method::GET, "/x", &[]);
+        assert_eq!(site.try_send(get).await.unwrap_err(), Unreachable);
+        let asked = site.asked_once();
+        assert_eq!(asked.header("if-none-match"), "", "nor is it validated");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn revalidate_asks_a_handler_that_knows_its_tags() {
+    for tiers in tiers().await {
+        let calls = Calls::default();
+        let counted = calls.clone();
+        let show = move |headers: HeaderMap| async move {
+            counted.count();
+            match headers.get("if-none-match") {
+                Some(tag) if tag == "\"v1\"" => {
+                    axum::http::StatusCode::NOT_MODIFIED.into_response()
+                }
+                _ => ([("etag", "\"v1\"")], "whole").into_response(),
+            }
+        };
+        let policy = Policy::ttl(seconds(60)).revalidate(seconds(600));
+        let app = Router::new().route("/x", on_get(show).layer(tiers.cache.layer(policy)));
+        get(&app, "/x").await;
+        tiers.cache.idle().await;
+        tiers.clock.advance(seconds(60));
+        let reply = get(&app, "/x").await;
+        assert_eq!((reply.status.as_u16(), reply.text()), (200, "whole"));
+        assert_eq!(member(&reply).fwd_status, Some(304));
+        tiers.cache.idle().await;
+        tiers.clock.advance(seconds(59));
+        assert!(get(&app, "/x").await.hit());
+        assert_eq!(calls.now(), 2);
+    }
+}

@@ -1,0 +1,132 @@
+//! `Cache-Status` (RFC 9211), member by member.
+
+use super::site::{Member, everywhere, fresh, member, ok, status};
+
+const CC: &str = "cache-control";
+
+fn forwarded(fwd: &str, code: i64, stored: bool, detail: &str) -> Member {
+    Member {
+        fwd: Some(fwd.to_owned()),
+        fwd_status: Some(code),
+        stored,
+        detail: Some(detail.to_owned()),
+        ..Member::default()
+    }
+}
+
+fn hit(ttl: i64, detail: &str) -> Member {
+    Member {
+        hit: true,
+        ttl: Some(ttl),
+        detail: Some(detail.to_owned()),
+        ..Member::default()
+    }
+}
+
+#[tokio::test]
+async fn every_way_has_its_member() {
+    everywhere(async |site| {
+        let value = "max-age=10, stale-while-revalidate=5";
+        site.answers([ok("a", &[(CC, value), ("etag", "\"a\"")])]);
+        assert_eq!(
+            member(&site.get(&[]).await),
+            forwarded("uri-miss", 200, true, "new")
+        );
+        assert_eq!(member(&site.get(&[]).await), hit(10, site.name));
+        site.advance(14);
+        site.answers([status(503, "", &[])]);
+        assert_eq!(
+            member(&site.get(&[]).await),
+            hit(-4, "stale-while-revalidate")
+        );
+        site.advance(1);
+        site.answers([status(304, "", &[])]);
+        let said = member(&site.get(&[]).await);
+        let ttl = Some(10);
+        assert_eq!(
+            said,
+            Member {
+                ttl,
+                ..forwarded("stale", 304, true, "revalidated")
+            }
+        );
+        site.advance(20);
+        site.answers([status(404, "", &[])]);
+        assert_eq!(
+            member(&site.get(&[]).await),
+            forwarded("stale", 404, false, "zero-ttl")
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_that_asks_for_more_says_request() {
+    everywhere(async |site| {
+        site.store(ok("a", &[(CC, "max-age=60"), ("etag", "\"a\"")]))
+            .await;
+        // what is stored is fresh: `stale` would be wrong (RFC 9211, 2.2)
+        site.answers([status(304, "", &[])]);
+        let said = member(&site.get(&[(CC, "no-cache")]).await);
+        let ttl = Some(60);
+        assert_eq!(
+            said,
+            Member {
+                ttl,
+                ..forwarded("request", 304, true, "revalidated")
+            }
+        );
+        site.answers([fresh("b")]);
+        let said = member(&site.get(&[(CC, "max-age=0")]).await);
+        assert_eq!(said, forwarded("request", 200, true, "request"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_takes_no_part_says_why() {
+    everywhere(async |site| {
+        for (method, fields, fwd, detail) in [
+            ("POST", &[][..], "method", "method"),
+            ("OPTIONS", &[], "method", "method"),
+            ("GET", &[(CC, "no-store")], "request", "request-no-store"),
+            ("GET", &[("if-match", "\"a\"")], "request", "precondition"),
+            ("HEAD", &[], "uri-miss", "head"),
+        ] {
+            site.answers([fresh("a")]);
+            let said = member(&site.send(method, "/x", fields).await);
+            assert_eq!(
+                said,
+                forwarded(fwd, 200, false, detail),
+                "{method} {fields:?}"
+            );
+        }
+        let only = member(&site.get(&[(CC, "only-if-cached")]).await);
+        let detail = Some("only-if-cached".to_owned());
+        assert_eq!(
+            only,
+            Member {
+                detail,
+                ..Member::default()
+            }
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn members_of_caches_further_in_stay_before_it() {
+    everywhere(async |site| {
+        site.store(ok(
+            "a",
+            &[(CC, "max-age=60"), ("cache-status", "Inner; hit; ttl=9")],
+        ))
+        .await;
+        let reply = site.hits("a").await;
+        let lines: Vec<_> = reply.headers.get_all("cache-status").iter().collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0], "Inner; hit; ttl=9");
+        assert!(member(&reply).hit);
+    })
+    .await;
+}
