@@ -113,6 +113,17 @@ async fn a_content_beyond_the_bound_or_of_no_type_is_nobodys_question() {
                 );
             }
         }
+        // a body that does not tell its length
+        for _ in 0..2 {
+            let parts = ["1234", "5678", "9"].map(Ok::<_, std::io::Error>);
+            let stream = Body::from_stream(futures_util::stream::iter(parts));
+            let question = request(Method::POST, "/x", &[kind]).map(|_| stream);
+            let reply = send(&site.app, question).await;
+            assert_eq!(
+                (reply.detail(), reply.text()),
+                ("request-body", "123456789")
+            );
+        }
         assert_eq!(way.tiers.cache.stats().stores, 0, "{}", way.name);
     }
 }

@@ -274,3 +274,53 @@ async fn a_renewal_that_a_user_caused_is_judged_as_that_users() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_failure_behind_all_windows_is_a_failure() {
+    for rules in rules() {
+        for tiers in tiers().await {
+            let (origin, site) = stale(rules.clone(), &tiers, seconds(611)).await;
+            origin.fails.store(true, Ordering::SeqCst);
+            for _ in 0..2 {
+                let reply = site.get("/x", &[]).await;
+                assert_eq!(reply.status.as_u16(), 503, "{}", tiers.name);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_304_that_answers_a_clients_own_condition_renews_nothing() {
+    for rules in rules() {
+        for tiers in tiers().await {
+            let calls = Calls::default();
+            let handler = any(move |headers: HeaderMap| async move {
+                let answer =
+                    Response::builder().header("cache-control", "max-age=10, stale-if-error=600");
+                let run = calls.count();
+                match headers.contains_key("if-none-match") {
+                    true => answer.status(304).body(Body::empty()),
+                    false => answer.body(Body::from(format!("v{run}"))),
+                }
+                .unwrap()
+            });
+            let site = Site::new(&tiers.cache, rules.clone(), handler);
+            site.get("/x", &[]).await;
+            tiers.clock.advance(seconds(11));
+            let liar = site.get("/x", &[("if-none-match", "\"z\"")]).await;
+            assert_eq!(
+                liar.status.as_u16(),
+                304,
+                "{}: the handler's word",
+                tiers.name
+            );
+            let victim = site.get("/x", &[]).await;
+            assert_eq!(
+                (victim.hit(), victim.text()),
+                (false, "v3"),
+                "{}",
+                tiers.name
+            );
+        }
+    }
+}
