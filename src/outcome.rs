@@ -269,7 +269,8 @@ reasons! {
         /// HEAD has no body to store.
         Head => "head",
         /// The request had `Authorization`, and the answer does not say that it
-        /// may be shared (RFC 9111, 3.5).
+        /// may be shared (RFC 9111, 3.5); or it had another credential, and the
+        /// answer states no life of its own.
         Authorization => "authorization",
         /// It varies on more than the cache allows.
         TooManyVariants => "too-many-variants",

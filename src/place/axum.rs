@@ -21,8 +21,9 @@ pub(crate) fn place(extensions: &Extensions) -> Place<'_> {
     }
 }
 
-/// The URI that the handler sees, where it is more than a cut of the original
-/// one: a layer has rewritten it.
+/// The URI that the handler sees, where it is not the original one: a layer has
+/// rewritten it, or a nested router has cut it. The two look alike, and by the
+/// first the same original may be two requests.
 #[inline]
 pub(crate) fn rewritten<'a>(original: &Uri, uri: &'a Uri) -> Option<&'a Uri> {
     if let (Some(was), Some(is)) = (original.path_and_query(), uri.path_and_query())
@@ -30,8 +31,8 @@ pub(crate) fn rewritten<'a>(original: &Uri, uri: &'a Uri) -> Option<&'a Uri> {
     {
         return None; // one and the same text, as it nearly always is
     }
-    let cut = original.path().ends_with(uri.path()) && original.query() == uri.query();
-    (!cut).then_some(uri)
+    let same = original.path() == uri.path() && original.query() == uri.query();
+    (!same).then_some(uri)
 }
 
 /// The URI as the client sent it, also where a nested router has cut it.

@@ -150,6 +150,16 @@ impl Compiled {
         matches!(&self.scope, Some(Scope(ScopeKind::Cookie(_))))
     }
 
+    /// Whether a request that a handler saw has a credential that is not keyed.
+    pub(crate) fn has_open_credential(&self, request: &HeaderMap) -> bool {
+        let keyed = |name| {
+            let class = self.classes.get(name);
+            matches!(class, Some(Class::KeyedSecret | Class::Scoped))
+        };
+        let mut credentials = self.credentials.iter();
+        credentials.any(|name| request.contains_key(name) && !keyed(name))
+    }
+
     /// Takes from a request what its handler must not see.
     pub(crate) fn hide(&self, headers: &mut HeaderMap) {
         for name in &self.hidden {

@@ -33,7 +33,7 @@ pub(crate) fn of(
     let (age, fresh) = match policy.http {
         true => {
             let age = initial_age(answer.headers, answer.now, answer.took);
-            (age, freshness(answer, stated)?)
+            (age, freshness(policy, answer, stated)?)
         }
         false => route(policy, answer, stated),
     };
@@ -65,8 +65,13 @@ fn route(policy: &Compiled, answer: &Answer<'_>, stated: &Stated<'_>) -> (Durati
     (age, age.saturating_add(ttl))
 }
 
-/// Under RFC 9111: what is stated, else a guess where one is allowed (4.2).
-fn freshness(answer: &Answer<'_>, stated: &Stated<'_>) -> Result<Duration, Refusal> {
+/// Under RFC 9111: what is stated, else a guess where one is allowed (4.2). For
+/// whoever came with a credential nothing is guessed: the answer may be theirs.
+fn freshness(
+    policy: &Compiled,
+    answer: &Answer<'_>,
+    stated: &Stated<'_>,
+) -> Result<Duration, Refusal> {
     let directives = stated.directives;
     if let Some(hinted) = stated.hint {
         return Ok(hinted.min(LONGEST));
@@ -78,8 +83,13 @@ fn freshness(answer: &Answer<'_>, stated: &Stated<'_>) -> Result<Duration, Refus
     if directives.no_cache == Extent::Whole {
         return Ok(Duration::ZERO); // validated before each use (5.2.2.4)
     }
-    let guess = || heuristic(answer.headers, answer.now).unwrap_or_default();
-    Ok(said.map_or_else(guess, |said| said.min(LONGEST)))
+    if let Some(said) = said {
+        return Ok(said.min(LONGEST));
+    }
+    if !directives.public && policy.has_open_credential(answer.request) {
+        return Err(Refusal::Authorization);
+    }
+    Ok(heuristic(answer.headers, answer.now).unwrap_or_default())
 }
 
 /// The clocks behind freshness. What is never served stale has none (RFC 9111,

@@ -62,10 +62,12 @@ impl Variants {
             .map(|variant| Arc::clone(&variant.canonical))
     }
 
-    /// An estimate of the bytes it holds.
+    /// An estimate of the bytes it holds. Canonical requests count although an
+    /// entry in memory shares them: it may be gone, or lie in the store alone.
     pub(crate) fn weight(&self) -> usize {
-        // a canonical request and a key are shared with the entry, mostly
-        self.names.len() * 48 + self.known().len() * 96
+        let known = self.known();
+        let own = |v: &Variant| 96 + v.canonical.len() + v.key.as_str().len();
+        self.names.len() * 48 + known.iter().map(own).sum::<usize>()
     }
 }
 
@@ -94,5 +96,18 @@ mod tests {
         );
         assert_eq!(variants.speaking(b"de"), None);
         assert_eq!(variants.speaking(b"en").as_deref(), Some(&[2][..]));
+    }
+
+    #[test]
+    fn a_long_request_weighs_what_it_is() {
+        let variants = Variants::new([][..].into());
+        let long = Variant {
+            canonical: vec![0; 60_000].into(),
+            ..variant(1, None)
+        };
+        variants.add(long, 2);
+        assert!(variants.weight() > 60_000);
+        variants.take();
+        assert_eq!(variants.weight(), 0);
     }
 }

@@ -7,7 +7,8 @@ use larder::{Cache, Policy, Routes, seconds};
 
 use crate::FRESH;
 use crate::policy;
-use crate::support::{get_with, tiers};
+use crate::support::get_with;
+use crate::tiers;
 
 const LURES: [&str; 14] = [
     "/account/x.css",

@@ -9,7 +9,8 @@ use axum::routing::{MethodRouter, any};
 use larder::{Policy, hours, minutes, seconds, uri};
 use tokio::sync::Notify;
 
-use crate::support::{Calls, Tiers, eventually, tiers};
+use crate::support::{Calls, Tiers, eventually};
+use crate::tiers;
 use crate::{Site, policy};
 
 /// A handler that can be held, fails on demand and confirms by 304.
@@ -204,4 +205,122 @@ async fn an_entry_that_was_taken_back_is_gone_from_both_tiers() {
         503,
         "private by now, it stands in for nothing"
     );
+}
+
+#[tokio::test]
+async fn nobodys_range_or_condition_keeps_an_entry_from_being_renewed() {
+    for rules in rules() {
+        for tiers in tiers().await {
+            // no validator of its own: a client's condition would be the only one
+            let calls = Calls::default();
+            let handler = any(move |headers: HeaderMap| async move {
+                let answer = Response::builder()
+                    .header("cache-control", "max-age=10, stale-while-revalidate=600");
+                let run = calls.count();
+                match (
+                    headers.contains_key("if-none-match"),
+                    headers.contains_key("range"),
+                ) {
+                    (true, _) => answer.status(304).body(Body::empty()),
+                    (_, true) => answer.status(206).body(Body::from("v")),
+                    _ => answer.body(Body::from(format!("v{run}"))),
+                }
+                .unwrap()
+            });
+            let site = Site::new(&tiers.cache, rules.clone(), handler);
+            site.get("/x", &[]).await;
+            for (field, text) in [
+                (("range", "bytes=0-0"), "v2"),
+                (("if-none-match", "\"z\""), "v3"),
+            ] {
+                tiers.clock.advance(seconds(11));
+                site.get("/x", &[field]).await;
+                let victim = site.get("/x", &[]).await;
+                assert_eq!(
+                    (victim.hit(), victim.text()),
+                    (true, text),
+                    "{}",
+                    tiers.name
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_that_a_user_caused_is_judged_as_that_users() {
+    for tiers in tiers().await {
+        let public = Arc::new(AtomicBool::new(true));
+        let says = Arc::clone(&public);
+        let handler = any(move |headers: HeaderMap| async move {
+            let who = headers
+                .get("authorization")
+                .map_or("nobody", |v| v.to_str().unwrap());
+            let said = match says.load(Ordering::SeqCst) {
+                true => "public, max-age=10, stale-while-revalidate=600",
+                false => "max-age=10, stale-while-revalidate=600",
+            };
+            ([("cache-control", said)], who.to_owned())
+        });
+        let site = Site::new(&tiers.cache, Policy::http(), handler);
+        assert_eq!(site.get("/x", &[]).await.text(), "nobody");
+        public.store(false, Ordering::SeqCst);
+        tiers.clock.advance(seconds(11));
+        let alice = site.get("/x", &[("authorization", "alice")]).await;
+        assert_eq!(alice.text(), "nobody", "{}: stale, and public", tiers.name);
+        for _ in 0..2 {
+            let bob = site.get("/x", &[]).await;
+            assert_eq!(bob.text(), "nobody", "{}", tiers.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failure_behind_all_windows_is_a_failure() {
+    for rules in rules() {
+        for tiers in tiers().await {
+            let (origin, site) = stale(rules.clone(), &tiers, seconds(611)).await;
+            origin.fails.store(true, Ordering::SeqCst);
+            for _ in 0..2 {
+                let reply = site.get("/x", &[]).await;
+                assert_eq!(reply.status.as_u16(), 503, "{}", tiers.name);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_304_that_answers_a_clients_own_condition_renews_nothing() {
+    for rules in rules() {
+        for tiers in tiers().await {
+            let calls = Calls::default();
+            let handler = any(move |headers: HeaderMap| async move {
+                let answer =
+                    Response::builder().header("cache-control", "max-age=10, stale-if-error=600");
+                let run = calls.count();
+                match headers.contains_key("if-none-match") {
+                    true => answer.status(304).body(Body::empty()),
+                    false => answer.body(Body::from(format!("v{run}"))),
+                }
+                .unwrap()
+            });
+            let site = Site::new(&tiers.cache, rules.clone(), handler);
+            site.get("/x", &[]).await;
+            tiers.clock.advance(seconds(11));
+            let liar = site.get("/x", &[("if-none-match", "\"z\"")]).await;
+            assert_eq!(
+                liar.status.as_u16(),
+                304,
+                "{}: the handler's word",
+                tiers.name
+            );
+            let victim = site.get("/x", &[]).await;
+            assert_eq!(
+                (victim.hit(), victim.text()),
+                (false, "v3"),
+                "{}",
+                tiers.name
+            );
+        }
+    }
 }

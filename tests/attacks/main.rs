@@ -2,6 +2,7 @@
 //! attacks a real router, on memory and on a real Redis, under a route's policy
 //! and under HTTP's own rules where both can be meant.
 
+mod contents;
 mod deception;
 mod denial;
 mod inputs;
@@ -21,8 +22,8 @@ mod variants;
 use axum::Router;
 use axum::http::{HeaderMap, Method};
 use axum::routing::{MethodRouter, get as on_get};
-use larder::{Cache, Policy, minutes};
-use support::{Calls, Reply, Tiers, request, send, tiers};
+use larder::{Cache, CacheBuilder, Policy, minutes, seconds};
+use support::{Calls, Reply, Tiers, request, send};
 
 /// What the handlers say of their answers, for HTTP's own rules.
 const FRESH: (&str, &str) = ("cache-control", "max-age=300");
@@ -51,6 +52,15 @@ struct Way {
     name: String,
     policy: Policy,
     tiers: Tiers,
+}
+
+/// The tiers, with patience: a busy machine is no attack.
+async fn tiers() -> Vec<Tiers> {
+    tiers_with(|builder| builder).await
+}
+
+async fn tiers_with(settings: impl Fn(CacheBuilder) -> CacheBuilder) -> Vec<Tiers> {
+    support::tiers_with(|builder| settings(builder.operation_timeout(seconds(20)))).await
 }
 
 /// Both tiers under both rules.

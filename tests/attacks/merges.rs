@@ -7,7 +7,8 @@ use axum::http::{HeaderMap, Method, Response};
 use axum::routing::{MethodRouter, any};
 use larder::{Policy, hours, seconds};
 
-use crate::support::{Tiers, tiers};
+use crate::support::Tiers;
+use crate::tiers;
 use crate::{Site, policy};
 
 /// What the handler adds to a 304 or a HEAD.

@@ -5,8 +5,9 @@ use axum::http::Method;
 use larder::{Cache, Policy, endpoint, everything, tag, uri};
 
 use crate::support::redis_server::Redis;
-use crate::support::{get, request, send, tiers, tiers_with};
+use crate::support::{get, request, send};
 use crate::{Site, counted, policy, ways};
+use crate::{tiers, tiers_with};
 
 // 14
 #[tokio::test]
@@ -117,7 +118,17 @@ async fn a_route_parameter_injects_nothing_into_a_declared_invalidation() {
                 "/write/{id}",
                 axum::routing::put(|| async {}).layer(cache.layer(writes)),
             );
-        let all = ["/pages/1", "/pages/1?a=b", "/secret/1", "/pages/x%2Fy"];
+        let app = app.route(
+            "/of-page-1",
+            counted().layer(cache.layer(policy().endpoint("page-1"))),
+        );
+        let all = [
+            "/pages/1",
+            "/pages/1?a=b",
+            "/secret/1",
+            "/pages/x%2Fy",
+            "/of-page-1",
+        ];
         for path in all {
             get(&app, path).await;
         }
@@ -142,6 +153,7 @@ async fn a_route_parameter_injects_nothing_into_a_declared_invalidation() {
         }
         send(&app, request(Method::PUT, "/write/1", &[])).await;
         assert!(!get(&app, "/pages/1").await.hit());
+        assert!(!get(&app, "/of-page-1").await.hit());
         assert!(get(&app, "/pages/1?a=b").await.hit());
     }
 }

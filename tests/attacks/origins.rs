@@ -6,8 +6,8 @@ use axum::http::{HeaderMap, Method, Response};
 use axum::routing::{MethodRouter, any};
 use larder::Policy;
 
-use crate::support::{tiers, tiers_with};
 use crate::{FRESH, Site, ways};
+use crate::{tiers, tiers_with};
 
 /// Pages by GET, members of the group `g`; by other methods it says what the
 /// request tells it to.

@@ -259,6 +259,27 @@ async fn a_rewritten_request_is_another_one() {
 }
 
 #[tokio::test]
+async fn a_request_that_lost_its_prefix_on_the_way_is_another_one() {
+    let (cache, _clock) = testing::cache();
+    let page =
+        |text: &'static str| on_get(move || async move { text }).layer(cache.layer(policy()));
+    let inner = Router::new()
+        .route("/m/x", page("mobile"))
+        .route("/x", page("desktop"));
+    let app = Router::new().fallback(move |mut request: Request| {
+        if request.headers().contains_key("x-desktop") {
+            *request.uri_mut() = "/x".parse().unwrap();
+        }
+        inner.clone().oneshot(request)
+    });
+    for _ in 0..2 {
+        let desktop = get_with(&app, "/m/x", &[("x-desktop", "1")]).await;
+        assert_eq!(desktop.text(), "desktop");
+        assert_eq!(get(&app, "/m/x").await.text(), "mobile");
+    }
+}
+
+#[tokio::test]
 async fn plain_text_never_answers_https() {
     let (cache, _clock) = testing::cache();
     let app = cache.layer(policy().endpoint("out")).around(

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, Method, Response};
 use axum::routing::{MethodRouter, any};
 use larder::{Policy, Scope};
 
-use crate::support::tiers;
+use crate::tiers;
 use crate::{FRESH, Site, reflects, ways};
 
 /// A page of whoever asks, with more fields.
@@ -253,6 +253,28 @@ async fn a_post_with_a_hidden_credential_does_not_answer_for_everybody() {
                 assert_eq!(anybody.text(), "nobody", "{} {at}", tiers.name);
                 tiers.cache.invalidate(larder::everything()).await.unwrap();
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_life_that_nobody_stated_is_not_guessed_for_a_users_page() {
+    let modified = ("last-modified", "Fri, 20 Nov 2020 12:00:00 GMT");
+    for tiers in tiers().await {
+        for field in ["cookie", "x-api-key", "x-auth-request-user"] {
+            let handler = any(move |headers: HeaderMap| async move {
+                let who = headers.get(field).map_or("nobody", |v| v.to_str().unwrap());
+                ([modified], who.to_owned())
+            });
+            let site = Site::new(&tiers.cache, Policy::http(), handler);
+            let uri = format!("/{field}");
+            for who in ["alice", "bob"] {
+                let reply = site.get(&uri, &[(field, who)]).await;
+                assert_eq!(reply.text(), who, "{}: {field}", tiers.name);
+            }
+            // stated, or of no one, it is stored as RFC 9111 has it
+            assert_eq!(site.get(&uri, &[]).await.text(), "nobody");
+            assert!(site.get(&uri, &[]).await.hit(), "{}", tiers.name);
         }
     }
 }
