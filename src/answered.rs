@@ -59,7 +59,10 @@ impl Answered {
             Some(stale) if self.question.head && status.is_success() => {
                 self.heard_of(engine, &stale, response)
             }
-            _ => self.filled(engine, response),
+            stale => {
+                self.stale = stale;
+                self.filled(engine, response)
+            }
         }
     }
 
@@ -101,7 +104,10 @@ impl Answered {
         let judged = self.judge(&parts, &body, hint, engine.clock.wall());
         let stored = judged.as_ref().map(|_| ()).map_err(|refusal| *refusal);
         let body = match judged {
-            Err(_) => ResponseBody::inner(body),
+            Err(_) => {
+                self.supersede(engine, status);
+                ResponseBody::inner(body)
+            }
             Ok((terms, declared)) => {
                 let recording = self.made(terms).record(engine, &mut parts, declared);
                 ResponseBody::recorded(body, recording)
@@ -113,6 +119,20 @@ impl Answered {
             status,
         };
         reply::finish(engine, parts, body, outcome)
+    }
+
+    /// Drops what is stale where the handler has something else by now, which is
+    /// not stored: no window speaks for it any more.
+    fn supersede(&self, engine: &Arc<Engine>, status: StatusCode) {
+        let whole = status.as_u16() < 400 && !matches!(status.as_u16(), 206 | 304);
+        let gone = status == StatusCode::NOT_FOUND || status == StatusCode::GONE;
+        if let Some(stale) = &self.stale
+            && (whole || gone)
+            && !self.question.head
+            && stale.age >= stale.held.entry.lifetime.fresh
+        {
+            engine.discard(&stale.held);
+        }
     }
 
     /// The answer to a POST that stands for a GET, if it may be stored: it must

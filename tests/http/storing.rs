@@ -131,6 +131,20 @@ async fn cookies_are_stored_only_on_request() {
 }
 
 #[tokio::test]
+async fn a_cookie_that_a_directive_names_is_left_out() {
+    everywhere(async |site| {
+        for directive in ["private", "no-cache"] {
+            let value = format!("max-age=60, {directive}=\"Set-Cookie\"");
+            site.answers([ok("a", &[(CC, &value), ("set-cookie", "a=1")])]);
+            assert_eq!(site.get(&[]).await.header("set-cookie"), "a=1");
+            assert_eq!(site.hits("a").await.header("set-cookie"), "", "{directive}");
+            site.forget().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_requests_cookie_does_not_matter_unless_vary_names_it() {
     everywhere(async |site| {
         site.answers([fresh("a")]);
