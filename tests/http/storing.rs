@@ -3,6 +3,7 @@
 use larder::Policy;
 
 use super::site::{everywhere, everywhere_under, fresh, member, ok, status};
+use crate::support::eventually;
 
 const CC: &str = "cache-control";
 
@@ -233,6 +234,24 @@ async fn no_other_post_does() {
             site.send("POST", "/x", &[]).await;
             site.misses(&[]).await;
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_post_that_another_write_overtook_does_not() {
+    everywhere(async |site| {
+        let later = site.answers_later();
+        let posting = site.send("POST", "/x", &[]);
+        let overtaking = async {
+            eventually("the POST has arrived", || async { site.count() == 1 }).await;
+            site.answers([ok("", &[])]);
+            site.send("PUT", "/x", &[]).await;
+            let fields = [(CC, "max-age=60"), ("content-location", "/x")];
+            later.send(ok("before the PUT", &fields)).unwrap();
+        };
+        tokio::join!(posting, overtaking);
+        site.misses(&[]).await;
     })
     .await;
 }
