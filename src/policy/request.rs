@@ -143,7 +143,7 @@ fn lists_fields(value: &[u8]) -> bool {
     let usual = |option: &[u8]| {
         let option = option.trim_ascii();
         let known = |known: &&str| option.eq_ignore_ascii_case(known.as_bytes());
-        option.is_empty() || USUAL.iter().any(|name| known(&name))
+        option.is_empty() || USUAL.iter().any(known)
     };
     !value.split(|byte| *byte == b',').all(usual)
 }
