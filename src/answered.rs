@@ -64,7 +64,10 @@ impl Answered {
             Some(stale) if self.question.head && status.is_success() => {
                 (self.heard_of(engine, &stale, response), None)
             }
-            _ => self.filled(engine, response, landing),
+            stale => {
+                self.stale = stale;
+                self.filled(engine, response, landing)
+            }
         }
     }
 
@@ -113,6 +116,7 @@ impl Answered {
         let stored = judged.as_ref().map(|_| ()).map_err(|refusal| *refusal);
         let (body, drive) = match judged {
             Err(refusal) => {
+                self.supersede(engine, status);
                 landing.alone(alone_until(engine, status, refusal));
                 (ResponseBody::inner(body), None)
             }
@@ -128,6 +132,20 @@ impl Answered {
             status,
         };
         (reply::finish(engine, parts, body, outcome), drive)
+    }
+
+    /// Drops what is stale where the handler has something else by now, which is
+    /// not stored: no window speaks for it any more.
+    fn supersede(&self, engine: &Arc<Engine>, status: StatusCode) {
+        let whole = status.as_u16() < 400 && !matches!(status.as_u16(), 206 | 304);
+        let gone = status == StatusCode::NOT_FOUND || status == StatusCode::GONE;
+        if let Some(stale) = &self.stale
+            && (whole || gone)
+            && !self.question.head
+            && stale.age >= stale.held.entry.lifetime.fresh
+        {
+            engine.discard(&stale.held);
+        }
     }
 
     /// The answer to a POST that stands for a GET, if it may be stored: it must

@@ -72,8 +72,9 @@ pub(crate) fn judge(policy: &Compiled, answer: &Answer<'_>, hint: Hint) -> Resul
         false => policy.ttl_of(status).ok_or(Refusal::Status)?,
     };
     whole(policy, answer)?;
-    shareable(policy, answer.headers)?;
     let (directives, targeted) = directives(policy, answer.headers);
+    let without = without(&directives);
+    shareable(policy, answer.headers, &without)?;
     permitted(policy, answer, &directives)?;
     let vary = match vary::of(answer.headers, answer.request.get(header::ORIGIN)) {
         Vary::On(names) => names,
@@ -100,7 +101,7 @@ pub(crate) fn judge(policy: &Compiled, answer: &Answer<'_>, hint: Hint) -> Resul
         tags,
         groups: targeted::strings(answer.headers, "cache-groups"),
         vary,
-        without: without(&directives),
+        without,
     })
 }
 
@@ -169,8 +170,15 @@ fn whole(policy: &Compiled, answer: &Answer<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn shareable(policy: &Compiled, headers: &HeaderMap) -> Result<(), Refusal> {
-    let cookie = headers.contains_key(header::SET_COOKIE) || headers.contains_key("set-cookie2");
+fn shareable(
+    policy: &Compiled,
+    headers: &HeaderMap,
+    without: &[HeaderName],
+) -> Result<(), Refusal> {
+    // one that is named is left out, and the rest may be shared (RFC 9111, 5.2.2.7)
+    let named = policy.http && without.contains(&header::SET_COOKIE);
+    let cookie = headers.contains_key(header::SET_COOKIE) && !named;
+    let cookie = cookie || headers.contains_key("set-cookie2");
     if cookie && !policy.store_set_cookie {
         return Err(Refusal::SetCookie);
     }

@@ -114,7 +114,7 @@ async fn without_max_stale_max_age_takes_nothing_stale() {
             "max-age=100, max-stale=4",
             "min-fresh=0",
         ] {
-            site.answers([ok("new", &[(CC, "no-store")])]);
+            site.answers([status(403, "new", &[])]);
             assert_eq!(site.get(&[(CC, asked)]).await.text(), "new", "{asked}");
         }
         site.asked();

@@ -9,12 +9,13 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt;
 use larder::testing::ManualClock;
-use larder::{Cache, CacheService, Clock, Policy, ResponseBody};
+use larder::{Cache, CacheBuilder, CacheService, Clock, MIB, Policy, ResponseBody};
 use tokio::sync::oneshot;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceExt, service_fn};
 
-use crate::support::{Reply, Tiers, request, tiers, tiers_with};
+use crate::support::redis_server::Redis;
+use crate::support::{Reply, Tiers, request, tiers_with};
 
 /// The origin could not be reached.
 #[derive(Debug, PartialEq, Eq)]
@@ -105,7 +106,7 @@ pub struct Site {
     pub clock: ManualClock,
     origin: Origin,
     app: Cached,
-    _redis: Option<crate::support::redis_server::Redis>,
+    _redis: Option<Redis>,
 }
 
 /// Runs a test on every tier, under `Policy::http()`.
@@ -115,19 +116,34 @@ pub async fn everywhere(test: impl AsyncFn(Site)) {
 
 /// Runs a test on every tier.
 pub async fn everywhere_under(policy: impl Fn() -> Policy, test: impl AsyncFn(Site)) {
-    for tiers in tiers().await {
+    for tiers in all(|builder| builder).await {
         test(Site::new(tiers, policy())).await;
     }
 }
 
 /// Runs a test on every tier, with more settings of the cache.
 pub async fn everywhere_with(
-    settings: impl Fn(larder::CacheBuilder) -> larder::CacheBuilder,
+    settings: impl Fn(CacheBuilder) -> CacheBuilder,
     test: impl AsyncFn(Site),
 ) {
-    for tiers in tiers_with(settings).await {
+    for tiers in all(settings).await {
         test(Site::new(tiers, Policy::http())).await;
     }
+}
+
+/// Memory, Redis, and memory before Redis.
+async fn all(settings: impl Fn(CacheBuilder) -> CacheBuilder) -> Vec<Tiers> {
+    let mut tiers = tiers_with(&settings).await;
+    let (redis, clock) = (Redis::start(), ManualClock::new());
+    let both = Cache::builder().memory(16 * MIB).redis(redis.url());
+    let both = both.clock(Arc::new(clock.clone()));
+    tiers.push(Tiers {
+        name: "both",
+        cache: settings(both).build().unwrap(),
+        clock,
+        redis: Some(redis),
+    });
+    tiers
 }
 
 impl Site {

@@ -242,3 +242,37 @@ async fn the_policys_windows_come_before_the_answers() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_answer_that_is_not_stored_ends_what_was_stale() {
+    everywhere(async |site| {
+        for (code, value) in [(404, "x"), (410, "x"), (200, "no-store"), (302, "private")] {
+            let windows = "max-age=10, stale-while-revalidate=60, stale-if-error=60";
+            site.store(ok("a", &[(CC, windows), ("etag", "\"a\"")]))
+                .await;
+            site.advance(12);
+            site.answers([status(code, "", &[(CC, value)])]);
+            site.hits("a").await; // and is told by its renewal that it is gone
+            site.asked();
+            site.answers([status(503, "no", &[])]);
+            assert_eq!(site.get(&[]).await.status, 503, "{code} {}", site.name);
+        }
+        // these say nothing of what there is now
+        for (code, asked) in [
+            (403, &[][..]),
+            (429, &[]),
+            (503, &[]),
+            (206, &[("range", "bytes=0-0")]),
+        ] {
+            let windows = "max-age=10, stale-if-error=60";
+            site.store(ok("a", &[(CC, windows)])).await;
+            site.advance(12);
+            site.answers([status(code, "", &[])]);
+            site.get(asked).await;
+            site.answers([status(503, "no", &[])]);
+            assert_eq!(site.get(&[]).await.text(), "a", "{code} {}", site.name);
+            site.forget().await;
+        }
+    })
+    .await;
+}

@@ -3,6 +3,7 @@
 use larder::Policy;
 
 use super::site::{everywhere, everywhere_under, fresh, member, ok, status};
+use crate::support::eventually;
 
 const CC: &str = "cache-control";
 
@@ -131,6 +132,20 @@ async fn cookies_are_stored_only_on_request() {
 }
 
 #[tokio::test]
+async fn a_cookie_that_a_directive_names_is_left_out() {
+    everywhere(async |site| {
+        for directive in ["private", "no-cache"] {
+            let value = format!("max-age=60, {directive}=\"Set-Cookie\"");
+            site.answers([ok("a", &[(CC, &value), ("set-cookie", "a=1")])]);
+            assert_eq!(site.get(&[]).await.header("set-cookie"), "a=1");
+            assert_eq!(site.hits("a").await.header("set-cookie"), "", "{directive}");
+            site.forget().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_requests_cookie_does_not_matter_unless_vary_names_it() {
     everywhere(async |site| {
         site.answers([fresh("a")]);
@@ -220,6 +235,24 @@ async fn no_other_post_does() {
             site.send("POST", "/x", &[]).await;
             site.misses(&[]).await;
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_post_that_another_write_overtook_does_not() {
+    everywhere(async |site| {
+        let later = site.answers_later();
+        let posting = site.send("POST", "/x", &[]);
+        let overtaking = async {
+            eventually("the POST has arrived", || async { site.count() == 1 }).await;
+            site.answers([ok("", &[])]);
+            site.send("PUT", "/x", &[]).await;
+            let fields = [(CC, "max-age=60"), ("content-location", "/x")];
+            later.send(ok("before the PUT", &fields)).unwrap();
+        };
+        tokio::join!(posting, overtaking);
+        site.misses(&[]).await;
     })
     .await;
 }

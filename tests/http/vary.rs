@@ -103,7 +103,7 @@ async fn what_means_the_same_is_one_variant() {
 #[tokio::test]
 async fn memory_chooses_by_the_language_that_is_liked_best() {
     everywhere(async |site| {
-        if site.name != "memory" {
+        if site.name == "redis" {
             return; // what is known of variants is known to the process
         }
         for (lang, body) in [("en", "hello"), ("de", "hallo")] {
