@@ -121,7 +121,6 @@ pub use around::{CachedRouter, CachedRouterFuture};
 pub use body::ResponseBody;
 pub use cache::{Cache, CacheBuilder};
 pub use clock::{Clock, days, hours, minutes, seconds};
-#[cfg(feature = "precompress")]
 pub use entry::Coding;
 pub use error::{
     BoxError, ConfigError, InvalidateError, InvalidateErrorKind, StoreError, StoreErrorKind,

@@ -1,8 +1,11 @@
 //! Frames: golden files, round trips, and everything that may be wrong.
 
 use super::*;
+use crate::key::Key;
+use http::{StatusCode, header};
 use proptest::prelude::*;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 const CANONICAL: &[u8] = b"the canonical request";
 const LIMIT: Bounds = Bounds {

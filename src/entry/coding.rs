@@ -14,7 +14,8 @@ use crate::known::number_value;
 use crate::policy::accept;
 use crate::policy::freshness::Rules;
 
-/// A content coding (RFC 9110, 8.4.1).
+/// A content coding (RFC 9110, 8.4.1), for `Policy::precompress` (feature
+/// `precompress`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Coding {

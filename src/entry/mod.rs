@@ -13,6 +13,7 @@ mod compress;
 #[cfg(not(feature = "compression"))]
 #[path = "no_compress.rs"]
 mod compress;
+mod decode;
 mod headers;
 mod held;
 mod record;

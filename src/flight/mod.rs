@@ -7,7 +7,7 @@
 //! and all who share it read the recording at their own pace.
 //!
 //! A fill *lands* once, in one of four ways ([`Landed`]). Whatever happens to it
-//! - a panic, a runtime that ends, a leader that goes away - its [`Landing`] is
+//! (a panic, a runtime that ends, a leader that goes away), its [`Landing`] is
 //! dropped with it and lands it as failed: no flight is left behind.
 
 mod body;

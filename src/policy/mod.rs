@@ -16,6 +16,7 @@ pub(crate) mod range;
 pub(crate) mod request;
 pub(crate) mod response;
 mod route;
+mod route_http;
 mod rules;
 mod scope;
 mod table;

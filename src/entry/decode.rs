@@ -1,0 +1,267 @@
+//! Reading frames: every number is checked, every byte accounted for.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName};
+use http::{HeaderValue, StatusCode};
+
+use super::codec::{FIXED_1, MAGIC, VARY, VERSION, ZSTD, checksum};
+use super::compress::decompress;
+use super::headers::{Fields, common};
+use super::stored::Entry;
+use crate::key::{Canonical, Key, ScopeId};
+use crate::policy::freshness::{Lifetime, Rules};
+use crate::policy::is_hop_by_hop;
+use crate::policy::vary::MOST_NAMES;
+
+/// More fields than a header map holds are a forgery.
+const MOST_FIELDS: usize = 10_000;
+/// Longer lives are taken for a forgery.
+const LONGEST: u64 = 100 * 365 * 86_400_000;
+
+/// A decoded frame.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "never stored, only handed on")]
+pub(crate) enum Frame {
+    Entry(Entry),
+    /// Names of the fields that answers under this key vary on.
+    Vary(Vec<HeaderName>),
+}
+
+/// Why a frame is not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Corrupt {
+    /// Written by another version of larder: left alone.
+    Foreign,
+    /// Damaged, forged or not for this request: deleted.
+    Damaged(&'static str),
+}
+
+/// Takes numbers off a frame; all lengths have been checked against the whole.
+struct Reader<'a> {
+    frame: &'a Bytes,
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], Corrupt> {
+        let taken = self.rest.split_at_checked(len);
+        let (slice, rest) = taken.ok_or(Corrupt::Damaged("truncated"))?;
+        self.rest = rest;
+        Ok(slice)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Corrupt> {
+        let taken = self.rest.split_first_chunk();
+        let (array, rest) = taken.ok_or(Corrupt::Damaged("truncated"))?;
+        self.rest = rest;
+        Ok(*array)
+    }
+
+    /// What was taken, as a share of the frame: it costs two counts of it, so
+    /// only what outlives the decoding is.
+    fn share(&self, slice: &[u8]) -> Bytes {
+        self.frame.slice_ref(slice)
+    }
+
+    fn u16(&mut self) -> Result<u16, Corrupt> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Result<usize, Corrupt> {
+        let n = u32::from_le_bytes(self.array()?);
+        usize::try_from(n).map_err(|_| Corrupt::Damaged("length"))
+    }
+
+    fn u64(&mut self) -> Result<u64, Corrupt> {
+        self.array().map(u64::from_le_bytes)
+    }
+}
+
+/// What a policy takes from the store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// A longer body is refused before it is unpacked.
+    pub(crate) max_body: usize,
+    /// Whether `Set-Cookie` may be stored.
+    pub(crate) cookies: bool,
+}
+
+/// Decodes the frame found under `key` for the request `canonical`.
+pub(crate) fn decode(
+    frame: &Bytes,
+    key: &Key,
+    canonical: &Canonical,
+    bounds: Bounds,
+) -> Result<Frame, Corrupt> {
+    let damaged = Corrupt::Damaged;
+    if frame.len() < FIXED_1 || frame[..4] != MAGIC[..] {
+        return Err(damaged("magic"));
+    }
+    let version = frame[4];
+    if !(1..=VERSION).contains(&version) {
+        return Err(Corrupt::Foreign);
+    }
+    let flags = frame[5];
+    if flags & !(ZSTD | VARY) != 0 {
+        return Err(Corrupt::Foreign);
+    }
+    if cfg!(not(feature = "compression")) && flags & ZSTD != 0 {
+        return Err(Corrupt::Foreign);
+    }
+    let mut reader = Reader {
+        frame,
+        rest: &frame[6..],
+    };
+    let status = reader.u16()?;
+    let sum = reader.u64()?;
+    if sum != checksum(frame) {
+        return Err(damaged("checksum"));
+    }
+    let created = reader.u64()?;
+    let [fresh, stale, keep] = [reader.u64()?, reader.u64()?, reader.u64()?];
+    if u128::from_le_bytes(reader.array()?) != 0 {
+        return Err(Corrupt::Foreign); // fenced by a protocol that this version cannot check
+    }
+    let canonical_len = reader.u32()?;
+    let (scopes, fields, block) = (reader.u32()?, reader.u32()?, reader.u32()?);
+    let (body_len, raw_len) = (size(reader.u64()?)?, size(reader.u64()?)?);
+    let (error, rules) = match version {
+        1 => (stale, Rules::default()),
+        _ => (reader.u64()?, rules(&mut reader)?),
+    };
+    let lifetime = Lifetime {
+        fresh,
+        stale,
+        error,
+        keep,
+    };
+    check_lifetime(&lifetime)?;
+    if reader.take(canonical_len)? != &canonical[..] {
+        return Err(damaged("another request's"));
+    }
+    let scopes = read_scopes(&mut reader, scopes)?;
+    let fields = read_fields(&mut reader, fields, block)?;
+    let body = reader.take(body_len)?;
+    if !reader.rest.is_empty() {
+        return Err(damaged("trailing bytes"));
+    }
+    if flags & VARY != 0 {
+        if !(1..=MOST_NAMES).contains(&fields.len()) {
+            return Err(damaged("a marker that is never stored"));
+        }
+        let names = fields.iter().map(|(name, _)| name.clone()).collect();
+        return Ok(Frame::Vary(names));
+    }
+    check_fields(&fields, bounds.cookies)?;
+    if raw_len > bounds.max_body {
+        return Err(damaged("larger than the policy allows"));
+    }
+    Ok(Frame::Entry(Entry {
+        canonical: Arc::clone(canonical),
+        key: key.clone(),
+        scopes,
+        status: read_status(status)?,
+        fields: match flags & ZSTD {
+            0 => fields,
+            _ => fields.detached(), // the body lies elsewhere: let the frame go
+        },
+        body: read_body(&reader, body, raw_len, flags & ZSTD != 0)?,
+        created,
+        lifetime,
+        rules,
+    }))
+}
+
+fn size(len: u64) -> Result<usize, Corrupt> {
+    usize::try_from(len).map_err(|_| Corrupt::Damaged("length"))
+}
+
+fn rules(reader: &mut Reader<'_>) -> Result<Rules, Corrupt> {
+    let [bits] = reader.array()?;
+    Rules::from_bits(bits).ok_or(Corrupt::Foreign)
+}
+
+fn check_lifetime(life: &Lifetime) -> Result<(), Corrupt> {
+    let windows = [life.stale, life.error];
+    let ordered = windows
+        .iter()
+        .all(|end| (life.fresh..=life.keep).contains(end));
+    match ordered && life.keep <= LONGEST {
+        true => Ok(()),
+        false => Err(Corrupt::Damaged("lifetime")),
+    }
+}
+
+fn read_scopes(reader: &mut Reader<'_>, count: usize) -> Result<Box<[ScopeId]>, Corrupt> {
+    let len = count.checked_mul(16).ok_or(Corrupt::Damaged("length"))?;
+    let block = reader.take(len)?;
+    let (ids, _) = block.as_chunks::<16>();
+    Ok(ids.iter().map(|id| ScopeId(*id)).collect())
+}
+
+fn read_fields(reader: &mut Reader<'_>, count: usize, len: usize) -> Result<Fields, Corrupt> {
+    let block = reader.take(len)?;
+    if count > MOST_FIELDS || count > block.len() / 6 {
+        return Err(Corrupt::Damaged("fields"));
+    }
+    let mut rest = Reader {
+        frame: reader.frame,
+        rest: block,
+    };
+    let mut field = || {
+        let (name, value) = (usize::from(rest.u16()?), rest.u32()?);
+        let name = HeaderName::from_lowercase(rest.take(name)?)
+            .map_err(|_| Corrupt::Damaged("field name"))?;
+        let value = rest.take(value)?;
+        let value = match common(value) {
+            Some(known) => known,
+            None => HeaderValue::from_maybe_shared(rest.share(value))
+                .map_err(|_| Corrupt::Damaged("field value"))?,
+        };
+        Ok((name, value))
+    };
+    let mut fields = Vec::with_capacity(count);
+    for _ in 0..count {
+        fields.push(field()?);
+    }
+    let fields = Fields::from(fields);
+    match rest.rest.is_empty() {
+        true => Ok(fields),
+        false => Err(Corrupt::Damaged("fields")),
+    }
+}
+
+/// Fields that are never stored are a forgery.
+fn check_fields(fields: &Fields, cookies: bool) -> Result<(), Corrupt> {
+    let never = |name: &HeaderName| {
+        is_hop_by_hop(name) || (*name == header::SET_COOKIE && !cookies) || *name == header::AGE
+    };
+    match fields.iter().any(|(name, _)| never(name)) {
+        true => Err(Corrupt::Damaged("a field that is never stored")),
+        false => Ok(()),
+    }
+}
+
+fn read_status(status: u16) -> Result<StatusCode, Corrupt> {
+    StatusCode::from_u16(status)
+        .ok()
+        .filter(|s| (200..600).contains(&s.as_u16()) && !matches!(s.as_u16(), 206 | 304))
+        .ok_or(Corrupt::Damaged("status"))
+}
+
+fn read_body(
+    reader: &Reader<'_>,
+    body: &[u8],
+    raw_len: usize,
+    packed: bool,
+) -> Result<Bytes, Corrupt> {
+    match packed {
+        true => decompress(body, raw_len)
+            .map(Bytes::from)
+            .ok_or(Corrupt::Damaged("body")),
+        false if body.len() == raw_len => Ok(reader.share(body)),
+        false => Err(Corrupt::Damaged("body")),
+    }
+}

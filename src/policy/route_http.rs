@@ -1,0 +1,130 @@
+//! What a [`Policy`] says of HTTP: staleness, validation, targeted fields,
+//! methods, codings, and how a fill is shared.
+
+use std::time::Duration;
+
+use http::Method;
+
+use super::route::Policy;
+#[cfg(feature = "precompress")]
+use crate::entry::Coding;
+
+impl Policy {
+    /// Serves an answer for so long after its TTL while one request behind the
+    /// scenes renews it (RFC 5861, 3). Default: what the answer's own
+    /// `stale-while-revalidate` says. `must-revalidate`, `proxy-revalidate`,
+    /// `s-maxage` and `no-cache` forbid it (RFC 9111, 4.2.4).
+    pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
+        self.stale_while_revalidate = Some(window);
+        self
+    }
+
+    /// Serves an answer for so long after its TTL where the handler fails: an
+    /// error of the service, or status 500, 502, 503 or 504 (RFC 5861, 4).
+    /// Default: what the answer's own `stale-if-error` says.
+    pub fn stale_if_error(mut self, window: Duration) -> Self {
+        self.stale_if_error = Some(window);
+        self
+    }
+
+    /// Keeps an answer that has an `ETag` or a `Last-Modified` for so long after
+    /// its TTL, to ask the handler whether it still holds: a 304 renews it (RFC
+    /// 9111, 4.3). Default: a day under [`http`](Self::http), else not at all.
+    pub fn revalidate(mut self, keep: Duration) -> Self {
+        self.revalidate = Some(keep);
+        self
+    }
+
+    /// The targeted fields (RFC 9213) that speak to this cache, the first one
+    /// that is there first. Default: `CDN-Cache-Control`.
+    pub fn targets<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.targets = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Under [`http`](Self::http), stores and replays `Set-Cookie` too, as RFC
+    /// 9111 (7.3) allows: everybody gets the same cookie.
+    pub fn store_set_cookie(mut self) -> Self {
+        self.store_set_cookie = true;
+        self
+    }
+
+    /// Whether a stored answer whose handler sent no `ETag` gets one, made of
+    /// its body, so that clients are told by 304 that they have it. Default:
+    /// yes, but not under [`http`](Self::http).
+    pub fn etag(mut self, on: bool) -> Self {
+        self.etag = on;
+        self
+    }
+
+    /// Keeps variants of text-like bodies of at least 1 KiB in these codings beside
+    /// them in memory, made once in the background, and sends them to the clients
+    /// that accept them: a hit never compresses. Each has an `ETag` of its own, and
+    /// all answers `Vary: Accept-Encoding`. Of two that a client likes as well, the
+    /// one listed first is sent. `no-transform` is honoured. Default: none.
+    ///
+    /// ```
+    /// # use larder::{Coding, Policy, minutes};
+    /// let policy = Policy::ttl(minutes(5)).precompress([Coding::Brotli, Coding::Gzip]);
+    /// # let _ = policy;
+    /// ```
+    #[cfg(feature = "precompress")]
+    pub fn precompress(mut self, codings: impl IntoIterator<Item = Coding>) -> Self {
+        self.precompress = codings.into_iter().collect();
+        self
+    }
+
+    /// Whether requests for a key that is being filled share that fill. Default:
+    /// yes: one of them runs the handler, the others get its answer as it comes.
+    pub fn coalesce(mut self, on: bool) -> Self {
+        self.coalesce = on;
+        self
+    }
+
+    /// Lets the handler run to its end, and keeps its answer, though its client has
+    /// gone away and nobody else waits. Default: it is cancelled then.
+    pub fn finish(mut self) -> Self {
+        self.finish = true;
+        self
+    }
+
+    /// How long a request waits for another's fill; then it is served stale where
+    /// that is allowed, else it runs the handler for itself. Default: 30 s.
+    pub fn wait(mut self, longest: Duration) -> Self {
+        self.wait = longest;
+        self
+    }
+
+    /// Also caches answers to these methods, which ask by their content: `QUERY`
+    /// (RFC 10008), and `POST` on a route that only answers questions. The content
+    /// and its type are part of the key; JSON counts in one form, whatever its
+    /// blanks and the order of its members. An answer to a `POST` is then stored
+    /// under this policy's terms, and the request invalidates nothing. Default: none.
+    ///
+    /// The request's body must be axum's, `Full<Bytes>` or `String`; with another
+    /// one the request bypasses the cache.
+    pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.methods = methods.into_iter().collect();
+        self
+    }
+
+    /// The largest content of such a request, in bytes, that is read into the
+    /// key; with a larger one the request bypasses. Default: 64 KiB.
+    pub fn max_request_body(mut self, bytes: usize) -> Self {
+        self.max_request_body = bytes;
+        self
+    }
+
+    /// Ignores the handler's `Cache-Control`. It still reaches the client.
+    pub fn override_cache_control(mut self) -> Self {
+        self.override_cache_control = true;
+        self
+    }
+
+    /// The `Cache-Control` that clients get with a stored answer whose handler
+    /// sets none, such as `"public, max-age=60"`. Default: nothing is added.
+    pub fn client_cache(mut self, value: impl Into<String>) -> Self {
+        self.client_cache = Some(value.into());
+        self
+    }
+}
