@@ -10,7 +10,7 @@ use http_body::Body;
 
 use crate::ask::Question;
 use crate::body::ResponseBody;
-use crate::cache::{Engine, Stale};
+use crate::cache::{Engine, Leased, Stale};
 use crate::entry::{Fields, Held, storable};
 use crate::error::BoxError;
 use crate::fill::{Made, Prepared, Route};
@@ -37,6 +37,8 @@ pub(crate) struct Answered {
     pub(crate) stale: Option<Stale>,
     /// The handler was asked whether that still holds.
     pub(crate) validating: bool,
+    /// The right to fill, among instances.
+    pub(crate) lease: Option<Leased>,
 }
 
 impl Answered {
@@ -117,7 +119,11 @@ impl Answered {
         let (body, drive) = match judged {
             Err(refusal) => {
                 self.supersede(engine, status);
-                landing.alone(alone_until(engine, status, refusal));
+                let until = alone_until(engine, status, refusal);
+                if let (Some(lease), Some(_)) = (&self.lease, until) {
+                    lease.alone();
+                }
+                landing.alone(until);
                 (ResponseBody::inner(body), None)
             }
             Ok((terms, declared)) => {
@@ -170,6 +176,7 @@ impl Answered {
             seen: self.seen,
             route: self.route,
             terms,
+            lease: self.lease,
         }
     }
 

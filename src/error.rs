@@ -76,6 +76,8 @@ pub enum StoreErrorKind {
     Unavailable,
     /// The store answered with an error.
     Refused,
+    /// A write under a [`Lease`](crate::Lease) that is no longer held.
+    Fenced,
 }
 
 impl StoreError {
@@ -100,6 +102,7 @@ impl fmt::Display for StoreError {
             StoreErrorKind::Timeout => "store timed out",
             StoreErrorKind::Unavailable => "store unavailable",
             StoreErrorKind::Refused => "store refused",
+            StoreErrorKind::Fenced => "store fenced",
         };
         write!(f, "{what}: {}", self.source)
     }

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use crate::ask::{Question, pattern, tenant};
 use crate::body::ResponseBody;
-use crate::cache::{Engine, Fill, Varies};
+use crate::cache::{Engine, Fill, Leased, Varies};
 use crate::clock::millis;
 use crate::entry::{Complete, Entry, Fields, Recording, coding, etag_of, storable};
 use crate::error::BoxError;
@@ -157,6 +157,7 @@ pub(crate) struct Made {
     pub(crate) seen: HeaderMap,
     pub(crate) route: Route,
     pub(crate) terms: Terms,
+    pub(crate) lease: Option<Leased>,
 }
 
 impl Made {
@@ -215,6 +216,7 @@ impl Made {
             seen,
             route,
             terms,
+            lease,
         } = self;
         let key_of = |canonical: &[u8]| Key::of(&engine.context.prefix, &route.family, canonical);
         let varies = (!terms.vary.is_empty()).then(|| Varies {
@@ -251,6 +253,7 @@ impl Made {
             varies,
             policy: question.policy,
             landing: None,
+            lease,
         }
     }
 }
@@ -319,6 +322,9 @@ impl Prepared {
             if wanted != Some(true) {
                 engine.counters.refusals(1);
                 tracing::debug!(target: "larder", key = %entry.key, "store_if declined");
+                if let Some(lease) = &fill.lease {
+                    lease.alone();
+                }
                 return Landed::Alone;
             }
         }

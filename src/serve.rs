@@ -32,7 +32,7 @@ use tower_service::Service;
 use crate::answered::Answered;
 use crate::ask::Question;
 use crate::body::ResponseBody;
-use crate::cache::{Missed, Stale};
+use crate::cache::{Leased, Missed, Right, Stale};
 use crate::error::BoxError;
 use crate::fill::Route;
 use crate::flight::{Drive, Entered, Flight, Landing, Leads};
@@ -195,7 +195,12 @@ impl<S> Serve<S> {
             ..Asks::default()
         };
         engine.tasks.spawn(&runtime, async move {
-            let answer = self.ask(question, family, missed, request, landing).await;
+            let right = self.shared.engine.right_to_renew(&question, &family);
+            let Right::Fill(lease) = right.await else {
+                return; // another instance is at it
+            };
+            let rights = (landing, lease);
+            let answer = self.ask(question, family, missed, request, rights).await;
             if let Ok((response, drive)) = answer {
                 let response = begin(response, drive, |drive| flight.board(drive)).await;
                 reply::drain(response.into_body()).await;
@@ -218,7 +223,7 @@ impl<S> Serve<S> {
     {
         let flight = Flight::new(self.shared.engine.generations.note(), false);
         let landing = Landing::unlisted(&flight);
-        let answer = self.ask(question, family, missed, request, landing);
+        let answer = self.ask(question, family, missed, request, (landing, None));
         let (response, drive) = answer.await?;
         Ok(begin(response, drive, |drive| flight.board(drive)).await)
     }
@@ -231,7 +236,7 @@ impl<S> Serve<S> {
         family: Arc<str>,
         missed: Missed,
         request: Request<R>,
-        landing: Landing,
+        (landing, lease): (Landing, Option<Leased>),
     ) -> Result<(Response<ResponseBody<B>>, Option<Drive>), S::Error>
     where
         S: Service<Request<R>, Response = Response<B>>,
@@ -262,6 +267,7 @@ impl<S> Serve<S> {
             took: engine.since(started),
             stale,
             validating,
+            lease,
         };
         let (mut response, drive) = match response {
             Ok(response) if nested::decided(&response, engine) => {

@@ -12,12 +12,12 @@ use tower_service::Service;
 
 use crate::ask::Question;
 use crate::body::ResponseBody;
-use crate::cache::{Missed, Stale};
-use crate::entry::Entry;
+use crate::cache::{Missed, Right, Stale};
+use crate::entry::{Entry, Held};
 use crate::error::BoxError;
 use crate::fill::Route;
 use crate::flight::{
-    Crowded, Entered, Flight, Follower, Following, Handoff, Landed, Landing, Leads, Opened,
+    Crowded, Drive, Entered, Flight, Follower, Following, Handoff, Landed, Landing, Leads, Opened,
 };
 use crate::generation::Generation;
 use crate::known::number_value;
@@ -179,7 +179,10 @@ impl<S> Serve<S> {
         let handoff = Handoff::new();
         let (giving, boarded) = (Arc::clone(&handoff), Arc::clone(&flight));
         flight.board(Box::pin(async move {
-            match self.ask(question, family, missed, request, landing).await {
+            match self
+                .fill_rightly(question, family, missed, request, landing)
+                .await
+            {
                 Err(error) => giving.give(&boarded, Err(error)),
                 Ok((response, drive)) => {
                     let mut later = None;
@@ -198,6 +201,60 @@ impl<S> Serve<S> {
             }
             _ => response,
         })
+    }
+
+    /// Fills, unless another instance does: then its entry answers.
+    async fn fill_rightly<R, B>(
+        self,
+        mut question: Question,
+        family: Arc<str>,
+        missed: Missed,
+        request: Request<R>,
+        landing: Landing,
+    ) -> Result<(Response<ResponseBody<B>>, Option<Drive>), S::Error>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Send,
+        R: Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let engine = Arc::clone(&self.shared.engine);
+        let (start, cause) = (engine.now(), missed.cause);
+        let headers = request.headers().clone();
+        let right = engine.right_to_fill(&mut question, &family, &headers, cause);
+        match right.await {
+            Right::Fill(lease) => {
+                let rights = (landing, lease);
+                self.ask(question, family, missed, request, rights).await
+            }
+            Right::Alone => {
+                landing.alone(None);
+                let flight = Flight::new(engine.generations.note(), false);
+                let rights = (Landing::unlisted(&flight), None);
+                let answer = self.ask(question, family, missed, request, rights).await?;
+                let (response, drive) = answer;
+                Ok((
+                    begin(response, drive, |drive| flight.board(drive)).await,
+                    None,
+                ))
+            }
+            Right::Found(found) => {
+                let (entry, note) = (found.entry, landing.flight().note);
+                let held = Arc::new(Held::new(entry, found.age, engine.now(), note));
+                landing.make(|_landing| Landed::Stored(Arc::clone(&held)));
+                let outcome = Outcome::Coalesced {
+                    cause,
+                    waited: engine.since(start),
+                    status: held.entry.status,
+                };
+                let fields = &held.entry.fields;
+                let headers = fields.to_map(number_value(found.age / 1000), None);
+                let response = reply::stored(&engine, &held.entry, headers, false, outcome);
+                Ok((response, None))
+            }
+        }
     }
 
     /// What comes of following another request's fill.

@@ -68,6 +68,7 @@ impl<S> Serve<S> {
                     took: engine.since(started),
                     stale: None,
                     validating: false,
+                    lease: None,
                 };
                 answered.posted(engine, &mut parts, &body)
             });

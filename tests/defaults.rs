@@ -104,7 +104,7 @@ async fn an_answer_that_must_not_be_shared_is_not_stored() {
             );
         }
         assert_eq!(tiers.cache.stats().stores, 0);
-        assert!(tiers.redis.is_none_or(|redis| redis.keys().is_empty()));
+        assert!(tiers.redis.is_none_or(|redis| redis.entries().is_empty()));
     }
 }
 

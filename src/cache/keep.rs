@@ -8,8 +8,10 @@ use http::HeaderName;
 use tokio::runtime::Handle;
 
 use super::engine::{Engine, Writes};
+use super::lease::Leased;
 use crate::entry::codec::{self};
 use crate::entry::{Entry, Held};
+use crate::error::StoreErrorKind;
 use crate::flight::Landing;
 use crate::generation::Generation;
 use crate::key::Key;
@@ -30,6 +32,8 @@ pub(crate) struct Fill {
     /// Of the flight that made it: it is listed until the next request finds the
     /// entry.
     pub(crate) landing: Option<Landing>,
+    /// The right under which it was made.
+    pub(crate) lease: Option<Leased>,
 }
 
 impl Fill {
@@ -180,6 +184,7 @@ impl Engine {
                 frame,
                 ttl,
                 groups: &fill.groups,
+                lease: None,
             };
             self.counted(store.put(marker).await);
         }
@@ -188,8 +193,19 @@ impl Engine {
             frame: codec::encode(entry),
             ttl,
             groups: &fill.groups,
+            lease: fill.lease.as_ref().map(Leased::lease),
         };
-        self.counted(store.put(record).await);
+        match store.put(record).await {
+            Err(error) if error.kind() == StoreErrorKind::Fenced => {
+                tracing::debug!(target: "larder", key = %entry.key, "another instance has filled it");
+            }
+            written => {
+                if let (Ok(()), Some(lease)) = (&written, &fill.lease) {
+                    lease.ended();
+                }
+                self.counted(written);
+            }
+        }
         if !self.generations.valid(entry, fill.note) {
             self.counted(store.remove(Removal::Key(&entry.key)).await);
         }

@@ -148,7 +148,7 @@ impl Engine {
         found.map_err(|missed| missed.or_earlier(stale))
     }
 
-    async fn look_shared(
+    pub(super) async fn look_shared(
         self: &Arc<Self>,
         question: &mut Question,
         family: &str,

@@ -5,6 +5,7 @@ mod engine;
 mod handle;
 mod invalidation;
 mod keep;
+mod lease;
 mod look;
 mod precompress;
 #[cfg(feature = "redis")]
@@ -19,6 +20,7 @@ pub(crate) use engine::Engine;
 pub use handle::Cache;
 pub(crate) use invalidation::Writing;
 pub(crate) use keep::{Fill, Varies};
+pub(crate) use lease::{Leased, Right};
 pub(crate) use look::{Missed, Stale};
 #[cfg(feature = "config")]
 pub(crate) use redis::with_redis;

@@ -10,11 +10,14 @@ use futures_util::FutureExt;
 
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Key;
-use crate::store::{Record, Removal, Store, StoreFuture};
+use crate::store::{Granted, Lease, Record, Removal, Store, StoreFuture};
 
 /// Removing a group or a pattern may take this many times as long as one
 /// operation.
 const REMOVAL: u32 = 100;
+
+/// Who waits for another instance looks again after this at the latest.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 pub(super) struct Timed<S> {
     pub(super) store: S,
@@ -49,5 +52,28 @@ impl<S: Store> Store for Timed<S> {
             let work = async { self.store.remove(removal).await };
             held(self.timeout * REMOVAL, work).await
         })
+    }
+
+    fn acquire<'a>(&'a self, lease: &'a Lease, ttl: Duration) -> StoreFuture<'a, Granted> {
+        let work = async move { self.store.acquire(lease, ttl).await };
+        Box::pin(held(self.timeout, work))
+    }
+
+    fn renew<'a>(&'a self, lease: &'a Lease, ttl: Duration) -> StoreFuture<'a, bool> {
+        Box::pin(held(self.timeout, async move {
+            self.store.renew(lease, ttl).await
+        }))
+    }
+
+    fn release<'a>(&'a self, lease: &'a Lease, alone: Option<Duration>) -> StoreFuture<'a, ()> {
+        let work = async move { self.store.release(lease, alone).await };
+        Box::pin(held(self.timeout, work))
+    }
+
+    fn released<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, ()> {
+        Box::pin(held(
+            LONGEST_WAIT,
+            async move { self.store.released(key).await },
+        ))
     }
 }

@@ -37,6 +37,31 @@ pub struct Record<'a> {
     pub ttl: Duration,
     /// The groups that it belongs to.
     pub groups: &'a [Group],
+    /// The right under which it was made. One that is no longer held must refuse
+    /// the write, as [`Fenced`](crate::StoreErrorKind::Fenced); one that is ends
+    /// with it, and those who wait are woken.
+    pub lease: Option<&'a Lease>,
+}
+
+/// The right to fill one key, among the instances that share a store.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Lease {
+    /// The key to be filled.
+    pub key: Key,
+    /// Tells its holder from all others: 32 hexadecimal digits.
+    pub token: String,
+}
+
+/// What became of asking for a [`Lease`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Granted {
+    /// It is held now.
+    Yes,
+    /// Another instance holds it.
+    No,
+    /// Nobody holds it, for answers under this key are not shared.
+    Alone,
 }
 
 /// What is removed.
@@ -73,4 +98,34 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes entries and returns how many there were.
     fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, u64>;
+
+    /// Asks for the right to fill a key, for `ttl`. Default: everybody has it, and
+    /// instances fill side by side.
+    fn acquire<'a>(&'a self, lease: &'a Lease, ttl: Duration) -> StoreFuture<'a, Granted> {
+        let _ = (lease, ttl);
+        Box::pin(std::future::ready(Ok(Granted::Yes)))
+    }
+
+    /// Holds it for `ttl` from now on. `false` if it was lost.
+    fn renew<'a>(&'a self, lease: &'a Lease, ttl: Duration) -> StoreFuture<'a, bool> {
+        let _ = (lease, ttl);
+        Box::pin(std::future::ready(Ok(true)))
+    }
+
+    /// Gives it back without an entry. With `alone`, nobody is to wait for an
+    /// answer under this key for so long.
+    fn release<'a>(&'a self, lease: &'a Lease, alone: Option<Duration>) -> StoreFuture<'a, ()> {
+        let _ = (lease, alone);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Ends when the right to fill a key was given back or an entry was written,
+    /// or some time later: who waits looks again.
+    fn released<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, ()> {
+        let _ = key;
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            Ok(())
+        })
+    }
 }

@@ -3,11 +3,24 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use redis::{Cmd, Pipeline, RedisResult, Value};
+
+/// What comes on a channel.
+pub(super) type Messages = BoxStream<'static, Vec<u8>>;
 
 /// How to reach Redis. Nothing is done before `connect` is called.
 pub(super) trait Connect: Send + Sync + 'static {
     fn connect(&self) -> BoxFuture<'_, RedisResult<Arc<dyn Connection>>>;
+
+    /// Listens to a channel, on a connection of its own. Topologies that cannot
+    /// leave those who wait to their polling.
+    fn listen(&self, channel: String) -> BoxFuture<'_, RedisResult<Messages>> {
+        let _ = channel;
+        let kind = redis::ErrorKind::Client;
+        let none = redis::RedisError::from((kind, "no channel on this topology"));
+        Box::pin(std::future::ready(Err(none)))
+    }
 
     /// Whether the keys of one command may lie anywhere.
     fn any_keys(&self) -> bool {

@@ -1,14 +1,15 @@
 //! The link to Redis: one connection shared by all, made when it is first
 //! needed and again when it has died; every command with a bound in time.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 
 use super::breaker::Breaker;
-use super::connect::{Connect, Connection, Node, Work};
+use super::connect::{Connect, Connection, Messages, Node, Work};
 use super::reads::Reads;
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
@@ -112,6 +113,15 @@ impl Link {
             true => Ok(()),
             false => Err(unavailable()),
         }
+    }
+
+    /// Listens to a channel, on a connection of its own.
+    pub(super) fn listen(
+        &self,
+        channel: String,
+    ) -> impl Future<Output = RedisResult<Messages>> + Send + 'static {
+        let line = Arc::clone(&self.line);
+        async move { line.connect.listen(channel).await }
     }
 
     /// The number of the connection now.

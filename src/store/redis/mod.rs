@@ -5,14 +5,17 @@ mod breaker;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod connect;
+mod lease;
 mod link;
 mod reads;
 mod scan;
+mod scripts;
 #[cfg(feature = "sentinel")]
 mod sentinel;
 mod single;
 mod tier;
 mod url;
+mod wakes;
 
 // each topology is there, or says which feature it needs
 #[cfg(not(feature = "cluster"))]

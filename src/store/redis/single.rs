@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
+use futures_util::{FutureExt, StreamExt};
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisResult, Value};
 
-use super::connect::{Connect, Connection, Node, Work};
+use super::connect::{Connect, Connection, Messages, Node, Work};
 use super::link::CONNECT;
 
 /// How many commands may wait to be written. With the crate's 50 a busy server
@@ -44,6 +44,18 @@ impl Connect for Single {
             let connection = self.0.get_multiplexed_async_connection_with_config(&config);
             let connection: Arc<dyn Connection> = Arc::new(One(connection.await?));
             Ok(connection)
+        }
+        .boxed()
+    }
+
+    fn listen(&self, channel: String) -> BoxFuture<'_, RedisResult<Messages>> {
+        async move {
+            let mut channels = self.0.get_async_pubsub().await?;
+            channels.subscribe(channel).await?;
+            let messages = channels.into_on_message();
+            Ok(messages
+                .map(|message| message.get_payload_bytes().to_vec())
+                .boxed())
         }
         .boxed()
     }

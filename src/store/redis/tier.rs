@@ -3,54 +3,35 @@
 //! | name | what |
 //! |---|---|
 //! | `<prefix>:<endpoint>:<hash>` | an entry's frame |
+//! | `<prefix>:!lock:{<key>}`, `<prefix>:!wake` | see `lease.rs` |
 //! | `<prefix>:!group:<hash>` | the keys of one URI or tag, a sorted set by the time at which they expire |
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::{Cmd, ErrorKind, FromRedisValue, Script, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, FromRedisValue, ServerErrorKind, Value};
 
 use super::connect::Node;
 use super::link::Link;
+use super::scripts::{Scripts, Text};
 use super::url;
+use super::wakes::Wakes;
 use crate::clock::{Clock, millis};
 use crate::error::{BoxError, ConfigError, StoreError, StoreErrorKind};
 use crate::key::Key;
-use crate::store::{Group, Record, Removal, Store, StoreFuture};
+use crate::store::{Granted, Group, Lease, Record, Removal, Store, StoreFuture};
 
 /// Writes, scans and removals may take this many times as long as a read:
 /// no request waits for them.
 const SLOWER: u32 = 8;
 
-/// Puts a key into groups until it expires, and drops what has expired.
-const JOIN: &str = r"
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local ttl = tonumber(ARGV[2])
-for _, group in ipairs(KEYS) do
-  redis.call('ZREMRANGEBYSCORE', group, '-inf', now)
-  local known = redis.call('ZSCORE', group, ARGV[1])
-  if not known or tonumber(known) < now + ttl then
-    redis.call('ZADD', group, now + ttl, ARGV[1])
-  end
-  if redis.call('PTTL', group) < ttl then redis.call('PEXPIRE', group, ttl) end
-end
-return 1";
-
-/// The keys of a group. They stay in it until they expire: a removal may have
-/// to be repeated, and an entry that is being written must stay in its groups.
-const MEMBERS: &str = r"
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-return redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf')";
-
 /// Entries in Redis.
 pub(crate) struct RedisStore {
     pub(super) link: Arc<Link>,
     timeout: Duration,
-    join: Script,
-    members: Script,
+    pub(super) scripts: Scripts,
+    pub(super) wakes: Wakes,
     /// How names begin that larder keeps for itself.
     pub(super) internal: String,
 }
@@ -66,8 +47,8 @@ impl RedisStore {
         Ok(Self {
             link: Arc::new(Link::new(url::open(url, timeout)?, clock)),
             timeout,
-            join: Script::new(JOIN),
-            members: Script::new(MEMBERS),
+            scripts: Scripts::new(),
+            wakes: Wakes::default(),
             internal: format!("{prefix}:!"),
         })
     }
@@ -82,21 +63,41 @@ impl RedisStore {
 
     /// Runs a script by its hash, and by its text where the server does not
     /// know it yet.
-    async fn script(
+    pub(super) async fn script(
         &self,
-        (script, text): (&Script, &str),
+        script: &Text,
         keys: &[String],
         args: &[&[u8]],
+    ) -> Result<Value, StoreError> {
+        self.script_within(script, keys, args, self.slow()).await
+    }
+
+    /// The same where a request waits for it.
+    pub(super) async fn quick_script(
+        &self,
+        script: &Text,
+        keys: &[String],
+        args: &[&[u8]],
+    ) -> Result<Value, StoreError> {
+        self.script_within(script, keys, args, self.timeout).await
+    }
+
+    async fn script_within(
+        &self,
+        script: &Text,
+        keys: &[String],
+        args: &[&[u8]],
+        timeout: Duration,
     ) -> Result<Value, StoreError> {
         let command = |name: &str, script: &str| {
             let mut cmd = redis::cmd(name);
             cmd.arg(script).arg(keys.len()).arg(keys).arg(args);
             cmd
         };
-        let known = command("EVALSHA", script.get_hash());
-        match self.run(&known, self.slow()).await {
+        let known = command("EVALSHA", &script.hash);
+        match self.run(&known, timeout).await {
             Err(error) if is_no_script(&error) => {
-                self.run(&command("EVAL", text), self.slow()).await
+                self.run(&command("EVAL", script.text), timeout).await
             }
             result => result,
         }
@@ -116,30 +117,37 @@ impl RedisStore {
 
     async fn write(&self, record: Record<'_>) -> Result<(), StoreError> {
         let ttl = millis(record.ttl).max(1).to_string();
-        // the groups first, and for longer: an entry is never there without them
-        let longer = millis(record.ttl.saturating_add(self.slow() * 4)).to_string();
-        let groups: Vec<String> = record
-            .groups
-            .iter()
-            .map(|group| self.group(*group))
-            .collect();
-        let at_once = match groups.len() {
-            0 | 1 => true,
-            _ => self.link.any_keys(),
-        };
-        let step = if at_once { groups.len().max(1) } else { 1 };
-        for groups in groups.chunks(step) {
-            let args = [record.key.as_str().as_bytes(), longer.as_bytes()];
-            self.script((&self.join, JOIN), groups, &args).await?;
+        let groups = record.groups.iter();
+        let groups: Vec<String> = groups.map(|group| self.group(*group)).collect();
+        if self.link.any_keys() {
+            return self.store(&record, record.lease, &groups, &ttl).await;
         }
+        let longer = self.longer(record.ttl);
+        for group in groups {
+            let args = [record.key.as_str().as_bytes(), longer.as_bytes()];
+            self.script(&self.scripts.join, &[group], &args).await?;
+        }
+        match record.lease {
+            Some(lease) => self.write_leased(&record, lease, &ttl).await,
+            None => self.set(&record, &ttl).await,
+        }
+    }
+
+    /// Groups live longer than their entries: an entry is never there without
+    /// them. In milliseconds.
+    pub(super) fn longer(&self, ttl: Duration) -> String {
+        millis(ttl.saturating_add(self.slow() * 4)).to_string()
+    }
+
+    pub(super) async fn set(&self, record: &Record<'_>, ttl: &str) -> Result<(), StoreError> {
         let mut set = redis::cmd("SET");
         set.arg(record.key.as_str()).arg(&record.frame[..]);
-        set.arg("PX").arg(&ttl);
+        set.arg("PX").arg(ttl);
         self.run(&set, self.slow()).await.map(drop)
     }
 
     async fn remove_group(&self, group: Group) -> Result<u64, StoreError> {
-        let members = (&self.members, MEMBERS);
+        let members = &self.scripts.members;
         let reply = self.script(members, &[self.group(group)], &[]).await?;
         let keys: Vec<Vec<u8>> = FromRedisValue::from_redis_value(reply)
             .map_err(|error| refused(redis::RedisError::from(error)))?;
@@ -165,6 +173,25 @@ impl Store for RedisStore {
             Removal::Group(group) => Box::pin(self.remove_group(group)),
             Removal::Pattern(pattern) => Box::pin(self.remove_pattern(pattern)),
         }
+    }
+
+    fn acquire<'a>(&'a self, lease: &'a Lease, ttl: Duration) -> StoreFuture<'a, Granted> {
+        Box::pin(self.ask_lease(lease, ttl))
+    }
+
+    fn renew<'a>(&'a self, lease: &'a Lease, ttl: Duration) -> StoreFuture<'a, bool> {
+        Box::pin(self.keep_lease(lease, ttl))
+    }
+
+    fn release<'a>(&'a self, lease: &'a Lease, alone: Option<Duration>) -> StoreFuture<'a, ()> {
+        Box::pin(self.end_lease(lease, alone))
+    }
+
+    fn released<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.wakes.wait(&self.link, self.channel(), key).await;
+            Ok(())
+        })
     }
 }
 

@@ -1,0 +1,197 @@
+//! The right to fill a key, among the instances that share the store.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::FusedFuture;
+use http::HeaderMap;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use super::engine::Engine;
+use super::look::Found;
+use crate::ask::Question;
+use crate::entry::Entry;
+use crate::key::{Key, hex};
+use crate::outcome::Cause;
+use crate::store::{Granted, Lease};
+
+/// A lease is for so long, and is renewed when a third of that has gone.
+const TTL: Duration = Duration::from_secs(3);
+const RENEWAL: Duration = Duration::from_secs(1);
+/// How long nobody waits for answers that cannot be shared.
+const ALONE: Duration = Duration::from_secs(120);
+
+/// What comes of asking for the right to fill.
+pub(crate) enum Right {
+    /// Fill: nobody else does, or nobody can tell.
+    Fill(Option<Leased>),
+    /// Another instance has filled it meanwhile.
+    Found(Found<Entry>),
+    /// Another instance is at it, and it takes too long; or nobody can share the
+    /// answer: run the handler, alone.
+    Alone,
+}
+
+/// A lease that is held, renewed and given back.
+pub(crate) struct Leased {
+    engine: Arc<Engine>,
+    lease: Lease,
+    runtime: Handle,
+    renewal: AbortHandle,
+    /// The store has ended it with the entry.
+    ended: AtomicBool,
+    alone: AtomicBool,
+}
+
+impl Engine {
+    /// Asks for the right to fill, and waits for another instance's fill where it
+    /// has that.
+    pub(crate) async fn right_to_fill(
+        self: &Arc<Self>,
+        question: &mut Question,
+        family: &str,
+        headers: &HeaderMap,
+        cause: Cause,
+    ) -> Right {
+        let shared = question.policy.coalesce && !question.policy.memory_only;
+        let Some(store) = self
+            .store
+            .as_ref()
+            .filter(|_| shared && cause != Cause::StoreError)
+        else {
+            return Right::Fill(None);
+        };
+        let key = Key::of(&self.context.prefix, family, question.place());
+        let lease = Lease {
+            token: token(),
+            key: key.clone(),
+        };
+        let start = self.now();
+        let mut waits = false;
+        while self.since(start) < question.policy.wait {
+            // who waits listens before it looks: nothing is missed in between
+            let mut released = store.released(&key).fuse();
+            if waits {
+                std::future::poll_fn(|cx| Poll::Ready(released.poll_unpin(cx).is_ready())).await;
+                if let Ok(found) = self.look_shared(question, family, headers, cause).await {
+                    return Right::Found(found);
+                }
+            }
+            let asked = tokio::time::timeout(self.budget, store.acquire(&lease, TTL)).await;
+            match asked {
+                Ok(Ok(Granted::Yes)) => return Right::Fill(self.leased(lease)),
+                Ok(Ok(Granted::Alone)) => return Right::Alone,
+                Ok(Ok(Granted::No)) if waits && !released.is_terminated() => {
+                    let _ = released.await;
+                }
+                Ok(Ok(Granted::No)) => waits = true,
+                Ok(Err(_)) | Err(_) => {
+                    self.counters.store_errors(1);
+                    return Right::Fill(None);
+                }
+            }
+        }
+        Right::Alone
+    }
+
+    /// Asks once: who renews what is stale does not wait.
+    pub(crate) async fn right_to_renew(
+        self: &Arc<Self>,
+        question: &Question,
+        family: &str,
+    ) -> Right {
+        let Some(store) = self.store.as_ref().filter(|_| !question.policy.memory_only) else {
+            return Right::Fill(None);
+        };
+        let key = Key::of(&self.context.prefix, family, question.place());
+        let lease = Lease {
+            token: token(),
+            key,
+        };
+        let asked = tokio::time::timeout(self.budget, store.acquire(&lease, TTL)).await;
+        match asked {
+            Ok(Ok(Granted::Yes)) => Right::Fill(self.leased(lease)),
+            Ok(Ok(Granted::No)) => Right::Alone,
+            _ => Right::Fill(None),
+        }
+    }
+
+    /// Holds a lease from now on.
+    fn leased(self: &Arc<Self>, lease: Lease) -> Option<Leased> {
+        let runtime = Handle::try_current().ok()?;
+        let (engine, held) = (Arc::clone(self), lease.clone());
+        let renewal = runtime.spawn(async move {
+            let Some(store) = &engine.store else { return };
+            loop {
+                tokio::time::sleep(RENEWAL).await;
+                if matches!(store.renew(&held, TTL).await, Ok(false)) {
+                    return; // lost: the write will be refused
+                }
+            }
+        });
+        Some(Leased {
+            engine: Arc::clone(self),
+            lease,
+            runtime,
+            renewal: renewal.abort_handle(),
+            ended: AtomicBool::new(false),
+            alone: AtomicBool::new(false),
+        })
+    }
+}
+
+impl Leased {
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// The store has ended it.
+    pub(crate) fn ended(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    /// Its answer cannot be shared: nobody shall wait for the next ones.
+    pub(crate) fn alone(&self) {
+        self.alone.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Leased {
+    fn drop(&mut self) {
+        self.renewal.abort();
+        if *self.ended.get_mut() {
+            return;
+        }
+        let alone = (*self.alone.get_mut()).then_some(ALONE);
+        let (engine, lease) = (Arc::clone(&self.engine), self.lease.clone());
+        let release = async move {
+            if let Some(store) = &engine.store
+                && let Err(error) = store.release(&lease, alone).await
+            {
+                tracing::debug!(target: "larder", %error, "a lease is left to run out");
+            }
+        };
+        self.engine.tasks.spawn(&self.runtime, release);
+    }
+}
+
+/// Who holds a lease: 128 random bits.
+fn token() -> String {
+    let mut text = String::with_capacity(32);
+    for _ in 0..2 {
+        hex(&mut text, &random().to_be_bytes());
+    }
+    text
+}
+
+/// Keys of the standard library's hashers come from the system's randomness.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    let mut hasher = std::hash::RandomState::new().build_hasher();
+    hasher.write_u8(0);
+    hasher.finish()
+}
