@@ -54,6 +54,9 @@ impl Answered {
         B::Error: Into<BoxError>,
     {
         let status = response.status();
+        if is_failure(status) && self.stale.is_some() {
+            engine.flights.throttle(self.question.place(), engine.now());
+        }
         if is_failure(status)
             && let Some(response) = self.stand_in(engine, Some(status))
         {
@@ -177,6 +180,7 @@ impl Answered {
             route: self.route,
             terms,
             lease: self.lease,
+            took: self.took,
         }
     }
 

@@ -1,6 +1,7 @@
 //! From a judged answer to an entry.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header, request, response};
@@ -158,6 +159,8 @@ pub(crate) struct Made {
     pub(crate) route: Route,
     pub(crate) terms: Terms,
     pub(crate) lease: Option<Leased>,
+    /// How long the handler took.
+    pub(crate) took: Duration,
 }
 
 impl Made {
@@ -217,6 +220,7 @@ impl Made {
             route,
             terms,
             lease,
+            took,
         } = self;
         let key_of = |canonical: &[u8]| Key::of(&engine.context.prefix, &route.family, canonical);
         let varies = (!terms.vary.is_empty()).then(|| Varies {
@@ -244,6 +248,7 @@ impl Made {
             created: engine.wall().saturating_sub(age),
             lifetime: terms.lifetime,
             rules: terms.rules,
+            took: u32::try_from(millis(took)).unwrap_or(u32::MAX),
         };
         Fill {
             entry,

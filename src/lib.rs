@@ -133,7 +133,7 @@ pub use outcome::{Bypass, Cause, Outcome, Refusal, Staleness, Tier};
 pub use policy::{CREDENTIALS, FORWARDED, FRAGMENTS, Hint, Policy, RequestHead, Routes, Scope};
 pub use service::CacheService;
 pub use stats::Stats;
-pub use store::{Granted, Group, Lease, Record, Removal, Store, StoreFuture};
+pub use store::{Granted, Group, Lease, Record, Removal, Seen, Store, StoreFuture};
 
 /// Bytes in a MiB: `Cache::builder().memory(256 * MIB)`.
 pub const MIB: u64 = 1 << 20;

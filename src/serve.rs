@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, header};
+use http::{Extensions, Method, Request, Response, header};
 use http_body::Body;
 use tokio::runtime::Handle;
 use tower::util::Oneshot;
@@ -122,6 +122,17 @@ impl<S> Serve<S> {
     {
         let Missed { cause, stale } = missed;
         let usable = stale.as_ref().map(|stale| stale.usable);
+        if let (Some(Use::Early(left)), Some(found)) = (usable, &stale) {
+            let (entry, times) = (&found.held.entry, (found.age, left));
+            let engine = &self.shared.engine;
+            let spare = Extensions::new();
+            let response = reply::hit(engine, entry, times, found.tier, question.head, spare);
+            let (policy, asks, coded) = (&question.policy, &question.asks, &found.held.coded);
+            let mut response = reply::shape(response, policy, coded, request.headers(), asks);
+            nested::mark(&mut response, self.nested, engine);
+            self.renew(question, family, missed_again(cause, found), request);
+            return Ok(response);
+        }
         let why = match usable {
             Some(Use::WhileRevalidating) => Some(Staleness::WhileRevalidating),
             Some(Use::AsAsked) => Some(Staleness::MaxStale),
@@ -172,6 +183,9 @@ impl<S> Serve<S> {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
+        if engine.flights.is_throttled(question.place(), engine.now()) {
+            return; // it has failed a moment ago
+        }
         let Entered::Lead(flight, landing) =
             self.enter(&question, &family, &request, Leads::Renews)
         else {
@@ -195,7 +209,11 @@ impl<S> Serve<S> {
             ..Asks::default()
         };
         engine.tasks.spawn(&runtime, async move {
-            let right = self.shared.engine.right_to_renew(&question, &family);
+            let engine = Arc::clone(&self.shared.engine);
+            let Ok(_turn) = engine.renewals.try_acquire() else {
+                return; // too many, or the cache shuts down
+            };
+            let right = engine.right_to_renew(&question, &family, missed.stale.as_ref());
             let Right::Fill(lease) = right.await else {
                 return; // another instance is at it
             };
@@ -275,7 +293,12 @@ impl<S> Serve<S> {
                 return Ok((response.map(ResponseBody::inner), None));
             }
             Ok(response) => answered.answer(engine, response, landing),
-            Err(error) => (answered.stand_in(engine, None).ok_or(error)?, None),
+            Err(error) => {
+                engine
+                    .flights
+                    .throttle(answered.question.place(), engine.now());
+                (answered.stand_in(engine, None).ok_or(error)?, None)
+            }
         };
         nested::mark(&mut response, self.nested, engine);
         Ok((response, drive))

@@ -63,6 +63,13 @@ impl<S> Serve<S> {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let engine = Arc::clone(&self.shared.engine);
+        if missed.stale.is_some()
+            && engine.flights.is_throttled(question.place(), engine.now())
+            && let Some(response) = self.stale(&question, &missed, &request)
+        {
+            return Ok(response); // the handler has failed a moment ago
+        }
         let leads = self.leads(&question, &request);
         for _ in 0..TRIES {
             match self.enter(&question, &family, &request, leads) {
@@ -223,7 +230,8 @@ impl<S> Serve<S> {
         let engine = Arc::clone(&self.shared.engine);
         let (start, cause) = (engine.now(), missed.cause);
         let headers = request.headers().clone();
-        let right = engine.right_to_fill(&mut question, &family, &headers, cause);
+        let seen = (cause, missed.stale.as_ref());
+        let right = engine.right_to_fill(&mut question, &family, &headers, seen);
         match right.await {
             Right::Fill(lease) => {
                 let rights = (landing, lease);

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::engine::{Engine, TenantFn};
+use super::engine::{Dice, Engine, TenantFn};
 use super::handle::Cache;
 use super::timed::Timed;
 use crate::clock::{Clock, SystemClock};
@@ -54,6 +54,7 @@ pub struct CacheBuilder {
     release: String,
     max_body: usize,
     max_variants: usize,
+    max_renewals: usize,
     operation_timeout: Duration,
     credentials: Vec<String>,
     per_request: Vec<String>,
@@ -73,6 +74,7 @@ impl CacheBuilder {
             release: String::new(),
             max_body: MAX_BODY,
             max_variants: 128,
+            max_renewals: 64,
             operation_timeout: Duration::from_millis(250),
             credentials: Vec::new(),
             per_request: Vec::new(),
@@ -126,6 +128,13 @@ impl CacheBuilder {
     /// the oldest goes. Each process counts those that it has made. Default: 128.
     pub fn max_variants(mut self, most: usize) -> Self {
         self.max_variants = most;
+        self
+    }
+
+    /// How many entries are renewed in the background at a time; beyond that a
+    /// stale one is served and left for the next request. Default: 64.
+    pub fn max_renewals(mut self, most: usize) -> Self {
+        self.max_renewals = most;
         self
     }
 
@@ -242,6 +251,8 @@ impl CacheBuilder {
             generations: Generations::default(),
             writing: Mutex::default(),
             flights: Arc::new(Flights::new(MOST_FLIGHTS, MOST_FOLLOWERS)),
+            dice: Dice::default(),
+            renewals: Semaphore::new(self.max_renewals),
             coders: Semaphore::new(CODERS),
             clock: self.clock,
             tasks: Tasks::new(),
@@ -283,6 +294,9 @@ impl CacheBuilder {
         }
         if self.max_variants == 0 {
             return bad("max_variants", "must be at least one".into());
+        }
+        if self.max_renewals > Semaphore::MAX_PERMITS {
+            return bad("max_renewals", "more than can be counted".into());
         }
         let timeout = self.operation_timeout;
         if timeout < Duration::from_millis(1) || timeout > Duration::from_secs(60) {

@@ -1,7 +1,7 @@
 //! The engine: everything that the handles and services of one cache share.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,6 +30,9 @@ pub(crate) struct Engine {
     pub(crate) writing: Mutex<HashMap<Key, Writes>>,
     /// Fills that are under way.
     pub(crate) flights: Arc<Flights>,
+    pub(crate) dice: Dice,
+    /// Renewals that may go on at a time; none once the cache shuts down.
+    pub(crate) renewals: Semaphore,
     /// Bodies that may be coded at a time.
     pub(crate) coders: Semaphore,
     pub(crate) clock: Arc<dyn Clock>,
@@ -51,6 +54,20 @@ pub(crate) struct Engine {
 pub(crate) struct Writes {
     pub(crate) note: Generation,
     pub(crate) count: usize,
+}
+
+/// Random numbers that need not be secret.
+#[derive(Default)]
+pub(crate) struct Dice {
+    hasher: ahash::RandomState,
+    rolled: AtomicU64,
+}
+
+impl Dice {
+    pub(crate) fn roll(&self) -> u64 {
+        self.hasher
+            .hash_one(self.rolled.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 impl Engine {

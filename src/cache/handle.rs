@@ -190,6 +190,14 @@ impl Cache {
         stats
     }
 
+    /// Begins no more renewals in the background, and waits until what has begun
+    /// has ended: answers have reached the shared store, leases are given back. For
+    /// a graceful end of the process; requests are served on meanwhile.
+    pub async fn shutdown(&self) {
+        self.engine.renewals.close();
+        self.engine.tasks.idle().await;
+    }
+
     /// Waits until no work goes on in the background: answers have reached the
     /// shared store, invalidations have ended. For tests, and before a process
     /// ends.

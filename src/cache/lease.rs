@@ -12,12 +12,12 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::engine::Engine;
-use super::look::Found;
+use super::look::{Found, Stale};
 use crate::ask::Question;
 use crate::entry::Entry;
 use crate::key::{Key, hex};
-use crate::outcome::Cause;
-use crate::store::{Granted, Lease};
+use crate::outcome::{Cause, Tier};
+use crate::store::{Granted, Lease, Seen};
 
 /// A lease is for so long, and is renewed when a third of that has gone.
 const TTL: Duration = Duration::from_secs(3);
@@ -55,7 +55,7 @@ impl Engine {
         question: &mut Question,
         family: &str,
         headers: &HeaderMap,
-        cause: Cause,
+        (cause, stale): (Cause, Option<&Stale>),
     ) -> Right {
         let shared = question.policy.coalesce && !question.policy.memory_only;
         let Some(store) = self
@@ -65,20 +65,20 @@ impl Engine {
         else {
             return Right::Fill(None);
         };
-        let key = Key::of(&self.context.prefix, family, question.place());
-        let lease = Lease {
-            token: token(),
-            key: key.clone(),
-        };
+        let mut lease = self.lease_of(question, family, seen(stale));
+        let key = lease.key.clone();
         let start = self.now();
-        let mut waits = false;
+        let (mut waits, mut filled) = (false, false);
         while self.since(start) < question.policy.wait {
             // who waits listens before it looks: nothing is missed in between
             let mut released = store.released(&key).fuse();
             if waits {
                 std::future::poll_fn(|cx| Poll::Ready(released.poll_unpin(cx).is_ready())).await;
-                if let Ok(found) = self.look_shared(question, family, headers, cause).await {
-                    return Right::Found(found);
+                match self.look_shared(question, family, headers, cause).await {
+                    Ok(found) => return Right::Found(found),
+                    // it has been filled, and that is of no use to this request
+                    Err(_) if filled => lease.seen = Seen::Useless,
+                    Err(missed) => lease.seen = seen(missed.stale.as_ref()),
                 }
             }
             let asked = tokio::time::timeout(self.budget, store.acquire(&lease, TTL)).await;
@@ -86,9 +86,13 @@ impl Engine {
                 Ok(Ok(Granted::Yes)) => return Right::Fill(self.leased(lease)),
                 Ok(Ok(Granted::Alone)) => return Right::Alone,
                 Ok(Ok(Granted::No)) if waits && !released.is_terminated() => {
+                    filled = false;
                     let _ = released.await;
                 }
-                Ok(Ok(Granted::No)) => waits = true,
+                Ok(Ok(granted)) => {
+                    filled = granted == Granted::Filled;
+                    waits = true;
+                }
                 Ok(Err(_)) | Err(_) => {
                     self.counters.store_errors(1);
                     return Right::Fill(None);
@@ -98,24 +102,29 @@ impl Engine {
         Right::Alone
     }
 
+    fn lease_of(&self, question: &Question, family: &str, seen: Seen) -> Lease {
+        Lease {
+            token: token(),
+            key: Key::of(&self.context.prefix, family, question.place()),
+            seen,
+        }
+    }
+
     /// Asks once: who renews what is stale does not wait.
     pub(crate) async fn right_to_renew(
         self: &Arc<Self>,
         question: &Question,
         family: &str,
+        stale: Option<&Stale>,
     ) -> Right {
         let Some(store) = self.store.as_ref().filter(|_| !question.policy.memory_only) else {
             return Right::Fill(None);
         };
-        let key = Key::of(&self.context.prefix, family, question.place());
-        let lease = Lease {
-            token: token(),
-            key,
-        };
+        let lease = self.lease_of(question, family, seen(stale));
         let asked = tokio::time::timeout(self.budget, store.acquire(&lease, TTL)).await;
         match asked {
             Ok(Ok(Granted::Yes)) => Right::Fill(self.leased(lease)),
-            Ok(Ok(Granted::No)) => Right::Alone,
+            Ok(Ok(Granted::No | Granted::Filled)) => Right::Alone,
             _ => Right::Fill(None),
         }
     }
@@ -176,6 +185,17 @@ impl Drop for Leased {
             }
         };
         self.engine.tasks.spawn(&self.runtime, release);
+    }
+}
+
+/// What was seen of an entry under its key: none that came from memory alone.
+fn seen(stale: Option<&Stale>) -> Seen {
+    match stale {
+        Some(stale) if stale.tier == Tier::Redis => {
+            Seen::Frame(stale.held.entry.created.to_le_bytes())
+        }
+        Some(_) => Seen::Useless,
+        None => Seen::Nothing,
     }
 }
 

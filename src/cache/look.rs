@@ -12,9 +12,9 @@ use crate::entry::codec::{self, Bounds, Corrupt, Frame};
 use crate::entry::{Entry, Held};
 use crate::generation::Generation;
 use crate::key::{Key, Writer};
-use crate::outcome::Cause;
+use crate::outcome::{Cause, Tier};
 use crate::policy::conditional;
-use crate::policy::freshness::{Rules, Use, usable};
+use crate::policy::freshness::{Rules, Use, is_early, usable};
 use crate::policy::request::Asks;
 use crate::store::Removal;
 use crate::store::memory::Slot;
@@ -38,6 +38,8 @@ impl<E> Found<E> {
 #[derive(Clone)]
 pub(crate) struct Stale {
     pub(crate) held: Arc<Held>,
+    /// Where it was found.
+    pub(crate) tier: Tier,
     /// Milliseconds.
     pub(crate) age: u64,
     pub(crate) usable: Use,
@@ -120,14 +122,28 @@ impl Engine {
             return Err(Cause::Invalidated.into());
         }
         let age = held.age(self.now());
-        match judged(&held.entry, age, asks) {
+        match self.judged(&held.entry, age, asks) {
             Ok(Use::Fresh(ttl)) => Ok(Found {
                 entry: held,
                 age,
                 ttl,
             }),
-            Ok(usable) => Err(missed(held, age, usable)),
+            Ok(usable) => Err(missed(held, Tier::Memory, age, usable)),
             Err(cause) => Err(cause.into()),
+        }
+    }
+
+    /// How an entry may be used for a request.
+    #[inline]
+    fn judged(&self, entry: &Entry, age: u64, asks: &Asks) -> Result<Use, Cause> {
+        if asks.authorized && !entry.rules.has(Rules::SHARES_AUTHORIZED) {
+            return Err(Cause::Authorization);
+        }
+        match usable(&entry.lifetime, entry.rules, age, asks.wish.as_ref()) {
+            Use::Fresh(left) if is_early(left, entry.took, || self.dice.roll()) => {
+                Ok(Use::Early(left))
+            }
+            other => Ok(other),
         }
     }
 
@@ -240,10 +256,12 @@ impl Engine {
         question: &Question,
     ) -> Result<Found<Entry>, Read> {
         let age = entry.age_at(self.wall());
-        let usable = judged(&entry, age, &question.asks).map_err(Read::nothing)?;
+        let usable = self
+            .judged(&entry, age, &question.asks)
+            .map_err(Read::nothing)?;
         let Use::Fresh(ttl) = usable else {
             let held = Arc::new(Held::new(entry, age, self.now(), note));
-            return Err(Read::Nothing(missed(held, age, usable)));
+            return Err(Read::Nothing(missed(held, Tier::Redis, age, usable)));
         };
         if self.memory.keeps_entries() {
             let held = Held::new(entry.clone(), age, self.now(), note);
@@ -279,28 +297,19 @@ impl Read {
     }
 }
 
-/// How an entry may be used for a request.
-#[inline]
-fn judged(entry: &Entry, age: u64, asks: &Asks) -> Result<Use, Cause> {
-    if asks.authorized && !entry.rules.has(Rules::SHARES_AUTHORIZED) {
-        return Err(Cause::Authorization);
-    }
-    Ok(usable(
-        &entry.lifetime,
-        entry.rules,
-        age,
-        asks.wish.as_ref(),
-    ))
-}
-
 /// An entry that is there and not fresh enough.
-fn missed(held: Arc<Held>, age: u64, usable: Use) -> Missed {
+fn missed(held: Arc<Held>, tier: Tier, age: u64, usable: Use) -> Missed {
     let life = held.entry.lifetime;
     let cause = match age < life.fresh {
         true => Cause::Request,
         false => Cause::Expired,
     };
-    let stale = (age < life.keep.max(life.fresh)).then_some(Stale { held, age, usable });
+    let stale = (age < life.keep.max(life.fresh)).then_some(Stale {
+        held,
+        tier,
+        age,
+        usable,
+    });
     Missed { cause, stale }
 }
 

@@ -17,7 +17,8 @@
 //! 88  8  length of the body
 //! 96  8  error: may stand in for a failed handler until then, milliseconds from creation (not in version 1)
 //! 104 1  rules of reuse, see `Rules` (not in version 1)
-//! 105    canonical request, scopes (16 bytes each), fields, body
+//! 105 4  how long the fill took, milliseconds (not in version 1)
+//! 109    canonical request, scopes (16 bytes each), fields, body
 //! ```
 //!
 //! Numbers are little-endian. A field is the length of its name (2), the
@@ -42,7 +43,7 @@ use crate::policy::freshness::{Lifetime, Rules};
 
 pub(super) const MAGIC: &[u8; 4] = b"LRDR";
 pub(super) const VERSION: u8 = 2;
-pub(super) const FIXED: usize = 105;
+pub(super) const FIXED: usize = 109;
 /// Version 1 ended here.
 pub(super) const FIXED_1: usize = 96;
 pub(super) const SUM: std::ops::Range<usize> = 8..16;
@@ -58,6 +59,7 @@ pub(crate) fn encode(entry: &Entry) -> Bytes {
         created: entry.created,
         lifetime: entry.lifetime,
         rules: entry.rules,
+        took: entry.took,
         raw_len: entry.body.len(),
     };
     let body = packed.as_deref().unwrap_or(&entry.body);
@@ -77,6 +79,7 @@ pub(crate) fn encode_vary(
         created,
         lifetime: Lifetime::fresh(keep),
         rules: Rules::default(),
+        took: 0,
         raw_len: 0,
     };
     let none = HeaderValue::from_static("");
@@ -90,6 +93,7 @@ struct Head {
     created: u64,
     lifetime: Lifetime,
     rules: Rules,
+    took: u32,
     raw_len: usize,
 }
 
@@ -116,6 +120,7 @@ fn write(head: &Head, canonical: &[u8], scopes: &[ScopeId], fields: &Fields, bod
     out.put_u64_le(head.raw_len as u64);
     out.put_u64_le(head.lifetime.error);
     out.put_u8(head.rules.bits());
+    out.put_u32_le(head.took);
     out.put_slice(canonical);
     for scope in scopes {
         out.put_slice(&scope.0);

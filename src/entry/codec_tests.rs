@@ -51,6 +51,7 @@ fn entry(body: &[u8]) -> Entry {
             keep: 400_000,
         },
         rules: Rules::default(),
+        took: 0,
     }
 }
 
@@ -71,6 +72,7 @@ fn assert_same(read: Frame, written: &Entry) {
     assert_eq!(read.created, written.created);
     assert_eq!(read.lifetime, written.lifetime);
     assert_eq!(read.rules, written.rules);
+    assert_eq!(read.took, written.took);
 }
 
 /// Files under `tests/golden` keep old frames readable. A new one is written
@@ -106,6 +108,7 @@ fn frames_of_version_1_stay_readable() {
 fn frames_of_version_2_stay_as_they_are() {
     let mut ruled = entry(b"{\"id\":1}");
     ruled.lifetime.error = 350_000;
+    ruled.took = 1_234;
     ruled.rules = Rules::NEVER_STALE.and(Rules::IMMUTABLE);
     let frame = encode(&ruled);
     assert_eq!(golden("v2-entry.bin", &frame), frame);

@@ -127,9 +127,9 @@ pub(crate) fn decode(
     let canonical_len = reader.u32()?;
     let (scopes, fields, block) = (reader.u32()?, reader.u32()?, reader.u32()?);
     let (body_len, raw_len) = (size(reader.u64()?)?, size(reader.u64()?)?);
-    let (error, rules) = match version {
-        1 => (stale, Rules::default()),
-        _ => (reader.u64()?, rules(&mut reader)?),
+    let (error, rules, took) = match version {
+        1 => (stale, Rules::default(), 0),
+        _ => (reader.u64()?, rules(&mut reader)?, reader.u32()?),
     };
     let lifetime = Lifetime {
         fresh,
@@ -171,6 +171,7 @@ pub(crate) fn decode(
         created,
         lifetime,
         rules,
+        took: u32::try_from(took).unwrap_or(u32::MAX),
     }))
 }
 

@@ -100,6 +100,7 @@ mod tests {
             created: 0,
             lifetime: Lifetime::fresh(1_000),
             rules: Rules::default(),
+            took: 0,
         };
         Held::new(entry, age, now, Generation::default())
     }

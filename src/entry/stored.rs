@@ -17,6 +17,8 @@ pub(crate) struct Entry {
     pub(crate) lifetime: Lifetime,
     pub(crate) status: StatusCode,
     pub(crate) rules: Rules,
+    /// How long its fill took, in milliseconds.
+    pub(crate) took: u32,
     pub(crate) body: Bytes,
     pub(crate) fields: Fields,
     pub(crate) canonical: Canonical,

@@ -24,7 +24,13 @@ struct Table {
     /// Keys whose answers nobody may share, and until when that is believed, in
     /// milliseconds.
     alone: HashMap<Canonical, u64, ahash::RandomState>,
+    /// Keys whose handler has failed, and until when it is not asked again where
+    /// something stale may be served.
+    throttled: HashMap<Canonical, u64, ahash::RandomState>,
 }
+
+/// How long a handler that has failed is left alone.
+const THROTTLE: u64 = 30_000;
 
 /// What a request that found nothing fresh is to do.
 pub(crate) enum Entered {
@@ -135,6 +141,31 @@ impl Flights {
         let mut table = self.table();
         if !table.alone.is_empty() {
             table.alone.remove(place);
+        }
+        if !table.throttled.is_empty() {
+            table.throttled.remove(place);
+        }
+    }
+
+    /// The handler has failed.
+    pub(crate) fn throttle(&self, place: &Canonical, now: u64) {
+        let mut table = self.table();
+        if table.throttled.len() >= MOST_ALONE {
+            table.throttled.clear();
+        }
+        table.throttled.insert(Arc::clone(place), now + THROTTLE);
+    }
+
+    /// Whether it has failed a moment ago.
+    pub(crate) fn is_throttled(&self, place: &Canonical, now: u64) -> bool {
+        let mut table = self.table();
+        match table.throttled.get(place) {
+            Some(until) if now < *until => true,
+            Some(_) => {
+                table.throttled.remove(place);
+                false
+            }
+            None => false,
         }
     }
 

@@ -39,12 +39,30 @@ impl Lifetime {
 pub(crate) enum Use {
     /// Fresh, for so many more milliseconds.
     Fresh(u64),
+    /// Fresh for so many more milliseconds, and about to be renewed by this request
+    /// behind its back.
+    Early(u64),
     /// Stale, and served while it is revalidated behind the request's back.
     WhileRevalidating,
     /// Stale, and the request takes it so.
     AsAsked,
     /// To be validated first.
     Validate,
+}
+
+/// Whether a request renews an entry that is fresh for `left` more milliseconds
+/// and took `took` to make: the likelier, the less is left (XFetch; Vattani,
+/// Chierichetti and Lowenstein, Optimal Probabilistic Cache Stampede Prevention,
+/// VLDB 2015, with beta 1). `dice` is evenly random.
+#[inline]
+pub(crate) fn is_early(left: u64, took: u32, dice: impl FnOnce() -> u64) -> bool {
+    let took = u64::from(took);
+    // beyond this one in nine million would
+    if left > took * 16 {
+        return false;
+    }
+    let even = (dice() >> 11) as f64 / (1_u64 << 53) as f64;
+    left as f64 <= -(took as f64) * even.max(f64::MIN_POSITIVE).ln()
 }
 
 /// Decides by the three clocks, the rules and the request's wish (RFC 9111, 4).
@@ -329,6 +347,24 @@ mod tests {
         );
         assert_eq!(guess("Fri, 20 Nov 2020 11:00:00 GMT"), Some(LONGEST_GUESS));
         assert_eq!(guess("Fri, 20 Nov 2027 11:00:00 GMT"), None);
+    }
+
+    #[test]
+    fn the_less_is_left_the_likelier_is_a_renewal() {
+        let share = |left, took| {
+            let all = 10_000_u64;
+            let even = |n| (n * 2 + 1) * (u64::MAX / (all * 2));
+            let early = (0..all).filter(|n| is_early(left, took, || even(*n)));
+            early.count()
+        };
+        assert_eq!(share(0, 0), 10_000); // it is over
+        assert_eq!((share(1, 0), share(100_000, 200)), (0, 0));
+        let (much, little) = (share(800, 200), share(100, 200));
+        // e^-4 and e^-0.5
+        assert!(
+            (150..220).contains(&much) && (5_900..6_200).contains(&little),
+            "{much} {little}"
+        );
     }
 
     proptest! {

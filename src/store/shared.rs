@@ -51,6 +51,20 @@ pub struct Lease {
     pub key: Key,
     /// Tells its holder from all others: 32 hexadecimal digits.
     pub token: String,
+    /// What its asker has found under the key.
+    pub seen: Seen,
+}
+
+/// What the asker of a [`Lease`] has found under its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Seen {
+    /// Nothing.
+    Nothing,
+    /// A frame with these eight bytes at its place 16: when its entry was made.
+    Frame([u8; 8]),
+    /// Whatever lies there, it is of no use.
+    Useless,
 }
 
 /// What became of asking for a [`Lease`].
@@ -60,6 +74,9 @@ pub enum Granted {
     Yes,
     /// Another instance holds it.
     No,
+    /// Nobody holds it, but what lies under the key is not what was seen: it has
+    /// been filled meanwhile.
+    Filled,
     /// Nobody holds it, for answers under this key are not shared.
     Alone,
 }

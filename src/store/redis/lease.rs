@@ -13,7 +13,7 @@ use super::tier::{RedisStore, refused};
 use crate::clock::millis;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Key;
-use crate::store::{Granted, Lease, Record};
+use crate::store::{Granted, Lease, Record, Seen};
 
 impl RedisStore {
     fn lock(&self, key: &Key) -> String {
@@ -37,13 +37,18 @@ impl RedisStore {
         ttl: Duration,
     ) -> Result<Granted, StoreError> {
         let ttl = millis(ttl).to_string();
-        let args = [lease.token.as_bytes(), ttl.as_bytes()];
-        let reply = self
-            .quick_script(&self.scripts.acquire, &[self.lock(&lease.key)], &args)
-            .await;
-        Ok(match self.number(reply).await? {
+        let (looks, seen): (&[u8], &[u8]) = match &lease.seen {
+            Seen::Nothing => (b"1", b""),
+            Seen::Frame(bytes) => (b"1", bytes),
+            Seen::Useless => (b"0", b""),
+        };
+        let args = [lease.token.as_bytes(), ttl.as_bytes(), looks, seen];
+        let keys = [self.lock(&lease.key), lease.key.as_str().to_owned()];
+        let reply = self.quick_script(&self.scripts.acquire, &keys, &args);
+        Ok(match self.number(reply.await).await? {
             1 => Granted::Yes,
             2 => Granted::Alone,
+            3 => Granted::Filled,
             _ => Granted::No,
         })
     }
