@@ -47,7 +47,7 @@ pub(crate) enum Use {
     Validate,
 }
 
-/// Decides by the three clocks, the rules and the request's wish (RFC 9111, 4).
+/// Decides by the four clocks, the rules and the request's wish (RFC 9111, 4).
 #[inline]
 pub(crate) fn usable(lifetime: &Lifetime, rules: Rules, age: u64, wish: Option<&Wish>) -> Use {
     let left = lifetime.fresh.saturating_sub(age);
