@@ -201,14 +201,16 @@ impl Policy {
     }
 
     /// A version of what the handler makes: entries of another one are not
-    /// found.
+    /// found. Default: none.
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = version.into();
         self
     }
 
     /// Makes these request fields part of the key. A credential may be one of
-    /// them; its hash is used.
+    /// them; its hash is used. Default: those that an answer's own `Vary` names
+    /// (RFC 9111, 4.1), [`FORWARDED`](crate::FORWARDED) and
+    /// [`FRAGMENTS`](crate::FRAGMENTS), which remain.
     pub fn vary<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.vary.extend(names.into_iter().map(Into::into));
         self

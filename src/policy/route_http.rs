@@ -66,9 +66,10 @@ impl Policy {
 
     /// Keeps variants of text-like bodies of at least 1 KiB in these codings beside
     /// them in memory, made once in the background, and sends them to the clients
-    /// that accept them: a hit never compresses. Each has an `ETag` of its own, and
-    /// all answers `Vary: Accept-Encoding`. Of two that a client likes as well, the
-    /// one listed first is sent. `no-transform` is honoured. Default: none.
+    /// that accept them (RFC 9110, 12.5.3): a hit never compresses. Each has an
+    /// `ETag` of its own (8.8.3.3), and all answers `Vary: Accept-Encoding`. Of two
+    /// that a client likes as well, the one listed first is sent. `no-transform` is
+    /// honoured (RFC 9111, 5.2.2.6). Default: none.
     ///
     /// ```
     /// # use larder::{Coding, Policy, minutes};
@@ -131,8 +132,9 @@ impl Policy {
         self
     }
 
-    /// The largest content of such a request, in bytes, that is read into the
-    /// key; with a larger one the request bypasses. Default: 64 KiB.
+    /// The largest content of a request that asks by it
+    /// ([`methods`](Self::methods)), in bytes, that is read into the key; with a
+    /// larger one the request bypasses the cache. Default: 64 KiB.
     pub fn max_request_body(mut self, bytes: usize) -> Self {
         self.max_request_body = bytes;
         self
