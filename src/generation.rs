@@ -18,7 +18,7 @@
 //!    entries, so that what was read in between is invalid too. (`invalidate`
 //!    in `cache/invalidation.rs`; `tests/invalidation.rs`)
 //! 4. What is written to the store is checked again when the write has ended,
-//!    and removed if it is no longer valid. (`serve.rs`; `tests/invalidation.rs`)
+//!    and removed if it is no longer valid. (`cache/keep.rs`; `tests/invalidation.rs`)
 //! 5. Old numbers are forgotten only after the memory tier was swept by them;
 //!    what is left is renumbered, and a fill noted below that floor is refused.
 //!    (`forgetting_keeps_the_living_and_refuses_the_late`)

@@ -30,23 +30,37 @@
 //!
 //! # Rules
 //!
-//! 1. *Which requests.* GET and HEAD without a body. A request with a credential
-//!    (`Authorization`, `Cookie`, `X-Api-Key` and the like) goes to its handler,
-//!    unless the policy says what the credential means: [`Policy::scope`],
-//!    [`Policy::vary`], [`Policy::ignore_credentials`].
+//! 1. *Which requests.* GET and HEAD without a body; QUERY (RFC 10008) and POST
+//!    where [`Policy::methods`] says so, by their content. A request with a
+//!    credential (`Authorization`, `Cookie`, `X-Api-Key` and the like) goes to its
+//!    handler, unless the policy says what the credential means:
+//!    [`Policy::scope`], [`Policy::vary`], [`Policy::ignore_credentials`].
 //! 2. *Which key.* Host, path, query sorted by name, tenant, scope, keyed
-//!    fields. Forwarding fields such as `X-Forwarded-Host` are keyed unless
-//!    hidden. Every hit compares all of it with what was stored.
+//!    fields, and what `Vary` names (RFC 9111, 4.1). Forwarding fields such as
+//!    `X-Forwarded-Host` are keyed unless hidden. Every hit compares all of it
+//!    with what was stored.
 //! 3. *Which answers.* Status 200 whose body ended cleanly within the size
-//!    limit; no `Set-Cookie`, no `Cache-Control` that forbids it, no `Vary: *`,
-//!    no event stream, no CSP nonce. Everything else is delivered unchanged.
-//! 4. *How long.* The policy's TTL, or less if the handler's `Cache-Control`
-//!    says so; a handler's [`Hint`] replaces both.
-//! 5. *Whose errors.* The inner service's alone. Whatever happens to the cache
-//!    costs a request at most the operation timeout.
-//! 6. *What was invalidated* is not served by this process again, not even by
+//!    limit; no `Set-Cookie`, no `Cache-Control` that forbids it (RFC 9111, 3),
+//!    no `Vary: *`, no event stream, nothing `Incremental` (RFC 10036), no CSP
+//!    nonce. Everything else is delivered unchanged.
+//! 4. *How long.* The policy's TTL, or less if the handler's
+//!    `CDN-Cache-Control` (RFC 9213), `Cache-Control` or `Expires` says so; a
+//!    handler's [`Hint`] replaces them all. Stale answers are served only
+//!    within [`Policy::stale_while_revalidate`] and [`Policy::stale_if_error`],
+//!    or the answer's own windows (RFC 5861).
+//! 5. *How often.* Requests that miss one key of one process together share one
+//!    run of the handler ([`Policy::coalesce`]).
+//! 6. *What of it.* A stored answer becomes a 304 for a client that has it, or
+//!    the part that a `Range` asks for (RFC 9110, 13 and 14).
+//! 7. *Whose errors.* The inner service's alone. Whatever happens to the store
+//!    costs a request at most the operation timeout; who waits for another's
+//!    run of the handler waits for [`Policy::wait`] at most.
+//! 8. *What was invalidated* is not served by this process again, not even by
 //!    an answer that was being made meanwhile, as long as Redis keeps the sets
 //!    by which URIs and tags are found (a Redis that evicts may not).
+//!
+//! Under [`Policy::http`] the answers' own fields decide instead of 1, 3 and 4:
+//! it is a shared cache as RFC 9111 has it, for gateways and outbound clients.
 //!
 //! Every response tells what happened: `Cache-Status` (RFC 9211) and an
 //! [`Outcome`] in its extensions.

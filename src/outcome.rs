@@ -191,11 +191,14 @@ reasons! {
         NotCached => "not-cached",
         /// A router's fallback answers, and the policy does not ask for it.
         Unmatched => "unmatched",
-        /// The method is neither GET nor HEAD.
+        /// The method is neither GET nor HEAD, nor one of the policy's
+        /// [`methods`](crate::Policy::methods).
         Method => "method",
-        /// A GET with a body.
+        /// A GET with a body; or a request that asks by its content, where that is
+        /// too long, of no type or several, or cannot be read.
         RequestBody => "request-body",
-        /// A protocol upgrade, an event stream or gRPC.
+        /// A protocol upgrade, an event stream, gRPC, or a content that is
+        /// `Incremental` (RFC 10036).
         Streaming => "streaming",
         /// A field asks the handler to treat the request as another method.
         MethodOverride => "method-override",
@@ -208,10 +211,11 @@ reasons! {
         /// `only-if-cached`, and nothing stored could answer: 504 (RFC 9111,
         /// 5.2.1.7).
         OnlyIfCached => "only-if-cached",
-        /// The request forbids to store its answer (RFC 9111, 5.2.1.5).
+        /// The request forbids to store its answer (RFC 9111, 5.2.1.5); under
+        /// [`Policy::http`](crate::Policy::http) alone.
         NoStore => "request-no-store",
-        /// The host is missing twice over: two `Host` fields, or one that
-        /// contradicts the target.
+        /// The host is in doubt: two `Host` fields, one that contradicts the
+        /// target, or a target with user information (RFC 9112, 3.2).
         AmbiguousHost => "ambiguous-host",
         /// `Connection` lists a field that is not of the connection (RFC 9110,
         /// 7.6.1): who takes it off on the way answers another request.
@@ -234,27 +238,30 @@ reasons! {
         Status => "status",
         /// The handler's hint says so.
         Hint => "hint",
-        /// It sets a cookie.
+        /// It sets a cookie, and the policy does not
+        /// [store it](crate::Policy::store_set_cookie).
         SetCookie => "set-cookie",
-        /// `Vary: *`, or a `Vary` that cannot be read.
+        /// `Vary: *`, or a `Vary` that cannot be read (RFC 9111, 4.1).
         VaryAny => "vary",
         /// It carries a field that is a credential, such as `X-Auth-Token`.
         Credential => "credential",
-        /// `Cache-Control: no-store`.
+        /// `no-store` (RFC 9111, 5.2.2.5).
         NoStore => "no-store",
-        /// `Cache-Control: private`.
+        /// `private` (RFC 9111, 5.2.2.7).
         Private => "private",
-        /// `Cache-Control: no-cache`.
+        /// `no-cache` (RFC 9111, 5.2.2.4), under a policy that does not validate
+        /// each use.
         NoCache => "no-cache",
-        /// A `Cache-Control` that cannot be read.
+        /// A `Cache-Control`, targeted field or `Content-Length` that cannot be read.
         Malformed => "malformed",
-        /// Its lifetime is zero.
+        /// No use is left of it: it is not fresh, may not be served stale and cannot
+        /// be validated.
         ZeroTtl => "zero-ttl",
         /// A Content-Security-Policy with a nonce, which must not be used twice.
         CspNonce => "csp-nonce",
         /// An event stream, gRPC, or marked `Incremental` (RFC 10036).
         Streaming => "streaming",
-        /// A part of a representation.
+        /// A part of a representation, such as a 206.
         Partial => "partial",
         /// Larger than the policy's `max_body`.
         TooLarge => "too-large",
@@ -272,7 +279,7 @@ reasons! {
         /// may be shared (RFC 9111, 3.5); or it had another credential, and the
         /// answer states no life of its own.
         Authorization => "authorization",
-        /// It varies on more than the cache allows.
+        /// Its `Vary` names more than 16 fields.
         TooManyVariants => "too-many-variants",
     }
 }

@@ -10,6 +10,8 @@
 //!    |          v
 //!    |       stale  -> may be served                  -> stale, and renewed behind the request's back
 //!    |          v
+//!    |       flight -> another's is under way         -> coalesced: its answer as it comes (share.rs)
+//!    |          v
 //!    |       note -> handler, asked to validate what is stale
 //!    |                  | failed                      -> stale, where it may stand in
 //!    |                  | 304                         -> revalidated: the entry lives on

@@ -4,7 +4,8 @@
 #
 #   tests/run.sh            everything that fits into a few minutes
 #   tests/run.sh --install  installs what is missing first (root, Debian or Ubuntu); so does CI=true
-#   tests/run.sh --full     also the declared Rust version where rustup has it, and the benches
+#   tests/run.sh --full     also the declared Rust version where rustup has it, the fuzz targets
+#                           where a C++ compiler is, and the benches
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,7 +14,7 @@ for arg in "$@"; do
     case $arg in
     --install) install=true ;;
     --full) full=true ;;
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "tests/run.sh: unknown option $arg; see --help" >&2; exit 2 ;;
     esac
 done
@@ -86,6 +87,13 @@ case $conformance in
 esac
 
 if [ -n "$full" ]; then
+    stage "fuzz targets"
+    if have c++; then
+        fuzz/run.sh all 20
+    else
+        echo "skipped: the fuzz targets need a C++ compiler"
+    fi
+
     stage "benches"
     cargo bench --bench hit
     cargo bench --bench allocations

@@ -117,15 +117,16 @@ impl CacheBuilder {
         self
     }
 
-    /// The largest body that is stored where a policy does not say, in bytes.
-    /// Default: 1 MiB.
+    /// The largest body that is stored where a policy does not say, in bytes, at
+    /// least one. Default: 1 MiB.
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.max_body = bytes;
         self
     }
 
-    /// How many variants of one resource (RFC 9111, 4.1) are kept; beyond that
-    /// the oldest goes. Each process counts those that it has made. Default: 128.
+    /// How many variants of one resource (RFC 9111, 4.1) are kept, at least one;
+    /// beyond that the oldest goes. Each process counts those that it has made.
+    /// Default: 128.
     pub fn max_variants(mut self, most: usize) -> Self {
         self.max_variants = most;
         self
@@ -139,7 +140,9 @@ impl CacheBuilder {
     }
 
     /// How long one operation of the shared store may take, and how long a
-    /// request waits for the cache in all. Default: 250 ms.
+    /// request waits for it in all: from 1 ms to 60 s. For how long a request waits
+    /// for another's fill, its policy says ([`Policy::wait`](crate::Policy::wait)).
+    /// Default: 250 ms.
     pub fn operation_timeout(mut self, timeout: Duration) -> Self {
         self.operation_timeout = timeout;
         self

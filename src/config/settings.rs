@@ -35,7 +35,9 @@ use crate::policy::Routes;
 /// `ignore_params`, `hide`, `ignore_credentials`, `override_cache_control`,
 /// `client_cache`, `invalidates` (patterns, or `tag:`, `endpoint:`, `uri:` and a
 /// name), `scope` (`"bearer"`, `"cookie:NAME"`, `"header:NAME"`),
-/// `memory_only`.
+/// `memory_only`. Each means what [`Policy`]'s method of that name says; its
+/// other methods are for code alone. A table with neither `ttl` nor `http` nor
+/// `negative_ttl` stores nothing.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]

@@ -65,7 +65,7 @@ pub(crate) fn is_early(left: u64, took: u32, dice: impl FnOnce() -> u64) -> bool
     left as f64 <= -(took as f64) * even.max(f64::MIN_POSITIVE).ln()
 }
 
-/// Decides by the three clocks, the rules and the request's wish (RFC 9111, 4).
+/// Decides by the four clocks, the rules and the request's wish (RFC 9111, 4).
 #[inline]
 pub(crate) fn usable(lifetime: &Lifetime, rules: Rules, age: u64, wish: Option<&Wish>) -> Use {
     let left = lifetime.fresh.saturating_sub(age);

@@ -2,7 +2,8 @@
 //!
 //! A request is admitted when
 //!
-//! 1. its method is GET or HEAD (RFC 9110, 9.3.1 and 9.3.2), and it has no body;
+//! 1. its method is GET or HEAD (RFC 9110, 9.3.1 and 9.3.2), and it has no body; or
+//!    its method is one of the policy's that ask by their content (`content.rs`);
 //! 2. it asks for no upgrade, no event stream, and carries no gRPC;
 //! 3. no field asks the handler to take it as another method;
 //! 4. its host is not in doubt, and `Connection` takes no field off it;

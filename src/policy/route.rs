@@ -81,10 +81,12 @@ pub(crate) enum Params {
 }
 
 impl Policy {
-    /// Stores answers to GET and serves them for `ttl`.
+    /// Stores answers to GET and serves them for `ttl`, from a millisecond to 100
+    /// years.
     ///
-    /// A handler's `Cache-Control` can shorten it, never lengthen it; its
-    /// [`Hint`](crate::Hint) replaces it.
+    /// A handler's `Cache-Control`, `Expires` or [targeted field](Self::targets)
+    /// can shorten it, never lengthen it; its [`Hint`](crate::Hint) replaces it.
+    /// A request's own `Cache-Control` is ignored.
     pub fn ttl(ttl: Duration) -> Self {
         Self {
             ttl: Some(ttl),
@@ -96,11 +98,23 @@ impl Policy {
     /// the answers' own `Cache-Control`, `Expires` and validators decide, a
     /// request's directives are heeded, and stale answers are revalidated.
     ///
-    /// Any final status with stated freshness is stored, and 200 and the like
-    /// (RFC 9110, 15.1) with a guess from `Last-Modified`. Credentials do not
-    /// bypass; an answer to a request with `Authorization` is shared only where
-    /// its directives say so (RFC 9111, 3.5). `Set-Cookie` is not stored unless
-    /// [`store_set_cookie`](Self::store_set_cookie) asks for it.
+    /// Any final status with stated freshness is stored, but for 206, 304 and those
+    /// that speak of one request (408, 413, 416, 429 and the like); 200 and the like
+    /// (RFC 9110, 15.1) with a guess from `Last-Modified` too (RFC 9111, 4.2.2).
+    /// Credentials do not bypass; an answer to a request with `Authorization` is
+    /// shared only where its directives say so (RFC 9111, 3.5). `Set-Cookie` is not
+    /// stored unless [`store_set_cookie`](Self::store_set_cookie) asks for it.
+    /// Where the service fails, what is stale answers unless its directives forbid
+    /// it (RFC 9111, 4.2.4). An axum router's fallback is cached too.
+    ///
+    /// ```
+    /// use larder::{Cache, MIB, Policy};
+    ///
+    /// let cache = Cache::builder().memory(64 * MIB).build()?;
+    /// let layer = cache.layer(Policy::http()); // around a proxy, a client or a router
+    /// # let _ = layer;
+    /// # Ok::<(), larder::ConfigError>(())
+    /// ```
     pub fn http() -> Self {
         Self {
             http: true,
@@ -166,13 +180,14 @@ impl Policy {
     }
 
     /// Stores answers with these statuses, instead of 200 alone. 1xx, 206 and
-    /// 304 cannot be stored.
+    /// 304 cannot be stored. Under [`http`](Self::http) it changes nothing.
     pub fn statuses(mut self, statuses: impl IntoIterator<Item = u16>) -> Self {
         self.statuses = statuses.into_iter().collect();
         self
     }
 
-    /// Stores 404 and 410 too, for `ttl`. Default: they are not stored.
+    /// Stores 404 and 410 too, for `ttl`. Default: they are not stored. Under
+    /// [`http`](Self::http) it changes nothing.
     pub fn negative_ttl(mut self, ttl: Duration) -> Self {
         self.negative_ttl = Some(ttl);
         self
@@ -186,14 +201,16 @@ impl Policy {
     }
 
     /// A version of what the handler makes: entries of another one are not
-    /// found.
+    /// found. Default: none.
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = version.into();
         self
     }
 
     /// Makes these request fields part of the key. A credential may be one of
-    /// them; its hash is used.
+    /// them; its hash is used. Default: those that an answer's own `Vary` names
+    /// (RFC 9111, 4.1), [`FORWARDED`](crate::FORWARDED) and
+    /// [`FRAGMENTS`](crate::FRAGMENTS), which remain.
     pub fn vary<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.vary.extend(names.into_iter().map(Into::into));
         self
@@ -279,7 +296,8 @@ impl Policy {
     }
 
     /// Also caches what an axum router's fallback answers. Default: no, for
-    /// the set of paths there is anybody's to choose.
+    /// the set of paths there is anybody's to choose; yes under
+    /// [`http`](Self::http).
     pub fn unmatched(mut self) -> Self {
         self.unmatched = true;
         self

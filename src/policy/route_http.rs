@@ -11,17 +11,19 @@ use crate::entry::Coding;
 
 impl Policy {
     /// Serves an answer for so long after its TTL while one request behind the
-    /// scenes renews it (RFC 5861, 3). Default: what the answer's own
-    /// `stale-while-revalidate` says. `must-revalidate`, `proxy-revalidate`,
-    /// `s-maxage` and `no-cache` forbid it (RFC 9111, 4.2.4).
+    /// scenes renews it (RFC 5861, 3). At most 100 years. Default: what the
+    /// answer's own `stale-while-revalidate` says. `must-revalidate`,
+    /// `proxy-revalidate`, `s-maxage` and `no-cache` forbid it (RFC 9111, 4.2.4).
     pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
         self.stale_while_revalidate = Some(window);
         self
     }
 
     /// Serves an answer for so long after its TTL where the handler fails: an
-    /// error of the service, or status 500, 502, 503 or 504 (RFC 5861, 4).
-    /// Default: what the answer's own `stale-if-error` says.
+    /// error of the service, or status 500, 502, 503 or 504 (RFC 5861, 4). Each
+    /// request asks the handler first. At most 100 years. Default: what the
+    /// answer's own `stale-if-error` says. What forbids
+    /// [`stale_while_revalidate`](Self::stale_while_revalidate) forbids this too.
     pub fn stale_if_error(mut self, window: Duration) -> Self {
         self.stale_if_error = Some(window);
         self
@@ -36,22 +38,27 @@ impl Policy {
     }
 
     /// The targeted fields (RFC 9213) that speak to this cache, the first one
-    /// that is there first. Default: `CDN-Cache-Control`.
+    /// that is there and can be read first. One takes the place of
+    /// `Cache-Control` and `Expires`. Under a policy with a TTL, one that cannot be
+    /// read keeps its answer from being stored. Default: `CDN-Cache-Control`.
     pub fn targets<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.targets = names.into_iter().map(Into::into).collect();
         self
     }
 
     /// Under [`http`](Self::http), stores and replays `Set-Cookie` too, as RFC
-    /// 9111 (7.3) allows: everybody gets the same cookie.
+    /// 9111 (7.3) allows: everybody gets the same cookie. An error of the layer
+    /// under another policy. Default: no.
     pub fn store_set_cookie(mut self) -> Self {
         self.store_set_cookie = true;
         self
     }
 
     /// Whether a stored answer whose handler sent no `ETag` gets one, made of
-    /// its body, so that clients are told by 304 that they have it. Default:
-    /// yes, but not under [`http`](Self::http).
+    /// its body, so that clients are told by 304 that they have it (RFC 9110,
+    /// 8.8.3). Only a 200 gets one, and not where the handler is asked to validate
+    /// a `Last-Modified` of its own. Default: yes, but not under
+    /// [`http`](Self::http).
     pub fn etag(mut self, on: bool) -> Self {
         self.etag = on;
         self
@@ -59,9 +66,10 @@ impl Policy {
 
     /// Keeps variants of text-like bodies of at least 1 KiB in these codings beside
     /// them in memory, made once in the background, and sends them to the clients
-    /// that accept them: a hit never compresses. Each has an `ETag` of its own, and
-    /// all answers `Vary: Accept-Encoding`. Of two that a client likes as well, the
-    /// one listed first is sent. `no-transform` is honoured. Default: none.
+    /// that accept them (RFC 9110, 12.5.3): a hit never compresses. Each has an
+    /// `ETag` of its own (8.8.3.3), and all answers `Vary: Accept-Encoding`. Of two
+    /// that a client likes as well, the one listed first is sent. `no-transform` is
+    /// honoured (RFC 9111, 5.2.2.6). Default: none.
     ///
     /// ```
     /// # use larder::{Coding, Policy, minutes};
@@ -75,7 +83,10 @@ impl Policy {
     }
 
     /// Whether requests for a key that is being filled share that fill. Default:
-    /// yes: one of them runs the handler, the others get its answer as it comes.
+    /// yes: one of them runs the handler, the others get its answer as it comes
+    /// where its length is declared, else when it is complete. What may not be
+    /// stored is not shared: those who wait run the handler themselves, and so does
+    /// every request for that key for two minutes, or until an answer may be stored.
     pub fn coalesce(mut self, on: bool) -> Self {
         self.coalesce = on;
         self
@@ -89,7 +100,9 @@ impl Policy {
     }
 
     /// How long a request waits for another's fill; then it is served stale where
-    /// that is allowed, else it runs the handler for itself. Default: 30 s.
+    /// [`stale_if_error`](Self::stale_if_error) allows it, else it runs the handler
+    /// for itself, and that answer is not stored
+    /// ([`Bypass::Crowded`](crate::Bypass::Crowded)). Default: 30 s.
     pub fn wait(mut self, longest: Duration) -> Self {
         self.wait = longest;
         self
@@ -99,23 +112,36 @@ impl Policy {
     /// (RFC 10008), and `POST` on a route that only answers questions. The content
     /// and its type are part of the key; JSON counts in one form, whatever its
     /// blanks and the order of its members. An answer to a `POST` is then stored
-    /// under this policy's terms, and the request invalidates nothing. Default: none.
+    /// under this policy's terms, and the request invalidates nothing. Other methods
+    /// are an error of the layer. Default: none.
     ///
-    /// The request's body must be axum's, `Full<Bytes>` or `String`; with another
-    /// one the request bypasses the cache.
+    /// The request's body must be axum's, `Full<Bytes>` or `String`, and have one
+    /// `Content-Type`; with another one the request bypasses the cache.
+    ///
+    /// ```
+    /// # use larder::{Policy, minutes};
+    /// use http::Method;
+    ///
+    /// let query = Method::from_bytes(b"QUERY")?;
+    /// let searches = Policy::ttl(minutes(5)).methods([query, Method::POST]);
+    /// # let _ = searches;
+    /// # Ok::<(), http::method::InvalidMethod>(())
+    /// ```
     pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.methods = methods.into_iter().collect();
         self
     }
 
-    /// The largest content of such a request, in bytes, that is read into the
-    /// key; with a larger one the request bypasses. Default: 64 KiB.
+    /// The largest content of a request that asks by it
+    /// ([`methods`](Self::methods)), in bytes, that is read into the key; with a
+    /// larger one the request bypasses the cache. Default: 64 KiB.
     pub fn max_request_body(mut self, bytes: usize) -> Self {
         self.max_request_body = bytes;
         self
     }
 
-    /// Ignores the handler's `Cache-Control`. It still reaches the client.
+    /// Ignores the handler's `Cache-Control`, `Expires` and targeted fields. They
+    /// still reach the client.
     pub fn override_cache_control(mut self) -> Self {
         self.override_cache_control = true;
         self

@@ -17,7 +17,7 @@ macro_rules! counters {
         #[non_exhaustive]
         pub struct Stats {
             $($(#[$doc])* pub $name: u64,)*
-            /// Fills under way now.
+            /// Fills under way now that others can share.
             pub flights: u64,
             /// Entries in memory now, and markers of what answers vary on.
             pub memory_entries: u64,
@@ -48,9 +48,9 @@ counters! {
     hits_redis,
     /// Requests answered by a stale response.
     stale,
-    /// Requests answered by a stored response that the handler confirmed.
+    /// Requests answered by a stored response that the handler confirmed by 304.
     revalidated,
-    /// Requests answered by the fill of another request.
+    /// Requests answered by the handler's answer to another request.
     coalesced,
     /// Requests answered by the handler, because nothing stored could.
     misses,
@@ -93,8 +93,9 @@ impl Counters {
 }
 
 impl Stats {
-    /// Requests answered without a run of the handler over all that took part in
-    /// caching; zero before the first request.
+    /// The share of requests that were not misses among all that took part in
+    /// caching, from 0 to 1: hits, stale, revalidated and coalesced over these and
+    /// misses. Zero before the first request.
     #[must_use]
     pub fn hit_rate(&self) -> f64 {
         let hits = self.stored();

@@ -1,0 +1,196 @@
+//! Leases among instances: two caches on one Redis stand for two processes.
+
+mod support;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::body::Body;
+use axum::http::{Method, Request, Response};
+use bytes::Bytes;
+use larder::{Cache, CacheService, Outcome, Policy, minutes};
+use support::redis_server::Redis;
+use support::{Calls, Reply, eventually, request, send};
+use tokio::sync::Semaphore;
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, service_fn};
+
+type App = CacheService<BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>>;
+
+/// A handler that all instances run: counted, and let go one by one.
+#[derive(Clone)]
+struct Handler {
+    calls: Calls,
+    gate: Arc<Semaphore>,
+    private: Arc<AtomicBool>,
+}
+
+impl Handler {
+    fn new() -> Self {
+        Self {
+            calls: Calls::default(),
+            gate: Arc::new(Semaphore::new(0)),
+            private: Arc::default(),
+        }
+    }
+
+    fn go(&self, runs: usize) {
+        self.gate.add_permits(runs);
+    }
+
+    fn app(&self, cache: &Cache) -> App {
+        let this = self.clone();
+        let handler = service_fn(move |_: Request<Body>| {
+            let this = this.clone();
+            async move {
+                let run = this.calls.count();
+                this.gate.acquire().await.unwrap().forget();
+                let private = this.private.load(Ordering::SeqCst);
+                let said = if private { "private" } else { "max-age=60" };
+                let response = Response::builder().header("cache-control", said);
+                Ok::<_, Infallible>(response.body(Body::from(format!("v{run}"))).unwrap())
+            }
+        });
+        let layer = cache.layer(Policy::ttl(minutes(5)).endpoint("leases"));
+        layer.layer(BoxCloneSyncService::new(handler))
+    }
+
+    async fn has_run(&self, times: usize) {
+        eventually("the handler runs", || async { self.calls.now() >= times }).await;
+    }
+}
+
+fn instance(redis: &Redis) -> Cache {
+    Cache::builder().redis(redis.url()).build().unwrap()
+}
+
+fn ask(app: &App, path: &'static str) -> tokio::task::JoinHandle<Reply> {
+    let app = app.clone();
+    tokio::spawn(async move { send(&app, request(Method::GET, path, &[])).await })
+}
+
+fn locks(redis: &Redis) -> Vec<String> {
+    let keys = redis.keys().into_iter();
+    keys.filter(|key| key.contains(":!lock:")).collect()
+}
+
+#[tokio::test]
+async fn another_instances_fill_is_waited_for_and_shared() {
+    let redis = Redis::start();
+    let handler = Handler::new();
+    let (a, b) = (instance(&redis), instance(&redis));
+    let (app_a, app_b) = (handler.app(&a), handler.app(&b));
+    let first = ask(&app_a, "/x");
+    handler.has_run(1).await;
+    let lock = locks(&redis).remove(0);
+    assert!(
+        lock.starts_with("api:!lock:{api:leases:") && lock.ends_with('}'),
+        "{lock}"
+    );
+    let second = ask(&app_b, "/x");
+    eventually("the other instance has asked", || async {
+        redis.calls("subscribe") > 0
+    })
+    .await;
+    handler.go(1);
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    assert_eq!((first.text(), second.text()), ("v1", "v1"));
+    assert!(
+        matches!(second.outcome, Outcome::Coalesced { .. }),
+        "{:?}",
+        second.outcome
+    );
+    a.idle().await;
+    assert_eq!((handler.calls.now(), locks(&redis).len()), (1, 0));
+}
+
+#[tokio::test]
+async fn answers_that_cannot_be_shared_are_not_waited_for() {
+    let redis = Redis::start();
+    let handler = Handler::new();
+    handler.private.store(true, Ordering::SeqCst);
+    let (a, b) = (instance(&redis), instance(&redis));
+    let (app_a, app_b) = (handler.app(&a), handler.app(&b));
+    let first = ask(&app_a, "/x");
+    handler.has_run(1).await;
+    let waiting = ask(&app_b, "/x");
+    handler.go(1);
+    assert_eq!(first.await.unwrap().text(), "v1");
+    handler.has_run(2).await; // who waited runs at once
+    let side_by_side = ask(&app_a, "/x");
+    handler.has_run(3).await; // and nobody waits any more
+    handler.go(2);
+    let (one, two) = (waiting.await.unwrap(), side_by_side.await.unwrap());
+    assert_ne!(one.text(), two.text());
+    assert!(redis.entries().is_empty());
+}
+
+#[tokio::test]
+async fn a_paused_owners_late_write_is_refused() {
+    let redis = Redis::start();
+    let handler = Handler::new();
+    let cache = instance(&redis);
+    let app = handler.app(&cache);
+    let late = ask(&app, "/x");
+    handler.has_run(1).await;
+    let lock = locks(&redis).remove(0);
+    // its lease ran out while it was paused, and another one has it
+    redis.command::<()>(&["SET", &lock, "another's", "PX", "60000"]);
+    handler.go(1);
+    assert_eq!(late.await.unwrap().text(), "v1", "its own client is served");
+    cache.idle().await;
+    assert!(redis.entries().is_empty());
+    let holder: String = redis.command(&["GET", &lock]);
+    assert_eq!(holder, "another's");
+    assert_eq!(
+        cache.stats().store_errors,
+        0,
+        "that is no error of the store"
+    );
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_while_the_handler_runs_and_ends_with_its_client() {
+    let redis = Redis::start();
+    let handler = Handler::new();
+    let cache = instance(&redis);
+    let app = handler.app(&cache);
+    let gone = ask(&app, "/x");
+    handler.has_run(1).await;
+    let lock = locks(&redis).remove(0);
+    let ttl = || redis.command::<i64>(&["PTTL", &lock]);
+    assert!((1..=3_000).contains(&ttl()));
+    redis.command::<()>(&["PEXPIRE", &lock, "1500"]);
+    eventually("it is renewed", || async { ttl() > 1_500 }).await;
+    gone.abort();
+    eventually("it is given back", || async { locks(&redis).is_empty() }).await;
+    let other = ask(&handler.app(&instance(&redis)), "/x");
+    handler.has_run(2).await;
+    handler.go(1);
+    assert_eq!(other.await.unwrap().text(), "v2");
+}
+
+#[tokio::test]
+async fn a_redis_that_dies_while_one_waits_lets_it_go() {
+    let mut redis = Redis::start();
+    let handler = Handler::new();
+    let (a, b) = (instance(&redis), instance(&redis));
+    let (app_a, app_b) = (handler.app(&a), handler.app(&b));
+    let first = ask(&app_a, "/x");
+    handler.has_run(1).await;
+    let second = ask(&app_b, "/x");
+    eventually("the other instance has asked", || async {
+        redis.calls("subscribe") > 0
+    })
+    .await;
+    redis.kill();
+    handler.has_run(2).await;
+    handler.go(2);
+    let texts = [first.await.unwrap(), second.await.unwrap()];
+    assert!(
+        texts
+            .iter()
+            .all(|reply| reply.status == 200 && !Bytes::is_empty(&reply.body))
+    );
+}

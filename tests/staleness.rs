@@ -1,0 +1,128 @@
+//! Staleness that nobody feels: early renewal, the throttle, the budget, and a
+//! graceful end.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::get as on_get;
+use larder::testing::ManualClock;
+use larder::{Cache, MIB, Policy, minutes, seconds, testing};
+use support::{Calls, get};
+
+/// A handler that takes time on the manual clock, and may fail.
+fn app(cache: &Cache, clock: &ManualClock, policy: Policy) -> (Router, Calls, Arc<AtomicBool>) {
+    let (calls, fails) = (Calls::default(), Arc::new(AtomicBool::new(false)));
+    let (counted, clock, failing) = (calls.clone(), clock.clone(), Arc::clone(&fails));
+    let handler = move || async move {
+        let run = counted.count();
+        clock.advance(seconds(10));
+        match failing.load(Ordering::SeqCst) {
+            true => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            false => format!("v{run}").into_response(),
+        }
+    };
+    let app = Router::new().route("/x", on_get(handler).layer(cache.layer(policy)));
+    (app, calls, fails)
+}
+
+#[tokio::test]
+async fn a_fresh_entry_is_renewed_before_it_ends() {
+    let (cache, clock) = testing::cache();
+    let (app, calls, _) = app(&cache, &clock, Policy::ttl(minutes(5)));
+    get(&app, "/x").await;
+    for _ in 0..50 {
+        assert!(get(&app, "/x").await.hit());
+    }
+    cache.idle().await;
+    assert_eq!(calls.now(), 1, "long before its end nobody renews it");
+    clock.advance(minutes(5) - std::time::Duration::from_millis(1));
+    // a handler of 10 s, and a millisecond left: one in ten thousand would not
+    let early = get(&app, "/x").await;
+    assert!(
+        early.hit() && early.text() == "v1",
+        "who renews it does not wait"
+    );
+    cache.idle().await;
+    assert_eq!(calls.now(), 2);
+    let renewed = get(&app, "/x").await;
+    assert!(renewed.hit());
+    assert_eq!(renewed.text(), "v2");
+}
+
+#[tokio::test]
+async fn a_renewal_that_fails_is_not_tried_again_at_once() {
+    let policy = Policy::ttl(minutes(1)).stale_while_revalidate(minutes(30));
+    let (cache, clock) = testing::cache();
+    let (app, calls, fails) = app(&cache, &clock, policy);
+    get(&app, "/x").await;
+    clock.advance(minutes(2));
+    fails.store(true, Ordering::SeqCst);
+    for n in 0..10 {
+        let stale = get(&app, "/x").await;
+        assert_eq!(
+            (stale.detail(), stale.text()),
+            ("stale-while-revalidate", "v1"),
+            "{n}"
+        );
+        cache.idle().await;
+    }
+    assert_eq!(calls.now(), 2, "one renewal in 30 s");
+    clock.advance(seconds(31));
+    get(&app, "/x").await;
+    cache.idle().await;
+    assert_eq!(calls.now(), 3);
+    fails.store(false, Ordering::SeqCst);
+    clock.advance(seconds(31));
+    get(&app, "/x").await;
+    cache.idle().await;
+    assert_eq!(get(&app, "/x").await.text(), "v4");
+}
+
+#[tokio::test]
+async fn what_stands_in_for_a_failed_handler_does_so_for_a_while() {
+    let policy = Policy::ttl(minutes(1)).stale_if_error(minutes(5));
+    let (cache, clock) = testing::cache();
+    let (app, calls, fails) = app(&cache, &clock, policy);
+    get(&app, "/x").await;
+    clock.advance(minutes(2));
+    fails.store(true, Ordering::SeqCst);
+    for _ in 0..10 {
+        let stale = get(&app, "/x").await;
+        assert_eq!((stale.detail(), stale.text()), ("stale-if-error", "v1"));
+    }
+    assert_eq!(calls.now(), 2, "the handler is left alone for 30 s");
+    clock.advance(minutes(5));
+    assert_eq!(get(&app, "/x").await.status, 503, "until its limit");
+}
+
+#[tokio::test]
+async fn beyond_the_budget_and_after_the_end_nothing_is_renewed() {
+    let policy = || Policy::ttl(minutes(1)).stale_while_revalidate(minutes(30));
+    let clock = ManualClock::new();
+    let cache = Cache::builder()
+        .memory(16 * MIB)
+        .max_renewals(0)
+        .clock(Arc::new(clock.clone()))
+        .build()
+        .unwrap();
+    let (router, calls, _) = app(&cache, &clock, policy());
+    get(&router, "/x").await;
+    clock.advance(minutes(2));
+    assert_eq!(get(&router, "/x").await.text(), "v1");
+    cache.idle().await;
+    assert_eq!(calls.now(), 1);
+
+    let (cache, clock) = testing::cache();
+    let (router, calls, _) = app(&cache, &clock, policy());
+    get(&router, "/x").await;
+    clock.advance(minutes(2));
+    cache.shutdown().await;
+    assert_eq!(get(&router, "/x").await.text(), "v1", "it serves on");
+    cache.idle().await;
+    assert_eq!(calls.now(), 1);
+}
