@@ -54,13 +54,16 @@ fn connection_listed(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// The fields of an entry: their names are its shape's, and each value is a
-/// slice of the entry's block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[repr(C)]
-pub(crate) struct Fields {
-    shape: Arc<Shape>,
-    values: Values,
+/// The fields of an entry, each value a slice of the entry's block.
+#[derive(Debug, Clone)]
+pub(crate) struct Fields(Kind);
+
+#[derive(Debug, Clone)]
+enum Kind {
+    /// As they lie in memory: their names are a shape's, which is ready to be cloned.
+    Shaped { shape: Arc<Shape>, values: Values },
+    /// As they come from the store, to be sent once.
+    Loose(Vec<(HeaderName, HeaderValue)>),
 }
 
 /// As many as most answers have lie in the entry itself.
@@ -68,7 +71,7 @@ pub(super) type Values = SmallVec<[HeaderValue; 8]>;
 
 impl Fields {
     pub(crate) fn empty() -> Self {
-        Self::from_iter([])
+        Self(Kind::Loose(Vec::new()))
     }
 
     /// Copies values and body into one block, so that a hit touches little
@@ -97,17 +100,33 @@ impl Fields {
         Self::pack(&self.to_headers(), &[]).0
     }
 
-    /// Shares its names with other entries.
+    /// Makes them ready for many hits: their names are shared with other entries.
     pub(crate) fn share(&mut self, shapes: &Shapes) {
-        self.shape = shapes.share(&self.shape);
+        if let Kind::Loose(fields) = &mut self.0 {
+            let (shape, values) = Shape::of(std::mem::take(fields));
+            let shape = Arc::new(shape);
+            self.0 = Kind::Shaped { shape, values };
+        }
+        if let Kind::Shaped { shape, .. } = &mut self.0 {
+            *shape = shapes.share(shape);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.values.len()
+        match &self.0 {
+            Kind::Shaped { values, .. } => values.len(),
+            Kind::Loose(fields) => fields.len(),
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-        self.shape.names().zip(&self.values)
+        let (shaped, loose) = match &self.0 {
+            Kind::Shaped { shape, values } => (Some(shape.names().zip(values)), None),
+            Kind::Loose(fields) => (None, Some(fields.iter())),
+        };
+        let loose = loose.into_iter().flatten();
+        let loose = loose.map(|(name, value)| (name, value));
+        shaped.into_iter().flatten().chain(loose)
     }
 
     /// The only `Content-Language`, in lower case.
@@ -129,24 +148,52 @@ impl Fields {
     /// The fields as a response's, with what the hit itself says.
     #[inline]
     pub(crate) fn to_map(&self, age: HeaderValue, status: Option<HeaderValue>) -> HeaderMap {
-        self.shape.fill(&self.values, age, status)
+        match &self.0 {
+            Kind::Shaped { shape, values } => shape.fill(values, age, status),
+            Kind::Loose(fields) => loose(fields, age, status),
+        }
     }
 
     /// An estimate of the bytes that it holds elsewhere, values' own excepted.
     pub(crate) fn weight(&self) -> usize {
-        let values = match self.values.spilled() {
-            true => std::mem::size_of_val(&*self.values),
-            false => 0,
-        };
-        values + self.shape.weight()
+        match &self.0 {
+            Kind::Shaped { shape, values } if values.spilled() => {
+                std::mem::size_of_val(&**values) + shape.weight()
+            }
+            Kind::Shaped { shape, .. } => shape.weight(),
+            Kind::Loose(fields) => std::mem::size_of_val(&**fields),
+        }
     }
 }
 
+/// A response's fields, made for once.
+fn loose(
+    fields: &[(HeaderName, HeaderValue)],
+    age: HeaderValue,
+    status: Option<HeaderValue>,
+) -> HeaderMap {
+    let mut map = HeaderMap::with_capacity(fields.len() + 2);
+    map.insert(header::AGE, age);
+    for (name, value) in fields {
+        map.append(name, value.clone());
+    }
+    if let Some(status) = status {
+        map.append(header::CACHE_STATUS, status);
+    }
+    map
+}
+
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Fields {}
+
 impl From<Vec<(HeaderName, HeaderValue)>> for Fields {
     fn from(fields: Vec<(HeaderName, HeaderValue)>) -> Self {
-        let (shape, values) = Shape::of(fields);
-        let shape = Arc::new(shape);
-        Self { shape, values }
+        Self(Kind::Loose(fields))
     }
 }
 
