@@ -16,10 +16,11 @@ use crate::error::BoxError;
 use crate::fill::{Made, Prepared, Route};
 use crate::flight::{Drive, Landed, Landing};
 use crate::generation::Generation;
+use crate::guard;
 use crate::known::number_value;
 use crate::outcome::{Cause, Outcome, Refusal, Staleness};
 use crate::policy::freshness::stands_in;
-use crate::policy::{Hint, conditional, response as judge};
+use crate::policy::{Failure, Hint, conditional, response as judge};
 use crate::reply;
 
 /// What is known then.
@@ -37,6 +38,8 @@ pub(crate) struct Answered {
     pub(crate) stale: Option<Stale>,
     /// The handler was asked whether that still holds.
     pub(crate) validating: bool,
+    /// Evenly random, from 0 to 1.
+    pub(crate) chance: f64,
     /// The right to fill, among instances.
     pub(crate) lease: Option<Leased>,
 }
@@ -61,6 +64,12 @@ impl Answered {
             && let Some(response) = self.stand_in(engine, Some(status))
         {
             return (response, None); // those who wait have their own
+        }
+        if is_failure(status)
+            && let Some(response) = self.fall_back(engine, Some(status))
+        {
+            landing.alone(None);
+            return (response, None);
         }
         match self.stale.take() {
             Some(stale) if self.validating && status == StatusCode::NOT_MODIFIED => {
@@ -100,6 +109,32 @@ impl Answered {
             &self.seen,
             asks,
         ))
+    }
+
+    /// The policy's own answer in place of a handler that failed.
+    pub(crate) fn fall_back<B>(
+        &self,
+        engine: &Engine,
+        status: Option<StatusCode>,
+    ) -> Option<Response<ResponseBody<B>>> {
+        let fallback = self.question.policy.fallback.as_ref()?;
+        let failure = Failure {
+            uri: self.route.uri(),
+            headers: &self.seen,
+            status,
+        };
+        let response = guard::call(|| fallback(&failure)).flatten()?;
+        let (parts, body) = response.into_parts();
+        let outcome = Outcome::Miss {
+            cause: self.cause,
+            stored: Err(Refusal::Fallback),
+            status: status.unwrap_or(parts.status),
+        };
+        let body = match self.question.head {
+            true => ResponseBody::empty(),
+            false => ResponseBody::stored(body),
+        };
+        Some(reply::finish(engine, parts, body, outcome))
     }
 
     /// The handler has made a response: it is judged, and recorded if it may be
@@ -217,6 +252,7 @@ impl Answered {
             request: &self.seen,
             authorized: self.question.asks.authorized,
             now,
+            chance: self.chance,
             took: self.took,
             params: self.route.params(),
         };

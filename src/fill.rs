@@ -78,6 +78,10 @@ impl Route {
         Asked { key, scopes }
     }
 
+    pub(crate) fn uri(&self) -> &http::Uri {
+        &self.uri
+    }
+
     pub(crate) fn params(&self) -> Params<'_> {
         Params::new(self.pattern.as_deref(), self.uri.path())
     }

@@ -144,7 +144,9 @@ pub use invalidate::{Invalidated, Selector, endpoint, escape_pattern, everything
 pub use key::Key;
 pub use layer::CacheLayer;
 pub use outcome::{Bypass, Cause, Outcome, Refusal, Staleness, Tier};
-pub use policy::{CREDENTIALS, FORWARDED, FRAGMENTS, Hint, Policy, RequestHead, Routes, Scope};
+pub use policy::{
+    CREDENTIALS, FORWARDED, FRAGMENTS, Failure, Hint, Policy, RequestHead, Routes, Scope,
+};
 pub use service::CacheService;
 pub use stats::Stats;
 pub use store::{Granted, Group, Lease, Record, Removal, Seen, Store, StoreFuture};

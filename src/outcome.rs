@@ -273,6 +273,8 @@ reasons! {
         InnerLayer => "inner-layer",
         /// A 304 with another validator than the one it was asked about (RFC 9111, 4.3.4).
         Validator => "validator",
+        /// The policy's own fallback answers for a handler that failed.
+        Fallback => "fallback",
         /// HEAD has no body to store.
         Head => "head",
         /// The request had `Authorization`, and the answer does not say that it

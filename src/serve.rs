@@ -285,6 +285,7 @@ impl<S> Serve<S> {
             seen,
             route,
             took: engine.since(started),
+            chance: engine.dice.chance(),
             stale,
             validating,
             lease,
@@ -299,7 +300,9 @@ impl<S> Serve<S> {
                 engine
                     .flights
                     .throttle(answered.question.place(), engine.now());
-                (answered.stand_in(engine, None).ok_or(error)?, None)
+                let stale = answered.stand_in(engine, None);
+                let served = stale.or_else(|| answered.fall_back(engine, None));
+                (served.ok_or(error)?, None)
             }
         };
         nested::mark(&mut response, self.nested, engine);

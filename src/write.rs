@@ -66,6 +66,7 @@ impl<S> Serve<S> {
                     seen,
                     route,
                     took: engine.since(started),
+                    chance: engine.dice.chance(),
                     stale: None,
                     validating: false,
                     lease: None,

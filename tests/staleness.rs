@@ -126,3 +126,57 @@ async fn beyond_the_budget_and_after_the_end_nothing_is_renewed() {
     cache.idle().await;
     assert_eq!(calls.now(), 1);
 }
+
+#[tokio::test]
+async fn a_fallback_answers_where_nothing_stale_may() {
+    let policy = Policy::ttl(minutes(1))
+        .stale_if_error(minutes(5))
+        .fallback(|failure| {
+            assert_eq!(failure.uri().path(), "/x");
+            let status = failure.status()?;
+            Some(axum::http::Response::new(format!("sorry, {status}").into()))
+        });
+    let (cache, clock) = testing::cache();
+    let (app, calls, fails) = app(&cache, &clock, policy);
+    fails.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let reply = get(&app, "/x").await;
+        assert_eq!((reply.status.as_u16(), reply.detail()), (200, "fallback"));
+        assert_eq!(reply.text(), "sorry, 503 Service Unavailable");
+    }
+    fails.store(false, Ordering::SeqCst);
+    assert_eq!(get(&app, "/x").await.text(), "v3", "it was not stored");
+    fails.store(true, Ordering::SeqCst);
+    clock.advance(minutes(2));
+    assert_eq!(
+        get(&app, "/x").await.text(),
+        "v3",
+        "what is stale comes first"
+    );
+    assert_eq!(calls.now(), 4);
+}
+
+#[tokio::test]
+async fn lives_that_began_together_do_not_end_together() {
+    let (cache, _clock) = testing::cache();
+    let handler = on_get(|| async { "x" });
+    let layer = cache.layer(Policy::ttl(minutes(10)).jitter(0.5));
+    let app = Router::new().route("/{n}", handler.layer(layer));
+    let mut ttls = Vec::new();
+    for n in 0..50 {
+        let uri = format!("/{n}");
+        get(&app, &uri).await;
+        let larder::Outcome::Hit { ttl, .. } = get(&app, &uri).await.outcome else {
+            panic!("a hit");
+        };
+        assert!((minutes(5)..=minutes(10)).contains(&ttl), "{ttl:?}");
+        ttls.push(ttl);
+    }
+    ttls.sort_unstable();
+    assert!(ttls[49] - ttls[0] > minutes(2), "{ttls:?}");
+    assert!(
+        cache
+            .try_layer(Policy::ttl(minutes(1)).jitter(1.0))
+            .is_err()
+    );
+}

@@ -68,6 +68,11 @@ impl Dice {
         self.hasher
             .hash_one(self.rolled.fetch_add(1, Ordering::Relaxed))
     }
+
+    /// Evenly random, from 0 to 1.
+    pub(crate) fn chance(&self) -> f64 {
+        (self.roll() >> 11) as f64 / (1_u64 << 53) as f64
+    }
 }
 
 impl Engine {

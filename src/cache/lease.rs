@@ -26,6 +26,7 @@ const RENEWAL: Duration = Duration::from_secs(1);
 const ALONE: Duration = Duration::from_secs(120);
 
 /// What comes of asking for the right to fill.
+#[allow(clippy::large_enum_variant, reason = "never stored, only handed on")]
 pub(crate) enum Right {
     /// Fill: nobody else does, or nobody can tell.
     Fill(Option<Leased>),

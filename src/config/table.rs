@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use http::Method;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::units;
+use crate::entry::Coding;
 use crate::invalidate::{Selector, endpoint, tag, uri};
 use crate::policy::{Policy, Routes, Scope};
 
@@ -51,6 +53,16 @@ struct Fields {
     targets: Option<Vec<String>>,
     store_set_cookie: bool,
     etag: Option<bool>,
+    jitter: f64,
+    coalesce: Option<bool>,
+    finish: bool,
+    #[serde(deserialize_with = "units::duration")]
+    wait: Option<Duration>,
+    methods: Vec<String>,
+    #[serde(deserialize_with = "units::size")]
+    max_request_body: Option<u64>,
+    precompress: Vec<String>,
+    unmatched: bool,
     endpoint: Option<String>,
     tags: Vec<String>,
     statuses: Option<Vec<u16>>,
@@ -124,6 +136,24 @@ fn policy(fields: Fields) -> Result<Policy, String> {
     policy.revalidate = fields.revalidate.or(policy.revalidate);
     policy.store_set_cookie = fields.store_set_cookie;
     policy.etag = fields.etag.unwrap_or(policy.etag);
+    policy.jitter = fields.jitter;
+    policy.coalesce = fields.coalesce.unwrap_or(policy.coalesce);
+    policy.finish = fields.finish;
+    policy.wait = fields.wait.unwrap_or(policy.wait);
+    policy.unmatched |= fields.unmatched;
+    for method in &fields.methods {
+        let method = Method::from_bytes(method.as_bytes());
+        policy
+            .methods
+            .push(method.map_err(|_| "methods: no method's name")?);
+    }
+    if let Some(bytes) = fields.max_request_body {
+        policy.max_request_body =
+            usize::try_from(bytes).map_err(|_| "max_request_body is too large")?;
+    }
+    for coding in &fields.precompress {
+        policy.precompress.push(self::coding(coding)?);
+    }
     if let Some(targets) = fields.targets {
         policy = policy.targets(targets);
     }
@@ -155,6 +185,19 @@ fn policy(fields: Fields) -> Result<Policy, String> {
         policy = policy.invalidates(selector(text));
     }
     Ok(policy)
+}
+
+fn coding(text: &str) -> Result<Coding, String> {
+    let known = [Coding::Brotli, Coding::Gzip, Coding::Zstd];
+    match known.iter().find(|coding| coding.as_str() == text) {
+        Some(_) if cfg!(not(feature = "precompress")) => {
+            Err("precompress needs the feature `precompress`".into())
+        }
+        Some(coding) => Ok(*coding),
+        None => Err(format!(
+            "precompress: {text:?} is none of \"br\", \"gzip\", \"zstd\""
+        )),
+    }
 }
 
 fn scope(text: &str) -> Result<Scope, String> {

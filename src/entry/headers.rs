@@ -59,6 +59,10 @@ fn connection_listed(headers: &HeaderMap) -> Vec<HeaderName> {
 pub(crate) struct Fields(Kind);
 
 #[derive(Debug, Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "what lies in memory lies in the entry itself"
+)]
 enum Kind {
     /// As they lie in memory: their names are a shape's, which is ready to be cloned.
     Shaped { shape: Arc<Shape>, values: Values },

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::conditional::CONDITIONS;
 use super::fields::{Class, Classes, FORWARDED, FRAGMENTS, METHOD_OVERRIDES};
 use super::parse_names;
-use super::route::{KeyFn, Params, Policy, StoreIf};
+use super::route::{FallbackFn, KeyFn, Params, Policy, StoreIf};
 use super::scope::{Kind as ScopeKind, Scope};
 use super::template::Template;
 use crate::entry::Coding;
@@ -42,6 +42,9 @@ pub(crate) struct Compiled {
     pub(crate) targets: Vec<HeaderName>,
     pub(crate) store_set_cookie: bool,
     pub(crate) etag: bool,
+    /// The share of a TTL that chance may take.
+    pub(crate) jitter: f64,
+    pub(crate) fallback: Option<FallbackFn>,
     /// Requests for a key share its fill.
     pub(crate) coalesce: bool,
     /// A fill goes on though its client has gone.
@@ -97,9 +100,11 @@ impl Compiled {
             targets: parse_names("targets", policy.targets.iter().map(String::as_str))?,
             store_set_cookie: set_cookie(policy)?,
             etag: policy.etag,
+            jitter: jitter(policy.jitter)?,
+            fallback: policy.fallback.clone(),
             coalesce: policy.coalesce,
             finish: policy.finish,
-            wait: policy.wait,
+            wait: window("wait", Some(policy.wait))?.unwrap_or_default(),
             methods: methods(policy)?,
             max_request_body: policy.max_request_body,
             precompress: policy.precompress.clone(),
@@ -188,6 +193,16 @@ fn window(setting: &str, window: Option<Duration>) -> Result<Option<Duration>, C
             Err(ConfigError::new(setting, "must be at most 100 years"))
         }
         window => Ok(window),
+    }
+}
+
+fn jitter(share: f64) -> Result<f64, ConfigError> {
+    match (0.0..1.0).contains(&share) {
+        true => Ok(share),
+        false => Err(ConfigError::new(
+            "jitter",
+            format!("{share} is not at least 0 and below 1"),
+        )),
     }
 }
 

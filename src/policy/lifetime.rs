@@ -62,6 +62,7 @@ fn route(policy: &Compiled, answer: &Answer<'_>, stated: &Stated<'_>) -> (Durati
         (None, Some(said)) => stated.allowed.min(said.saturating_sub(age)),
         (None, None) => stated.allowed,
     };
+    let ttl = ttl.mul_f64(1.0 - policy.jitter * answer.chance);
     (age, age.saturating_add(ttl))
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod accept;
 pub(crate) mod cache_control;
 mod compiled;
 pub(crate) mod conditional;
+mod failure;
 mod fields;
 pub(crate) mod freshness;
 mod hint;
@@ -27,6 +28,7 @@ mod wish;
 
 pub(crate) use cache_control::is_token;
 pub(crate) use compiled::{Compiled, Context};
+pub use failure::Failure;
 pub use fields::{CREDENTIALS, FORWARDED, FRAGMENTS};
 pub(crate) use fields::{PER_REQUEST, is_hop_by_hop, parse_names};
 pub use hint::Hint;

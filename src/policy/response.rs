@@ -56,6 +56,8 @@ pub(crate) struct Answer<'a> {
     /// The request had an `Authorization` that is not keyed.
     pub(crate) authorized: bool,
     pub(crate) now: SystemTime,
+    /// Evenly random, from 0 to 1.
+    pub(crate) chance: f64,
     /// How long the handler took.
     pub(crate) took: Duration,
     pub(crate) params: Params<'a>,

@@ -5,13 +5,16 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, StatusCode};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response, StatusCode};
 
+use super::failure::Failure;
 use super::scope::{RequestHead, Scope};
 use crate::entry::Coding;
 use crate::invalidate::Selector;
 
 pub(crate) type KeyFn = Arc<dyn Fn(&RequestHead<'_>) -> Option<String> + Send + Sync>;
+pub(crate) type FallbackFn = Arc<dyn Fn(&Failure<'_>) -> Option<Response<Bytes>> + Send + Sync>;
 pub(crate) type StoreIf = Arc<dyn Fn(StatusCode, &HeaderMap, &[u8]) -> bool + Send + Sync>;
 
 /// What a route asks of the cache.
@@ -43,6 +46,8 @@ pub struct Policy {
     pub(crate) targets: Vec<String>,
     pub(crate) store_set_cookie: bool,
     pub(crate) etag: bool,
+    pub(crate) jitter: f64,
+    pub(crate) fallback: Option<FallbackFn>,
     pub(crate) coalesce: bool,
     pub(crate) finish: bool,
     pub(crate) wait: Duration,
@@ -136,6 +141,8 @@ impl Policy {
             targets: vec!["cdn-cache-control".to_owned()],
             store_set_cookie: false,
             etag: true,
+            jitter: 0.0,
+            fallback: None,
             coalesce: true,
             finish: false,
             wait: Duration::from_secs(30),

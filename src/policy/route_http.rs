@@ -1,10 +1,13 @@
 //! What a [`Policy`] says of HTTP: staleness, validation, targeted fields,
 //! methods, codings, and how a fill is shared.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use bytes::Bytes;
+use http::{Method, Response};
 
+use super::failure::Failure;
 use super::route::Policy;
 #[cfg(feature = "precompress")]
 use crate::entry::Coding;
@@ -79,6 +82,33 @@ impl Policy {
     #[cfg(feature = "precompress")]
     pub fn precompress(mut self, codings: impl IntoIterator<Item = Coding>) -> Self {
         self.precompress = codings.into_iter().collect();
+        self
+    }
+
+    /// Shortens each TTL by a random share of up to `share` of it (0.1 is a tenth),
+    /// so that what was filled together does not end together. Default: 0. Not
+    /// under [`http`](Self::http), whose answers state their own end.
+    pub fn jitter(mut self, share: f64) -> Self {
+        self.jitter = share;
+        self
+    }
+
+    /// Answers where the handler has failed and nothing stale may be served. The
+    /// response is never stored. `None`, or a panic, leaves the handler's failure
+    /// as it is.
+    ///
+    /// ```
+    /// # use larder::{Policy, minutes};
+    /// let policy = Policy::ttl(minutes(5)).fallback(|_failure| {
+    ///     Some(http::Response::new("[]".into()))
+    /// });
+    /// # let _ = policy;
+    /// ```
+    pub fn fallback(
+        mut self,
+        answer: impl Fn(&Failure<'_>) -> Option<Response<Bytes>> + Send + Sync + 'static,
+    ) -> Self {
+        self.fallback = Some(Arc::new(answer));
         self
     }
 
