@@ -13,7 +13,7 @@ use crate::cache::{Engine, Fill, Varies};
 use crate::clock::millis;
 use crate::entry::{Complete, Entry, Fields, Recording, coding, etag_of, storable};
 use crate::error::BoxError;
-use crate::flight::{self, Drive, Landed, Landing, Opened};
+use crate::flight::{self, ALONE, Drive, Landed, Landing, Opened};
 use crate::generation::{Generation, Scoped};
 use crate::guard;
 use crate::invalidate::{Target, target_of, uri_scope};
@@ -289,6 +289,7 @@ impl Prepared {
             age: self.fill.age,
             // what looks at the finished answer decides before anybody shares it
             streams: self.declared.is_some() && self.policy.store_if.is_none(),
+            alone: engine.now() + ALONE,
         };
         let recording = Recording::new(self.policy.max_body, self.declared);
         let (engine, runtime) = (Arc::clone(engine), Handle::try_current().ok());
@@ -319,6 +320,9 @@ impl Prepared {
             if wanted != Some(true) {
                 engine.counters.refusals(1);
                 tracing::debug!(target: "larder", key = %entry.key, "store_if declined");
+                if let Some(landing) = landing {
+                    landing.alone(Some(engine.now() + ALONE));
+                }
                 return Landed::Alone;
             }
         }

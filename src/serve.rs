@@ -35,7 +35,7 @@ use crate::body::ResponseBody;
 use crate::cache::{Missed, Stale};
 use crate::error::BoxError;
 use crate::fill::Route;
-use crate::flight::{Drive, Entered, Flight, Landing, Leads};
+use crate::flight::{Drive, Entered, Landing, Leads, Led};
 use crate::layer::Shared;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Staleness, Tier};
@@ -172,8 +172,7 @@ impl<S> Serve<S> {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        let Entered::Lead(flight, landing) =
-            self.enter(&question, &family, &request, Leads::Renews)
+        let Entered::Lead(led, landing) = self.enter(&question, &family, &request, Leads::Renews)
         else {
             return; // somebody is at it
         };
@@ -197,9 +196,10 @@ impl<S> Serve<S> {
         engine.tasks.spawn(&runtime, async move {
             let answer = self.ask(question, family, missed, request, landing).await;
             if let Ok((response, drive)) = answer {
-                let response = begin(response, drive, |drive| flight.board(drive)).await;
+                let response = begin(response, drive, |drive| led.flight().board(drive)).await;
                 reply::drain(response.into_body()).await;
             }
+            drop(led);
         });
     }
 
@@ -216,11 +216,11 @@ impl<S> Serve<S> {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let flight = Flight::new(self.shared.engine.generations.note(), false);
-        let landing = Landing::unlisted(&flight);
+        let led = Led::new(self.shared.engine.generations.note(), false);
+        let landing = Landing::unlisted(&led);
         let answer = self.ask(question, family, missed, request, landing);
         let (response, drive) = answer.await?;
-        Ok(begin(response, drive, |drive| flight.board(drive)).await)
+        Ok(begin(response, drive, |drive| led.flight().board(drive)).await)
     }
 
     /// Nothing stored can answer as it is: the handler does, or says that what
@@ -250,6 +250,7 @@ impl<S> Serve<S> {
             && stale
                 .as_ref()
                 .is_some_and(|stale| stale.ask(&mut parts.headers));
+        nested::fill(&mut parts.extensions, landing.flight());
         let request = Request::from_parts(parts, body);
         let started = engine.now();
         let response = forward(self.inner, request, &self.shared).await;
