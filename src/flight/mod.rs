@@ -12,6 +12,8 @@
 
 mod body;
 mod fly;
+#[cfg(all(test, larder_shuttle))]
+mod model;
 mod seat;
 mod sync;
 mod table;
