@@ -14,7 +14,7 @@ use crate::cache::{Engine, Leased, Stale};
 use crate::entry::{Fields, Held, storable};
 use crate::error::BoxError;
 use crate::fill::{Made, Prepared, Route};
-use crate::flight::{Drive, Landed, Landing};
+use crate::flight::{ALONE, Drive, Landed, Landing};
 use crate::generation::Generation;
 use crate::guard;
 use crate::known::number_value;
@@ -409,7 +409,6 @@ fn merged(engine: &Engine, known: &HeaderMap, answer: &HeaderMap) -> HeaderMap {
 /// How long nobody waits for an answer of this kind again, where one like it is
 /// expected: until then, in milliseconds on the clock.
 fn alone_until(engine: &Engine, status: StatusCode, refusal: Refusal) -> Option<u64> {
-    const ALONE: u64 = 120_000;
     let the_requests_own = matches!(refusal, Refusal::Head | Refusal::Authorization);
     let expected = !the_requests_own && !status.is_server_error();
     expected.then(|| engine.now() + ALONE)

@@ -14,7 +14,7 @@ use crate::cache::{Engine, Fill, Leased, Varies};
 use crate::clock::millis;
 use crate::entry::{Complete, Entry, Fields, Recording, coding, etag_of, storable};
 use crate::error::BoxError;
-use crate::flight::{self, Drive, Landed, Landing, Opened};
+use crate::flight::{self, ALONE, Drive, Landed, Landing, Opened};
 use crate::generation::{Generation, Scoped};
 use crate::guard;
 use crate::invalidate::{Target, target_of, uri_scope};
@@ -301,6 +301,7 @@ impl Prepared {
             age: self.fill.age,
             // what looks at the finished answer decides before anybody shares it
             streams: self.declared.is_some() && self.policy.store_if.is_none(),
+            alone: engine.now() + ALONE,
         };
         let recording = Recording::new(self.policy.max_body, self.declared);
         let (engine, runtime) = (Arc::clone(engine), Handle::try_current().ok());
@@ -333,6 +334,9 @@ impl Prepared {
                 tracing::debug!(target: "larder", key = %entry.key, "store_if declined");
                 if let Some(lease) = &fill.lease {
                     lease.alone();
+                }
+                if let Some(landing) = landing {
+                    landing.alone(Some(engine.now() + ALONE));
                 }
                 return Landed::Alone;
             }

@@ -8,6 +8,7 @@ use http::{Extensions, Request, Response};
 use smallvec::SmallVec;
 
 use crate::cache::Engine;
+use crate::flight::Flight;
 
 /// Caches whose layers a request is inside of.
 #[derive(Clone)]
@@ -16,6 +17,10 @@ struct Enclosing(SmallVec<[usize; 2]>);
 /// The cache whose inner layer has answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Decided(usize);
+
+/// The fills that a request is part of: it must not wait for one of them.
+#[derive(Clone)]
+struct Filling(SmallVec<[usize; 2]>);
 
 /// Tells caches apart while both live.
 fn id(engine: &Engine) -> usize {
@@ -33,6 +38,25 @@ pub(crate) fn enclose<R>(request: &mut Request<R>, engine: &Engine) {
                 .insert(Enclosing(SmallVec::from_slice(&[id])));
         }
     }
+}
+
+/// Makes a request part of a fill. It is told by its address: that one ends
+/// after the request.
+pub(crate) fn fill(request: &mut Extensions, flight: &Flight) {
+    let address = std::ptr::from_ref(flight).addr();
+    match request.get_mut::<Filling>() {
+        Some(known) => known.0.push(address),
+        None => {
+            request.insert(Filling(SmallVec::from_slice(&[address])));
+        }
+    }
+}
+
+/// Whether a request is part of this fill: a layer further out waits for it.
+pub(crate) fn is_filling(request: &Extensions, flight: &Flight) -> bool {
+    let address = std::ptr::from_ref(flight).addr();
+    let known = request.get::<Filling>();
+    known.is_some_and(|known| known.0.contains(&address))
 }
 
 /// Whether a layer of the same cache is further out.

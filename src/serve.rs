@@ -37,7 +37,7 @@ use crate::body::ResponseBody;
 use crate::cache::{Leased, Missed, Right, Stale};
 use crate::error::BoxError;
 use crate::fill::Route;
-use crate::flight::{Drive, Entered, Flight, Landing, Leads};
+use crate::flight::{Drive, Entered, Landing, Leads, Led};
 use crate::layer::Shared;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Staleness, Tier};
@@ -188,8 +188,7 @@ impl<S> Serve<S> {
         if engine.flights.is_throttled(question.place(), engine.now()) {
             return; // it has failed a moment ago
         }
-        let Entered::Lead(flight, landing) =
-            self.enter(&question, &family, &request, Leads::Renews)
+        let Entered::Lead(led, landing) = self.enter(&question, &family, &request, Leads::Renews)
         else {
             return; // somebody is at it
         };
@@ -222,9 +221,10 @@ impl<S> Serve<S> {
             let rights = (landing, lease);
             let answer = self.ask(question, family, missed, request, rights).await;
             if let Ok((response, drive)) = answer {
-                let response = begin(response, drive, |drive| flight.board(drive)).await;
+                let response = begin(response, drive, |drive| led.flight().board(drive)).await;
                 reply::drain(response.into_body()).await;
             }
+            drop(led);
         });
     }
 
@@ -241,11 +241,11 @@ impl<S> Serve<S> {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let flight = Flight::new(self.shared.engine.generations.note(), false);
-        let landing = Landing::unlisted(&flight);
+        let led = Led::new(self.shared.engine.generations.note(), false);
+        let landing = Landing::unlisted(&led);
         let answer = self.ask(question, family, missed, request, (landing, None));
         let (response, drive) = answer.await?;
-        Ok(begin(response, drive, |drive| flight.board(drive)).await)
+        Ok(begin(response, drive, |drive| led.flight().board(drive)).await)
     }
 
     /// Nothing stored can answer as it is: the handler does, or says that what
@@ -275,6 +275,7 @@ impl<S> Serve<S> {
             && stale
                 .as_ref()
                 .is_some_and(|stale| stale.ask(&mut parts.headers));
+        nested::fill(&mut parts.extensions, landing.flight());
         let request = Request::from_parts(parts, body);
         let started = engine.now();
         let response = forward(self.inner, request, &self.shared).await;

@@ -1,13 +1,16 @@
 //! One fill, however many ask: a request that found nothing fresh leads a
 //! flight, or follows the one that is under way.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use http::header::{AGE, CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
 use http::{Request, Response};
 use http_body::Body;
+use tokio::runtime::Handle;
 use tower_service::Service;
 
 use crate::ask::Question;
@@ -17,9 +20,9 @@ use crate::entry::{Entry, Held};
 use crate::error::BoxError;
 use crate::fill::Route;
 use crate::flight::{
-    Crowded, Drive, Entered, Flight, Follower, Following, Handoff, Landed, Landing, Leads, Opened,
+    Crowded, Drive, Entered, Flight, Follower, Following, Handoff, Landed, Landing, Leads, Led,
+    Opened,
 };
-use crate::generation::Generation;
 use crate::known::number_value;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Outcome, Staleness};
@@ -29,8 +32,10 @@ use crate::serve::{Serve, begin};
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 
-/// A follower whose flights fail goes on its own after so many.
+/// A follower whose flights fail goes on its own after so many,
 const TRIES: usize = 2;
+/// and one that was sent from flight to flight after so many.
+const TURNS: usize = 16;
 
 /// What is known of a flight when a follower need not wait any longer.
 type Known = (Option<Arc<Opened>>, Option<Landed>);
@@ -38,8 +43,10 @@ type Known = (Option<Arc<Opened>>, Option<Landed>);
 /// What a follower has come to.
 enum Followed<B> {
     Response(Response<ResponseBody<B>>),
-    /// The flight gave nothing: enter again, perhaps to lead.
+    /// The flight was another's, or is out of date: enter again, perhaps to lead.
     Again,
+    /// It gave nothing: enter again, but not for ever.
+    Failed,
     /// Nobody can share its answer.
     Alone,
     /// It took too long.
@@ -71,22 +78,29 @@ impl<S> Serve<S> {
             return Ok(response); // the handler has failed a moment ago
         }
         let leads = self.leads(&question, &request);
-        for _ in 0..TRIES {
+        let (mut tries, mut patience) = (TRIES, None);
+        for _ in 0..TURNS {
             match self.enter(&question, &family, &request, leads) {
-                Entered::Lead(flight, landing) => {
-                    let fill = self.lead(flight, landing, question, family, missed, request);
+                Entered::Lead(led, landing) => {
+                    let fill = self.lead(led, landing, question, family, missed, request);
                     return fill.await;
                 }
                 Entered::Follow(follower) => {
                     let start = self.shared.engine.now();
                     let known = follower.known(question.head || question.asks.conditional);
-                    let known = tokio::time::timeout(question.policy.wait, known).await;
-                    let known = known.ok(); // too late is nothing
+                    // for all its flights together
+                    let wait = || Box::pin(tokio::time::sleep(question.policy.wait));
+                    let late = patience.get_or_insert_with(wait);
+                    let known = match select(pin!(known), late).await {
+                        Either::Left((known, _)) => Some(known),
+                        Either::Right(_) => None,
+                    };
                     let waited = self.shared.engine.since(start);
                     match self.follow(follower, known, waited, &mut question, &missed, &request) {
                         Followed::Response(response) => return Ok(response),
                         Followed::Again => {}
-                        Followed::Alone => break,
+                        Followed::Failed if tries > 1 => tries -= 1,
+                        Followed::Failed | Followed::Alone => break,
                         Followed::Crowded => return self.pass(Bypass::Crowded, request).await,
                     }
                 }
@@ -115,7 +129,8 @@ impl<S> Serve<S> {
     }
 
     /// Enters the flight for a question. One that began before an invalidation of
-    /// what is asked for is replaced.
+    /// what is asked for is replaced, and so is one that waits for this very
+    /// request. Without a runtime nobody could go on with a fill, or end a wait.
     pub(super) fn enter<R>(
         &self,
         question: &Question,
@@ -124,14 +139,15 @@ impl<S> Serve<S> {
         leads: Leads,
     ) -> Entered {
         let engine = &self.shared.engine;
-        if !question.policy.coalesce || question.head {
+        let shares = question.policy.coalesce && !question.head;
+        if !shares || Handle::try_current().is_err() {
             return match leads {
                 Leads::No => Entered::Alone(Crowded::No),
                 Leads::Yes { .. } | Leads::Renews => {
                     let finishes = question.policy.finish;
-                    let flight = Flight::new(engine.generations.note(), finishes);
-                    let landing = Landing::unlisted(&flight);
-                    Entered::Lead(flight, landing)
+                    let led = Led::new(engine.generations.note(), finishes);
+                    let landing = Landing::unlisted(&led);
+                    Entered::Lead(led, landing)
                 }
             };
         }
@@ -139,20 +155,25 @@ impl<S> Serve<S> {
         let place = question.place();
         let times = (note, engine.now());
         engine.flights.enter(place, times, leads, |flight| {
-            flight.note == note || self.holds(question, family, request, flight.note)
+            let waits = nested::is_filling(request.extensions(), flight);
+            !waits && (flight.note == note || self.holds(question, family, request, flight))
         })
     }
 
-    /// Whether nothing that a question is known to belong to was invalidated
-    /// since `note`.
+    /// Whether nothing that a flight's answer is known to belong to was
+    /// invalidated since it began.
     fn holds<R>(
         &self,
         question: &Question,
         family: &Arc<str>,
         request: &Request<R>,
-        note: Generation,
+        flight: &Flight,
     ) -> bool {
-        let engine = &self.shared.engine;
+        let (engine, note) = (&self.shared.engine, flight.note);
+        let opened = flight.opened();
+        if opened.is_some_and(|opened| !engine.generations.valid(&opened.entry, note)) {
+            return false;
+        }
         let route = Route::of_request(&self.shared, Arc::clone(family), request);
         let asked = route.asked(engine, question);
         engine.generations.valid(&asked, note)
@@ -162,7 +183,7 @@ impl<S> Serve<S> {
     /// runs.
     async fn lead<R, B>(
         self,
-        flight: Arc<Flight>,
+        led: Led,
         landing: Landing,
         question: Question,
         family: Arc<str>,
@@ -184,7 +205,8 @@ impl<S> Serve<S> {
             request.headers_mut().remove(name);
         }
         let handoff = Handoff::new();
-        let (giving, boarded) = (Arc::clone(&handoff), Arc::clone(&flight));
+        let flight = led.flight();
+        let (giving, boarded) = (Arc::clone(&handoff), Arc::clone(flight));
         flight.board(Box::pin(async move {
             match self
                 .fill_rightly(question, family, missed, request, landing)
@@ -201,7 +223,7 @@ impl<S> Serve<S> {
                 }
             }
         }));
-        let response = flight.lead(|| handoff.take()).await?;
+        let response = led.lead(|| handoff.take()).await?;
         Ok(match conditions {
             Some(headers) if response.body().is_stored() => {
                 reply::shape(response, &policy, &[], &headers, &asks)
@@ -239,12 +261,12 @@ impl<S> Serve<S> {
             }
             Right::Alone => {
                 landing.alone(None);
-                let flight = Flight::new(engine.generations.note(), false);
-                let rights = (Landing::unlisted(&flight), None);
+                let led = Led::new(engine.generations.note(), false);
+                let rights = (Landing::unlisted(&led), None);
                 let answer = self.ask(question, family, missed, request, rights).await?;
                 let (response, drive) = answer;
                 Ok((
-                    begin(response, drive, |drive| flight.board(drive)).await,
+                    begin(response, drive, |drive| led.flight().board(drive)).await,
                     None,
                 ))
             }
@@ -293,6 +315,10 @@ impl<S> Serve<S> {
         let mut response = match (opened, landed) {
             (_, Some(Landed::Alone)) => return Followed::Alone,
             (_, Some(Landed::Outdated)) => return Followed::Again,
+            // confirmed, and as another variant by now
+            (None, Some(Landed::Stored(held))) if held.entry.canonical != *question.place() => {
+                return Followed::Again;
+            }
             (_, Some(Landed::Stored(held))) => {
                 let age = held.age(engine.now());
                 if !engine.generations.valid(&held.entry, note) {
@@ -322,7 +348,7 @@ impl<S> Serve<S> {
             }
             (_, Some(Landed::Failed)) | (None, None) => {
                 let stale = self.stale(question, missed, request);
-                return stale.map_or(Followed::Again, Followed::Response);
+                return stale.map_or(Followed::Failed, Followed::Response);
             }
         };
         nested::mark(&mut response, self.nested, engine);

@@ -14,7 +14,7 @@ use crate::body::ResponseBody;
 use crate::cache::Writing;
 use crate::error::BoxError;
 use crate::fill::Route;
-use crate::flight::{Flight, Landing};
+use crate::flight::{Landing, Led};
 use crate::named::Named;
 use crate::nested;
 use crate::outcome::{Bypass, Cause};
@@ -80,10 +80,10 @@ impl<S> Serve<S> {
             // nobody but this request has invalidated it since
             (Some(mut prepared), Some(note)) => {
                 prepared.fill.note = note;
-                let flight = Flight::new(note, false);
-                let landing = Landing::unlisted(&flight);
+                let led = Led::new(note, false);
+                let landing = Landing::unlisted(&led);
                 let (body, drive) = prepared.record(engine, landing, body);
-                flight.board(drive);
+                led.flight().board(drive);
                 body
             }
             _ => ResponseBody::inner(body),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -63,11 +63,12 @@ where
                 Poll::Ready(Read::End) => return Poll::Ready(None),
                 Poll::Ready(Read::Broken) => {}
             }
-            let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-            self.rest = slot.take();
+            self.rest = Some(match self.take_rest() {
+                Some(rest) => rest,
+                None => ready!(self.poll_broken(cx)),
+            });
         }
         let Some(rest) = &mut self.rest else {
-            // its end was found out to be none: too short for its word, or declined
             return Poll::Ready(None);
         };
         if let Some(first) = rest.first.take() {
@@ -76,6 +77,25 @@ where
         match &mut rest.body {
             Some(body) => body.as_mut().poll_frame(cx).map_err(Into::into),
             None => Poll::Ready(None),
+        }
+    }
+
+    fn take_rest(&self) -> Option<Rest<B>> {
+        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.take()
+    }
+
+    /// The fill has ended before the body did: its panic is passed on, else it is
+    /// an error; a part is no whole.
+    fn poll_broken(&self, cx: &Context<'_>) -> Poll<Rest<B>> {
+        self.flight.watch(&self.reader, cx);
+        match self.flight.ended() {
+            None => Poll::Pending,
+            Some(Some(panic)) => std::panic::resume_unwind(panic),
+            Some(None) => Poll::Ready(Rest {
+                first: Some(Err(BrokenOff.into())),
+                body: None,
+            }),
         }
     }
 

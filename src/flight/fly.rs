@@ -24,6 +24,16 @@ pub(crate) struct Rest<B> {
     pub(super) body: Option<Pin<Box<B>>>,
 }
 
+impl<B> Rest<B> {
+    /// The end.
+    pub(super) fn none() -> Self {
+        Self {
+            first: None,
+            body: None,
+        }
+    }
+}
+
 /// From the fill, wherever it runs, to its leader.
 pub(crate) struct Handoff<B, E> {
     response: Mutex<Option<Result<Response<ResponseBody<B>>, E>>>,
@@ -35,8 +45,13 @@ impl<B, E> Handoff<B, E> {
         Arc::new(Self { response })
     }
 
-    /// Gives the answer to the leader, and wakes it.
-    pub(crate) fn give(&self, flight: &Flight, answer: Result<Response<ResponseBody<B>>, E>) {
+    /// Gives the answer to the leader, and wakes it. The fill keeps no hold of it:
+    /// a leader that has gone away takes its body along.
+    pub(crate) fn give(
+        self: Arc<Self>,
+        flight: &Flight,
+        answer: Result<Response<ResponseBody<B>>, E>,
+    ) {
         let mut response = self.response.lock().unwrap_or_else(PoisonError::into_inner);
         *response = Some(answer);
         drop(response);
@@ -80,11 +95,15 @@ where
 {
     let flight = Arc::clone(landing.flight());
     let first = loop {
-        if body.is_end_stream() {
-            return landing.complete();
-        }
-        match std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-            None => return landing.complete(),
+        let frame = match body.is_end_stream() {
+            true => None,
+            false => std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await,
+        };
+        match frame {
+            None => {
+                leave(&slot, Rest::none());
+                return landing.complete();
+            }
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => match flight.push(data) {
                     Ok(()) => {}
@@ -95,10 +114,20 @@ where
             Some(Err(error)) => break Err(error.into()),
         }
     };
+    let unshareable = first.is_ok(); // it goes on, and others like it will
     let rest = Rest {
-        body: first.is_ok().then_some(body),
+        body: unshareable.then_some(body),
         first: Some(first),
     };
+    leave(&slot, rest);
+    match flight.opened() {
+        Some(opened) if unshareable => landing.alone(Some(opened.alone)),
+        _ => drop(landing), // it has failed
+    }
+}
+
+/// Leaves to the leader what comes after the recording. Without this a recording
+/// that has ended was broken off.
+fn leave<B>(slot: &RestSlot<B>, rest: Rest<B>) {
     *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
-    landing.broken();
 }

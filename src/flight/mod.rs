@@ -12,27 +12,30 @@
 
 mod body;
 mod fly;
+#[cfg(all(test, larder_shuttle))]
+mod model;
+mod seat;
+mod sync;
 mod table;
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName};
-use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
-use tracing::{Instrument, Span};
+use tracing::Span;
 
 use crate::entry::{Complete, Entry, Held, Recording};
 use crate::generation::Generation;
 
 pub(crate) use body::{Following, Leading};
 pub(crate) use fly::{Drive, Handoff, drive};
-pub(crate) use table::{Crowded, Entered, Flights, Follower, Landing, Leads};
+pub(crate) use seat::Led;
+use seat::Seat;
+use sync::{Handle, Mutex, MutexGuard};
+pub(crate) use table::{ALONE, Crowded, Entered, Flights, Follower, Landing, Leads};
 
 /// How a fill has ended.
 #[derive(Debug, Clone)]
@@ -61,6 +64,9 @@ pub(crate) struct Opened {
     pub(crate) age: u64,
     /// Whether it may be sent before it is complete.
     pub(crate) streams: bool,
+    /// Until when nobody waits for the next ones, in milliseconds, should its body
+    /// turn out to be one that cannot be shared.
+    pub(crate) alone: u64,
 }
 
 /// Makes an entry of the whole body. The landing ends when the entry lies where
@@ -87,25 +93,16 @@ struct State {
     landed: Option<Landed>,
     /// What a fill in a task panicked with: its leader's to see.
     panic: Option<Box<dyn Any + Send>>,
-    wakers: HashMap<u64, Waker>,
+    /// Of those who wait for the head, or for the end.
+    watchers: HashMap<u64, Waker>,
+    /// Of those who wait for more of the recording, or for its end.
+    readers: HashMap<u64, Waker>,
     next_reader: u64,
     followers: usize,
     /// The leader's future and its body, as far as they are there.
     led: usize,
     /// Its entry is being made: what is dropped now does not end it.
     completing: bool,
-}
-
-/// Where the fill is.
-enum Seat {
-    /// Not begun, or over.
-    Empty,
-    Here(BoxFuture<'static, ()>),
-    /// Its leader polls it just now; afterwards it moves to a task, if so wanted.
-    Out {
-        moves: bool,
-    },
-    Task(AbortHandle),
 }
 
 /// A place in a recording.
@@ -124,11 +121,11 @@ pub(crate) enum Read {
 }
 
 impl Flight {
-    pub(crate) fn new(note: Generation, finishes: bool) -> Arc<Self> {
+    fn new(note: Generation, finishes: bool) -> Arc<Self> {
         Arc::new(Self {
             note,
             finishes,
-            state: Mutex::default(),
+            state: Mutex::new(State::default()),
             seat: Mutex::new(Seat::Empty),
             runtime: Handle::try_current().ok(),
             span: Span::current(),
@@ -139,21 +136,19 @@ impl Flight {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn seat(&self) -> MutexGuard<'_, Seat> {
-        self.seat.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Changes the state and wakes all who watch it.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let changed = change(&mut state);
-        let wakers = std::mem::take(&mut state.wakers);
+        let watchers = std::mem::take(&mut state.watchers);
+        let readers = std::mem::take(&mut state.readers);
         drop(state);
-        wakers.into_values().for_each(Waker::wake);
+        let wakers = watchers.into_values().chain(readers.into_values());
+        wakers.for_each(Waker::wake);
         changed
     }
 
-    pub(crate) fn reader(&self) -> Reader {
+    fn reader(&self) -> Reader {
         let mut state = self.state();
         state.next_reader += 1;
         Reader {
@@ -162,13 +157,18 @@ impl Flight {
         }
     }
 
-    pub(crate) fn forget(&self, reader: &Reader) {
-        self.state().wakers.remove(&reader.id);
+    /// Wakes nobody for this reader any more.
+    fn forget(&self, reader: &Reader) {
+        let mut state = self.state();
+        let watcher = state.watchers.remove(&reader.id);
+        let reader = state.readers.remove(&reader.id);
+        drop(state); // a waker's drop may run anything
+        drop((watcher, reader));
     }
 
-    /// Puts the fill in its seat.
-    pub(crate) fn board(&self, fill: BoxFuture<'static, ()>) {
-        *self.seat() = Seat::Here(fill);
+    /// Wakes a reader at the next change.
+    fn watch(&self, reader: &Reader, cx: &Context<'_>) {
+        wait(self.state(), |state| &mut state.watchers, reader, cx);
     }
 
     /// The head has come.
@@ -180,16 +180,22 @@ impl Flight {
         });
     }
 
+    /// Records what has come, and wakes those who read it.
     fn push(&self, data: Bytes) -> Result<(), Bytes> {
-        self.change(|state| match &mut state.recording {
+        let mut state = self.state();
+        let pushed = match &mut state.recording {
             Some(recording) => recording.push(data),
             None => Err(data),
-        })
+        };
+        let readers = std::mem::take(&mut state.readers);
+        drop(state);
+        readers.into_values().for_each(Waker::wake);
+        pushed
     }
 
     /// The next of the recording, or a promise to wake.
-    pub(crate) fn poll_read(&self, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<Read> {
-        let mut state = self.state();
+    fn poll_read(&self, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<Read> {
+        let state = self.state();
         let chunk = state.recording.as_ref();
         if let Some(data) = chunk.and_then(|recording| recording.chunk(reader.at)) {
             reader.at += 1;
@@ -199,14 +205,14 @@ impl Flight {
             Some(Landed::Stored(_) | Landed::Outdated) => Poll::Ready(Read::End),
             Some(_) => Poll::Ready(Read::Broken),
             None => {
-                state.wakers.insert(reader.id, cx.waker().clone());
+                wait(state, |state| &mut state.readers, reader, cx);
                 Poll::Pending
             }
         }
     }
 
     /// Whether there is nothing more to read.
-    pub(crate) fn is_read(&self, reader: &Reader) -> bool {
+    fn is_read(&self, reader: &Reader) -> bool {
         let state = self.state();
         let chunk = state.recording.as_ref();
         chunk
@@ -220,114 +226,23 @@ impl Flight {
     }
 
     /// What is known, or a promise to wake when that changes.
-    pub(crate) fn poll_known(
+    fn poll_known(
         &self,
         reader: &Reader,
         cx: &mut Context<'_>,
         enough: impl FnOnce(Option<&Arc<Opened>>, Option<&Landed>) -> bool,
     ) -> Poll<(Option<Arc<Opened>>, Option<Landed>)> {
-        let mut state = self.state();
+        let state = self.state();
         if enough(state.opened.as_ref(), state.landed.as_ref()) {
             return Poll::Ready((state.opened.clone(), state.landed.clone()));
         }
-        state.wakers.insert(reader.id, cx.waker().clone());
+        wait(state, |state| &mut state.watchers, reader, cx);
         Poll::Pending
     }
 
-    /// Watches for a panic of the fill in its task.
-    pub(crate) fn poll_panic(
-        &self,
-        reader: &Reader,
-        cx: &mut Context<'_>,
-    ) -> Option<Box<dyn Any + Send>> {
-        let mut state = self.state();
-        state.wakers.insert(reader.id, cx.waker().clone());
-        state.panic.take()
-    }
-
-    /// Polls the fill, if it is in its seat.
-    pub(crate) fn poll_fill(self: &Arc<Self>, cx: &mut Context<'_>) {
-        let taken = match std::mem::replace(&mut *self.seat(), Seat::Out { moves: false }) {
-            Seat::Here(fill) => Ok(fill),
-            other => Err(other),
-        };
-        let mut fill = match taken {
-            Ok(fill) => fill,
-            Err(other) => {
-                *self.seat() = other;
-                return;
-            }
-        };
-        // a panic drops the fill, and its landing with it
-        let ended = fill.poll_unpin(cx).is_ready();
-        let mut seat = self.seat();
-        let moves = matches!(*seat, Seat::Out { moves: true });
-        *seat = match (ended, moves) {
-            (true, _) => Seat::Empty,
-            (false, false) => Seat::Here(fill),
-            (false, true) => self.into_task(fill),
-        };
-    }
-
-    /// Moves the fill to a task of its own.
-    fn detach(self: &Arc<Self>) {
-        let mut seat = self.seat();
-        *seat = match std::mem::replace(&mut *seat, Seat::Empty) {
-            Seat::Here(fill) => self.into_task(fill),
-            Seat::Out { .. } => Seat::Out { moves: true },
-            other => other,
-        };
-    }
-
-    fn into_task(self: &Arc<Self>, fill: BoxFuture<'static, ()>) -> Seat {
-        let Some(runtime) = &self.runtime else {
-            return Seat::Here(fill); // its leader goes on polling it
-        };
-        let flight = Arc::clone(self);
-        let fill = std::panic::AssertUnwindSafe(fill.instrument(self.span.clone()));
-        let task = runtime.spawn(async move {
-            if let Err(panic) = fill.catch_unwind().await {
-                flight.change(|state| state.panic = Some(panic));
-            }
-        });
-        Seat::Task(task.abort_handle())
-    }
-
-    /// The leader's client has gone, or one who followed.
-    fn left(self: &Arc<Self>, leave: impl FnOnce(&mut State)) {
-        let mut state = self.state();
-        leave(&mut state);
-        let (led, followed) = (state.led > 0, state.followers > 0);
-        drop(state);
-        match (led, followed || self.finishes) {
-            (true, _) => {}
-            (false, true) => self.detach(),
-            (false, false) => self.cancel(),
-        }
-    }
-
-    fn cancel(&self) {
-        let seat = std::mem::replace(&mut *self.seat(), Seat::Empty);
-        if let Seat::Task(task) = &seat {
-            task.abort();
-        }
-        drop(seat); // outside the lock: the landing is dropped with the fill
-    }
-
-    /// Waits for the answer, and polls the fill meanwhile.
-    pub(crate) async fn lead<T>(self: &Arc<Self>, mut answer: impl FnMut() -> Option<T>) -> T {
-        let led = Led::new(self);
-        std::future::poll_fn(|cx| {
-            if let Some(answer) = answer() {
-                return Poll::Ready(answer);
-            }
-            if let Some(panic) = self.poll_panic(&led.reader, cx) {
-                std::panic::resume_unwind(panic); // the handler's, as without a cache
-            }
-            self.poll_fill(cx);
-            answer().map_or(Poll::Pending, Poll::Ready)
-        })
-        .await
+    /// What is known of its answer since its head has come.
+    pub(crate) fn opened(&self) -> Option<Arc<Opened>> {
+        self.state().opened.clone()
     }
 
     /// How it has ended, if it has.
@@ -336,27 +251,22 @@ impl Flight {
     }
 }
 
-/// The leader's request, while it waits for the head.
-struct Led {
-    flight: Arc<Flight>,
-    reader: Reader,
-}
-
-impl Led {
-    fn new(flight: &Arc<Flight>) -> Self {
-        flight.state().led += 1;
-        Self {
-            reader: flight.reader(),
-            flight: Arc::clone(flight),
-        }
-    }
-}
-
-impl Drop for Led {
-    fn drop(&mut self) {
-        self.flight.forget(&self.reader);
-        self.flight.left(|state| state.led -= 1);
-    }
+/// Leaves a waker behind. What it replaces is dropped when the lock is free: that
+/// may run anything.
+fn wait(
+    mut state: MutexGuard<'_, State>,
+    wakers: impl FnOnce(&mut State) -> &mut HashMap<u64, Waker>,
+    reader: &Reader,
+    cx: &Context<'_>,
+) {
+    let wakers = wakers(&mut state);
+    let known = wakers.get(&reader.id);
+    let replaced = match known.is_some_and(|waker| waker.will_wake(cx.waker())) {
+        true => None,
+        false => wakers.insert(reader.id, cx.waker().clone()),
+    };
+    drop(state);
+    drop(replaced);
 }
 
 impl std::fmt::Debug for Flight {

@@ -1,13 +1,17 @@
 //! Who leads, who follows, and how a fill lands.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use super::{Flight, Landed, Opened, Reader};
+use super::sync::{Mutex, MutexGuard};
+use super::{Flight, Landed, Led, Opened, Reader};
 use crate::entry::Recording;
 use crate::generation::Generation;
 use crate::key::Canonical;
 
+/// For how long, in milliseconds, nobody waits for an answer that the last time
+/// could not be shared.
+pub(crate) const ALONE: u64 = 120_000;
 /// More keys than this that are not coalesced are forgotten together.
 const MOST_ALONE: usize = 65_536;
 
@@ -35,7 +39,7 @@ const THROTTLE: u64 = 30_000;
 /// What a request that found nothing fresh is to do.
 pub(crate) enum Entered {
     /// Begin the fill.
-    Lead(Arc<Flight>, Landing),
+    Lead(Led, Landing),
     /// Share another's.
     Follow(Follower),
     /// Run the handler for itself: nobody may share its answer, or there are too
@@ -64,7 +68,7 @@ pub(crate) enum Crowded {
 impl Flights {
     pub(crate) fn new(most: usize, most_followers: usize) -> Self {
         Self {
-            table: Mutex::default(),
+            table: Mutex::new(Table::default()),
             most,
             most_followers,
         }
@@ -107,13 +111,13 @@ impl Flights {
         if table.flights.len() >= self.most {
             return Entered::Alone(Crowded::Yes);
         }
-        let flight = Flight::new(note, finishes);
-        table.flights.insert(Arc::clone(place), Arc::clone(&flight));
-        let landing = Landing {
-            flight: Arc::clone(&flight),
-            listed: Some((Arc::clone(self), Arc::clone(place))),
-        };
-        Entered::Lead(flight, landing)
+        let led = Led::new(note, finishes);
+        let flight = Arc::clone(led.flight());
+        let replaced = table.flights.insert(Arc::clone(place), Arc::clone(&flight));
+        drop(table);
+        drop(replaced);
+        let listed = Some((Arc::clone(self), Arc::clone(place)));
+        Entered::Lead(led, Landing { flight, listed })
     }
 
     /// Believes for a while that answers under a key cannot be shared.
@@ -127,12 +131,9 @@ impl Flights {
 
     fn unlist(&self, place: &Canonical, flight: &Arc<Flight>) {
         let mut table = self.table();
-        if table
-            .flights
-            .get(place)
-            .is_some_and(|known| Arc::ptr_eq(known, flight))
-        {
-            table.flights.remove(place);
+        let known = table.flights.get(place);
+        if known.is_some_and(|known| Arc::ptr_eq(known, flight)) {
+            table.flights.remove(place); // the landing holds it too: it is not dropped here
         }
     }
 
@@ -183,9 +184,9 @@ pub(crate) struct Landing {
 
 impl Landing {
     /// That of a fill that nobody else can find.
-    pub(crate) fn unlisted(flight: &Arc<Flight>) -> Self {
+    pub(crate) fn unlisted(led: &Led) -> Self {
         Self {
-            flight: Arc::clone(flight),
+            flight: Arc::clone(led.flight()),
             listed: None,
         }
     }
@@ -196,16 +197,20 @@ impl Landing {
 
     /// The answer is not to be shared, and the next ones are not expected to be:
     /// until then, in milliseconds, nobody waits for them.
-    pub(crate) fn alone(self, until: Option<u64>) {
+    pub(crate) fn alone(mut self, until: Option<u64>) {
         if let (Some((flights, place)), Some(until)) = (&self.listed, until) {
             flights.mark_alone(place, until);
         }
+        self.unlist();
         self.flight.land(Landed::Alone);
     }
 
-    /// It cannot be recorded to its end.
-    pub(super) fn broken(self) {
-        self.flight.land(Landed::Failed);
+    /// Nobody finds the flight any more. This comes before it lands, unless there
+    /// is an entry: who hears of the landing must not come back to it.
+    fn unlist(&mut self) {
+        if let Some((flights, place)) = self.listed.take() {
+            flights.unlist(&place, &self.flight);
+        }
     }
 
     /// The recording is at its end: its entry is made.
@@ -244,10 +249,11 @@ impl Drop for Ensured<'_> {
 impl Flight {
     /// Lands the fill; only the first landing counts.
     fn land(&self, landed: Landed) {
-        self.change(|state| {
+        let finish = self.change(|state| {
             state.landed.get_or_insert(landed);
-            state.finish = None;
+            state.finish.take()
         });
+        drop(finish); // holds the cache: not under the lock
     }
 
     /// What there is to be had of a fill that was dropped: all of it, if it had
@@ -275,12 +281,10 @@ impl Drop for Landing {
             let state = self.flight.state();
             state.completing || state.landed.is_some()
         };
-        if !over {
-            let landed = self.flight.last_word();
+        let landed = (!over).then(|| self.flight.last_word());
+        self.unlist();
+        if let Some(landed) = landed {
             self.flight.land(landed);
-        }
-        if let Some((flights, place)) = &self.listed {
-            flights.unlist(place, &self.flight);
         }
     }
 }

@@ -1,0 +1,14 @@
+//! What flights lock with and run on: std and tokio, or a model of both whose
+//! every interleaving can be tried (`model.rs`).
+
+#[cfg(not(all(test, larder_shuttle)))]
+pub(super) use self::real::*;
+#[cfg(all(test, larder_shuttle))]
+pub(super) use super::model::sync::*;
+
+#[cfg(not(all(test, larder_shuttle)))]
+mod real {
+    pub(in super::super) use std::sync::{Mutex, MutexGuard};
+    pub(in super::super) use tokio::runtime::Handle;
+    pub(in super::super) use tokio::task::AbortHandle;
+}
