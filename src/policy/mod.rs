@@ -5,6 +5,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod cache_control;
+mod classify;
 mod compiled;
 pub(crate) mod conditional;
 mod failure;

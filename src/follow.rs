@@ -1,0 +1,181 @@
+//! What comes of following another request's fill.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{AGE, CONTENT_LENGTH};
+use http::{Request, Response};
+
+use crate::ask::Question;
+use crate::body::ResponseBody;
+use crate::cache::{Missed, Stale};
+use crate::entry::Entry;
+use crate::flight::{Follower, Following, Landed, Opened};
+use crate::known::number_value;
+use crate::nested;
+use crate::outcome::{Cause, Outcome, Staleness};
+use crate::policy::freshness::{Rules, Use, stands_in, usable};
+use crate::reply;
+use crate::serve::Serve;
+
+/// What is known of a flight when a follower need not wait any longer.
+pub(crate) type Known = (Option<Arc<Opened>>, Option<Landed>);
+
+/// What a follower has come to.
+pub(crate) enum Followed<B> {
+    Response(Response<ResponseBody<B>>),
+    /// The flight was another's, or is out of date: enter again, perhaps to lead.
+    Again,
+    /// It gave nothing: enter again, but not for ever.
+    Failed,
+    /// Nobody can share its answer.
+    Alone,
+    /// It took too long.
+    Crowded,
+}
+
+impl<S> Serve<S> {
+    /// What comes of following another request's fill.
+    pub(crate) fn follow<R, B>(
+        &self,
+        follower: Follower,
+        known: Option<Known>,
+        waited: Duration,
+        question: &mut Question,
+        missed: &Missed,
+        request: &Request<R>,
+    ) -> Followed<B> {
+        let engine = &self.shared.engine;
+        let Some((opened, landed)) = known else {
+            let stale = self.stale(question, missed, request);
+            return stale.map_or(Followed::Crowded, Followed::Response);
+        };
+        let mut seen = request.headers().clone();
+        question.policy.hide(&mut seen);
+        if let Some(opened) = &opened
+            && !self.is_for(question, opened, &seen)
+        {
+            question.vary(&opened.vary, &seen);
+            return Followed::Again;
+        }
+        let note = follower.flight().note;
+        let cause = missed.cause;
+        let mut response = match (opened, landed) {
+            (_, Some(Landed::Alone)) => return Followed::Alone,
+            (_, Some(Landed::Outdated)) => return Followed::Again,
+            // confirmed, and as another variant by now
+            (None, Some(Landed::Stored(held))) if held.entry.canonical != *question.place() => {
+                return Followed::Again;
+            }
+            (_, Some(Landed::Stored(held))) => {
+                let age = held.age(engine.now());
+                if !engine.generations.valid(&held.entry, note) {
+                    return Followed::Again;
+                }
+                if !serves(question, &held.entry, age) {
+                    return Followed::Alone;
+                }
+                let outcome = Outcome::Coalesced {
+                    cause,
+                    waited,
+                    status: held.entry.status,
+                };
+                let headers = held.entry.fields.to_map(number_value(age / 1000), None);
+                let response = reply::stored(engine, &held.entry, headers, question.head, outcome);
+                let (policy, asks) = (&question.policy, &question.asks);
+                reply::shape(response, policy, &held.coded, request.headers(), asks)
+            }
+            (Some(opened), None) => {
+                if !engine.generations.valid(&opened.entry, note) {
+                    return Followed::Again;
+                }
+                if !serves(question, &opened.entry, opened.age) {
+                    return Followed::Alone;
+                }
+                self.streamed(follower, &opened, cause, waited)
+            }
+            (_, Some(Landed::Failed)) | (None, None) => {
+                let stale = self.stale(question, missed, request);
+                return stale.map_or(Followed::Failed, Followed::Response);
+            }
+        };
+        nested::mark(&mut response, self.nested, engine);
+        Followed::Response(response)
+    }
+
+    /// Whether a flight's answer is the variant that a request asks for.
+    fn is_for(&self, question: &Question, opened: &Opened, seen: &http::HeaderMap) -> bool {
+        if opened.vary.is_empty() {
+            return true;
+        }
+        let policy = &question.policy;
+        let variant = policy.variant(&question.canonical, &opened.vary, seen);
+        variant.as_bytes() == &opened.entry.canonical[..]
+    }
+
+    /// A response that comes as the leader's does.
+    fn streamed<B>(
+        &self,
+        follower: Follower,
+        opened: &Opened,
+        cause: Cause,
+        waited: Duration,
+    ) -> Response<ResponseBody<B>> {
+        let mut headers = opened.headers.clone();
+        headers.insert(AGE, number_value(opened.age / 1000));
+        if let Some(len) = follower.flight().declared() {
+            headers.insert(CONTENT_LENGTH, number_value(len));
+        }
+        let outcome = Outcome::Coalesced {
+            cause,
+            waited,
+            status: opened.entry.status,
+        };
+        let mut response = Response::new(ResponseBody::from(Following::new(follower)));
+        *response.status_mut() = opened.entry.status;
+        *response.headers_mut() = headers;
+        let (parts, body) = response.into_parts();
+        reply::finish(&self.shared.engine, parts, body, outcome)
+    }
+
+    /// What is stale, where it may stand in for a fill that gave nothing.
+    pub(crate) fn stale<R, B>(
+        &self,
+        question: &Question,
+        missed: &Missed,
+        request: &Request<R>,
+    ) -> Option<Response<ResponseBody<B>>> {
+        let stale: &Stale = missed.stale.as_ref()?;
+        let entry = &stale.held.entry;
+        let (policy, asks) = (&question.policy, &question.asks);
+        let stands = stands_in(
+            &entry.lifetime,
+            entry.rules,
+            stale.age,
+            asks.wish.as_ref(),
+            false,
+        );
+        stands.then(|| {
+            let why = (Staleness::IfError, missed.cause);
+            let engine = &self.shared.engine;
+            let response = reply::stale(engine, stale, why, None, question.head);
+            let coded = &stale.held.coded;
+            let mut response = reply::shape(response, policy, coded, request.headers(), asks);
+            nested::mark(&mut response, self.nested, engine);
+            response
+        })
+    }
+}
+
+/// Whether a follower may be served what the flight makes: it is fresh, and for
+/// it to have (RFC 9111, 3.5 and 4).
+fn serves(question: &Question, entry: &Entry, age: u64) -> bool {
+    let asks = &question.asks;
+    let shared = !asks.authorized || entry.rules.has(Rules::SHARES_AUTHORIZED);
+    let wish = asks.wish.as_ref();
+    shared
+        && matches!(
+            usable(&entry.lifetime, entry.rules, age, wish),
+            Use::Fresh(_)
+        )
+}

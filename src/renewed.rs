@@ -1,0 +1,165 @@
+//! When the handler has confirmed what is stored: the entry lives on with the
+//! answer's fields (RFC 9111, 3.2, 4.3.4 and 4.3.5).
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, Response, header, response};
+
+use crate::answered::{Answered, declared};
+use crate::body::ResponseBody;
+use crate::cache::{Engine, Stale};
+use crate::entry::{Fields, Held, storable};
+use crate::flight::{Landed, Landing};
+use crate::known::number_value;
+use crate::outcome::{Outcome, Refusal};
+use crate::policy::{Hint, conditional, response as judge};
+use crate::reply;
+
+impl Answered {
+    /// The handler confirmed what is stored (RFC 9111, 4.3.4): the entry lives
+    /// on with the answer's fields, under the number of its own body.
+    pub(crate) fn renewed<B>(
+        self,
+        engine: &Arc<Engine>,
+        stale: &Stale,
+        response: Response<B>,
+        landing: Landing,
+    ) -> Response<ResponseBody<B>> {
+        let (parts, _) = response.into_parts();
+        let entry = &stale.held.entry;
+        let known = entry.fields.to_headers();
+        let speaks = conditional::confirms(&parts.headers, &known);
+        let merged = match speaks {
+            true => merged(engine, &known, &parts.headers),
+            false => known, // of another answer: this one is served once more, and goes
+        };
+        let hint = Hint::of(&parts.extensions);
+        let terms = match speaks {
+            true => self.merged_terms(stale, &merged, hint, engine.clock.wall()),
+            false => Err(Refusal::Validator),
+        };
+        let (head, asks) = (self.question.head, self.question.asks);
+        let policy = Arc::clone(&self.question.policy);
+        let (age, ttl) = match &terms {
+            Ok(terms) => {
+                let age = crate::clock::millis(terms.age);
+                (age, terms.lifetime.fresh.saturating_sub(age))
+            }
+            Err(_) => (stale.age, 0),
+        };
+        let stored = terms.as_ref().map(|_| ()).map_err(|refusal| *refusal);
+        let (seen, cause) = (self.seen.clone(), self.cause);
+        match terms {
+            Ok(terms) => landing.make(|landing| {
+                match self.live_on(engine, stale, &merged, terms, Some(landing)) {
+                    Some(held) => Landed::Stored(held),
+                    None => Landed::Outdated,
+                }
+            }),
+            Err(_) => engine.discard(&stale.held),
+        }
+        let outcome = Outcome::Revalidated {
+            cause,
+            age: Duration::from_millis(age),
+            ttl: Duration::from_millis(ttl),
+            stored,
+        };
+        let mut headers = storable(&merged, &[], &[], true);
+        headers.insert(header::AGE, number_value(age / 1000));
+        let response = reply::stored(engine, &stale.held.entry, headers, head, outcome);
+        reply::shape(response, &policy, &stale.held.coded, &seen, &asks)
+    }
+
+    fn merged_terms(
+        &self,
+        stale: &Stale,
+        merged: &HeaderMap,
+        hint: Hint,
+        now: SystemTime,
+    ) -> Result<judge::Terms, Refusal> {
+        let entry = &stale.held.entry;
+        let mut judged = merged.clone();
+        if !self.question.policy.store_set_cookie {
+            judged.remove(header::SET_COOKIE); // the client's alone, see `storable`
+        }
+        self.terms(entry.status, &judged, entry.body.len() as u64, hint, now)
+    }
+
+    /// Keeps an entry on new terms and with new fields.
+    fn live_on(
+        self,
+        engine: &Arc<Engine>,
+        stale: &Stale,
+        merged: &HeaderMap,
+        terms: judge::Terms,
+        landing: Option<Landing>,
+    ) -> Option<Arc<Held>> {
+        let entry = &stale.held.entry;
+        let cookies = self.question.policy.store_set_cookie;
+        let headers = storable(
+            merged,
+            engine.per_request(&self.question.policy),
+            &terms.without,
+            cookies,
+        );
+        let mut made = self.made(terms);
+        made.note = stale.held.number(); // of the stored body, not of the answer without one
+        let mut fill = made.fill(engine, entry.status);
+        fill.join(entry);
+        fill.entry.fields = Fields::pack(&headers, &[]).0;
+        fill.entry.body = entry.body.clone();
+        fill.landing = landing;
+        engine.keep(fill, tokio::runtime::Handle::try_current().ok().as_ref())
+    }
+
+    /// The answer to a HEAD says whether what is stored still holds (RFC 9111,
+    /// 4.3.5): if so its fields are taken over, else the entry goes.
+    pub(crate) fn heard_of<B>(
+        self,
+        engine: &Arc<Engine>,
+        stale: &Stale,
+        response: Response<B>,
+    ) -> Response<ResponseBody<B>> {
+        let (parts, body) = response.into_parts();
+        let outcome = Outcome::Miss {
+            cause: self.cause,
+            stored: Err(Refusal::Head),
+            status: parts.status,
+        };
+        if self.question.policy.http && parts.status == stale.held.entry.status {
+            self.take_over(engine, stale, &parts);
+        }
+        reply::finish(engine, parts, ResponseBody::inner(body), outcome)
+    }
+
+    fn take_over(self, engine: &Arc<Engine>, stale: &Stale, parts: &response::Parts) {
+        let entry = &stale.held.entry;
+        let known = entry.fields.to_headers();
+        let length = declared(&parts.headers);
+        let same = conditional::same(&parts.headers, &known)
+            && length.is_ok_and(|len| len.is_none_or(|len| len == entry.body.len() as u64));
+        if !same {
+            return engine.discard(&stale.held);
+        }
+        let merged = merged(engine, &known, &parts.headers);
+        let hint = Hint::of(&parts.extensions);
+        if let Ok(terms) = self.merged_terms(stale, &merged, hint, engine.clock.wall()) {
+            self.live_on(engine, stale, &merged, terms, None);
+        }
+    }
+}
+
+/// An entry's fields and those of the answer that confirmed it, which is dated
+/// now where it is not (RFC 9110, 6.6.1).
+fn merged(engine: &Engine, known: &HeaderMap, answer: &HeaderMap) -> HeaderMap {
+    // what is not stored changes nothing that is (RFC 9111, 3.2)
+    let mut merged = conditional::merge(known, &storable(answer, &[], &[], true));
+    if let Some(age) = answer.get(header::AGE) {
+        merged.insert(header::AGE, age.clone());
+    }
+    if !answer.contains_key(header::DATE) {
+        merged.insert(header::DATE, engine.date());
+    }
+    merged
+}
