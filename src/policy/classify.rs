@@ -1,6 +1,6 @@
 //! What each request field means under a policy.
 
-use http::header;
+use http::{HeaderName, header};
 
 use super::compiled::Context;
 use super::conditional::CONDITIONS;

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::classify::classes;
-use super::fields::{Class, Classes, FORWARDED, FRAGMENTS, METHOD_OVERRIDES};
+use super::fields::{Class, Classes};
 use super::parse_names;
 use super::route::{FallbackFn, KeyFn, Params, Policy, StoreIf};
 use super::scope::{Kind as ScopeKind, Scope};
