@@ -14,6 +14,8 @@ mod body;
 mod fly;
 #[cfg(all(test, larder_shuttle))]
 mod model;
+#[cfg(all(test, larder_shuttle))]
+mod model_sync;
 mod seat;
 mod sync;
 mod table;

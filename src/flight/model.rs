@@ -23,6 +23,7 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, Runner};
 
+use super::model_sync::TASKS;
 use super::{
     Entered, Flights, Follower, Following, Handoff, Landed, Landing, Leads, Led, Opened, drive,
 };
@@ -32,60 +33,6 @@ use crate::generation::Generation;
 use crate::key::{Canonical, Key};
 use crate::policy::freshness::{Lifetime, Rules};
 use crate::serve::begin;
-
-/// Threads and tasks whose steps the checker orders.
-pub(super) mod sync {
-    use std::cell::Cell;
-    use std::convert::Infallible;
-    use std::future::Future;
-
-    use futures_util::future::{AbortHandle as Abort, abortable};
-    pub(in super::super) use shuttle::sync::{Mutex, MutexGuard};
-
-    pub(in super::super) struct Handle;
-    pub(in super::super) struct AbortHandle(Abort);
-    pub(in super::super) struct Task(Abort);
-
-    impl Handle {
-        pub(in super::super) fn try_current() -> Result<Self, Infallible> {
-            Ok(Self)
-        }
-
-        pub(in super::super) fn spawn(
-            &self,
-            work: impl Future<Output = ()> + Send + 'static,
-        ) -> Task {
-            let (work, abort) = abortable(work);
-            TASKS.set(TASKS.get() + 1);
-            drop(shuttle::future::spawn(async move {
-                let _aborted = work.await;
-                TASKS.set(TASKS.get() - 1);
-            }));
-            Task(abort)
-        }
-    }
-
-    thread_local! {
-        /// Tasks that have not ended: shuttle does not wait for them.
-        pub(in super::super) static TASKS: Cell<usize> = const { Cell::new(0) };
-    }
-
-    impl Task {
-        pub(in super::super) fn abort_handle(&self) -> AbortHandle {
-            AbortHandle(self.0.clone())
-        }
-
-        pub(in super::super) fn abort(&self) {
-            self.0.abort();
-        }
-    }
-
-    impl AbortHandle {
-        pub(in super::super) fn abort(&self) {
-            self.0.abort();
-        }
-    }
-}
 
 const TRUTH: [&str; 3] = ["one ", "and ", "all"];
 const LENGTH: u64 = 11;
@@ -330,7 +277,7 @@ async fn yields(n: usize) {
 
 /// Clients on threads of their own, some of whom go away at some time.
 fn site(answers: Answers, finishes: bool) {
-    sync::TASKS.set(0);
+    TASKS.set(0);
     let site = Arc::new(Site {
         flights: Arc::new(Flights::new(10, 10)),
         stored: AtomicBool::new(false),
@@ -359,7 +306,7 @@ fn site(answers: Answers, finishes: bool) {
     for client in clients {
         client.join().expect("it ends");
     }
-    while sync::TASKS.get() > 0 {
+    while TASKS.get() > 0 {
         shuttle::thread::yield_now(); // a fill in a task comes to its end by itself
     }
     assert_eq!(site.flights.len(), 0, "a flight is left behind");

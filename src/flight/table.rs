@@ -340,3 +340,64 @@ impl Drop for Follower {
         self.flight.left(|state| state.followers -= 1);
     }
 }
+
+#[cfg(all(test, not(larder_shuttle)))]
+mod tests {
+    use super::*;
+
+    const LEADS: Leads = Leads::Yes { finishes: false };
+
+    fn enter(flights: &Arc<Flights>, key: u8, leads: Leads) -> Entered {
+        let times = (Generation(0), 0);
+        flights.enter(&[key][..].into(), times, leads, |_| true)
+    }
+
+    #[test]
+    fn flights_and_followers_are_bounded() {
+        let flights = Arc::new(Flights::new(1, 1));
+        let Entered::Lead(led, landing) = enter(&flights, 1, LEADS) else {
+            panic!("the first leads");
+        };
+        let crowded = |entered| matches!(entered, Entered::Alone(Crowded::Yes));
+        assert!(crowded(enter(&flights, 2, LEADS)), "a second flight");
+        let one = enter(&flights, 1, LEADS);
+        assert!(matches!(one, Entered::Follow(_)));
+        assert!(crowded(enter(&flights, 1, LEADS)), "a second follower");
+        drop(one);
+        assert!(!crowded(enter(&flights, 1, LEADS)), "room again");
+        drop((led, landing));
+        assert_eq!(flights.len(), 0);
+        assert!(!crowded(enter(&flights, 2, LEADS)), "room again");
+    }
+
+    #[test]
+    fn who_does_not_lead_is_alone_where_nobody_flies() {
+        let flights = Arc::new(Flights::new(1, 1));
+        let alone = enter(&flights, 1, Leads::No);
+        assert!(matches!(alone, Entered::Alone(Crowded::No)));
+        assert_eq!(flights.len(), 0);
+    }
+
+    #[test]
+    fn who_hears_of_a_failure_does_not_find_its_flight_again() {
+        let flights = Arc::new(Flights::new(1, 1));
+        let Entered::Lead(led, landing) = enter(&flights, 1, LEADS) else {
+            panic!("the first leads");
+        };
+        let seen = Arc::new(Mutex::new(None));
+        let waker = std::task::Waker::from(Arc::new(Looks(Arc::clone(&flights), seen.clone())));
+        let cx = std::task::Context::from_waker(&waker);
+        led.flight().watch(&led.flight().reader(), &cx);
+        drop(landing);
+        assert_eq!(*seen.lock().unwrap(), Some(0));
+    }
+
+    /// Counts the flights at the moment when it is woken.
+    struct Looks(Arc<Flights>, Arc<Mutex<Option<usize>>>);
+
+    impl std::task::Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            *self.1.lock().unwrap() = Some(self.0.len());
+        }
+    }
+}

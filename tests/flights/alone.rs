@@ -2,7 +2,7 @@
 //! and later requests do not queue.
 
 use axum::http::{StatusCode, header::SET_COOKIE};
-use larder::{minutes, seconds};
+use larder::seconds;
 
 use crate::{Site, is_coalesced, is_miss, piece, policy, settle, site, text};
 
@@ -50,24 +50,6 @@ async fn an_uncacheable_answer_frees_all_at_once_and_nobody_queues_after_it() {
         }
     }
     site.is_over(25).await;
-}
-
-#[tokio::test]
-async fn a_cacheable_answer_ends_that() {
-    let mut site = site(policy());
-    let first = site.ask();
-    site.origin
-        .run()
-        .await
-        .answer(([(SET_COOKIE, "a=1")], "private"));
-    first.response().await;
-    let second = site.ask();
-    site.origin.run().await.answer("body");
-    second.response().await;
-    site.clock.advance(minutes(6)); // past the marker too, see above
-    let asking = site.ask_many(2);
-    all_run(&mut site, 1).await.remove(0).answer("body");
-    assert!(!asking.is_empty());
 }
 
 #[tokio::test]

@@ -128,7 +128,7 @@ async fn a_leader_whose_client_does_not_read_stalls_nobody() {
 #[tokio::test]
 async fn a_leader_that_is_not_polled_stalls_nobody() {
     let mut site = site(policy());
-    let mut stuck = tokio_test_poll(site.app.clone(), request(Method::GET, "/x", &[]));
+    let mut stuck = by_hand(site.app.clone(), request(Method::GET, "/x", &[]));
     assert!(stuck.poll_once().is_none());
     let run = site.origin.run().await;
     let follower = site.ask();
@@ -253,7 +253,7 @@ async fn without_coalescing_each_runs_its_own() {
 /// A request that the test polls by hand.
 struct ByHand(std::pin::Pin<Box<dyn Future<Output = crate::Answer> + Send>>);
 
-fn tokio_test_poll(app: crate::App, request: axum::http::Request<Body>) -> ByHand {
+fn by_hand(app: crate::App, request: axum::http::Request<Body>) -> ByHand {
     ByHand(Box::pin(tower::ServiceExt::oneshot(app, request)))
 }
 
