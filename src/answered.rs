@@ -36,6 +36,8 @@ pub(crate) struct Answered {
     pub(crate) stale: Option<Stale>,
     /// The handler was asked whether that still holds.
     pub(crate) validating: bool,
+    /// It is a request's answer, and no renewal's.
+    pub(crate) counted: bool,
     /// Evenly random, from 0 to 1.
     pub(crate) chance: f64,
     /// The right to fill, among instances.
@@ -90,7 +92,7 @@ impl Answered {
         engine: &Engine,
         status: Option<StatusCode>,
     ) -> Option<Response<ResponseBody<B>>> {
-        let stale = self.stale.as_ref()?;
+        let stale = self.stale.as_ref().filter(|_| self.counted)?;
         let entry = &stale.held.entry;
         let wish = self.question.asks.wish.as_ref();
         let unreachable = status.is_none() && self.question.policy.http;
@@ -148,7 +150,7 @@ impl Answered {
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = response.into_parts();
-        let (status, cause) = (parts.status, self.cause);
+        let (status, cause, counted) = (parts.status, self.cause, self.counted);
         let hint = Hint::of(&parts.extensions);
         let judged = self.judge(&parts, &body, hint, engine.clock.wall());
         let stored = judged.as_ref().map(|_| ()).map_err(|refusal| *refusal);
@@ -173,7 +175,11 @@ impl Answered {
             stored,
             status,
         };
-        (reply::finish(engine, parts, body, outcome), drive)
+        let response = match counted {
+            true => reply::finish(engine, parts, body, outcome),
+            false => reply::said(engine, parts, body, outcome),
+        };
+        (response, drive)
     }
 
     /// Drops what is stale where the handler has something else by now, which is

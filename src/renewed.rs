@@ -39,7 +39,7 @@ impl Answered {
             true => self.merged_terms(stale, &merged, hint, engine.clock.wall()),
             false => Err(Refusal::Validator),
         };
-        let (head, asks) = (self.question.head, self.question.asks);
+        let (head, asks, counted) = (self.question.head, self.question.asks, self.counted);
         let policy = Arc::clone(&self.question.policy);
         let (age, ttl) = match &terms {
             Ok(terms) => {
@@ -67,6 +67,9 @@ impl Answered {
         };
         let mut headers = storable(&merged, &[], &[], true);
         headers.insert(header::AGE, number_value(age / 1000));
+        if counted {
+            reply::seen(engine, &outcome);
+        }
         let response = reply::stored(engine, &stale.held.entry, headers, head, outcome);
         reply::shape(response, &policy, &stale.held.coded, &seen, &asks)
     }

@@ -71,10 +71,11 @@ pub(crate) fn stale<B>(
         status,
     };
     let headers = entry.fields.to_map(number_value(stale.age / 1000), None);
+    seen(engine, &outcome);
     stored(engine, entry, headers, head, outcome)
 }
 
-/// A response with an entry's status and body.
+/// A response with an entry's status and body, not counted yet.
 pub(crate) fn stored<B>(
     engine: &Engine,
     entry: &Entry,
@@ -89,7 +90,7 @@ pub(crate) fn stored<B>(
     *response.status_mut() = entry.status;
     *response.headers_mut() = headers;
     let (parts, body) = response.into_parts();
-    finish(engine, parts, body, outcome)
+    said(engine, parts, body, outcome)
 }
 
 /// The answer where nothing stored may be used and the handler must not be
@@ -232,19 +233,29 @@ pub(crate) fn passed_on<B>(
 
 pub(crate) fn finish<B>(
     engine: &Engine,
+    parts: response::Parts,
+    body: ResponseBody<B>,
+    outcome: Outcome,
+) -> Response<ResponseBody<B>> {
+    seen(engine, &outcome);
+    said(engine, parts, body, outcome)
+}
+
+/// The same for a response that is no request's: it is not counted.
+pub(crate) fn said<B>(
+    engine: &Engine,
     mut parts: response::Parts,
     body: ResponseBody<B>,
     outcome: Outcome,
 ) -> Response<ResponseBody<B>> {
     engine.status.write(&mut parts.headers, &outcome);
-    seen(engine, &outcome);
     parts.extensions.insert(outcome);
     Response::from_parts(parts, body)
 }
 
 /// Counts an outcome and tells it.
 #[inline]
-fn seen(engine: &Engine, outcome: &Outcome) {
+pub(crate) fn seen(engine: &Engine, outcome: &Outcome) {
     engine.counters.request(outcome);
     tracing::debug!(target: "larder", ?outcome, "request");
 }

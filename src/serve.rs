@@ -53,6 +53,8 @@ pub(crate) struct Serve<S> {
     pub(crate) shared: Arc<Shared>,
     /// A layer of the same cache is further out.
     pub(crate) nested: bool,
+    /// Behind a request's back: it has its answer already.
+    pub(crate) behind: bool,
 }
 
 impl<S> Serve<S> {
@@ -168,7 +170,7 @@ impl<S> Serve<S> {
     /// Renews an entry behind the back of the request that was served stale,
     /// one request for each entry at a time.
     fn renew<R, B>(
-        self,
+        mut self,
         mut question: Question,
         family: Arc<str>,
         missed: Missed,
@@ -204,6 +206,7 @@ impl<S> Serve<S> {
             request.headers_mut().remove(header::CACHE_CONTROL);
             request.headers_mut().remove(header::PRAGMA);
         }
+        self.behind = true;
         question.head = false;
         question.asks = Asks {
             authorized: question.asks.authorized,
@@ -287,6 +290,7 @@ impl<S> Serve<S> {
             route,
             took: engine.since(started),
             chance: engine.dice.chance(),
+            counted: !self.behind,
             stale,
             validating,
             lease,

@@ -196,6 +196,7 @@ impl<S: Clone> CacheService<S> {
                 .map_or_else(|e| e.into_inner().clone(), |s| s.clone()),
             shared: Arc::clone(&self.core.shared),
             nested,
+            behind: false,
         }
     }
 }

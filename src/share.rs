@@ -261,6 +261,7 @@ impl<S> Serve<S> {
                 };
                 let fields = &held.entry.fields;
                 let headers = fields.to_map(number_value(found.age / 1000), None);
+                reply::seen(&engine, &outcome);
                 let response = reply::stored(&engine, &held.entry, headers, false, outcome);
                 Ok((response, None))
             }

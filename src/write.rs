@@ -67,6 +67,7 @@ impl<S> Serve<S> {
                     route,
                     took: engine.since(started),
                     chance: engine.dice.chance(),
+                    counted: true,
                     stale: None,
                     validating: false,
                     lease: None,

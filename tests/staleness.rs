@@ -81,6 +81,13 @@ async fn a_renewal_that_fails_is_not_tried_again_at_once() {
     get(&app, "/x").await;
     cache.idle().await;
     assert_eq!(get(&app, "/x").await.text(), "v4");
+    let stats = cache.stats();
+    assert_eq!(
+        (stats.misses, stats.stale),
+        (1, 12),
+        "a renewal is no request"
+    );
+    assert_eq!(stats.requests(), 14);
 }
 
 #[tokio::test]
