@@ -154,6 +154,7 @@ impl Answered {
         let hint = Hint::of(&parts.extensions);
         let judged = self.judge(&parts, &body, hint, engine.clock.wall());
         let stored = judged.as_ref().map(|_| ()).map_err(|refusal| *refusal);
+        let mut key = None;
         let (body, drive) = match judged {
             Err(refusal) => {
                 self.supersede(engine, status);
@@ -166,6 +167,7 @@ impl Answered {
             }
             Ok((terms, declared)) => {
                 let prepared = self.made(terms).prepare(engine, &mut parts, declared);
+                key = Some(prepared.fill.entry.key.clone());
                 let (body, drive) = prepared.record(engine, landing, body);
                 (body, Some(drive))
             }
@@ -175,10 +177,13 @@ impl Answered {
             stored,
             status,
         };
-        let response = match counted {
+        let mut response = match counted {
             true => reply::finish(engine, parts, body, outcome),
             false => reply::said(engine, parts, body, outcome),
         };
+        if let Some(key) = key {
+            engine.status.tell_key(response.headers_mut(), &key);
+        }
         (response, drive)
     }
 

@@ -45,6 +45,9 @@ pub(crate) fn hit<B>(
     };
     let status = engine.status.of_hit(tier, ttl / 1000);
     *response.headers_mut() = entry.fields.to_map(number_value(age / 1000), status);
+    if engine.status.tells_keys() {
+        engine.status.tell_key(response.headers_mut(), &entry.key);
+    }
     seen(engine, &outcome);
     let mut extensions = spare;
     extensions.clear();
@@ -90,7 +93,10 @@ pub(crate) fn stored<B>(
     *response.status_mut() = entry.status;
     *response.headers_mut() = headers;
     let (parts, body) = response.into_parts();
-    said(engine, parts, body, outcome)
+    let mut response = said(engine, parts, body, outcome);
+    let headers = response.headers_mut();
+    engine.status.tell_key(headers, &entry.key);
+    response
 }
 
 /// The answer where nothing stored may be used and the handler must not be

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue};
 
 use smallvec::SmallVec;
 
+use crate::key::Key;
 use crate::known;
 use crate::outcome::{Bypass, Cause, Outcome, Refusal, Staleness, Tier};
 
@@ -21,6 +22,8 @@ pub(crate) enum StatusField {
         /// A token (RFC 9651, 3.3.4).
         name: String,
         detail: bool,
+        /// Whether an entry's key is told.
+        key: bool,
     },
 }
 
@@ -29,7 +32,7 @@ impl StatusField {
     /// caches have it, it needs no allocation.
     #[inline]
     pub(crate) fn of_hit(&self, tier: Tier, ttl: u64) -> Option<HeaderValue> {
-        let Self::On { name, detail } = self else {
+        let Self::On { name, detail, .. } = self else {
             return None;
         };
         if *detail
@@ -42,9 +45,36 @@ impl StatusField {
         hit(name, ttl, tier, *detail).ok()
     }
 
+    /// Tells an entry's key, if it is to be told: in this cache's member, which is
+    /// the last. Nothing of a request but its endpoint can be read from it.
+    pub(crate) fn tell_key(&self, headers: &mut HeaderMap, told: &Key) {
+        if !matches!(self, Self::On { key: true, .. }) {
+            return;
+        }
+        let members: Vec<_> = headers.get_all(CACHE_STATUS).iter().cloned().collect();
+        let Some((own, others)) = members.split_last() else {
+            return;
+        };
+        let key = format!("; key=\"{told}\"");
+        let own = [own.as_bytes(), key.as_bytes()].concat();
+        let Ok(own) = HeaderValue::from_bytes(&own) else {
+            return;
+        };
+        headers.remove(CACHE_STATUS);
+        for member in others.iter().chain([&own]) {
+            headers.append(CACHE_STATUS, member.clone());
+        }
+    }
+
+    /// Whether that would do anything.
+    #[inline]
+    pub(crate) fn tells_keys(&self) -> bool {
+        matches!(self, Self::On { key: true, .. })
+    }
+
     /// Adds this cache's member behind those of caches further in.
     pub(crate) fn write(&self, headers: &mut HeaderMap, outcome: &Outcome) {
-        let Self::On { name, detail } = self else {
+        let Self::On { name, detail, .. } = self else {
             return;
         };
         let value = match outcome {

@@ -180,3 +180,26 @@ async fn the_key_is_not_shown() {
         assert_eq!(param(reply.cache_status(), "key"), None);
     }
 }
+
+#[tokio::test]
+async fn a_key_is_told_where_it_is_asked_for_and_tells_nothing_else() {
+    for tiers in support::tiers_with(|builder| builder.cache_status_key(true)).await {
+        let policy = Policy::ttl(minutes(5)).endpoint("people");
+        let handler = || async { [("cache-status", "inner; hit")] };
+        let route = axum::routing::get(handler).layer(tiers.cache.layer(policy));
+        let app = Router::new().route("/people/{name}", route);
+        let mut keys = Vec::new();
+        for _ in 0..2 {
+            let reply = get(&app, "/people/ann?secret=1").await;
+            tiers.cache.idle().await;
+            let all = reply.headers.get_all("cache-status").iter();
+            let all: Vec<&str> = all.map(|value| value.to_str().unwrap()).collect();
+            assert_eq!((all.len(), all[0]), (2, "inner; hit"), "{}", tiers.name);
+            let (_, key) = all[1].split_once("; key=").unwrap();
+            assert!(key.starts_with("\"api:people:"), "{key}");
+            assert!(!key.contains("ann") && !key.contains("secret"), "{key}");
+            keys.push(key.to_owned());
+        }
+        assert_eq!(keys[0], keys[1]);
+    }
+}

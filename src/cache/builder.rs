@@ -61,6 +61,7 @@ pub struct CacheBuilder {
     tenant: Option<TenantFn>,
     status: Option<String>,
     detail: bool,
+    status_key: bool,
     enabled: bool,
     clock: Arc<dyn Clock>,
 }
@@ -81,6 +82,7 @@ impl CacheBuilder {
             tenant: None,
             status: Some(DEFAULT_NAME.to_owned()),
             detail: true,
+            status_key: false,
             enabled: true,
             clock: Arc::new(SystemClock::new()),
         }
@@ -194,6 +196,14 @@ impl CacheBuilder {
         self
     }
 
+    /// Whether `Cache-Status` has the `key` of the entry that answers or is being
+    /// stored (RFC 9211, 2.7): prefix, endpoint and a hash, from which nothing else
+    /// of a request can be read. Default: no.
+    pub fn cache_status_key(mut self, key: bool) -> Self {
+        self.status_key = key;
+        self
+    }
+
     /// Whether the cache is on at first; see [`Cache::set_enabled`]. Default:
     /// yes.
     pub fn enabled(mut self, enabled: bool) -> Self {
@@ -274,6 +284,7 @@ impl CacheBuilder {
                 Some(name) => StatusField::On {
                     name,
                     detail: self.detail,
+                    key: self.status_key,
                 },
             },
             max_variants: self.max_variants,

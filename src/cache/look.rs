@@ -140,7 +140,10 @@ impl Engine {
             return Err(Cause::Authorization);
         }
         match usable(&entry.lifetime, entry.rules, age, asks.wish.as_ref()) {
-            Use::Fresh(left) if is_early(left, entry.took, || self.dice.roll()) => {
+            Use::Fresh(left)
+                if is_early(left, entry.took, || self.dice.roll())
+                    && !self.flights.is_flying(&entry.canonical) =>
+            {
                 Ok(Use::Early(left))
             }
             other => Ok(other),

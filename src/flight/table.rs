@@ -170,6 +170,11 @@ impl Flights {
         }
     }
 
+    /// Whether somebody fills a place just now.
+    pub(crate) fn is_flying(&self, place: &Canonical) -> bool {
+        self.table().flights.contains_key(place)
+    }
+
     /// Fills under way.
     pub(crate) fn len(&self) -> usize {
         self.table().flights.len()
