@@ -12,6 +12,7 @@
 
 mod body;
 mod fly;
+mod marks;
 #[cfg(all(test, larder_shuttle))]
 mod model;
 #[cfg(all(test, larder_shuttle))]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
+use super::marks::Marks;
 use super::sync::{Mutex, MutexGuard};
 use super::{Flight, Landed, Led, Opened, Reader};
 use crate::entry::Recording;
@@ -12,8 +13,6 @@ use crate::key::Canonical;
 /// For how long, in milliseconds, nobody waits for an answer that the last time
 /// could not be shared.
 pub(crate) const ALONE: u64 = 120_000;
-/// More keys than this that are not coalesced are forgotten together.
-const MOST_ALONE: usize = 65_536;
 
 /// The fills that are under way, by the place of what they make.
 pub(crate) struct Flights {
@@ -25,12 +24,11 @@ pub(crate) struct Flights {
 #[derive(Default)]
 struct Table {
     flights: HashMap<Canonical, Arc<Flight>, ahash::RandomState>,
-    /// Keys whose answers nobody may share, and until when that is believed, in
-    /// milliseconds.
-    alone: HashMap<Canonical, u64, ahash::RandomState>,
-    /// Keys whose handler has failed, and until when it is not asked again where
-    /// something stale may be served.
-    throttled: HashMap<Canonical, u64, ahash::RandomState>,
+    /// Keys whose answers nobody may share.
+    alone: Marks,
+    /// Keys whose handler has failed: it is not asked again where something stale
+    /// may be served.
+    throttled: Marks,
 }
 
 /// How long a handler that has failed is left alone.
@@ -88,11 +86,8 @@ impl Flights {
         holds: impl FnOnce(&Flight) -> bool,
     ) -> Entered {
         let mut table = self.table();
-        if let Some(until) = table.alone.get(place).copied() {
-            if now < until && !matches!(leads, Leads::Renews) {
-                return Entered::Alone(Crowded::No);
-            }
-            table.alone.remove(place);
+        if table.alone.holds(place, now) && !matches!(leads, Leads::Renews) {
+            return Entered::Alone(Crowded::No);
         }
         if let Some(flight) = table.flights.get(place).cloned()
             && holds(&flight)
@@ -122,11 +117,7 @@ impl Flights {
 
     /// Believes for a while that answers under a key cannot be shared.
     fn mark_alone(&self, place: &Canonical, until: u64) {
-        let mut table = self.table();
-        if table.alone.len() >= MOST_ALONE {
-            table.alone.clear();
-        }
-        table.alone.insert(Arc::clone(place), until);
+        self.table().alone.set(place, until);
     }
 
     fn unlist(&self, place: &Canonical, flight: &Arc<Flight>) {
@@ -140,34 +131,18 @@ impl Flights {
     /// An answer under this key could be kept.
     pub(crate) fn unmark(&self, place: &Canonical) {
         let mut table = self.table();
-        if !table.alone.is_empty() {
-            table.alone.remove(place);
-        }
-        if !table.throttled.is_empty() {
-            table.throttled.remove(place);
-        }
+        table.alone.clear(place);
+        table.throttled.clear(place);
     }
 
     /// The handler has failed.
     pub(crate) fn throttle(&self, place: &Canonical, now: u64) {
-        let mut table = self.table();
-        if table.throttled.len() >= MOST_ALONE {
-            table.throttled.clear();
-        }
-        table.throttled.insert(Arc::clone(place), now + THROTTLE);
+        self.table().throttled.set(place, now + THROTTLE);
     }
 
     /// Whether it has failed a moment ago.
     pub(crate) fn is_throttled(&self, place: &Canonical, now: u64) -> bool {
-        let mut table = self.table();
-        match table.throttled.get(place) {
-            Some(until) if now < *until => true,
-            Some(_) => {
-                table.throttled.remove(place);
-                false
-            }
-            None => false,
-        }
+        self.table().throttled.holds(place, now)
     }
 
     /// Whether somebody fills a place just now.
