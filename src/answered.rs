@@ -4,18 +4,17 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header, response};
 use http_body::Body;
 
 use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Leased, Stale};
-use crate::error::BoxError;
 use crate::fill::{Made, Prepared, Route};
 use crate::flight::{ALONE, Drive, Landing};
 use crate::generation::Generation;
 use crate::guard;
+use crate::inner::Content;
 use crate::outcome::{Cause, Outcome, Refusal, Staleness};
 use crate::policy::freshness::stands_in;
 use crate::policy::{Failure, Hint, response as judge};
@@ -53,8 +52,7 @@ impl Answered {
         landing: Landing,
     ) -> (Response<ResponseBody<B>>, Option<Drive>)
     where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
+        B: Content,
     {
         let status = response.status();
         if is_failure(status) && self.stale.is_some() {
@@ -146,8 +144,7 @@ impl Answered {
         landing: Landing,
     ) -> (Response<ResponseBody<B>>, Option<Drive>)
     where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
+        B: Content,
     {
         let (mut parts, body) = response.into_parts();
         let (status, cause, counted) = (parts.status, self.cause, self.counted);

@@ -7,15 +7,13 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
-use tower_service::Service;
 
 use crate::ask::{Ask, ask_with};
 use crate::body::ResponseBody;
-use crate::error::BoxError;
+use crate::inner::{Content, Inner};
 use crate::key::{Writer, json};
 use crate::nested;
 use crate::outcome::{Bypass, Tier};
@@ -32,12 +30,9 @@ impl<S> Serve<S> {
         request: Request<R>,
     ) -> Result<Response<ResponseBody<B>>, S::Error>
     where
-        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
-        S::Future: Send,
-        S::Error: Send,
+        S: Inner<R, B>,
         R: Body + Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
+        B: Content,
     {
         let (parts, body) = request.into_parts();
         if let Err(reason) = meant(&parts.headers) {

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header, request, response};
-use http_body::Body;
 use tokio::runtime::Handle;
 
 use crate::ask::{Question, pattern, tenant};
@@ -13,10 +11,10 @@ use crate::body::ResponseBody;
 use crate::cache::{Engine, Fill, Leased, Varies};
 use crate::clock::millis;
 use crate::entry::{Complete, Entry, Fields, Recording, coding, etag_of, storable};
-use crate::error::BoxError;
 use crate::flight::{self, ALONE, Drive, Landed, Landing, Opened};
 use crate::generation::{Generation, Scoped};
 use crate::guard;
+use crate::inner::Content;
 use crate::invalidate::{Target, target_of, uri_scope};
 use crate::key::{Key, ScopeId};
 use crate::known::number_value;
@@ -287,8 +285,7 @@ impl Prepared {
         body: B,
     ) -> (ResponseBody<B>, Drive)
     where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
+        B: Content,
     {
         let opened = Opened {
             entry: self.fill.entry.clone(),

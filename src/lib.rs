@@ -101,6 +101,7 @@ mod follow;
 mod future;
 mod generation;
 mod guard;
+mod inner;
 #[cfg(larder_internals)]
 #[doc(hidden)]
 pub mod internals;

@@ -24,9 +24,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
 
-use bytes::Bytes;
 use http::{Extensions, Method, Request, Response, header};
-use http_body::Body;
 use tokio::runtime::Handle;
 use tower::util::Oneshot;
 use tower_service::Service;
@@ -35,9 +33,9 @@ use crate::answered::Answered;
 use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Leased, Missed, Right, Stale};
-use crate::error::BoxError;
 use crate::fill::Route;
 use crate::flight::{Drive, Entered, Landing, Leads, Led};
+use crate::inner::{Content, Inner};
 use crate::layer::Shared;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Staleness, Tier};
@@ -67,12 +65,9 @@ impl<S> Serve<S> {
         request: Request<R>,
     ) -> impl Future<Output = Answer<B, S::Error>>
     where
-        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
-        S::Future: Send,
-        S::Error: Send,
+        S: Inner<R, B>,
         R: Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
+        B: Content,
     {
         let (mut parts, body) = request.into_parts();
         let family = question.family(&self.shared, &parts);
@@ -117,12 +112,9 @@ impl<S> Serve<S> {
         request: Request<R>,
     ) -> Answer<B, S::Error>
     where
-        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
-        S::Future: Send,
-        S::Error: Send,
+        S: Inner<R, B>,
         R: Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
+        B: Content,
     {
         let Missed { cause, stale } = missed;
         let usable = stale.as_ref().map(|stale| stale.usable);
@@ -176,12 +168,9 @@ impl<S> Serve<S> {
         missed: Missed,
         mut request: Request<R>,
     ) where
-        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
-        S::Future: Send,
-        S::Error: Send,
+        S: Inner<R, B>,
         R: Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
+        B: Content,
     {
         let engine = Arc::clone(&self.shared.engine);
         let Ok(runtime) = Handle::try_current() else {
@@ -241,8 +230,7 @@ impl<S> Serve<S> {
     ) -> Answer<B, S::Error>
     where
         S: Service<Request<R>, Response = Response<B>>,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
+        B: Content,
     {
         let led = Led::new(self.shared.engine.generations.note(), false);
         let landing = Landing::unlisted(&led);
@@ -263,8 +251,7 @@ impl<S> Serve<S> {
     ) -> Result<(Response<ResponseBody<B>>, Option<Drive>), S::Error>
     where
         S: Service<Request<R>, Response = Response<B>>,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
+        B: Content,
     {
         let engine = &self.shared.engine;
         let Missed { cause, stale } = missed;

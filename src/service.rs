@@ -14,6 +14,7 @@ use crate::body::ResponseBody;
 use crate::cache::Missed;
 use crate::error::BoxError;
 use crate::future::ResponseFuture;
+use crate::inner::{Content, Inner};
 use crate::key::Writer;
 use crate::layer::Shared;
 use crate::nested;
@@ -121,12 +122,9 @@ impl<S: Clone> CacheService<S> {
         request: Request<R>,
     ) -> ResponseFuture<B, S::Error>
     where
-        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
-        S::Future: Send,
-        S::Error: Send,
+        S: Inner<R, B>,
         R: Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
+        B: Content,
     {
         ResponseFuture::going(Box::pin(self.serve(nested).read(question, missed, request)))
     }
@@ -140,12 +138,9 @@ impl<S: Clone> CacheService<S> {
         request: Request<R>,
     ) -> ResponseFuture<B, S::Error>
     where
-        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
-        S::Future: Send,
-        S::Error: Send,
+        S: Inner<R, B>,
         R: Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
+        B: Content,
     {
         let question = question.map(|question| *question);
         let write = self.serve(nested).write(policy, question, request);
@@ -160,12 +155,9 @@ impl<S: Clone> CacheService<S> {
         request: Request<R>,
     ) -> ResponseFuture<B, S::Error>
     where
-        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
-        S::Future: Send,
-        S::Error: Send,
+        S: Inner<R, B>,
         R: Body + Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
+        B: Content,
     {
         ResponseFuture::going(Box::pin(self.serve(nested).content(policy, request)))
     }
@@ -178,9 +170,7 @@ impl<S: Clone> CacheService<S> {
         request: Request<R>,
     ) -> ResponseFuture<B, S::Error>
     where
-        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
-        S::Future: Send,
-        S::Error: Send,
+        S: Inner<R, B>,
         R: Send + 'static,
         B: Send + 'static,
     {

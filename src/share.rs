@@ -4,22 +4,19 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
 use http::{Request, Response};
-use http_body::Body;
 use tokio::runtime::Handle;
-use tower_service::Service;
 
 use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Missed, Right};
 use crate::entry::Held;
-use crate::error::BoxError;
 use crate::fill::Route;
 use crate::flight::{Crowded, Drive, Entered, Flight, Handoff, Landed, Landing, Leads, Led};
 use crate::follow::Followed;
+use crate::inner::{Content, Inner};
 use crate::known::number_value;
 use crate::nested;
 use crate::outcome::{Bypass, Outcome};
@@ -43,12 +40,9 @@ impl<S> Serve<S> {
         request: Request<R>,
     ) -> Answer<B, S::Error>
     where
-        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
-        S::Future: Send,
-        S::Error: Send,
+        S: Inner<R, B>,
         R: Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
+        B: Content,
     {
         let engine = Arc::clone(&self.shared.engine);
         if missed.stale.is_some()
@@ -171,12 +165,9 @@ impl<S> Serve<S> {
         mut request: Request<R>,
     ) -> Answer<B, S::Error>
     where
-        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
-        S::Future: Send,
-        S::Error: Send,
+        S: Inner<R, B>,
         R: Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
+        B: Content,
     {
         let (policy, asks) = (Arc::clone(&question.policy), question.asks);
         let conditions = asks.conditional.then(|| request.headers().clone());
@@ -222,12 +213,9 @@ impl<S> Serve<S> {
         landing: Landing,
     ) -> Result<(Response<ResponseBody<B>>, Option<Drive>), S::Error>
     where
-        S: Service<Request<R>, Response = Response<B>> + Send + 'static,
-        S::Future: Send,
-        S::Error: Send,
+        S: Inner<R, B>,
         R: Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
+        B: Content,
     {
         let engine = Arc::clone(&self.shared.engine);
         let (start, cause) = (engine.now(), missed.cause);

@@ -3,18 +3,16 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body::Body;
 use tower_service::Service;
 
 use crate::answered::Answered;
 use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::Writing;
-use crate::error::BoxError;
 use crate::fill::Route;
 use crate::flight::{Landing, Led};
+use crate::inner::Content;
 use crate::named::Named;
 use crate::nested;
 use crate::outcome::{Bypass, Cause};
@@ -33,8 +31,7 @@ impl<S> Serve<S> {
     ) -> Result<Response<ResponseBody<B>>, S::Error>
     where
         S: Service<Request<R>, Response = Response<B>>,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
+        B: Content,
     {
         let engine = &self.shared.engine;
         // from here on, a handler that is dropped, panics or fails invalidates too

@@ -13,6 +13,7 @@ use super::{Finish, Flight, Landing, Leading, Opened};
 use crate::body::ResponseBody;
 use crate::entry::Recording;
 use crate::error::BoxError;
+use crate::inner::Content;
 
 /// A body on its way into its recording.
 pub(crate) type Drive = BoxFuture<'static, ()>;
@@ -77,8 +78,7 @@ pub(crate) fn drive<B>(
     body: B,
 ) -> (Leading<B>, Drive)
 where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
+    B: Content,
 {
     let flight = Arc::clone(landing.flight());
     flight.open(opened, recording, finish);
