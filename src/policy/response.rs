@@ -269,3 +269,7 @@ fn tags(
     tags.dedup();
     Ok(tags)
 }
+
+#[cfg(test)]
+#[path = "response_tests.rs"]
+mod tests;
