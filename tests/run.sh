@@ -4,7 +4,7 @@
 #
 #   tests/run.sh            everything that fits into a few minutes
 #   tests/run.sh --install  installs what is missing first (root, Debian or Ubuntu); so does CI=true
-#   tests/run.sh --full     also the declared Rust version where rustup has it, the fuzz targets
+#   tests/run.sh --full     also the declared Rust version where rustup has it, the model of flights, the fuzz targets
 #                           where a C++ compiler is, and the benches
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -87,6 +87,9 @@ case $conformance in
 esac
 
 if [ -n "$full" ]; then
+    stage "model of flights"
+    RUSTFLAGS="--cfg larder_shuttle" cargo test --quiet --lib flight::model --target-dir target/shuttle
+
     stage "fuzz targets"
     if have c++; then
         fuzz/run.sh all 20

@@ -127,6 +127,7 @@ fn entry() -> Entry {
         created: 0,
         lifetime: Lifetime::fresh(1_000),
         rules: Rules::default(),
+        took: 0,
     }
 }
 
