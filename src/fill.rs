@@ -300,7 +300,9 @@ impl Prepared {
             streams: self.declared.is_some() && self.policy.store_if.is_none(),
             alone: engine.now() + ALONE,
         };
-        let recording = Recording::new(self.policy.max_body, self.declared);
+        engine.balance();
+        let budget = Arc::clone(&engine.in_flight);
+        let recording = Recording::new(self.policy.max_body, self.declared, budget);
         let (engine, runtime) = (Arc::clone(engine), Handle::try_current().ok());
         let finish = move |whole, landing| self.finish(&engine, whole, landing, runtime.as_ref());
         let (leading, drive) = flight::drive(landing, opened, recording, Box::new(finish), body);

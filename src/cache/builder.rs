@@ -9,6 +9,7 @@ use super::engine::{Dice, Engine, TenantFn};
 use super::handle::Cache;
 use super::timed::Timed;
 use crate::clock::{Clock, SystemClock};
+use crate::entry::Budget;
 use crate::error::ConfigError;
 use crate::flight::Flights;
 use crate::generation::Generations;
@@ -21,6 +22,8 @@ use crate::store::memory::Memory;
 use crate::tasks::Tasks;
 use tokio::sync::Semaphore;
 
+/// Bytes in flight where there is no memory tier; half of it where there is one.
+const IN_FLIGHT: u64 = 64 << 20;
 /// Fills under way at a time; beyond that a miss runs its handler alone.
 const MOST_FLIGHTS: usize = 65_536;
 /// Requests that share one fill; beyond that one runs its handler alone.
@@ -263,6 +266,7 @@ impl CacheBuilder {
             store,
             generations: Generations::default(),
             writing: Mutex::default(),
+            in_flight: Budget::new(self.memory.map_or(IN_FLIGHT, |bytes| bytes / 2)),
             flights: Arc::new(Flights::new(MOST_FLIGHTS, MOST_FOLLOWERS)),
             dice: Dice::default(),
             renewals: Semaphore::new(self.max_renewals),

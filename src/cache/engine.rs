@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 
 use crate::clock::{Clock, millis, unix_millis};
+use crate::entry::Budget;
 use crate::flight::Flights;
 use crate::generation::{Generation, Generations};
 use crate::key::Key;
@@ -28,6 +29,8 @@ pub(crate) struct Engine {
     /// Keys that are being written to the store, and the numbers of what is
     /// written: until an invalidated one is taken back, nobody reads it.
     pub(crate) writing: Mutex<HashMap<Key, Writes>>,
+    /// What is recorded and not yet an entry.
+    pub(crate) in_flight: Arc<Budget>,
     /// Fills that are under way.
     pub(crate) flights: Arc<Flights>,
     pub(crate) dice: Dice,
@@ -85,6 +88,12 @@ impl Engine {
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         millis(self.clock.monotonic())
+    }
+
+    /// Keeps entries and what is in flight within the memory tier's bound together:
+    /// what flies takes its room from the entries, in steps.
+    pub(crate) fn balance(&self) {
+        self.memory.yield_to(self.in_flight.used());
     }
 
     /// How long it is since `start` on the monotonic clock.

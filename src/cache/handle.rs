@@ -184,6 +184,7 @@ impl Cache {
         let memory = &self.engine.memory;
         let mut stats = self.engine.counters.snapshot();
         stats.flights = self.engine.flights.len() as u64;
+        stats.in_flight_bytes = self.engine.in_flight.used();
         stats.memory_entries = memory.len();
         stats.memory_bytes = memory.bytes();
         stats.memory_capacity = memory.capacity();

@@ -122,6 +122,7 @@ impl Engine {
                 }
             }
         }
+        self.balance();
         let held = Held::new(fill.entry.clone(), fill.age, self.now(), fill.note);
         let held = match self.memory.keeps_entries() {
             true => {

@@ -1,6 +1,7 @@
 //! Entries: stored responses, how they are recorded, and how they look in the
 //! store.
 
+mod budget;
 pub(crate) mod codec;
 #[cfg(feature = "precompress")]
 mod coders;
@@ -20,6 +21,7 @@ mod record;
 mod shape;
 mod stored;
 
+pub(crate) use budget::Budget;
 pub use coding::Coding;
 pub(crate) use headers::{Fields, etag_of, storable};
 pub(crate) use held::Held;

@@ -5,7 +5,11 @@
 //! 9112, 6.3). A body that failed, was dropped before its end, had trailers,
 //! grew over the bound, or broke its own word about its length does not.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
+
+use super::budget::Budget;
 
 /// A body that ended cleanly. Made here alone.
 #[derive(Debug)]
@@ -25,22 +29,25 @@ pub(crate) struct Recording {
     limit: usize,
     /// What the response says of its length.
     declared: Option<u64>,
+    /// What all recordings share.
+    budget: Arc<Budget>,
 }
 
 impl Recording {
-    /// Records up to `limit` bytes.
-    pub(crate) fn new(limit: usize, declared: Option<u64>) -> Self {
+    /// Records up to `limit` bytes, as long as the budget lasts.
+    pub(crate) fn new(limit: usize, declared: Option<u64>, budget: Arc<Budget>) -> Self {
         Self {
             chunks: Vec::new(),
             len: 0,
             limit,
             declared,
+            budget,
         }
     }
 
     /// Takes what the client gets, or gives back what does not fit any more.
     pub(crate) fn push(&mut self, data: Bytes) -> Result<(), Bytes> {
-        if data.len() > self.limit - self.len {
+        if self.is_over(data.len()) || !self.budget.take(data.len() as u64) {
             return Err(data);
         }
         self.len += data.len();
@@ -48,6 +55,11 @@ impl Recording {
             self.chunks.push(data);
         }
         Ok(())
+    }
+
+    /// Whether so many more are over its own limit, whatever the budget says.
+    pub(crate) fn is_over(&self, more: usize) -> bool {
+        more > self.limit - self.len
     }
 
     pub(crate) fn chunk(&self, at: usize) -> Option<&Bytes> {
@@ -79,12 +91,18 @@ impl Recording {
     }
 }
 
+impl Drop for Recording {
+    fn drop(&mut self) {
+        self.budget.give(self.len as u64);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn recorded(declared: Option<u64>, chunks: &[&'static str]) -> Result<Option<Bytes>, Bytes> {
-        let mut recording = Recording::new(8, declared);
+        let mut recording = Recording::new(8, declared, Budget::new(100));
         for chunk in chunks {
             recording.push(Bytes::from_static(chunk.as_bytes()))?;
         }
@@ -110,11 +128,26 @@ mod tests {
     }
 
     #[test]
+    fn all_recordings_share_a_budget() {
+        let budget = Budget::new(10);
+        let record = || Recording::new(8, None, Arc::clone(&budget));
+        let (mut one, mut two) = (record(), record());
+        one.push(Bytes::from_static(b"1234567")).unwrap();
+        assert!(two.push(Bytes::from_static(b"1234")).is_err());
+        two.push(Bytes::from_static(b"123")).unwrap();
+        drop(one);
+        assert_eq!(budget.used(), 3);
+        two.push(Bytes::from_static(b"45")).unwrap();
+        drop(two);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
     fn the_declared_length_is_an_end() {
-        let mut recording = Recording::new(8, Some(3));
+        let mut recording = Recording::new(8, Some(3), Budget::new(100));
         assert!(!recording.is_at_declared_end());
         recording.push(Bytes::from_static(b"abc")).unwrap();
         assert!(recording.is_at_declared_end());
-        assert!(!Recording::new(8, Some(0)).is_at_declared_end());
+        assert!(!Recording::new(8, Some(0), Budget::new(100)).is_at_declared_end());
     }
 }

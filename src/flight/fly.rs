@@ -94,6 +94,7 @@ where
     B::Error: Into<BoxError>,
 {
     let flight = Arc::clone(landing.flight());
+    let mut crowded = false;
     let first = loop {
         let frame = match body.is_end_stream() {
             true => None,
@@ -107,7 +108,10 @@ where
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => match flight.push(data) {
                     Ok(()) => {}
-                    Err(data) => break Ok(Frame::data(data)),
+                    Err(data) => {
+                        crowded = !flight.is_over(data.len());
+                        break Ok(Frame::data(data));
+                    }
                 },
                 Err(trailers) => break Ok(trailers), // not stored
             },
@@ -121,6 +125,8 @@ where
     };
     leave(&slot, rest);
     match flight.opened() {
+        // too much is in flight just now: the next one may have room
+        Some(_) if unshareable && crowded => landing.alone(None),
         Some(opened) if unshareable => landing.alone(Some(opened.alone)),
         _ => drop(landing), // it has failed
     }

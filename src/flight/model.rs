@@ -224,7 +224,7 @@ impl Site {
             drop(landing);
             Landed::Stored(Arc::new(Held::new(entry(), 0, 0, Generation(0))))
         };
-        let recording = Recording::new(100, declared);
+        let recording = Recording::new(100, declared, crate::entry::Budget::new(1 << 20));
         let told = self.told(running);
         let (leading, drive) = drive(landing, opened, recording, Box::new(finish), told);
         (Response::new(Box::new(leading).into()), drive)

@@ -19,6 +19,9 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: u64,)*
             /// Fills under way now that others can share.
             pub flights: u64,
+            /// Bytes of bodies that are being recorded now. Together with
+            /// `memory_bytes` they stay within `memory_capacity`.
+            pub in_flight_bytes: u64,
             /// Entries in memory now, and markers of what answers vary on.
             pub memory_entries: u64,
             /// Bytes in memory now, an estimate that includes what the

@@ -2,6 +2,7 @@
 //! canonical request itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderName;
 use quick_cache::sync::{Cache, DefaultLifecycle, EntryAction};
@@ -46,6 +47,9 @@ impl Weighter<Canonical, Slot> for Bytes {
 pub(crate) struct Memory {
     slots: Cache<Canonical, Slot, Bytes, ahash::RandomState>,
     shapes: Shapes,
+    bound: u64,
+    /// Sixteenths of the bound that what is in flight has.
+    yielded: AtomicU64,
     keeps_entries: bool,
 }
 
@@ -71,6 +75,8 @@ impl Memory {
         Self {
             slots: Cache::with_options(options, Bytes, hasher, DefaultLifecycle::default()),
             shapes: Shapes::default(),
+            bound: bytes,
+            yielded: AtomicU64::new(0),
             keeps_entries: bytes > 0,
         }
     }
@@ -171,6 +177,20 @@ impl Memory {
         self.slots.remove_if(&held.entry.canonical[..], old);
     }
 
+    /// Gives up room for so many bytes that are in flight, and for an eighth of the
+    /// bound that may come before the next look. The capacity changes in sixteenths,
+    /// for a change looks at every shard.
+    pub(crate) fn yield_to(&self, in_flight: u64) {
+        let step = (self.bound / 16).max(1);
+        let steps = match in_flight {
+            0 => 0,
+            bytes => (bytes.div_ceil(step) + 2).min(16),
+        };
+        if self.keeps_entries && self.yielded.swap(steps, Ordering::AcqRel) != steps {
+            self.slots.set_capacity(self.bound - steps * step);
+        }
+    }
+
     /// Visits all entries and removes those that are to go. Takes a shard's
     /// lock for one item at a time.
     pub(crate) fn sweep(&self, goes: impl Fn(&Held) -> bool) -> u64 {
@@ -202,10 +222,6 @@ impl Memory {
 
     /// The bound.
     pub(crate) fn capacity(&self) -> u64 {
-        if self.keeps_entries {
-            self.slots.capacity()
-        } else {
-            0
-        }
+        if self.keeps_entries { self.bound } else { 0 }
     }
 }

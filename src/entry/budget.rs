@@ -1,0 +1,48 @@
+//! How many bytes may be in flight: recorded, and not yet an entry.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A bound on what all recordings hold together.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    used: AtomicU64,
+    most: u64,
+}
+
+impl Budget {
+    pub(crate) fn new(most: u64) -> Arc<Self> {
+        let used = AtomicU64::new(0);
+        Arc::new(Self { used, most })
+    }
+
+    /// Bytes in flight.
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Acquire)
+    }
+
+    /// Takes so many more, if they are there.
+    pub(super) fn take(&self, bytes: u64) -> bool {
+        let more = |used: u64| used.checked_add(bytes).filter(|all| *all <= self.most);
+        let (set, get) = (Ordering::AcqRel, Ordering::Acquire);
+        self.used.fetch_update(set, get, more).is_ok()
+    }
+
+    pub(super) fn give(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_taken_than_is_there() {
+        let budget = Budget::new(10);
+        assert!(budget.take(6) && !budget.take(5) && budget.take(4));
+        assert!(!budget.take(u64::MAX));
+        budget.give(6);
+        assert_eq!(budget.used(), 4);
+    }
+}

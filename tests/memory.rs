@@ -1,0 +1,84 @@
+//! The memory tier's bound holds, bodies in flight included.
+
+mod support;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::Path;
+use axum::routing::get as on_get;
+use futures_util::{StreamExt, stream};
+use http_body_util::BodyExt;
+use larder::{Cache, MIB, Policy, minutes};
+use support::{get, request};
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
+
+const PART: usize = 256 << 10;
+
+/// Bodies of four parts; the last two come when they are let go.
+fn app(cache: &Cache, gate: &Arc<Semaphore>) -> Router {
+    let gate = Arc::clone(gate);
+    let handler = move |Path(_): Path<u32>| async move {
+        let parts = stream::iter(0..4).then(move |n| {
+            let gate = Arc::clone(&gate);
+            async move {
+                if n >= 2 {
+                    gate.acquire().await.unwrap().forget();
+                }
+                Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; PART]))
+            }
+        });
+        Body::from_stream(parts)
+    };
+    let layer = cache.layer(Policy::ttl(minutes(5)).endpoint("memory"));
+    Router::new().route("/{n}", on_get(handler).layer(layer))
+}
+
+#[tokio::test]
+async fn what_is_in_flight_takes_its_room_from_the_entries() {
+    let cache = Cache::builder().memory(8 * MIB).build().unwrap();
+    let gate = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+    let router = app(&cache, &gate);
+    let holds = |when: &str| {
+        let stats = cache.stats();
+        let all = stats.memory_bytes + stats.in_flight_bytes;
+        assert!(all <= stats.memory_capacity, "{when}: {stats:?}");
+        stats
+    };
+    for n in 0..20 {
+        get(&router, &format!("/{n}")).await;
+        holds("while it is filled");
+    }
+    assert!(cache.stats().memory_bytes > 5 * MIB, "the tier is full");
+
+    gate.forget_permits(Semaphore::MAX_PERMITS);
+    let mut bodies = Vec::new();
+    for n in 100..120 {
+        let request = request(axum::http::Method::GET, &format!("/{n}"), &[]);
+        let mut body = router.clone().oneshot(request).await.unwrap().into_body();
+        for _ in 0..2 {
+            let frame = body.frame().await.unwrap().unwrap();
+            assert_eq!(frame.into_data().unwrap().len(), PART);
+        }
+        bodies.push(body);
+        holds("while they fly");
+    }
+    let flying = holds("all fly").in_flight_bytes;
+    assert!(
+        (3 * MIB..=4 * MIB).contains(&flying),
+        "half of it at most: {flying}"
+    );
+    gate.add_permits(40);
+    for body in bodies {
+        let rest = body.collect().await.unwrap().to_bytes();
+        assert_eq!(
+            rest.len(),
+            2 * PART,
+            "what is not recorded is delivered all the same"
+        );
+        holds("while they land");
+    }
+    assert_eq!(cache.stats().in_flight_bytes, 0);
+}
