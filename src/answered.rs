@@ -115,7 +115,8 @@ impl Answered {
         engine: &Engine,
         status: Option<StatusCode>,
     ) -> Option<Response<ResponseBody<B>>> {
-        let fallback = self.question.policy.fallback.as_ref()?;
+        let fallback = self.question.policy.fallback.as_ref();
+        let fallback = fallback.filter(|_| self.counted)?; // nobody waits for a renewal's
         let failure = Failure {
             uri: self.route.uri(),
             headers: &self.seen,

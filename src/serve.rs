@@ -261,10 +261,9 @@ impl<S> Serve<S> {
         question.policy.hide(&mut parts.headers);
         let seen = parts.headers.clone();
         let validating = !question.head
-            && stale.as_ref().is_some_and(Stale::validates)
             && stale
                 .as_ref()
-                .is_some_and(|stale| stale.ask(&mut parts.headers));
+                .is_some_and(|stale| stale.validates() && stale.ask(&mut parts.headers));
         nested::fill(&mut parts.extensions, landing.flight());
         let request = Request::from_parts(parts, body);
         let started = engine.now();

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::engine::{Engine, Writes};
 use super::lease::Leased;
-use crate::entry::codec::{self};
+use crate::entry::codec;
 use crate::entry::{Entry, Held};
 use crate::error::StoreErrorKind;
 use crate::flight::Landing;

@@ -183,7 +183,6 @@ impl Flight {
         });
     }
 
-    /// Records what has come, and wakes those who read it.
     /// Whether so many more bytes are over the recording's limit.
     fn is_over(&self, more: usize) -> bool {
         let state = self.state();
@@ -193,6 +192,7 @@ impl Flight {
             .is_none_or(|recording| recording.is_over(more))
     }
 
+    /// Records what has come, and wakes those who read it.
     fn push(&self, data: Bytes) -> Result<(), Bytes> {
         let mut state = self.state();
         let pushed = match &mut state.recording {
