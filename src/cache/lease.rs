@@ -84,7 +84,9 @@ impl Engine {
             }
             let asked = tokio::time::timeout(self.budget, store.acquire(&lease, TTL)).await;
             match asked {
-                Ok(Ok(Granted::Yes)) => return Right::Fill(self.leased(lease)),
+                Ok(Ok(Granted::Yes)) => {
+                    return Right::Fill(self.leased(lease, question.policy.wait));
+                }
                 Ok(Ok(Granted::Alone)) => return Right::Alone,
                 Ok(Ok(Granted::No)) if waits && !released.is_terminated() => {
                     filled = false;
@@ -124,19 +126,21 @@ impl Engine {
         let lease = self.lease_of(question, family, seen(stale));
         let asked = tokio::time::timeout(self.budget, store.acquire(&lease, TTL)).await;
         match asked {
-            Ok(Ok(Granted::Yes)) => Right::Fill(self.leased(lease)),
+            Ok(Ok(Granted::Yes)) => Right::Fill(self.leased(lease, question.policy.wait)),
             Ok(Ok(Granted::No | Granted::Filled)) => Right::Alone,
             _ => Right::Fill(None),
         }
     }
 
-    /// Holds a lease from now on.
-    fn leased(self: &Arc<Self>, lease: Lease) -> Option<Leased> {
+    /// Holds a lease from now on, and renews it for `longest`.
+    fn leased(self: &Arc<Self>, lease: Lease, longest: Duration) -> Option<Leased> {
         let runtime = Handle::try_current().ok()?;
         let (engine, held) = (Arc::clone(self), lease.clone());
         let renewal = runtime.spawn(async move {
             let Some(store) = &engine.store else { return };
-            loop {
+            let start = engine.now();
+            // who waits for longer has gone on alone: a handler that hangs keeps nothing
+            while engine.since(start) < longest {
                 tokio::time::sleep(RENEWAL).await;
                 if matches!(store.renew(&held, TTL).await, Ok(false)) {
                     return; // lost: the write will be refused
