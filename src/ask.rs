@@ -190,7 +190,11 @@ pub(crate) fn ask_with<'a, B: Body>(
 /// Where the handler must not be asked, no reason to ask it counts (RFC 9111,
 /// 5.2.1.7).
 #[cold]
-fn or_only_if_cached<B>(policy: &Compiled, request: &Request<B>, reason: Bypass) -> Bypass {
+pub(crate) fn or_only_if_cached<B>(
+    policy: &Compiled,
+    request: &Request<B>,
+    reason: Bypass,
+) -> Bypass {
     match policy.http && Wish::of(request.headers()).only_if_cached {
         true => Bypass::OnlyIfCached,
         false => reason,

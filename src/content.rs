@@ -11,7 +11,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
 
-use crate::ask::{Ask, ask_with};
+use crate::ask::{Ask, ask_with, or_only_if_cached};
 use crate::body::ResponseBody;
 use crate::inner::{Content, Inner};
 use crate::key::{Writer, json};
@@ -36,17 +36,21 @@ impl<S> Serve<S> {
     {
         let (parts, body) = request.into_parts();
         if let Err(reason) = meant(&parts.headers) {
-            return self.pass(reason, Request::from_parts(parts, body)).await;
+            let request = Request::from_parts(parts, body);
+            let reason = or_only_if_cached(&policy, &request, reason);
+            return self.pass(reason, request).await;
         }
         let limit = policy.max_request_body;
         if body.size_hint().lower() > limit as u64 {
             let request = Request::from_parts(parts, body);
-            return self.pass(Bypass::RequestBody, request).await;
+            let reason = or_only_if_cached(&policy, &request, Bypass::RequestBody);
+            return self.pass(reason, request).await;
         }
         let (body, content) = rebuild::read(body, limit).await;
         let mut request = Request::from_parts(parts, body);
         let Some(content) = content else {
-            return self.pass(Bypass::RequestBody, request).await;
+            let reason = or_only_if_cached(&policy, &request, Bypass::RequestBody);
+            return self.pass(reason, request).await;
         };
         let shared = Arc::clone(&self.shared);
         let engine = &shared.engine;

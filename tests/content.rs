@@ -135,6 +135,28 @@ async fn without_a_content_type_or_incremental_it_bypasses() {
 }
 
 #[tokio::test]
+async fn only_if_cached_asks_nobody_whatever_the_content_is() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let policy = Policy::http().methods([query()]).max_request_body(10);
+    let app = app(&cache, policy, &calls);
+    for (name, value) in [("incremental", "?1"), ("content-type", ""), ("x", "short")] {
+        for content in ["x", "longer than ten"] {
+            let mut request = asks(query(), "text/plain", content);
+            let headers = request.headers_mut();
+            headers.insert("cache-control", "only-if-cached".parse().unwrap());
+            headers.insert(name, value.parse().unwrap());
+            if value.is_empty() {
+                headers.remove(name);
+            }
+            let reply = send(&app, request).await;
+            assert_eq!(reply.status, 504, "{name}: {content}");
+        }
+    }
+    assert_eq!(calls.now(), 0);
+}
+
+#[tokio::test]
 async fn bodies_of_other_kinds_are_rebuilt_or_bypass() {
     let (cache, _clock) = testing::cache();
     let layer = cache.layer(policy());
