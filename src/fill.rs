@@ -180,17 +180,16 @@ impl Made {
         {
             parts.headers.insert(header::CACHE_CONTROL, value.clone());
         }
-        let at_least = declared.and_then(|len| usize::try_from(len).ok());
-        let codable = coding::is_codable(
-            parts.status,
-            &parts.headers,
-            self.terms.rules,
-            at_least.unwrap_or(usize::MAX),
-        );
         let headers = self.stored_headers(engine, &parts.headers);
-        if codable && !policy.precompress.is_empty() {
-            coding::add_vary(&mut parts.headers); // not stored: each hit says it anew
-        }
+        // not stored: each hit says it anew
+        let codings = &policy.precompress;
+        coding::announce(
+            &mut parts.headers,
+            codings,
+            parts.status,
+            self.terms.rules,
+            declared,
+        );
         Prepared {
             fill: self.fill(engine, parts.status),
             headers,

@@ -9,11 +9,12 @@ use http::{Request, Response};
 use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Missed, Stale};
-use crate::entry::Entry;
+use crate::entry::{Entry, coding};
 use crate::flight::{Follower, Following, Landed, Opened};
 use crate::known::number_value;
 use crate::nested;
 use crate::outcome::{Cause, Outcome, Staleness};
+use crate::policy::Compiled;
 use crate::policy::freshness::{Rules, Use, stands_in, usable};
 use crate::reply;
 use crate::serve::Serve;
@@ -93,7 +94,7 @@ impl<S> Serve<S> {
                 if !serves(question, &opened.entry, opened.age) {
                     return Followed::Alone;
                 }
-                self.streamed(follower, &opened, cause, waited)
+                self.streamed(follower, &opened, &question.policy, (cause, waited))
             }
             (_, Some(Landed::Failed)) | (None, None) => {
                 let stale = self.stale(question, missed, request);
@@ -119,14 +120,17 @@ impl<S> Serve<S> {
         &self,
         follower: Follower,
         opened: &Opened,
-        cause: Cause,
-        waited: Duration,
+        policy: &Compiled,
+        (cause, waited): (Cause, Duration),
     ) -> Response<ResponseBody<B>> {
         let mut headers = opened.headers.clone();
         headers.insert(AGE, number_value(opened.age / 1000));
-        if let Some(len) = follower.flight().declared() {
+        let declared = follower.flight().declared();
+        if let Some(len) = declared {
             headers.insert(CONTENT_LENGTH, number_value(len));
         }
+        let (entry, codings) = (&opened.entry, &policy.precompress);
+        coding::announce(&mut headers, codings, entry.status, entry.rules, declared);
         let outcome = Outcome::Coalesced {
             cause,
             waited,

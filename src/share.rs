@@ -20,6 +20,7 @@ use crate::inner::{Content, Inner};
 use crate::known::number_value;
 use crate::nested;
 use crate::outcome::{Bypass, Outcome};
+use crate::policy::request::Asks;
 use crate::reply;
 use crate::serve::{Serve, begin};
 
@@ -220,6 +221,7 @@ impl<S> Serve<S> {
         let engine = Arc::clone(&self.shared.engine);
         let (start, cause) = (engine.now(), missed.cause);
         let headers = request.headers().clone();
+        let policy = Arc::clone(&question.policy);
         let seen = (cause, missed.stale.as_ref());
         let right = engine.right_to_fill(&mut question, &family, &headers, seen);
         match right.await {
@@ -247,10 +249,13 @@ impl<S> Serve<S> {
                     waited: engine.since(start),
                     status: held.entry.status,
                 };
-                let fields = &held.entry.fields;
-                let headers = fields.to_map(number_value(found.age / 1000), None);
+                let age = number_value(found.age / 1000);
+                let fields = held.entry.fields.to_map(age, None);
                 reply::seen(&engine, &outcome);
-                let response = reply::stored(&engine, &held.entry, headers, false, outcome);
+                let response = reply::stored(&engine, &held.entry, fields, false, outcome);
+                // its conditions are looked at where the leader has them
+                let whole = Asks::default();
+                let response = reply::shape(response, &policy, &[], &headers, &whole);
                 Ok((response, None))
             }
         }

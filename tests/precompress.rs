@@ -2,13 +2,21 @@
 
 mod support;
 
+use std::convert::Infallible;
 use std::io::Read;
+use std::sync::Arc;
 
 use axum::Router;
-use axum::http::header::CONTENT_TYPE;
+use axum::body::Body;
+use axum::http::Method;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::routing::get as on_get;
-use larder::{Cache, Coding, MIB, Policy, minutes, testing};
-use support::{Reply, get, get_with};
+use futures_util::StreamExt;
+use http_body_util::BodyExt;
+use larder::{Cache, Coding, MIB, Outcome, Policy, minutes, testing};
+use support::{Calls, Reply, eventually, get, get_with, request};
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
 
 fn text() -> String {
     "{\"name\":\"larder\"},".repeat(200)
@@ -138,4 +146,73 @@ async fn variants_count_as_memory_and_come_back_from_redis() {
     second.idle().await;
     let coded = get_with(&app, "/x", &[("accept-encoding", "br")]).await;
     assert_eq!(decoded(&coded), text());
+}
+
+/// A handler whose body comes in two parts, the second when it is let go.
+fn in_parts(cache: &Cache, gate: &Arc<Semaphore>, calls: &Calls) -> Router {
+    let policy = Policy::ttl(minutes(5)).precompress([Coding::Brotli]);
+    let (gate, calls) = (Arc::clone(gate), calls.clone());
+    let handler = move || {
+        calls.count();
+        let gate = Arc::clone(&gate);
+        let rest = futures_util::stream::once(async move {
+            gate.acquire().await.unwrap().forget();
+            Ok::<_, Infallible>(text())
+        });
+        let parts = futures_util::stream::iter([Ok(text())]).chain(rest);
+        let headers = [
+            (CONTENT_TYPE, "application/json".to_owned()),
+            (CONTENT_LENGTH, (2 * text().len()).to_string()),
+        ];
+        async move { (headers, Body::from_stream(parts)) }
+    };
+    Router::new().route("/x", on_get(handler).layer(cache.layer(policy)))
+}
+
+#[tokio::test]
+async fn who_shares_a_fill_is_told_that_answers_vary_too() {
+    let (cache, _clock) = testing::cache();
+    let (gate, calls) = (Arc::new(Semaphore::new(0)), Calls::default());
+    let app = in_parts(&cache, &gate, &calls);
+    let br = [("accept-encoding", "br")];
+    let ask = || request(Method::GET, "/x", &br);
+    let leader = app.clone().oneshot(ask()).await.unwrap();
+    let streamed = app.clone().oneshot(ask()).await.unwrap();
+    let outcome = streamed.extensions().get::<Outcome>();
+    assert!(
+        matches!(outcome, Some(Outcome::Coalesced { .. })),
+        "{outcome:?}"
+    );
+    for response in [&leader, &streamed] {
+        assert_eq!(response.headers()["vary"], "accept-encoding");
+    }
+    gate.add_permits(1);
+    let whole = streamed.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(whole, text().repeat(2));
+    assert_eq!(calls.now(), 1);
+}
+
+#[tokio::test]
+async fn who_waits_for_another_instance_is_told_that_answers_vary_too() {
+    let redis = support::redis_server::Redis::start();
+    let instance = || Cache::builder().redis(redis.url()).build().unwrap();
+    let (gate, calls) = (Arc::new(Semaphore::new(0)), Calls::default());
+    let ask = |cache: &Cache| {
+        let app = in_parts(cache, &gate, &calls);
+        let br = [("accept-encoding", "br")];
+        tokio::spawn(async move { get_with(&app, "/x", &br).await })
+    };
+    let first = ask(&instance());
+    eventually("the handler runs", || async { calls.now() == 1 }).await;
+    let second = ask(&instance());
+    eventually("the other instance has asked", || async {
+        redis.calls("subscribe") > 0
+    })
+    .await;
+    gate.add_permits(1);
+    for reply in [first.await.unwrap(), second.await.unwrap()] {
+        assert_eq!(reply.header("vary"), "accept-encoding");
+        assert_eq!(reply.text(), text().repeat(2));
+    }
+    assert_eq!(calls.now(), 1);
 }

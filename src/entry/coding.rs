@@ -126,8 +126,24 @@ pub(crate) fn choose(
     Some(chosen.body.clone())
 }
 
+/// Says of an answer whose body is still to come that it has coded variants,
+/// where it will have them. One of no `declared` length may.
+pub(crate) fn announce(
+    response: &mut HeaderMap,
+    codings: &[Coding],
+    status: http::StatusCode,
+    rules: Rules,
+    declared: Option<u64>,
+) {
+    let len = declared.and_then(|len| usize::try_from(len).ok());
+    let len = len.unwrap_or(usize::MAX);
+    if !codings.is_empty() && is_codable(status, response, rules, len) {
+        add_vary(response);
+    }
+}
+
 /// Says that clients get what they accept.
-pub(crate) fn add_vary(response: &mut HeaderMap) {
+fn add_vary(response: &mut HeaderMap) {
     let listed = |line: &HeaderValue| {
         let mut names = line
             .as_bytes()
