@@ -13,11 +13,10 @@ use crate::cache::{Engine, Leased, Stale};
 use crate::fill::{Made, Prepared, Route};
 use crate::flight::{ALONE, Drive, Landing};
 use crate::generation::Generation;
-use crate::guard;
 use crate::inner::Content;
+use crate::instead::Instead;
 use crate::outcome::{Cause, Outcome, Refusal, Staleness};
-use crate::policy::freshness::stands_in;
-use crate::policy::{Failure, Hint, response as judge};
+use crate::policy::{FailureKind, Hint, response as judge};
 use crate::reply;
 
 /// What is known then.
@@ -64,9 +63,8 @@ impl Answered {
             return (response, None); // those who wait have their own
         }
         if is_failure(status)
-            && let Some(response) = self.fall_back(engine, Some(status))
+            && let Some(response) = self.fall_back(engine, FailureKind::Status, Some(status))
         {
-            landing.alone(None);
             return (response, None);
         }
         match self.stale.take() {
@@ -83,6 +81,16 @@ impl Answered {
         }
     }
 
+    fn instead<'a>(&'a self, engine: &'a Engine) -> Instead<'a> {
+        Instead {
+            engine,
+            question: &self.question,
+            stale: self.stale.as_ref(),
+            cause: self.cause,
+            seen: &self.seen,
+        }
+    }
+
     /// The stale response that may answer in place of a handler that failed, by
     /// `status` or, without one, by an error of the service.
     pub(crate) fn stand_in<B>(
@@ -90,50 +98,33 @@ impl Answered {
         engine: &Engine,
         status: Option<StatusCode>,
     ) -> Option<Response<ResponseBody<B>>> {
-        let stale = self.stale.as_ref().filter(|_| self.counted)?;
-        let entry = &stale.held.entry;
-        let wish = self.question.asks.wish.as_ref();
         let unreachable = status.is_none() && self.question.policy.http;
-        if !stands_in(&entry.lifetime, entry.rules, stale.age, wish, unreachable) {
-            return None;
-        }
-        let (head, why) = (self.question.head, (Staleness::IfError, self.cause));
-        let response = reply::stale(engine, stale, why, status, head);
-        let (policy, asks) = (&self.question.policy, &self.question.asks);
-        Some(reply::shape(
-            response,
-            policy,
-            &stale.held.coded,
-            &self.seen,
-            asks,
-        ))
+        let instead = self.counted.then(|| self.instead(engine))?;
+        instead.stale(Staleness::IfError, status, unreachable)
     }
 
-    /// The policy's own answer in place of a handler that failed.
+    /// The policy's own answer in place of a handler that failed. Nobody waits for
+    /// a renewal's.
     pub(crate) fn fall_back<B>(
         &self,
         engine: &Engine,
+        kind: FailureKind,
         status: Option<StatusCode>,
     ) -> Option<Response<ResponseBody<B>>> {
-        let fallback = self.question.policy.fallback.as_ref();
-        let fallback = fallback.filter(|_| self.counted)?; // nobody waits for a renewal's
-        let failure = Failure {
-            uri: self.route.uri(),
-            headers: &self.seen,
-            status,
-        };
-        let response = guard::call(|| fallback(&failure)).flatten()?;
-        let (parts, body) = response.into_parts();
-        let outcome = Outcome::Miss {
-            cause: self.cause,
-            stored: Err(Refusal::Fallback),
-            status: status.unwrap_or(parts.status),
-        };
-        let body = match self.question.head {
-            true => ResponseBody::empty(),
-            false => ResponseBody::stored(body),
-        };
-        Some(reply::finish(engine, parts, body, outcome))
+        let instead = self.counted.then(|| self.instead(engine))?;
+        instead.fallback(self.route.uri(), kind, status)
+    }
+
+    /// The handler did not answer in time.
+    pub(crate) fn too_late<B>(&self, engine: &Engine) -> Response<ResponseBody<B>> {
+        if !self.counted {
+            let mut nobodys = Response::new(ResponseBody::empty());
+            *nobodys.status_mut() = StatusCode::GATEWAY_TIMEOUT;
+            return nobodys;
+        }
+        let stale = self.stand_in(engine, None);
+        let served = stale.or_else(|| self.fall_back(engine, FailureKind::Timeout, None));
+        served.unwrap_or_else(|| self.instead(engine).too_late())
     }
 
     /// The handler has made a response: it is judged, and recorded if it may be
@@ -160,7 +151,10 @@ impl Answered {
                 if let (Some(lease), Some(_)) = (&self.lease, until) {
                     lease.alone();
                 }
-                landing.alone(until);
+                match status.is_server_error() {
+                    true => drop(landing), // it has failed: another one may do better
+                    false => landing.alone(until),
+                }
                 (ResponseBody::inner(body), None)
             }
             Ok((terms, declared)) => {
@@ -268,11 +262,12 @@ impl Answered {
 }
 
 /// How long nobody waits for an answer of this kind again, where one like it is
-/// expected: until then, in milliseconds on the clock.
+/// expected: until then, in milliseconds on the clock. An error that one request
+/// may have provoked says nothing of the others'.
 fn alone_until(engine: &Engine, status: StatusCode, refusal: Refusal) -> Option<u64> {
     let the_requests_own = matches!(refusal, Refusal::Head | Refusal::Authorization);
-    let expected = !the_requests_own && !status.is_server_error();
-    expected.then(|| engine.now() + ALONE)
+    let the_resources = status.as_u16() < 400 || matches!(status.as_u16(), 404 | 410);
+    (the_resources && !the_requests_own).then(|| engine.now() + ALONE)
 }
 
 /// The statuses of a handler that failed (RFC 5861, 4).

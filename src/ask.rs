@@ -78,6 +78,7 @@ impl Compiled {
 }
 
 /// A request that memory could not answer, and where its answer belongs.
+#[derive(Clone)]
 pub(crate) struct Question {
     pub(crate) policy: Arc<Compiled>,
     pub(crate) tenant: Option<String>,

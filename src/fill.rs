@@ -239,7 +239,7 @@ impl Made {
         let mut scopes: Vec<ScopeId> = groups.iter().map(|group| group.0).collect();
         scopes.extend(own_scopes(&key, &route.family));
         let age = millis(terms.age);
-        let entry = Entry {
+        let mut entry = Entry {
             canonical: Arc::clone(question.place()),
             key,
             scopes: scopes.into(),
@@ -251,6 +251,13 @@ impl Made {
             rules: terms.rules,
             took: u32::try_from(millis(took)).unwrap_or(u32::MAX),
         };
+        if let Some(settle) = question.policy.settle {
+            let began = engine.now().saturating_sub(millis(took));
+            let since = began.saturating_sub(millis(settle));
+            if engine.generations.invalidated_since(&entry, since) {
+                entry.lifetime = entry.lifetime.at_most(age + millis(settle));
+            }
+        }
         Fill {
             entry,
             note,

@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AGE, CONTENT_LENGTH};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 
 use crate::ask::Question;
 use crate::body::ResponseBody;
-use crate::cache::{Missed, Stale};
+use crate::cache::Missed;
 use crate::entry::{Entry, coding};
 use crate::flight::{Follower, Following, Landed, Opened};
+use crate::instead::Instead;
 use crate::known::number_value;
 use crate::nested;
 use crate::outcome::{Cause, Outcome, Staleness};
-use crate::policy::Compiled;
-use crate::policy::freshness::{Rules, Use, stands_in, usable};
+use crate::place::original_uri;
+use crate::policy::freshness::{Rules, Use, usable};
+use crate::policy::{Compiled, FailureKind};
 use crate::reply;
 use crate::serve::Serve;
 
@@ -31,8 +33,8 @@ pub(crate) enum Followed<B> {
     Failed,
     /// Nobody can share its answer.
     Alone,
-    /// It took too long.
-    Crowded,
+    /// It takes too long.
+    Late,
 }
 
 impl<S> Serve<S> {
@@ -48,8 +50,7 @@ impl<S> Serve<S> {
     ) -> Followed<B> {
         let engine = &self.shared.engine;
         let Some((opened, landed)) = known else {
-            let stale = self.stale(question, missed, request);
-            return stale.map_or(Followed::Crowded, Followed::Response);
+            return Followed::Late;
         };
         let mut seen = request.headers().clone();
         question.policy.hide(&mut seen);
@@ -96,8 +97,14 @@ impl<S> Serve<S> {
                 }
                 self.streamed(follower, &opened, &question.policy, (cause, waited))
             }
+            (_, Some(Landed::TimedOut)) => {
+                let kind = FailureKind::Timeout;
+                let served = self.without_fill(question, missed, request, kind);
+                let instead = self.instead(question, missed, request.headers());
+                served.unwrap_or_else(|| instead.too_late())
+            }
             (_, Some(Landed::Failed)) | (None, None) => {
-                let stale = self.stale(question, missed, request);
+                let stale = self.stale(question, missed, request, Staleness::IfError);
                 return stale.map_or(Followed::Failed, Followed::Response);
             }
         };
@@ -106,7 +113,7 @@ impl<S> Serve<S> {
     }
 
     /// Whether a flight's answer is the variant that a request asks for.
-    fn is_for(&self, question: &Question, opened: &Opened, seen: &http::HeaderMap) -> bool {
+    fn is_for(&self, question: &Question, opened: &Opened, seen: &HeaderMap) -> bool {
         if opened.vary.is_empty() {
             return true;
         }
@@ -149,26 +156,52 @@ impl<S> Serve<S> {
         question: &Question,
         missed: &Missed,
         request: &Request<R>,
+        why: Staleness,
     ) -> Option<Response<ResponseBody<B>>> {
-        let stale: &Stale = missed.stale.as_ref()?;
-        let entry = &stale.held.entry;
-        let (policy, asks) = (&question.policy, &question.asks);
-        let stands = stands_in(
-            &entry.lifetime,
-            entry.rules,
-            stale.age,
-            asks.wish.as_ref(),
-            false,
-        );
-        stands.then(|| {
-            let why = (Staleness::IfError, missed.cause);
-            let engine = &self.shared.engine;
-            let response = reply::stale(engine, stale, why, None, question.head);
-            let coded = &stale.held.coded;
-            let mut response = reply::shape(response, policy, coded, request.headers(), asks);
-            nested::mark(&mut response, self.nested, engine);
-            response
-        })
+        let instead = self.instead(question, missed, request.headers());
+        let mut response = instead.stale(why, None, false)?;
+        nested::mark(&mut response, self.nested, &self.shared.engine);
+        Some(response)
+    }
+
+    pub(crate) fn instead<'a>(
+        &'a self,
+        question: &'a Question,
+        missed: &'a Missed,
+        headers: &'a HeaderMap,
+    ) -> Instead<'a> {
+        Instead {
+            engine: &self.shared.engine,
+            question,
+            stale: missed.stale.as_ref(),
+            cause: missed.cause,
+            seen: headers,
+        }
+    }
+
+    /// What a request gets whose fill gave nothing, but for a run of the handler:
+    /// something stale, else the policy's fallback.
+    pub(crate) fn without_fill<R, B>(
+        &self,
+        question: &Question,
+        missed: &Missed,
+        request: &Request<R>,
+        kind: FailureKind,
+    ) -> Option<Response<ResponseBody<B>>> {
+        let why = match kind {
+            FailureKind::Crowded => Staleness::Crowded,
+            _ => Staleness::IfError,
+        };
+        if let Some(stale) = self.stale(question, missed, request, why) {
+            return Some(stale);
+        }
+        let mut seen = request.headers().clone();
+        question.policy.hide(&mut seen);
+        let uri = original_uri(request.extensions(), request.uri());
+        let instead = self.instead(question, missed, &seen);
+        let mut response = instead.fallback(uri, kind, None)?;
+        nested::mark(&mut response, self.nested, &self.shared.engine);
+        Some(response)
     }
 }
 

@@ -96,24 +96,33 @@ pub(crate) struct Generations {
 #[derive(Debug, Default)]
 struct Marks {
     clock: u64,
-    everything: u64,
-    floor: u64,
-    scopes: HashMap<ScopeId, u64>,
-    bans: Vec<(u64, Pattern)>,
+    everything: Mark,
+    floor: Mark,
+    scopes: HashMap<ScopeId, Mark>,
+    bans: Vec<(Mark, Pattern)>,
+}
+
+/// An invalidation: its number, and when it was, in milliseconds. The number 0
+/// is none.
+#[derive(Debug, Clone, Copy, Default)]
+struct Mark {
+    number: u64,
+    at: u64,
 }
 
 impl Marks {
+    /// Whether something of this kind has happened to an entry.
+    fn any(&self, entry: &impl Scoped, kind: impl Fn(&Mark) -> bool) -> bool {
+        let mut scopes = entry.scopes().iter();
+        let mut bans = self.bans.iter();
+        kind(&self.everything)
+            || kind(&self.floor)
+            || scopes.any(|scope| self.scopes.get(scope).is_some_and(&kind))
+            || bans.any(|(mark, ban)| kind(mark) && ban.matches(entry.name()))
+    }
+
     fn valid(&self, entry: &impl Scoped, number: Generation) -> bool {
-        let number = number.0;
-        if number < self.everything || number < self.floor {
-            return false;
-        }
-        let above = |scope: &ScopeId| self.scopes.get(scope).is_some_and(|n| *n > number);
-        if entry.scopes().iter().any(above) {
-            return false;
-        }
-        let banned = |(n, ban): &(u64, Pattern)| *n > number && ban.matches(entry.name());
-        !self.bans.iter().any(banned)
+        !self.any(entry, |mark| mark.number > number.0)
     }
 
     fn crowded(&self) -> bool {
@@ -145,22 +154,36 @@ impl Generations {
         self.note() == number || self.read().valid(entry, number)
     }
 
-    /// Invalidates. `true` asks the caller to [`forget`](Self::forget) soon.
+    /// Whether an entry was invalidated since a moment, in milliseconds. What is
+    /// forgotten may have been it.
+    pub(crate) fn invalidated_since(&self, entry: &impl Scoped, since: u64) -> bool {
+        let happened = |mark: &Mark| mark.number > 0 && mark.at >= since;
+        self.read().any(entry, happened)
+    }
+
+    /// Invalidates, at `at` in milliseconds. `true` asks the caller to
+    /// [`forget`](Self::forget) soon.
     #[must_use]
-    pub(crate) fn advance(&self, target: &Target) -> bool {
-        self.advance_watched(target, None)
+    pub(crate) fn advance(&self, target: &Target, at: u64) -> bool {
+        self.advance_watched(target, at, None)
     }
 
     /// The same, and `watch` sees whether somebody else has been there.
     #[must_use]
-    pub(crate) fn advance_watched(&self, target: &Target, watch: Option<&mut Watch>) -> bool {
+    pub(crate) fn advance_watched(
+        &self,
+        target: &Target,
+        at: u64,
+        watch: Option<&mut Watch>,
+    ) -> bool {
         let mut marks = self.write();
         if let Some(watch) = watch {
             watch.alone &= marks.valid(watch, watch.number);
             watch.number = Generation(marks.clock + 1);
         }
         marks.clock += 1;
-        let now = marks.clock;
+        let number = marks.clock;
+        let now = Mark { number, at };
         match target {
             Target::Everything(_) => marks.everything = now,
             Target::Scope { ids, .. } => marks.scopes.extend(ids.iter().map(|id| (*id, now))),
@@ -169,20 +192,22 @@ impl Generations {
                 marks.bans.push((now, pattern.clone()));
             }
         }
-        self.clock.store(now, Ordering::Release);
+        self.clock.store(number, Ordering::Release);
         marks.crowded() && !self.forgetting.swap(true, Ordering::AcqRel)
     }
 
-    /// Forgets all numbers up to now. `sweep` must check every entry of the
+    /// Forgets all numbers up to now, `at` in milliseconds. `sweep` must check every entry of the
     /// memory tier once and remove what is not valid; a check gives the rest
     /// its present number.
-    pub(crate) fn forget(&self, sweep: impl FnOnce()) {
-        let upto = self.note();
+    pub(crate) fn forget(&self, at: u64, sweep: impl FnOnce()) {
+        let number = self.note().0;
         sweep();
         let mut marks = self.write();
-        marks.floor = marks.floor.max(upto.0);
-        marks.scopes.retain(|_, n| *n > upto.0);
-        marks.bans.retain(|(n, _)| *n > upto.0);
+        if number > marks.floor.number {
+            marks.floor = Mark { number, at };
+        }
+        marks.scopes.retain(|_, mark| mark.number > number);
+        marks.bans.retain(|(mark, _)| mark.number > number);
     }
 
     /// It is done, or nobody will do it: the next invalidation may ask again.
@@ -232,7 +257,7 @@ mod tests {
             let clock = Generations::default();
             let before = clock.note();
             assert!(clock.valid(&thing(), before));
-            let _ = clock.advance(&target);
+            let _ = clock.advance(&target, 0);
             assert!(!clock.valid(&thing(), before), "{target:?}");
             assert!(clock.valid(&thing(), clock.note()), "{target:?}");
         }
@@ -243,7 +268,7 @@ mod tests {
         for target in [tag("b"), pattern("api:other:*")] {
             let clock = Generations::default();
             let before = clock.note();
-            let _ = clock.advance(&target);
+            let _ = clock.advance(&target, 0);
             assert!(clock.valid(&thing(), before), "{target:?}");
         }
     }
@@ -252,9 +277,9 @@ mod tests {
     fn forgetting_keeps_the_living_and_refuses_the_late() {
         let clock = Generations::default();
         let late = clock.note();
-        let _ = clock.advance(&tag("a"));
+        let _ = clock.advance(&tag("a"), 0);
         let alive = clock.note();
-        clock.forget(|| assert!(!clock.valid(&thing(), late)));
+        clock.forget(0, || assert!(!clock.valid(&thing(), late)));
         assert!(clock.read().scopes.is_empty());
         assert!(clock.valid(&thing(), alive));
         assert!(!clock.valid(&thing(), late));
@@ -263,10 +288,10 @@ mod tests {
     #[test]
     fn a_flood_of_scopes_asks_to_be_forgotten() {
         let clock = Generations::default();
-        let asked = (0..MOST_SCOPES + 100).filter(|n| clock.advance(&tag(&n.to_string())));
+        let asked = (0..MOST_SCOPES + 100).filter(|n| clock.advance(&tag(&n.to_string()), 0));
         assert_eq!(asked.count(), 1, "one caller is asked, once");
-        clock.forget(|| {});
-        assert!(!clock.advance(&tag("x")));
+        clock.forget(0, || {});
+        assert!(!clock.advance(&tag("x"), 0));
     }
 
     #[test]
@@ -274,21 +299,37 @@ mod tests {
         let clock = Generations::default();
         let before = clock.note();
         let mut watch = Watch::new(&thing(), before);
-        let _ = clock.advance(&tag("b"));
-        let _ = clock.advance_watched(&tag("a"), Some(&mut watch));
-        let _ = clock.advance_watched(&tag("a"), Some(&mut watch));
+        let _ = clock.advance(&tag("b"), 0);
+        let _ = clock.advance_watched(&tag("a"), 0, Some(&mut watch));
+        let _ = clock.advance_watched(&tag("a"), 0, Some(&mut watch));
         assert_eq!(watch.number(), Some(clock.note()));
         assert!(clock.valid(&thing(), clock.note()));
-        let _ = clock.advance(&pattern("api:things:*"));
-        let _ = clock.advance_watched(&tag("a"), Some(&mut watch));
+        let _ = clock.advance(&pattern("api:things:*"), 0);
+        let _ = clock.advance_watched(&tag("a"), 0, Some(&mut watch));
         assert_eq!(watch.number(), None);
+    }
+
+    #[test]
+    fn it_is_known_when_an_entry_was_invalidated() {
+        for target in [tag("a"), pattern("api:things:*"), everything()] {
+            let clock = Generations::default();
+            assert!(!clock.invalidated_since(&thing(), 0));
+            let _ = clock.advance(&target, 7);
+            assert!(clock.invalidated_since(&thing(), 7), "{target:?}");
+            assert!(!clock.invalidated_since(&thing(), 8), "{target:?}");
+            clock.forget(9, || {});
+            assert!(clock.invalidated_since(&thing(), 9), "it may have been");
+        }
+        let clock = Generations::default();
+        let _ = clock.advance(&tag("b"), 7);
+        assert!(!clock.invalidated_since(&thing(), 0));
     }
 
     #[test]
     fn one_pattern_is_one_ban() {
         let clock = Generations::default();
         for _ in 0..10_000 {
-            assert!(!clock.advance(&pattern("api:x:*")));
+            assert!(!clock.advance(&pattern("api:x:*"), 0));
         }
         assert_eq!(clock.read().bans.len(), 1);
     }

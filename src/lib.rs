@@ -102,6 +102,7 @@ mod future;
 mod generation;
 mod guard;
 mod inner;
+mod instead;
 #[cfg(larder_internals)]
 #[doc(hidden)]
 pub mod internals;
@@ -148,7 +149,8 @@ pub use key::Key;
 pub use layer::CacheLayer;
 pub use outcome::{Bypass, Cause, Outcome, Refusal, Staleness, Tier};
 pub use policy::{
-    CREDENTIALS, FORWARDED, FRAGMENTS, Failure, Hint, Policy, RequestHead, Routes, Scope,
+    CREDENTIALS, FORWARDED, FRAGMENTS, Failure, FailureKind, Hint, Policy, RequestHead, Routes,
+    Scope,
 };
 pub use service::CacheService;
 pub use stats::Stats;

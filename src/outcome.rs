@@ -150,6 +150,12 @@ reasons! {
         WhileRevalidating => "stale-while-revalidate",
         /// The handler failed (RFC 5861, 4), or could not be reached (RFC 9111, 4.2.4).
         IfError => "stale-if-error",
+        /// Its fill took longer than the policy's
+        /// [`soft_timeout`](crate::Policy::soft_timeout), and goes on.
+        Timeout => "soft-timeout",
+        /// Too many requests share its fill, there are too many fills, or this one
+        /// took too long.
+        Crowded => "crowded",
         /// The request takes it so: `max-stale` (RFC 9111, 5.2.1.2).
         MaxStale => "max-stale",
     }
@@ -206,7 +212,8 @@ reasons! {
         /// judge (RFC 9110, 13.1.1 and 13.1.4).
         Precondition => "precondition",
         /// Too many requests share its fill, there are too many fills, or this one
-        /// took too long: the handler answered, and nothing was stored.
+        /// took too long: the policy's fallback or the handler answered, and nothing
+        /// was stored.
         Crowded => "crowded",
         /// `only-if-cached`, and nothing stored could answer: 504 (RFC 9111,
         /// 5.2.1.7).
@@ -273,6 +280,9 @@ reasons! {
         InnerLayer => "inner-layer",
         /// A 304 with another validator than the one it was asked about (RFC 9111, 4.3.4).
         Validator => "validator",
+        /// The handler took longer than the policy's
+        /// [`hard_timeout`](crate::Policy::hard_timeout): 504.
+        Timeout => "hard-timeout",
         /// The policy's own fallback answers for a handler that failed.
         Fallback => "fallback",
         /// HEAD has no body to store.

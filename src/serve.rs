@@ -23,6 +23,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use http::{Extensions, Method, Request, Response, header};
 use tokio::runtime::Handle;
@@ -34,11 +35,12 @@ use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Leased, Missed, Right, Stale};
 use crate::fill::Route;
-use crate::flight::{Drive, Entered, Landing, Leads, Led};
+use crate::flight::{Drive, Entered, Landed, Landing, Leads, Led};
 use crate::inner::{Content, Inner};
 use crate::layer::Shared;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Staleness, Tier};
+use crate::policy::FailureKind;
 use crate::policy::request::Asks;
 use crate::policy::{conditional, freshness::Use};
 use crate::reply;
@@ -267,7 +269,9 @@ impl<S> Serve<S> {
         nested::fill(&mut parts.extensions, landing.flight());
         let request = Request::from_parts(parts, body);
         let started = engine.now();
-        let response = forward(self.inner, request, &self.shared).await;
+        let asking = forward(self.inner, request, &self.shared);
+        let response = within(question.policy.hard_timeout, asking).await;
+        let counted = !self.behind && landing.flight().answers();
         let answered = Answered {
             question,
             cause,
@@ -276,23 +280,31 @@ impl<S> Serve<S> {
             route,
             took: engine.since(started),
             chance: engine.dice.chance(),
-            counted: !self.behind,
+            counted,
             stale,
             validating,
             lease,
         };
         let (mut response, drive) = match response {
-            Ok(response) if nested::decided(&response, engine) => {
+            None => {
+                engine
+                    .flights
+                    .throttle(answered.question.place(), engine.now());
+                landing.make(|_landing| Landed::TimedOut);
+                (answered.too_late(engine), None)
+            }
+            Some(Ok(response)) if nested::decided(&response, engine) => {
                 landing.alone(None);
                 return Ok((response.map(ResponseBody::inner), None));
             }
-            Ok(response) => answered.answer(engine, response, landing),
-            Err(error) => {
+            Some(Ok(response)) => answered.answer(engine, response, landing),
+            Some(Err(error)) => {
                 engine
                     .flights
                     .throttle(answered.question.place(), engine.now());
                 let stale = answered.stand_in(engine, None);
-                let served = stale.or_else(|| answered.fall_back(engine, None));
+                let kind = FailureKind::Error;
+                let served = stale.or_else(|| answered.fall_back(engine, kind, None));
                 (served.ok_or(error)?, None)
             }
         };
@@ -344,6 +356,17 @@ pub(crate) async fn begin<B>(
             later(drive);
             response
         }
+    }
+}
+
+/// Waits for the handler's answer, for so long at most. Without a runtime nobody
+/// could end the wait.
+async fn within<T>(longest: Option<Duration>, asking: impl Future<Output = T>) -> Option<T> {
+    match longest {
+        Some(longest) if Handle::try_current().is_ok() => {
+            tokio::time::timeout(longest, asking).await.ok()
+        }
+        _ => Some(asking.await),
     }
 }
 

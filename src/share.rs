@@ -3,10 +3,11 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use tokio::runtime::Handle;
 
 use crate::ask::Question;
@@ -17,9 +18,11 @@ use crate::fill::Route;
 use crate::flight::{Crowded, Drive, Entered, Flight, Handoff, Landed, Landing, Leads, Led};
 use crate::follow::Followed;
 use crate::inner::{Content, Inner};
+use crate::instead::Late;
 use crate::known::number_value;
 use crate::nested;
-use crate::outcome::{Bypass, Outcome};
+use crate::outcome::{Bypass, Outcome, Staleness};
+use crate::policy::FailureKind;
 use crate::policy::request::Asks;
 use crate::reply;
 use crate::serve::{Serve, begin};
@@ -48,11 +51,12 @@ impl<S> Serve<S> {
         let engine = Arc::clone(&self.shared.engine);
         if missed.stale.is_some()
             && engine.flights.is_throttled(question.place(), engine.now())
-            && let Some(response) = self.stale(&question, &missed, &request)
+            && let Some(response) = self.stale(&question, &missed, &request, Staleness::IfError)
         {
             return Ok(response); // the handler has failed a moment ago
         }
         let leads = self.leads(&question, &request);
+        let soft = self.soft(&question, &missed, request.headers());
         let (mut tries, mut patience) = (TRIES, None);
         for _ in 0..TURNS {
             match self.enter(&question, &family, &request, leads) {
@@ -64,7 +68,8 @@ impl<S> Serve<S> {
                     let start = self.shared.engine.now();
                     let known = follower.known(question.head || question.asks.conditional);
                     // for all its flights together
-                    let wait = || Box::pin(tokio::time::sleep(question.policy.wait));
+                    let longest = soft.unwrap_or(question.policy.wait);
+                    let wait = || Box::pin(tokio::time::sleep(longest));
                     let late = patience.get_or_insert_with(wait);
                     let known = match select(pin!(known), late).await {
                         Either::Left((known, _)) => Some(known),
@@ -76,19 +81,49 @@ impl<S> Serve<S> {
                         Followed::Again => {}
                         Followed::Failed if tries > 1 => tries -= 1,
                         Followed::Failed | Followed::Alone => break,
-                        Followed::Crowded => return self.pass(Bypass::Crowded, request).await,
+                        Followed::Late if soft.is_some() => {
+                            let why = Staleness::Timeout;
+                            match self.stale(&question, &missed, &request, why) {
+                                Some(response) => return Ok(response),
+                                None => break,
+                            }
+                        }
+                        Followed::Late => return self.crowded(question, missed, request).await,
                     }
                 }
                 Entered::Alone(Crowded::No) => break,
                 Entered::Alone(Crowded::Yes) => {
-                    return match self.stale(&question, &missed, &request) {
-                        Some(response) => Ok(response),
-                        None => self.pass(Bypass::Crowded, request).await,
-                    };
+                    return self.crowded(question, missed, request).await;
                 }
             }
         }
         self.fill(question, family, missed, request).await
+    }
+
+    /// How long a fill may take, where something stale can answer before it.
+    fn soft(&self, question: &Question, missed: &Missed, headers: &HeaderMap) -> Option<Duration> {
+        let longest = question.policy.soft_timeout?;
+        let stands = || self.instead(question, missed, headers).stands(false);
+        (longest < question.policy.wait && stands()).then_some(longest)
+    }
+
+    /// A bound is reached: what is stale answers, else the fallback, else the
+    /// handler, and nothing is stored of that.
+    async fn crowded<R, B>(
+        self,
+        question: Question,
+        missed: Missed,
+        request: Request<R>,
+    ) -> Answer<B, S::Error>
+    where
+        S: Inner<R, B>,
+        R: Send + 'static,
+        B: Content,
+    {
+        match self.without_fill(&question, &missed, &request, FailureKind::Crowded) {
+            Some(response) => Ok(response),
+            None => self.pass(Bypass::Crowded, request).await,
+        }
     }
 
     /// Whether a request may lead: its answer must be one that all can share. A
@@ -170,6 +205,10 @@ impl<S> Serve<S> {
         R: Send + 'static,
         B: Content,
     {
+        let late = self
+            .soft(&question, &missed, request.headers())
+            .filter(|_| Handle::try_current().is_ok())
+            .map(|longest| (longest, Late::new(&self, &question, &missed, &request)));
         let (policy, asks) = (Arc::clone(&question.policy), question.asks);
         let conditions = asks.conditional.then(|| request.headers().clone());
         // others want the whole: the client's own conditions are for the reply
@@ -195,7 +234,19 @@ impl<S> Serve<S> {
                 }
             }
         }));
-        let response = led.lead(|| handoff.take()).await?;
+        let mut answer = pin!(led.lead(|| handoff.take()));
+        let response = match late {
+            None => answer.await?,
+            Some((longest, late)) => {
+                match select(answer.as_mut(), pin!(tokio::time::sleep(longest))).await {
+                    Either::Left((answer, _)) => answer?,
+                    Either::Right(_) => match late.response(led.flight()) {
+                        Some(response) => return Ok(response),
+                        None => answer.await?, // it comes just now
+                    },
+                }
+            }
+        };
         Ok(match conditions {
             Some(headers) if response.body().is_stored() => {
                 reply::shape(response, &policy, &[], &headers, &asks)
@@ -243,7 +294,6 @@ impl<S> Serve<S> {
             Right::Found(found) => {
                 let (entry, note) = (found.entry, landing.flight().note);
                 let held = Arc::new(Held::new(entry, found.age, engine.now(), note));
-                landing.make(|_landing| Landed::Stored(Arc::clone(&held)));
                 let outcome = Outcome::Coalesced {
                     cause,
                     waited: engine.since(start),
@@ -251,7 +301,10 @@ impl<S> Serve<S> {
                 };
                 let age = number_value(found.age / 1000);
                 let fields = held.entry.fields.to_map(age, None);
-                reply::seen(&engine, &outcome);
+                if landing.flight().answers() {
+                    reply::seen(&engine, &outcome);
+                }
+                landing.make(|_landing| Landed::Stored(Arc::clone(&held)));
                 let response = reply::stored(&engine, &held.entry, fields, false, outcome);
                 // its conditions are looked at where the leader has them
                 let whole = Asks::default();

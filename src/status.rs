@@ -132,7 +132,7 @@ fn parameters(text: &mut String, outcome: &Outcome, detail: bool) {
                 (Staleness::IfError, Some(status)) => {
                     write!(text, "; fwd={fwd}; fwd-status={}", status.as_u16())
                 }
-                (Staleness::IfError, None) => write!(text, "; fwd={fwd}"),
+                (Staleness::IfError | Staleness::Timeout, None) => write!(text, "; fwd={fwd}"),
                 _ => write!(text, "; hit; ttl=-{}", over.as_secs()),
             };
             detail.then(|| write!(text, "; detail={why}"))
@@ -154,7 +154,10 @@ fn parameters(text: &mut String, outcome: &Outcome, detail: bool) {
             status,
         } => {
             let (fwd, status) = (fwd(*cause), status.as_u16());
-            let _ = write!(text, "; fwd={fwd}; fwd-status={status}");
+            let _ = match stored {
+                Err(Refusal::Timeout) => write!(text, "; fwd={fwd}"), // it has not answered
+                _ => write!(text, "; fwd={fwd}; fwd-status={status}"),
+            };
             match stored {
                 Ok(()) => {
                     text.push_str("; stored");

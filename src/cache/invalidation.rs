@@ -51,14 +51,15 @@ impl Engine {
     /// Moves the clock: from now on memory serves nothing of the target that
     /// is there yet.
     fn fence(self: &Arc<Self>, target: &Target) {
-        if self.generations.advance(target) {
+        if self.generations.advance(target, self.now()) {
             self.forget_soon();
         }
     }
 
     fn fence_watched(self: &Arc<Self>, target: &Target, watching: &Watching) {
         let mut watch = watching.lock().unwrap_or_else(PoisonError::into_inner);
-        let crowded = self.generations.advance_watched(target, watch.as_mut());
+        let (generations, now) = (&self.generations, self.now());
+        let crowded = generations.advance_watched(target, now, watch.as_mut());
         drop(watch);
         if crowded {
             self.forget_soon();
@@ -120,7 +121,7 @@ impl Sweeper {
     fn sweep(&self) {
         let generations = &self.0.generations;
         let stale = |held: &Held| !held.valid(generations);
-        generations.forget(|| {
+        generations.forget(self.0.now(), || {
             self.0.memory.sweep(stale);
         });
     }

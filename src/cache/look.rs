@@ -58,6 +58,7 @@ impl Stale {
 }
 
 /// Why nothing fresh was found, and what was.
+#[derive(Clone)]
 pub(crate) struct Missed {
     pub(crate) cause: Cause,
     pub(crate) stale: Option<Stale>,

@@ -58,6 +58,12 @@ struct Fields {
     finish: bool,
     #[serde(deserialize_with = "units::duration")]
     wait: Option<Duration>,
+    #[serde(deserialize_with = "units::duration")]
+    soft_timeout: Option<Duration>,
+    #[serde(deserialize_with = "units::duration")]
+    hard_timeout: Option<Duration>,
+    #[serde(deserialize_with = "units::duration")]
+    settle: Option<Duration>,
     methods: Vec<String>,
     #[serde(deserialize_with = "units::size")]
     max_request_body: Option<u64>,
@@ -140,6 +146,9 @@ fn policy(fields: Fields) -> Result<Policy, String> {
     policy.coalesce = fields.coalesce.unwrap_or(policy.coalesce);
     policy.finish = fields.finish;
     policy.wait = fields.wait.unwrap_or(policy.wait);
+    policy.soft_timeout = fields.soft_timeout;
+    policy.hard_timeout = fields.hard_timeout;
+    policy.settle = fields.settle;
     policy.unmatched |= fields.unmatched;
     for method in &fields.methods {
         let method = Method::from_bytes(method.as_bytes());

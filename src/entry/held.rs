@@ -120,10 +120,10 @@ mod tests {
             ids: vec![ScopeId::tag(None, name)],
             how: Find::Group,
         };
-        let _ = generations.advance(&target("b"));
+        let _ = generations.advance(&target("b"), 0);
         assert!(held.valid(&generations));
         assert_eq!(held.number.load(Ordering::Acquire), 1);
-        let _ = generations.advance(&target("a"));
+        let _ = generations.advance(&target("a"), 0);
         assert!(!held.valid(&generations));
     }
 }

@@ -6,7 +6,7 @@
 //! stalled client stalls nobody. What the fill makes is recorded as it comes,
 //! and all who share it read the recording at their own pace.
 //!
-//! A fill *lands* once, in one of four ways ([`Landed`]). Whatever happens to it
+//! A fill *lands* once, in one of five ways ([`Landed`]). Whatever happens to it
 //! (a panic, a runtime that ends, a leader that goes away), its [`Landing`] is
 //! dropped with it and lands it as failed: no flight is left behind.
 
@@ -52,6 +52,8 @@ pub(crate) enum Landed {
     Outdated,
     /// Without an answer, or with one that broke off: one who waits leads again.
     Failed,
+    /// Without an answer in time: nobody asks the handler at once again.
+    TimedOut,
 }
 
 /// What is known once the head of an answer has come that may be stored.
@@ -80,8 +82,6 @@ pub(crate) type Finish = Box<dyn FnOnce(Complete, Option<Landing>) -> Landed + S
 pub(crate) struct Flight {
     /// From before the handler started.
     pub(crate) note: Generation,
-    /// Goes on without anybody.
-    finishes: bool,
     state: Mutex<State>,
     seat: Mutex<Seat>,
     runtime: Option<Handle>,
@@ -106,6 +106,21 @@ struct State {
     led: usize,
     /// Its entry is being made: what is dropped now does not end it.
     completing: bool,
+    /// Goes on without anybody.
+    finishes: bool,
+    /// Who answers the leader's request: this fill, or something stale before it.
+    answers: Answers,
+}
+
+/// What a leader's request is answered by.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Answers {
+    #[default]
+    Open,
+    /// The fill: what it says counts as the request's outcome.
+    Fill,
+    /// Something stale, for the fill took too long.
+    Stale,
 }
 
 /// A place in a recording.
@@ -125,10 +140,13 @@ pub(crate) enum Read {
 
 impl Flight {
     fn new(note: Generation, finishes: bool) -> Arc<Self> {
+        let state = State {
+            finishes,
+            ..State::default()
+        };
         Arc::new(Self {
             note,
-            finishes,
-            state: Mutex::new(State::default()),
+            state: Mutex::new(state),
             seat: Mutex::new(Seat::Empty),
             runtime: Handle::try_current().ok(),
             span: Span::current(),
@@ -231,6 +249,27 @@ impl Flight {
             .and_then(|recording| recording.chunk(reader.at))
             .is_none()
             && matches!(state.landed, Some(Landed::Stored(_) | Landed::Outdated))
+    }
+
+    /// The fill has what the leader's request is answered by. `false` if that has
+    /// its answer already.
+    pub(crate) fn answers(&self) -> bool {
+        let mut state = self.state();
+        if state.answers == Answers::Open {
+            state.answers = Answers::Fill;
+        }
+        state.answers == Answers::Fill
+    }
+
+    /// The leader's request is answered by something stale: the fill goes on
+    /// without it. `false` if the fill has an answer already.
+    pub(crate) fn leave_behind(&self) -> bool {
+        let mut state = self.state();
+        if state.answers == Answers::Open {
+            state.answers = Answers::Stale;
+            state.finishes = true;
+        }
+        state.answers == Answers::Stale
     }
 
     pub(crate) fn declared(&self) -> Option<u64> {

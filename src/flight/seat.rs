@@ -108,9 +108,9 @@ impl Flight {
     pub(super) fn left(self: &Arc<Self>, leave: impl FnOnce(&mut State)) {
         let mut state = self.state();
         leave(&mut state);
-        let (led, followed) = (state.led > 0, state.followers > 0);
+        let (led, wanted) = (state.led > 0, state.followers > 0 || state.finishes);
         drop(state);
-        match (led, followed || self.finishes) {
+        match (led, wanted) {
             (true, _) => {}
             (false, true) => self.detach(),
             (false, false) => self.cancel(),

@@ -51,6 +51,12 @@ pub(crate) struct Compiled {
     pub(crate) finish: bool,
     /// How long a request waits for another's fill.
     pub(crate) wait: Duration,
+    /// How long it waits for any fill where something stale can answer.
+    pub(crate) soft_timeout: Option<Duration>,
+    /// How long the handler may take.
+    pub(crate) hard_timeout: Option<Duration>,
+    /// How long what was filled so soon after an invalidation lives at most.
+    pub(crate) settle: Option<Duration>,
     /// Methods that ask by their content.
     pub(crate) methods: Vec<Method>,
     pub(crate) max_request_body: usize,
@@ -105,6 +111,9 @@ impl Compiled {
             coalesce: policy.coalesce,
             finish: policy.finish,
             wait: window("wait", Some(policy.wait))?.unwrap_or_default(),
+            soft_timeout: timeout("soft_timeout", policy.soft_timeout)?,
+            hard_timeout: timeout("hard_timeout", policy.hard_timeout)?,
+            settle: positive("settle", policy.settle)?,
             methods: methods(policy)?,
             max_request_body: policy.max_request_body,
             precompress: policy.precompress.clone(),
@@ -193,6 +202,15 @@ fn window(setting: &str, window: Option<Duration>) -> Result<Option<Duration>, C
             Err(ConfigError::new(setting, "must be at most 100 years"))
         }
         window => Ok(window),
+    }
+}
+
+fn timeout(setting: &str, longest: Option<Duration>) -> Result<Option<Duration>, ConfigError> {
+    match window(setting, longest)? {
+        Some(longest) if longest < Duration::from_millis(1) => {
+            Err(ConfigError::new(setting, "must be at least a millisecond"))
+        }
+        longest => Ok(longest),
     }
 }
 

@@ -32,6 +32,16 @@ impl Lifetime {
             keep: millis,
         }
     }
+
+    /// The same, ended by then.
+    pub(crate) fn at_most(self, millis: u64) -> Self {
+        Self {
+            fresh: self.fresh.min(millis),
+            stale: self.stale.min(millis),
+            error: self.error.min(millis),
+            keep: self.keep.min(millis),
+        }
+    }
 }
 
 /// How an entry may be used for one request.

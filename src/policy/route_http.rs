@@ -93,8 +93,8 @@ impl Policy {
         self
     }
 
-    /// Answers where the handler has failed and nothing stale may be served. The
-    /// response is never stored. `None`, or a panic, leaves the handler's failure
+    /// Answers where the handler has failed, or a request has waited too long, and
+    /// nothing stale may be served ([`FailureKind`](crate::FailureKind)). The response is never stored. `None`, or a panic, leaves the handler's failure
     /// as it is.
     ///
     /// ```
@@ -130,11 +130,51 @@ impl Policy {
     }
 
     /// How long a request waits for another's fill; then it is served stale where
-    /// [`stale_if_error`](Self::stale_if_error) allows it, else it runs the handler
-    /// for itself, and that answer is not stored
-    /// ([`Bypass::Crowded`](crate::Bypass::Crowded)). Default: 30 s.
+    /// [`stale_if_error`](Self::stale_if_error) allows it, else by the
+    /// [`fallback`](Self::fallback), else it runs the handler for itself, and that
+    /// answer is not stored ([`Bypass::Crowded`](crate::Bypass::Crowded)). Default:
+    /// 30 s.
     pub fn wait(mut self, longest: Duration) -> Self {
         self.wait = longest;
+        self
+    }
+
+    /// How long a request waits for its fill where something stale may stand in
+    /// ([`stale_if_error`](Self::stale_if_error)): then it is served that, and the
+    /// fill goes on, to be stored. Where nothing stale may stand in, and from
+    /// [`wait`](Self::wait) on, it changes nothing. At least a millisecond. Default:
+    /// none.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use larder::{Policy, minutes, hours};
+    /// let policy = Policy::ttl(minutes(5))
+    ///     .stale_if_error(hours(6))
+    ///     .soft_timeout(Duration::from_millis(300));
+    /// # let _ = policy;
+    /// ```
+    pub fn soft_timeout(mut self, longest: Duration) -> Self {
+        self.soft_timeout = Some(longest);
+        self
+    }
+
+    /// How long the handler may take until its answer begins. Then its run is
+    /// dropped, nothing is stored, and all who wait for it get what is stale where
+    /// [`stale_if_error`](Self::stale_if_error) allows it, else the
+    /// [`fallback`](Self::fallback), else 504. A body that has begun is never cut
+    /// off. At least a millisecond; it needs a tokio runtime. Default: none, for it
+    /// fails requests.
+    pub fn hard_timeout(mut self, longest: Duration) -> Self {
+        self.hard_timeout = Some(longest);
+        self
+    }
+
+    /// What is filled within this time after an invalidation that it belongs to
+    /// lives for this time at most: a database's read replica may still have
+    /// answered with the old row. Counted from when this process learnt of the
+    /// invalidation. At least a millisecond. Default: none.
+    pub fn settle(mut self, longest: Duration) -> Self {
+        self.settle = Some(longest);
         self
     }
 

@@ -70,13 +70,13 @@ async fn a_cacheable_answer_ends_that_at_once() {
 }
 
 #[tokio::test]
-async fn a_failed_answer_frees_all_and_is_not_remembered() {
+async fn after_a_failed_answer_one_leads_again_and_then_all_go_on() {
     let mut site = site(policy());
     let asking = site.ask_many(5);
-    let run = site.origin.run().await;
-    run.answer((StatusCode::INTERNAL_SERVER_ERROR, "oh"));
-    for run in all_run(&mut site, 4).await {
-        run.answer((StatusCode::INTERNAL_SERVER_ERROR, "oh"));
+    for runs in [1, 1, 3] {
+        for run in all_run(&mut site, runs).await {
+            run.answer((StatusCode::INTERNAL_SERVER_ERROR, "oh"));
+        }
     }
     for asking in asking {
         assert_eq!(asking.response().await.status(), 500);
@@ -87,6 +87,22 @@ async fn a_failed_answer_frees_all_and_is_not_remembered() {
         1,
         "the next ones share again"
     );
+}
+
+#[tokio::test]
+async fn an_error_that_one_request_provoked_is_not_held_against_the_others() {
+    let mut site = site(policy());
+    let junk = site.ask_with(&[("accept", "no/such")]);
+    let follower = site.ask();
+    let run = site.origin.run().await;
+    run.answer((StatusCode::NOT_ACCEPTABLE, "no"));
+    let own = site.origin.run().await; // nobody leads whose answer is not for all
+    let asking = site.ask_many(4);
+    assert_eq!(site.origin.all().await.len(), 1, "and the next ones share");
+    own.answer("body");
+    assert_eq!(junk.response().await.status(), 406);
+    assert_eq!(text(follower.response().await).await, "body");
+    drop(asking);
 }
 
 #[tokio::test]

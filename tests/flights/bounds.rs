@@ -42,8 +42,8 @@ async fn it_is_served_stale_where_that_is_allowed() {
     let leader = site.ask();
     let run = site.origin.run().await;
     let follower = site.ask().response().await;
-    let if_error = |why| why == Staleness::IfError;
-    assert!(matches!(outcome(&follower), Outcome::Stale { why, .. } if if_error(why)));
+    let crowded = |why| why == Staleness::Crowded;
+    assert!(matches!(outcome(&follower), Outcome::Stale { why, .. } if crowded(why)));
     assert_eq!(text(follower).await, "old");
     run.answer("new");
     assert_eq!(text(leader.response().await).await, "new");

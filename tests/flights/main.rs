@@ -10,6 +10,7 @@ mod bounds;
 mod broken;
 mod gone;
 mod invalidated;
+mod late;
 mod nested;
 mod runtimes;
 mod share;

@@ -1,0 +1,149 @@
+//! What answers in place of a fill that gave nothing: something stale, the
+//! policy's own fallback, or 504.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
+
+use crate::ask::Question;
+use crate::body::ResponseBody;
+use crate::cache::{Engine, Missed, Stale};
+use crate::flight::Flight;
+use crate::guard;
+use crate::layer::Shared;
+use crate::nested;
+use crate::outcome::{Bypass, Cause, Outcome, Refusal, Staleness};
+use crate::policy::freshness::stands_in;
+use crate::policy::{Failure, FailureKind};
+use crate::reply;
+use crate::serve::Serve;
+
+/// A request whose fill gave nothing.
+pub(crate) struct Instead<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) question: &'a Question,
+    /// What is stored and not fresh.
+    pub(crate) stale: Option<&'a Stale>,
+    pub(crate) cause: Cause,
+    /// The request's fields.
+    pub(crate) seen: &'a HeaderMap,
+}
+
+/// A request that may be answered before its own fill.
+pub(crate) struct Late {
+    shared: Arc<Shared>,
+    question: Question,
+    missed: Missed,
+    headers: HeaderMap,
+    nested: bool,
+}
+
+impl Late {
+    pub(crate) fn new<S, R>(
+        serve: &Serve<S>,
+        question: &Question,
+        missed: &Missed,
+        request: &Request<R>,
+    ) -> Self {
+        Self {
+            shared: Arc::clone(&serve.shared),
+            question: question.clone(),
+            missed: missed.clone(),
+            headers: request.headers().clone(),
+            nested: serve.nested,
+        }
+    }
+
+    /// What is stale, unless the fill has its answer by now; that goes on alone.
+    pub(crate) fn response<B>(&self, flight: &Flight) -> Option<Response<ResponseBody<B>>> {
+        let engine = &self.shared.engine;
+        let instead = Instead {
+            engine,
+            question: &self.question,
+            stale: self.missed.stale.as_ref(),
+            cause: self.missed.cause,
+            seen: &self.headers,
+        };
+        if !instead.stands(false) || !flight.leave_behind() {
+            return None;
+        }
+        let mut response = instead.stale(Staleness::Timeout, None, false)?;
+        nested::mark(&mut response, self.nested, engine);
+        Some(response)
+    }
+}
+
+impl Instead<'_> {
+    /// Whether something stale may stand in. A service that is `unreachable` asks
+    /// for less (RFC 9111, 4.2.4).
+    pub(crate) fn stands(&self, unreachable: bool) -> bool {
+        self.stale.is_some_and(|stale| {
+            let entry = &stale.held.entry;
+            let wish = self.question.asks.wish.as_ref();
+            stands_in(&entry.lifetime, entry.rules, stale.age, wish, unreachable)
+        })
+    }
+
+    /// The stale response that may stand in. `status` is what the handler
+    /// answered, where it did.
+    pub(crate) fn stale<B>(
+        &self,
+        why: Staleness,
+        status: Option<StatusCode>,
+        unreachable: bool,
+    ) -> Option<Response<ResponseBody<B>>> {
+        let stale = self.stale.filter(|_| self.stands(unreachable))?;
+        let (policy, asks) = (&self.question.policy, &self.question.asks);
+        let why = (why, self.cause);
+        let response = reply::stale(self.engine, stale, why, status, self.question.head);
+        let coded = &stale.held.coded;
+        Some(reply::shape(response, policy, coded, self.seen, asks))
+    }
+
+    /// The policy's own answer.
+    pub(crate) fn fallback<B>(
+        &self,
+        uri: &Uri,
+        kind: FailureKind,
+        status: Option<StatusCode>,
+    ) -> Option<Response<ResponseBody<B>>> {
+        let fallback = self.question.policy.fallback.as_ref()?;
+        let failure = Failure {
+            uri,
+            headers: self.seen,
+            kind,
+            status,
+        };
+        let response = guard::call(|| fallback(&failure)).flatten()?;
+        let (parts, body) = response.into_parts();
+        let status = status.unwrap_or(parts.status);
+        let outcome = match kind {
+            FailureKind::Crowded => Outcome::Bypass {
+                reason: Bypass::Crowded,
+                status,
+            },
+            _ => Outcome::Miss {
+                cause: self.cause,
+                stored: Err(Refusal::Fallback),
+                status,
+            },
+        };
+        let body = match self.question.head {
+            true => ResponseBody::empty(),
+            false => ResponseBody::stored(body),
+        };
+        Some(reply::finish(self.engine, parts, body, outcome))
+    }
+
+    /// The answer where there is no other, and no time left for one.
+    pub(crate) fn too_late<B>(&self) -> Response<ResponseBody<B>> {
+        let (mut parts, body) = Response::new(ResponseBody::empty()).into_parts();
+        parts.status = StatusCode::GATEWAY_TIMEOUT;
+        let outcome = Outcome::Miss {
+            cause: self.cause,
+            stored: Err(Refusal::Timeout),
+            status: parts.status,
+        };
+        reply::finish(self.engine, parts, body, outcome)
+    }
+}
