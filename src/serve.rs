@@ -6,6 +6,8 @@
 //!    |          v
 //!    |       memory -> fresh                          -> hit
 //!    |          v
+//!    |       (fresh, and chance renews it early       -> hit, and renewed behind the request's back)
+//!    |          v
 //!    |       store  -> fresh                          -> hit, kept in memory
 //!    |          v
 //!    |       stale  -> may be served                  -> stale, and renewed behind the request's back
@@ -208,7 +210,8 @@ impl<S> Serve<S> {
             let Ok(_turn) = engine.renewals.try_acquire() else {
                 return; // too many, or the cache shuts down
             };
-            let right = engine.right_to_renew(&question, &family, missed.stale.as_ref());
+            let headers = request.headers().clone();
+            let right = engine.right_to_renew(&mut question, &family, &headers, &missed);
             let Right::Fill(lease) = right.await else {
                 return; // another instance is at it
             };

@@ -40,7 +40,10 @@ fn a_bad_setting_of_the_cache_is_named() {
 fn a_bad_policy_is_named() {
     let cache = Cache::builder().memory(MIB).build().unwrap();
     let ttl = || Policy::ttl(minutes(1));
-    let bad: [(Policy, &str); 18] = [
+    let bad: [(Policy, &str); 21] = [
+        (ttl().soft_timeout(Duration::ZERO), "soft_timeout"),
+        (ttl().hard_timeout(Duration::ZERO), "hard_timeout"),
+        (ttl().settle(Duration::ZERO), "settle"),
         (Policy::ttl(Duration::ZERO), "ttl"),
         (ttl().negative_ttl(Duration::ZERO), "negative_ttl"),
         (ttl().endpoint(""), "endpoint"),

@@ -12,6 +12,7 @@ use axum::response::IntoResponse;
 use axum::routing::get as on_get;
 use larder::testing::ManualClock;
 use larder::{Cache, MIB, Policy, minutes, seconds, testing};
+use support::redis_server::Redis;
 use support::{Calls, get};
 
 /// A handler that takes time on the manual clock, and may fail.
@@ -186,4 +187,82 @@ async fn lives_that_began_together_do_not_end_together() {
             .try_layer(Policy::ttl(minutes(1)).jitter(1.0))
             .is_err()
     );
+}
+
+/// A process with a clock of its own.
+struct Instance {
+    cache: Cache,
+    clock: ManualClock,
+    app: Router,
+    calls: Calls,
+}
+
+/// Two processes with memory on one Redis, and an entry in both that the next
+/// request renews early.
+async fn early() -> (Redis, [Instance; 2]) {
+    let redis = Redis::start();
+    let instance = || {
+        let clock = ManualClock::new();
+        let cache = Cache::builder()
+            .memory(16 * MIB)
+            .redis(redis.url())
+            .operation_timeout(seconds(60))
+            .clock(Arc::new(clock.clone()))
+            .build()
+            .unwrap();
+        let (app, calls, _) = app(&cache, &clock, Policy::ttl(minutes(5)));
+        Instance {
+            cache,
+            clock,
+            app,
+            calls,
+        }
+    };
+    let instances = [instance(), instance()];
+    let [a, b] = &instances;
+    get(&a.app, "/x").await;
+    a.cache.idle().await;
+    b.clock.advance(seconds(10)); // as long as the handler took
+    assert!(get(&b.app, "/x").await.hit());
+    for each in &instances {
+        each.clock
+            .advance(minutes(5) - std::time::Duration::from_millis(1));
+    }
+    (redis, instances)
+}
+
+#[tokio::test]
+async fn who_renews_early_does_not_wait_for_redis() {
+    let (redis, [a, _]) = early().await;
+    redis.stop();
+    let hit = tokio::time::timeout(seconds(20), get(&a.app, "/x"));
+    let hit = hit.await.expect("it does not wait");
+    assert!(hit.hit());
+    assert_eq!(hit.text(), "v1");
+    assert_eq!(a.calls.now(), 1);
+    redis.resume();
+    a.cache.idle().await;
+    assert_eq!(a.calls.now(), 2, "once Redis answers");
+}
+
+#[tokio::test]
+async fn what_one_process_has_renewed_early_the_other_takes_over() {
+    let (_redis, [a, b]) = early().await;
+    get(&a.app, "/x").await;
+    a.cache.idle().await;
+    assert_eq!((a.calls.now(), b.calls.now()), (2, 0));
+    assert_eq!(get(&b.app, "/x").await.text(), "v1", "in its memory");
+    b.cache.idle().await;
+    assert_eq!(get(&b.app, "/x").await.text(), "v2");
+    assert_eq!((a.calls.now(), b.calls.now()), (2, 0));
+}
+
+#[tokio::test]
+async fn what_redis_has_lost_is_renewed_early_all_the_same() {
+    let (redis, [a, b]) = early().await;
+    redis.command::<()>(&["FLUSHALL"]);
+    get(&b.app, "/x").await;
+    b.cache.idle().await;
+    assert_eq!((a.calls.now(), b.calls.now()), (1, 1));
+    assert_eq!(redis.entries().len(), 1);
 }

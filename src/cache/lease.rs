@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::engine::Engine;
-use super::look::{Found, Stale};
+use super::look::{Found, Missed, Stale};
 use crate::ask::Question;
 use crate::entry::Entry;
 use crate::key::{Key, hex};
@@ -113,18 +113,35 @@ impl Engine {
         }
     }
 
-    /// Asks once: who renews what is stale does not wait.
+    /// Asks without waiting: who renews has its answer. What another instance has
+    /// renewed is taken into memory instead.
     pub(crate) async fn right_to_renew(
         self: &Arc<Self>,
-        question: &Question,
+        question: &mut Question,
         family: &str,
-        stale: Option<&Stale>,
+        headers: &HeaderMap,
+        missed: &Missed,
     ) -> Right {
-        let Some(store) = self.store.as_ref().filter(|_| !question.policy.memory_only) else {
+        let shared = !question.policy.memory_only;
+        let Some(store) = self.store.as_ref().filter(|_| shared) else {
             return Right::Fill(None);
         };
-        let lease = self.lease_of(question, family, seen(stale));
-        let asked = tokio::time::timeout(self.budget, store.acquire(&lease, TTL)).await;
+        let early = missed.is_early();
+        let stale = missed.stale.as_ref();
+        let known = match stale.filter(|_| early) {
+            Some(stale) => frame_of(stale), // nobody has looked at the store yet
+            None => seen(stale),
+        };
+        let mut lease = self.lease_of(question, family, known);
+        let mut asked = tokio::time::timeout(self.budget, store.acquire(&lease, TTL)).await;
+        if early && matches!(asked, Ok(Ok(Granted::Filled))) {
+            let look = self.look_shared(question, family, headers, missed.cause);
+            if look.await.is_ok() {
+                return Right::Alone;
+            }
+            lease.seen = Seen::Useless;
+            asked = tokio::time::timeout(self.budget, store.acquire(&lease, TTL)).await;
+        }
         match asked {
             Ok(Ok(Granted::Yes)) => Right::Fill(self.leased(lease, question.policy.wait)),
             Ok(Ok(Granted::No | Granted::Filled)) => Right::Alone,
@@ -196,12 +213,14 @@ impl Drop for Leased {
 /// What was seen of an entry under its key: none that came from memory alone.
 fn seen(stale: Option<&Stale>) -> Seen {
     match stale {
-        Some(stale) if stale.tier == Tier::Redis => {
-            Seen::Frame(stale.held.entry.created.to_le_bytes())
-        }
+        Some(stale) if stale.tier == Tier::Redis => frame_of(stale),
         Some(_) => Seen::Useless,
         None => Seen::Nothing,
     }
+}
+
+fn frame_of(stale: &Stale) -> Seen {
+    Seen::Frame(stale.held.entry.created.to_le_bytes())
 }
 
 /// Who holds a lease: 128 random bits.

@@ -72,6 +72,12 @@ impl From<Cause> for Missed {
 }
 
 impl Missed {
+    /// What memory holds is fresh, and only to be renewed: it answers as it is.
+    pub(crate) fn is_early(&self) -> bool {
+        let early = |stale: &Stale| matches!(stale.usable, Use::Early(_));
+        self.stale.as_ref().is_some_and(early)
+    }
+
     /// The later look's word, and the younger of two stale entries.
     fn or_earlier(self, earlier: Option<Stale>) -> Self {
         let stale = match (self.stale, earlier) {
@@ -160,7 +166,7 @@ impl Engine {
         headers: &HeaderMap,
         missed: Missed,
     ) -> Result<Found<Entry>, Missed> {
-        if self.store.is_none() || question.policy.memory_only {
+        if self.store.is_none() || question.policy.memory_only || missed.is_early() {
             return Err(missed);
         }
         let Missed { cause, stale } = missed;
