@@ -4,6 +4,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,6 +12,7 @@ use axum::routing::get as on_get;
 use larder::{Cache, Policy, endpoint, minutes, tag, uri};
 use support::redis_server::{Redis, free_port};
 use support::{Calls, eventually, get};
+use tokio::sync::Semaphore;
 
 fn app(cache: &Cache) -> Router {
     let calls = Calls::default();
@@ -44,6 +46,41 @@ async fn works(cache: &Cache) {
         assert_eq!(done.removed(), removed, "{selector:?}");
         assert!(!get(&app, "/items/7").await.hit(), "{selector:?}");
         fill().await;
+    }
+}
+
+/// Of two processes one fills, and the other one waits to be told.
+async fn wakes(url: &str, nodes: &[&Redis]) {
+    let (gate, calls) = (Arc::new(Semaphore::new(0)), Calls::default());
+    let ask = |path: &'static str| {
+        let (gate, calls) = (Arc::clone(&gate), calls.clone());
+        let handler = on_get(move || async move {
+            calls.count();
+            gate.acquire().await.unwrap().forget();
+            "answer"
+        });
+        let layer = cache(url).layer(Policy::ttl(minutes(5)));
+        let app = Router::new().route("/wakes/{id}", handler.layer(layer));
+        tokio::spawn(async move { get(&app, path).await })
+    };
+    let subscribers = || {
+        let of = |node: &&Redis| {
+            let (_, n): (String, u64) = node.command(&["PUBSUB", "NUMSUB", "api:!wake"]);
+            n
+        };
+        nodes.iter().map(of).sum::<u64>()
+    };
+    for (turn, path) in ["/wakes/1", "/wakes/2", "/wakes/3"].into_iter().enumerate() {
+        let first = ask(path);
+        eventually("one fills", || async { calls.now() == turn + 1 }).await;
+        let second = ask(path);
+        eventually("the other listens", || async { subscribers() > 0 }).await;
+        gate.add_permits(1);
+        for reply in [first.await.unwrap(), second.await.unwrap()] {
+            assert_eq!(reply.text(), "answer");
+        }
+        assert_eq!(calls.now(), turn + 1);
+        eventually("nobody listens", || async { subscribers() == 0 }).await;
     }
 }
 
@@ -119,10 +156,12 @@ async fn a_cluster_of_three_primaries() {
         .iter()
         .map(|n| format!("127.0.0.1:{}", n.port()))
         .collect();
-    works(&cache(format!("redis+cluster://{}", hosts.join(",")))).await;
+    let url = format!("redis+cluster://{}", hosts.join(","));
+    works(&cache(&url)).await;
     for node in &nodes {
         assert!(!node.entries().is_empty(), "entries lie on every primary");
     }
+    wakes(&url, &nodes.iter().collect::<Vec<_>>()).await;
 }
 
 #[tokio::test]
@@ -136,11 +175,9 @@ async fn behind_sentinel() {
     );
     std::fs::write(&config, monitor).unwrap();
     let sentinel = Redis::start_sentinel(&config);
-    works(&cache(format!(
-        "redis+sentinel://127.0.0.1:{}/main",
-        sentinel.port()
-    )))
-    .await;
+    let url = format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port());
+    works(&cache(&url)).await;
+    wakes(&url, &[&primary]).await;
     let unknown = cache(format!(
         "redis+sentinel://127.0.0.1:{}/other",
         sentinel.port()

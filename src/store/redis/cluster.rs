@@ -10,16 +10,22 @@ use redis::cluster::ClusterClient;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
-use redis::{ErrorKind, FromRedisValue, RedisResult, Value};
+use redis::{Client, ErrorKind, FromRedisValue, RedisResult, Value};
 
-use super::connect::{Connect, Connection, Node, Work};
+use super::connect::{Connect, Connection, Messages, Node, Work};
 use super::link::CONNECT;
-use super::single::tcp;
+use super::single::{listen, tcp};
 
-struct Cluster(ClusterClient);
+struct Cluster {
+    client: ClusterClient,
+    /// Some of its nodes: each tells what is published on any of them.
+    nodes: Vec<Client>,
+}
 
 /// A cluster by some of its nodes.
 pub(super) fn open(nodes: Vec<String>, timeout: Duration) -> RedisResult<Box<dyn Connect>> {
+    let each = nodes.iter().map(|node| Client::open(node.as_str()));
+    let each = each.collect::<RedisResult<_>>()?;
     let client = ClusterClientBuilder::new(nodes)
         .connection_timeout(CONNECT)
         .response_timeout(timeout)
@@ -27,15 +33,32 @@ pub(super) fn open(nodes: Vec<String>, timeout: Duration) -> RedisResult<Box<dyn
         .retries(1)
         .tcp_settings(tcp())
         .build()?;
-    Ok(Box::new(Cluster(client)))
+    Ok(Box::new(Cluster {
+        client,
+        nodes: each,
+    }))
 }
 
 impl Connect for Cluster {
     fn connect(&self) -> BoxFuture<'_, RedisResult<Arc<dyn Connection>>> {
         async {
             let connection: Arc<dyn Connection> =
-                Arc::new(Slots(self.0.get_async_connection().await?));
+                Arc::new(Slots(self.client.get_async_connection().await?));
             Ok(connection)
+        }
+        .boxed()
+    }
+
+    fn listen(&self, channel: String) -> BoxFuture<'_, RedisResult<Messages>> {
+        async move {
+            let mut last = (ErrorKind::ClusterConnectionNotFound, "no node is named").into();
+            for node in &self.nodes {
+                match listen(node, channel.clone()).await {
+                    Ok(messages) => return Ok(messages),
+                    Err(error) => last = error,
+                }
+            }
+            Err(last)
         }
         .boxed()
     }

@@ -13,14 +13,8 @@ pub(super) type Messages = BoxStream<'static, Vec<u8>>;
 pub(super) trait Connect: Send + Sync + 'static {
     fn connect(&self) -> BoxFuture<'_, RedisResult<Arc<dyn Connection>>>;
 
-    /// Listens to a channel, on a connection of its own. Topologies that cannot
-    /// leave those who wait to their polling.
-    fn listen(&self, channel: String) -> BoxFuture<'_, RedisResult<Messages>> {
-        let _ = channel;
-        let kind = redis::ErrorKind::Client;
-        let none = redis::RedisError::from((kind, "no channel on this topology"));
-        Box::pin(std::future::ready(Err(none)))
-    }
+    /// Listens to a channel, on a connection of its own.
+    fn listen(&self, channel: String) -> BoxFuture<'_, RedisResult<Messages>>;
 
     /// Whether the keys of one command may lie anywhere.
     fn any_keys(&self) -> bool {

@@ -28,6 +28,10 @@ impl Connect for Server {
         ready(Ok(connection)).boxed()
     }
 
+    fn listen(&self, _: String) -> BoxFuture<'_, RedisResult<Messages>> {
+        pending().boxed()
+    }
+
     fn any_keys(&self) -> bool {
         self.0.any_keys
     }

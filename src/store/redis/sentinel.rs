@@ -8,8 +8,8 @@ use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType}
 use redis::{IntoConnectionInfo, RedisResult};
 use tokio::sync::Mutex;
 
-use super::connect::{Connect, Connection};
-use super::single::{One, config, tcp};
+use super::connect::{Connect, Connection, Messages};
+use super::single::{One, config, listen, tcp};
 use super::url::SentinelUrl;
 
 struct Sentinel(Mutex<SentinelClient>);
@@ -40,6 +40,14 @@ impl Connect for Sentinel {
             let connection = client.get_async_connection_with_config(&config()).await?;
             let connection: Arc<dyn Connection> = Arc::new(One(connection));
             Ok(connection)
+        }
+        .boxed()
+    }
+
+    fn listen(&self, channel: String) -> BoxFuture<'_, RedisResult<Messages>> {
+        async move {
+            let primary = self.0.lock().await.async_get_client().await?;
+            listen(&primary, channel).await
         }
         .boxed()
     }

@@ -49,16 +49,17 @@ impl Connect for Single {
     }
 
     fn listen(&self, channel: String) -> BoxFuture<'_, RedisResult<Messages>> {
-        async move {
-            let mut channels = self.0.get_async_pubsub().await?;
-            channels.subscribe(channel).await?;
-            let messages = channels.into_on_message();
-            Ok(messages
-                .map(|message| message.get_payload_bytes().to_vec())
-                .boxed())
-        }
-        .boxed()
+        listen(&self.0, channel).boxed()
     }
+}
+
+/// Listens to a channel of one server.
+pub(super) async fn listen(client: &Client, channel: String) -> RedisResult<Messages> {
+    let mut channels = client.get_async_pubsub().await?;
+    channels.subscribe(channel).await?;
+    let messages = channels.into_on_message();
+    let payloads = messages.map(|message| message.get_payload_bytes().to_vec());
+    Ok(payloads.boxed())
 }
 
 /// A connection to one server.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 use super::link::Link;
 use crate::key::Key;
@@ -24,6 +25,7 @@ pub(super) struct Wakes {
     waiting: Arc<Mutex<Waiting>>,
     listening: Arc<AtomicBool>,
     told: Arc<AtomicBool>,
+    listener: Mutex<Option<AbortHandle>>,
 }
 
 type Waiting = HashMap<String, Arc<Waiter>>;
@@ -63,10 +65,10 @@ impl Wakes {
         if self.listening.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (waiting, told) = (Arc::downgrade(&self.waiting), Arc::clone(&self.told));
+        let (waiting, told) = (Arc::clone(&self.waiting), Arc::clone(&self.told));
         let ended = Ended(Arc::clone(&self.listening), Arc::clone(&self.told));
         let listen = link.listen(channel);
-        tokio::spawn(async move {
+        let listener = tokio::spawn(async move {
             let _ended = ended;
             let Ok(mut keys) = listen.await else {
                 tokio::time::sleep(TOLD).await; // not at once again
@@ -74,9 +76,6 @@ impl Wakes {
             };
             told.store(true, Ordering::Release);
             while let Some(key) = keys.next().await {
-                let Some(waiting) = waiting.upgrade() else {
-                    return; // nobody can wait any more
-                };
                 let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 let waiter = std::str::from_utf8(&key)
                     .ok()
@@ -86,6 +85,20 @@ impl Wakes {
                 }
             }
         });
+        let mut last = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(listener.abort_handle());
+    }
+}
+
+impl Drop for Wakes {
+    fn drop(&mut self) {
+        let listener = self
+            .listener
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(listener) = listener {
+            listener.abort();
+        }
     }
 }
 
