@@ -249,7 +249,10 @@ impl Made {
             created: engine.wall().saturating_sub(age),
             lifetime: terms.lifetime,
             rules: terms.rules,
-            took: u32::try_from(millis(took)).unwrap_or(u32::MAX),
+            took: match question.policy.early {
+                true => u32::try_from(millis(took)).unwrap_or(u32::MAX),
+                false => 0, // as if it cost nothing to renew it late
+            },
         };
         if let Some(settle) = question.policy.settle {
             let began = engine.now().saturating_sub(millis(took));

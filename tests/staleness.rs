@@ -56,6 +56,17 @@ async fn a_fresh_entry_is_renewed_before_it_ends() {
 }
 
 #[tokio::test]
+async fn a_policy_may_be_without_early_renewals() {
+    let (cache, clock) = testing::cache();
+    let (app, calls, _) = app(&cache, &clock, Policy::ttl(minutes(5)).early(false));
+    get(&app, "/x").await;
+    clock.advance(minutes(5) - std::time::Duration::from_millis(1));
+    assert!(get(&app, "/x").await.hit());
+    cache.idle().await;
+    assert_eq!(calls.now(), 1);
+}
+
+#[tokio::test]
 async fn a_renewal_that_fails_is_not_tried_again_at_once() {
     let policy = Policy::ttl(minutes(1)).stale_while_revalidate(minutes(30));
     let (cache, clock) = testing::cache();

@@ -54,6 +54,7 @@ struct Fields {
     store_set_cookie: bool,
     etag: Option<bool>,
     jitter: f64,
+    early: Option<bool>,
     coalesce: Option<bool>,
     finish: bool,
     #[serde(deserialize_with = "units::duration")]
@@ -143,6 +144,7 @@ fn policy(fields: Fields) -> Result<Policy, String> {
     policy.store_set_cookie = fields.store_set_cookie;
     policy.etag = fields.etag.unwrap_or(policy.etag);
     policy.jitter = fields.jitter;
+    policy.early = fields.early.unwrap_or(policy.early);
     policy.coalesce = fields.coalesce.unwrap_or(policy.coalesce);
     policy.finish = fields.finish;
     policy.wait = fields.wait.unwrap_or(policy.wait);

@@ -44,6 +44,8 @@ pub(crate) struct Compiled {
     pub(crate) etag: bool,
     /// The share of a TTL that chance may take.
     pub(crate) jitter: f64,
+    /// What is fresh may be renewed before its end.
+    pub(crate) early: bool,
     pub(crate) fallback: Option<FallbackFn>,
     /// Requests for a key share its fill.
     pub(crate) coalesce: bool,
@@ -107,6 +109,7 @@ impl Compiled {
             store_set_cookie: set_cookie(policy)?,
             etag: policy.etag,
             jitter: jitter(policy.jitter)?,
+            early: policy.early,
             fallback: policy.fallback.clone(),
             coalesce: policy.coalesce,
             finish: policy.finish,

@@ -93,6 +93,16 @@ impl Policy {
         self
     }
 
+    /// Whether a fresh entry is renewed before it ends, behind the back of a request
+    /// that it answers: the likelier, the less is left of it and the longer the
+    /// handler took (XFetch with beta 1; Vattani, Chierichetti and Lowenstein, Optimal
+    /// Probabilistic Cache Stampede Prevention, VLDB 2015). Default: yes. An entry
+    /// that was stored without stays without.
+    pub fn early(mut self, on: bool) -> Self {
+        self.early = on;
+        self
+    }
+
     /// Answers where the handler has failed, or a request has waited too long, and
     /// nothing stale may be served ([`FailureKind`](crate::FailureKind)). The response is never stored. `None`, or a panic, leaves the handler's failure
     /// as it is.
