@@ -40,6 +40,10 @@ impl Handler {
     }
 
     fn app(&self, cache: &Cache) -> App {
+        self.app_with(cache, Policy::ttl(minutes(5)).endpoint("leases"))
+    }
+
+    fn app_with(&self, cache: &Cache, policy: Policy) -> App {
         let this = self.clone();
         let handler = service_fn(move |_: Request<Body>| {
             let this = this.clone();
@@ -52,8 +56,7 @@ impl Handler {
                 Ok::<_, Infallible>(response.body(Body::from(format!("v{run}"))).unwrap())
             }
         });
-        let layer = cache.layer(Policy::ttl(minutes(5)).endpoint("leases"));
-        layer.layer(BoxCloneSyncService::new(handler))
+        cache.layer(policy).layer(BoxCloneSyncService::new(handler))
     }
 
     async fn has_run(&self, times: usize) {
@@ -193,4 +196,23 @@ async fn a_redis_that_dies_while_one_waits_lets_it_go() {
             .iter()
             .all(|reply| reply.status == 200 && !Bytes::is_empty(&reply.body))
     );
+}
+
+#[tokio::test]
+async fn a_handler_that_hangs_does_not_keep_its_lease() {
+    let redis = Redis::start();
+    let handler = Handler::new();
+    let cache = instance(&redis);
+    let policy = Policy::ttl(minutes(5)).endpoint("leases");
+    let short = std::time::Duration::from_millis(10);
+    let hangs = ask(&handler.app_with(&cache, policy.wait(short)), "/x");
+    handler.has_run(1).await;
+    assert_eq!(locks(&redis).len(), 1);
+    eventually("it runs out", || async { locks(&redis).is_empty() }).await;
+    let other = ask(&handler.app(&instance(&redis)), "/x");
+    handler.has_run(2).await;
+    handler.go(2);
+    for asking in [hangs, other] {
+        assert_eq!(asking.await.unwrap().status, 200);
+    }
 }
