@@ -247,6 +247,7 @@ impl Made {
             fields: Fields::empty(),
             body: bytes::Bytes::new(),
             created: engine.wall().saturating_sub(age),
+            stamp: note.stamp,
             lifetime: terms.lifetime,
             rules: terms.rules,
             took: match question.policy.early {

@@ -120,6 +120,7 @@ mod place;
 #[path = "place/plain.rs"]
 mod place;
 mod policy;
+mod random;
 mod rebuild;
 mod renewed;
 mod reply;

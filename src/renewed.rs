@@ -107,7 +107,7 @@ impl Answered {
             cookies,
         );
         let mut made = self.made(terms);
-        made.note = stale.held.number(); // of the stored body, not of the answer without one
+        made.note = stale.held.note(); // of the stored body, not of the answer without one
         let mut fill = made.fill(engine, entry.status);
         fill.join(entry);
         fill.entry.fields = Fields::pack(&headers, &[]).0;

@@ -78,6 +78,21 @@ impl<S> Serve<S> {
         async move {
             let engine = &self.shared.engine;
 
+            let again = engine.look_again(&mut question, &parts.headers, missed);
+            let missed = match again.await {
+                Ok(found) => {
+                    let spare = std::mem::take(&mut parts.extensions);
+                    let (entry, times) = (&found.entry.entry, found.times());
+                    let head = question.head;
+                    let response = reply::hit(engine, entry, times, Tier::Memory, head, spare);
+                    let (policy, asks) = (&question.policy, &question.asks);
+                    let coded = &found.entry.coded;
+                    let mut response = reply::shape(response, policy, coded, &parts.headers, asks);
+                    nested::mark(&mut response, self.nested, engine);
+                    return Ok(response);
+                }
+                Err(missed) => missed,
+            };
             let look = engine.look_store(&mut question, &family, &parts.headers, missed);
             let missed = match look.await {
                 Ok(found) => {

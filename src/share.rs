@@ -181,12 +181,12 @@ impl<S> Serve<S> {
     ) -> bool {
         let (engine, note) = (&self.shared.engine, flight.note);
         let opened = flight.opened();
-        if opened.is_some_and(|opened| !engine.generations.valid(&opened.entry, note)) {
+        if opened.is_some_and(|opened| !engine.generations.valid(&opened.entry, note.number)) {
             return false;
         }
         let route = Route::of_request(&self.shared, Arc::clone(family), request);
         let asked = route.asked(engine, question);
-        engine.generations.valid(&asked, note)
+        engine.generations.valid(&asked, note.number)
     }
 
     /// Leads: polls the fill until it moves away, and gets its answer wherever it
@@ -293,7 +293,7 @@ impl<S> Serve<S> {
             }
             Right::Found(found) => {
                 let (entry, note) = (found.entry, landing.flight().note);
-                let held = Arc::new(Held::new(entry, found.age, engine.now(), note));
+                let held = Arc::new(Held::new(entry, found.age, engine.now(), note.number));
                 let outcome = Outcome::Coalesced {
                     cause,
                     waited: engine.since(start),

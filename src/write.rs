@@ -34,6 +34,9 @@ impl<S> Serve<S> {
         B: Content,
     {
         let engine = &self.shared.engine;
+        if question.is_some() && !engine.is_leased(engine.now()) {
+            engine.lease().await; // else nobody could tell whether its answer holds
+        }
         // from here on, a handler that is dropped, panics or fails invalidates too
         let mut writing = Writing::new(engine, Route::targets(&self.shared, &policy, &request));
         let named = Named::new(&request);
@@ -78,6 +81,7 @@ impl<S> Serve<S> {
             // nobody but this request has invalidated it since
             (Some(mut prepared), Some(note)) => {
                 prepared.fill.note = note;
+                prepared.fill.entry.stamp = note.stamp;
                 let led = Led::new(note, false);
                 let landing = Landing::unlisted(&led);
                 let (body, drive) = prepared.record(engine, landing, body);

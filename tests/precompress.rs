@@ -206,7 +206,7 @@ async fn who_waits_for_another_instance_is_told_that_answers_vary_too() {
     eventually("the handler runs", || async { calls.now() == 1 }).await;
     let second = ask(&instance());
     eventually("the other instance has asked", || async {
-        redis.calls("subscribe") > 0
+        redis.waiters() > 0
     })
     .await;
     gate.add_permits(1);

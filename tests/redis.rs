@@ -9,7 +9,7 @@ use axum::routing::get as on_get;
 use bytes::Bytes;
 use larder::{Cache, Key, MIB, Policy, Record, Removal, Store, StoreFuture, minutes};
 use support::redis_server::{Redis, free_port};
-use support::{Calls, eventually, get};
+use support::{Calls, SHORT, eventually, get};
 
 fn app(cache: &Cache) -> (Router, Calls) {
     let calls = Calls::default();
@@ -21,7 +21,7 @@ fn app(cache: &Cache) -> (Router, Calls) {
 }
 
 fn cache(url: impl Into<String>) -> Cache {
-    Cache::builder().redis(url).build().unwrap()
+    Cache::builder().redis(url).lease(SHORT).build().unwrap()
 }
 
 /// Fills and finds again.
@@ -124,6 +124,7 @@ async fn a_redis_that_hangs_costs_a_few_timeouts_and_then_nothing() {
     let timeout = Duration::from_millis(50);
     let cache = Cache::builder()
         .redis(redis.url())
+        .lease(SHORT)
         .operation_timeout(timeout)
         .build()
         .unwrap();
@@ -253,6 +254,7 @@ async fn applications_on_one_redis_do_not_meet() {
     let named = |prefix: &str| {
         Cache::builder()
             .redis(redis.url())
+            .lease(SHORT)
             .prefix(prefix)
             .build()
             .unwrap()
@@ -270,6 +272,7 @@ async fn memory_only_answers_never_reach_redis() {
     let redis = Redis::start();
     let cache = Cache::builder()
         .redis(redis.url())
+        .lease(SHORT)
         .memory(MIB)
         .build()
         .unwrap();

@@ -13,7 +13,9 @@ use support::get;
 #[test]
 fn a_bad_setting_of_the_cache_is_named() {
     let memory = || Cache::builder().memory(MIB);
-    let bad: [(CacheBuilder, &str); 11] = [
+    let bad: [(CacheBuilder, &str); 13] = [
+        (memory().lease(Duration::ZERO), "lease"),
+        (memory().lease(minutes(2)), "lease"),
         (Cache::builder(), "memory"),
         (Cache::builder().memory(0), "memory"),
         (Cache::builder().memory(1000), "memory"),

@@ -218,6 +218,7 @@ async fn early() -> (Redis, [Instance; 2]) {
             .memory(16 * MIB)
             .redis(redis.url())
             .operation_timeout(seconds(60))
+            .lease(seconds(60))
             .clock(Arc::new(clock.clone()))
             .build()
             .unwrap();
@@ -235,9 +236,11 @@ async fn early() -> (Redis, [Instance; 2]) {
     a.cache.idle().await;
     b.clock.advance(seconds(10)); // as long as the handler took
     assert!(get(&b.app, "/x").await.hit());
-    for each in &instances {
+    for (each, other) in instances.iter().zip(["/x?a", "/x?b"]) {
         each.clock
-            .advance(minutes(5) - std::time::Duration::from_millis(1));
+            .advance(minutes(5) - seconds(10) - std::time::Duration::from_millis(1));
+        get(&each.app, other).await; // for its lease: ten seconds of its handler
+        each.cache.idle().await;
     }
     (redis, instances)
 }
@@ -250,10 +253,10 @@ async fn who_renews_early_does_not_wait_for_redis() {
     let hit = hit.await.expect("it does not wait");
     assert!(hit.hit());
     assert_eq!(hit.text(), "v1");
-    assert_eq!(a.calls.now(), 1);
+    assert_eq!(a.calls.now(), 2);
     redis.resume();
     a.cache.idle().await;
-    assert_eq!(a.calls.now(), 2, "once Redis answers");
+    assert_eq!(a.calls.now(), 3, "once Redis answers");
 }
 
 #[tokio::test]
@@ -261,11 +264,11 @@ async fn what_one_process_has_renewed_early_the_other_takes_over() {
     let (_redis, [a, b]) = early().await;
     get(&a.app, "/x").await;
     a.cache.idle().await;
-    assert_eq!((a.calls.now(), b.calls.now()), (2, 0));
+    assert_eq!((a.calls.now(), b.calls.now()), (3, 1));
     assert_eq!(get(&b.app, "/x").await.text(), "v1", "in its memory");
     b.cache.idle().await;
-    assert_eq!(get(&b.app, "/x").await.text(), "v2");
-    assert_eq!((a.calls.now(), b.calls.now()), (2, 0));
+    assert_eq!(get(&b.app, "/x").await.text(), "v3");
+    assert_eq!((a.calls.now(), b.calls.now()), (3, 1));
 }
 
 #[tokio::test]
@@ -274,6 +277,6 @@ async fn what_redis_has_lost_is_renewed_early_all_the_same() {
     redis.command::<()>(&["FLUSHALL"]);
     get(&b.app, "/x").await;
     b.cache.idle().await;
-    assert_eq!((a.calls.now(), b.calls.now()), (1, 1));
+    assert_eq!((a.calls.now(), b.calls.now()), (2, 2));
     assert_eq!(redis.entries().len(), 1);
 }

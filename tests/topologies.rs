@@ -63,13 +63,7 @@ async fn wakes(url: &str, nodes: &[&Redis]) {
         let app = Router::new().route("/wakes/{id}", handler.layer(layer));
         tokio::spawn(async move { get(&app, path).await })
     };
-    let subscribers = || {
-        let of = |node: &&Redis| {
-            let (_, n): (String, u64) = node.command(&["PUBSUB", "NUMSUB", "api:!wake"]);
-            n
-        };
-        nodes.iter().map(of).sum::<u64>()
-    };
+    let subscribers = || nodes.iter().map(|node| node.waiters()).sum::<u64>();
     for (turn, path) in ["/wakes/1", "/wakes/2", "/wakes/3"].into_iter().enumerate() {
         let first = ask(path);
         eventually("one fills", || async { calls.now() == turn + 1 }).await;

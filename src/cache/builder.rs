@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::engine::{Dice, Engine, TenantFn};
 use super::handle::Cache;
+use super::pulse::Pulse;
 use super::timed::Timed;
 use crate::clock::{Clock, SystemClock};
 use crate::entry::Budget;
@@ -18,6 +19,7 @@ use crate::policy::{CREDENTIALS, Context, PER_REQUEST, RequestHead, is_token, pa
 use crate::stats::Counters;
 use crate::status::{DEFAULT_NAME, StatusField};
 use crate::store::Store;
+use crate::store::fence::Fence;
 use crate::store::memory::Memory;
 use crate::tasks::Tasks;
 use tokio::sync::Semaphore;
@@ -46,7 +48,13 @@ pub(super) struct StoreSettings<'a> {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-type OpenStore = Box<dyn FnOnce(StoreSettings<'_>) -> Result<Box<dyn Store>, ConfigError> + Send>;
+type OpenStore = Box<dyn FnOnce(StoreSettings<'_>) -> Result<Opened, ConfigError> + Send>;
+
+/// A store, and the clock of invalidations that it shares, where it has one.
+pub(super) struct Opened {
+    pub(super) store: Box<dyn Store>,
+    pub(super) fence: Option<Arc<dyn Fence>>,
+}
 
 /// The settings of a [`Cache`]. Made by [`Cache::builder`].
 #[must_use]
@@ -59,6 +67,7 @@ pub struct CacheBuilder {
     max_variants: usize,
     max_renewals: usize,
     operation_timeout: Duration,
+    lease: Duration,
     credentials: Vec<String>,
     per_request: Vec<String>,
     tenant: Option<TenantFn>,
@@ -80,6 +89,7 @@ impl CacheBuilder {
             max_variants: 128,
             max_renewals: 64,
             operation_timeout: Duration::from_millis(250),
+            lease: Duration::from_millis(1_500),
             credentials: Vec::new(),
             per_request: Vec::new(),
             tenant: None,
@@ -107,7 +117,10 @@ impl CacheBuilder {
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Some(Box::new(|settings| {
             let timeout = settings.timeout;
-            Ok(Box::new(Timed { store, timeout }))
+            Ok(Opened {
+                store: Box::new(Timed { store, timeout }),
+                fence: None,
+            })
         }));
         self
     }
@@ -154,6 +167,15 @@ impl CacheBuilder {
     /// Default: 250 ms.
     pub fn operation_timeout(mut self, timeout: Duration) -> Self {
         self.operation_timeout = timeout;
+        self
+    }
+
+    /// How long this process trusts what it holds without a word from Redis: from
+    /// 30 ms to 60 s, the same for all that share a prefix. While requests come it
+    /// asks Redis three times in that time. An [invalidation](Cache::invalidate) waits
+    /// so long, and a tenth more, for one that does not answer. Default: 1.5 s.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
         self
     }
 
@@ -264,11 +286,13 @@ impl CacheBuilder {
                 clock: Arc::clone(&self.clock),
             })
         };
-        let store = self.store.map(open).transpose()?;
+        let opened = self.store.map(open).transpose()?;
+        let (store, fence) = opened.map_or((None, None), |o| (Some(o.store), o.fence));
         let engine = Engine {
             memory: Memory::new(self.memory.unwrap_or(0)),
             store,
             generations: Generations::default(),
+            pulse: fence.map(|fence| Pulse::new(fence, self.lease)),
             writing: Mutex::default(),
             in_flight: Budget::new(self.memory.map_or(IN_FLIGHT, |bytes| bytes / 2)),
             flights: Arc::new(Flights::new(MOST_FLIGHTS, MOST_FOLLOWERS)),
@@ -324,6 +348,10 @@ impl CacheBuilder {
         if timeout < Duration::from_millis(1) || timeout > Duration::from_secs(60) {
             let why = format!("{timeout:?} is not between 1 ms and 60 s");
             return bad("operation_timeout", why);
+        }
+        if self.lease < Duration::from_millis(30) || self.lease > Duration::from_secs(60) {
+            let why = format!("{:?} is not between 30 ms and 60 s", self.lease);
+            return bad("lease", why);
         }
         let token = |name: &str| {
             name.bytes().all(is_token) && name.starts_with(|c: char| c.is_ascii_alphabetic())

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 
+use super::pulse::Pulse;
 use crate::clock::{Clock, millis, unix_millis};
 use crate::entry::Budget;
 use crate::flight::Flights;
@@ -26,6 +27,8 @@ pub(crate) struct Engine {
     pub(crate) memory: Memory,
     pub(crate) store: Option<Box<dyn Store>>,
     pub(crate) generations: Generations,
+    /// The lease, where instances share a clock.
+    pub(super) pulse: Option<Pulse>,
     /// Keys that are being written to the store, and the numbers of what is
     /// written: until an invalidated one is taken back, nobody reads it.
     pub(crate) writing: Mutex<HashMap<Key, Writes>>,

@@ -192,11 +192,13 @@ impl Cache {
     }
 
     /// Begins no more renewals in the background, and waits until what has begun
-    /// has ended: answers have reached the shared store, leases are given back. For
-    /// a graceful end of the process; requests are served on meanwhile.
+    /// has ended: answers have reached the shared store, leases are given back, and
+    /// nobody's invalidation waits for this process. For a graceful end of the
+    /// process; requests are served on meanwhile.
     pub async fn shutdown(&self) {
         self.engine.renewals.close();
         self.engine.tasks.idle().await;
+        self.engine.resign().await;
     }
 
     /// Waits until no work goes on in the background: answers have reached the

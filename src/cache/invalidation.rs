@@ -3,12 +3,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::join;
 use tokio::runtime::Handle;
 
 use super::engine::Engine;
 use crate::entry::{Entry, Held};
 use crate::error::StoreError;
-use crate::generation::{Generation, Watch};
+use crate::generation::{Generation, Stamp, Watch};
 use crate::invalidate::{Find, Invalidated, Target};
 use crate::store::{Group, Removal, Store};
 
@@ -22,15 +23,18 @@ impl Engine {
         self.counters.invalidations(1);
         self.fence(&target);
         let memory = self.sweep(&target);
-        let mut done = Invalidated { memory, store: 0 };
+        let mut done = Invalidated {
+            memory,
+            ..Invalidated::default()
+        };
         if self.store.is_some() {
             let engine = Arc::clone(self);
             let rest = async move {
-                let removed = engine.remove(&target).await;
+                let reached = engine.reach(std::slice::from_ref(&target)).await;
                 engine.fence(&target);
-                (engine.sweep(&target), removed)
+                (engine.sweep(&target), reached)
             };
-            let (swept, removed) = match Handle::try_current() {
+            let (swept, reached) = match Handle::try_current() {
                 Ok(runtime) => match self.tasks.spawn(&runtime, rest).await {
                     Ok(ended) => ended,
                     Err(stopped) => {
@@ -41,7 +45,8 @@ impl Engine {
                 Err(_) => rest.await,
             };
             done.memory += swept;
-            done.store = removed?;
+            let reached = reached?;
+            (done.store, done.confirmed) = (reached.removed, reached.confirmed);
         }
         self.counters.removed(done.removed());
         tracing::info!(target: "larder", memory = done.memory, store = done.store, "invalidated");
@@ -66,7 +71,7 @@ impl Engine {
         }
     }
 
-    fn forget_soon(self: &Arc<Self>) {
+    pub(super) fn forget_soon(self: &Arc<Self>) {
         let sweeper = Sweeper(Arc::clone(self));
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(move || sweeper.sweep())),
@@ -79,6 +84,29 @@ impl Engine {
         let reached = |held: &Held| target.reaches(&held.entry);
         self.memory
             .sweep(|held| reached(held) && !held.valid(&self.generations))
+    }
+
+    /// Reaches what others hold: fences it, removes it from the store, and waits
+    /// until nobody serves it any more.
+    async fn reach(self: &Arc<Self>, targets: &[Target]) -> Result<Reached, StoreError> {
+        let told = self.tell(targets).await;
+        let stamp = match &told {
+            Ok(Some(told)) => told.stamp,
+            _ => Stamp::default(),
+        };
+        let removed = async {
+            let mut removed = 0;
+            for target in targets {
+                removed += self.remove(target).await?;
+            }
+            Ok(removed)
+        };
+        let (removed, confirmed) = join(removed, self.confirmed(told)).await;
+        Ok(Reached {
+            removed: removed?,
+            confirmed: confirmed?,
+            stamp,
+        })
     }
 
     async fn remove(&self, target: &Target) -> Result<u64, StoreError> {
@@ -97,6 +125,15 @@ impl Engine {
         }
         Ok(removed)
     }
+}
+
+/// What came of reaching others.
+struct Reached {
+    removed: u64,
+    /// Processes that have confirmed.
+    confirmed: u64,
+    /// The shared clock after it.
+    stamp: Stamp,
 }
 
 /// What the store is told to remove.
@@ -139,6 +176,9 @@ pub(crate) struct Writing {
     engine: Arc<Engine>,
     targets: Vec<Target>,
     watching: Arc<Watching>,
+    /// The shared clock before the handler started, and after its invalidation.
+    noted: Stamp,
+    last: Arc<Mutex<Stamp>>,
     runtime: Option<Handle>,
 }
 
@@ -150,6 +190,8 @@ impl Writing {
             engine: Arc::clone(engine),
             targets,
             watching: Arc::default(),
+            noted: engine.generations.stamp(),
+            last: Arc::default(),
             runtime: Handle::try_current().ok(),
         }
     }
@@ -181,8 +223,23 @@ impl Writing {
             tracing::warn!(target: "larder", "an invalidation goes on behind its request");
             return None;
         }
+        if self.engine.pulse.is_some() {
+            return self.shared_note();
+        }
         let watch = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
-        watch.as_ref().and_then(Watch::number)
+        watch.as_ref().and_then(Watch::note)
+    }
+
+    /// The same where instances share a clock: it has moved by this request's own
+    /// invalidation alone.
+    fn shared_note(&self) -> Option<Generation> {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.engine.generations.note();
+        let next = Stamp {
+            number: self.noted.number + 1,
+            ..self.noted
+        };
+        (last.is_known() && last == next && now.stamp == last).then_some(now)
     }
 
     /// Memory at once, the store in a task.
@@ -197,15 +254,19 @@ impl Writing {
             return None;
         }
         let (background, watching) = (Arc::clone(engine), Arc::clone(&self.watching));
+        let last = Arc::clone(&self.last);
         let work = async move {
-            for target in &targets {
-                match background.remove(target).await {
-                    Ok(removed) => background.counters.removed(removed),
-                    Err(error) => tracing::error!(
-                        target: "larder", %error,
-                        "an invalidation did not reach the store; entries there end with their TTL"
-                    ),
+            match background.reach(&targets).await {
+                Ok(reached) => {
+                    background.counters.removed(reached.removed);
+                    *last.lock().unwrap_or_else(PoisonError::into_inner) = reached.stamp;
                 }
+                Err(error) => tracing::error!(
+                    target: "larder", %error,
+                    "an invalidation did not reach the store; entries there end with their TTL"
+                ),
+            }
+            for target in &targets {
                 background.fence_watched(target, &watching);
             }
         };

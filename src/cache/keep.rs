@@ -108,7 +108,7 @@ impl Engine {
         mut fill: Fill,
         runtime: Option<&Handle>,
     ) -> Option<Arc<Held>> {
-        if !self.generations.valid(&fill.entry, fill.note) {
+        if !self.generations.valid(&fill.entry, fill.note.number) {
             tracing::debug!(target: "larder", key = %fill.entry.key, "invalidated while it was made");
             return None;
         }
@@ -123,7 +123,7 @@ impl Engine {
             }
         }
         self.balance();
-        let held = Held::new(fill.entry.clone(), fill.age, self.now(), fill.note);
+        let held = Held::new(fill.entry.clone(), fill.age, self.now(), fill.note.number);
         let held = match self.memory.keeps_entries() {
             true => {
                 let held = self.memory.insert(held, &self.generations)?;
@@ -157,7 +157,7 @@ impl Engine {
                 note: fill.note,
                 count: 0,
             });
-            writes.note = writes.note.min(fill.note);
+            writes.note = writes.note.earlier(fill.note);
             writes.count += 1;
         }
         let _ended = Ended(self, key);
@@ -165,13 +165,14 @@ impl Engine {
     }
 
     /// Writes an entry to the store, and takes it back if an invalidation came
-    /// in between (rule 4 of `generation.rs`).
+    /// in between (rule 4 of `generation/mod.rs`).
     async fn write_noted(&self, fill: Fill) {
         let Some(store) = &self.store else { return };
         let entry = &fill.entry;
         let ttl = Duration::from_millis(entry.lifetime.keep.saturating_sub(fill.age));
-        if !self.generations.valid(entry, fill.note) {
-            return;
+        let unknown = self.pulse.is_some() && !entry.stamp.is_known();
+        if unknown || !self.generations.valid(entry, fill.note.number) {
+            return; // nobody could tell whether it holds, or it does not
         }
         if let Some(varies) = &fill.varies {
             let frame = codec::encode_vary(
@@ -207,7 +208,7 @@ impl Engine {
                 self.counted(written);
             }
         }
-        if !self.generations.valid(entry, fill.note) {
+        if !self.generations.valid(entry, fill.note.number) {
             self.counted(store.remove(Removal::Key(&entry.key)).await);
         }
     }

@@ -15,8 +15,9 @@ use super::engine::Engine;
 use super::look::{Found, Missed, Stale};
 use crate::ask::Question;
 use crate::entry::Entry;
-use crate::key::{Key, hex};
+use crate::key::Key;
 use crate::outcome::{Cause, Tier};
+use crate::random::token;
 use crate::store::{Granted, Lease, Seen};
 
 /// A lease is for so long, and is renewed when a third of that has gone.
@@ -221,21 +222,4 @@ fn seen(stale: Option<&Stale>) -> Seen {
 
 fn frame_of(stale: &Stale) -> Seen {
     Seen::Frame(stale.held.entry.created.to_le_bytes())
-}
-
-/// Who holds a lease: 128 random bits.
-fn token() -> String {
-    let mut text = String::with_capacity(32);
-    for _ in 0..2 {
-        hex(&mut text, &random().to_be_bytes());
-    }
-    text
-}
-
-/// Keys of the standard library's hashers come from the system's randomness.
-fn random() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    let mut hasher = std::hash::RandomState::new().build_hasher();
-    hasher.write_u8(0);
-    hasher.finish()
 }

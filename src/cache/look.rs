@@ -10,7 +10,6 @@ use super::engine::Engine;
 use crate::ask::{Asked, Question};
 use crate::entry::codec::{self, Bounds, Corrupt, Frame};
 use crate::entry::{Entry, Held};
-use crate::generation::Generation;
 use crate::key::{Key, Writer};
 use crate::outcome::{Cause, Tier};
 use crate::policy::conditional;
@@ -102,8 +101,12 @@ impl Engine {
         canonical: &Writer,
         headers: &HeaderMap,
     ) -> InMemory {
+        let now = self.now();
+        if !self.is_leased(now) {
+            return Err((Cause::New.into(), None)); // the lease comes first, see `look_again`
+        }
         match self.memory.get(canonical.as_bytes()) {
-            Some(Slot::Entry(entry)) => self.fresh(entry, &asked.asks).map_err(|m| (m, None)),
+            Some(Slot::Entry(entry)) => self.fresh(entry, now, &asked.asks).map_err(|m| (m, None)),
             Some(Slot::Vary(variants, _)) => {
                 let names = &variants.names;
                 let variant = asked.policy.variant(canonical.as_bytes(), names, headers);
@@ -112,7 +115,7 @@ impl Engine {
                     self.memory.get(&other)
                 });
                 let found = match entry {
-                    Some(Slot::Entry(entry)) => self.fresh(entry, &asked.asks),
+                    Some(Slot::Entry(entry)) => self.fresh(entry, now, &asked.asks),
                     _ => Err(Cause::Variant.into()),
                 };
                 found.map_err(|missed| (missed, Some(Box::new(variant))))
@@ -121,14 +124,41 @@ impl Engine {
         }
     }
 
+    /// What memory says once there is a lease; without one nothing may be served.
+    pub(crate) async fn look_again(
+        self: &Arc<Self>,
+        question: &mut Question,
+        headers: &HeaderMap,
+        missed: Missed,
+    ) -> Result<Found<Arc<Held>>, Missed> {
+        if self.is_leased(self.now()) {
+            return Err(missed);
+        }
+        if !self.lease().await {
+            return Err(Cause::StoreError.into());
+        }
+        let now = self.now();
+        match self.memory.get(&question.canonical) {
+            Some(Slot::Entry(entry)) => self.fresh(entry, now, &question.asks),
+            Some(Slot::Vary(variants, _)) => {
+                question.vary(&variants.names, headers);
+                match self.memory.get(question.place()) {
+                    Some(Slot::Entry(entry)) => self.fresh(entry, now, &question.asks),
+                    _ => Err(Cause::Variant.into()),
+                }
+            }
+            None => Err(missed),
+        }
+    }
+
     /// An entry in memory, if it is still valid and fresh.
     #[inline]
-    fn fresh(&self, held: Arc<Held>, asks: &Asks) -> Result<Found<Arc<Held>>, Missed> {
+    fn fresh(&self, held: Arc<Held>, now: u64, asks: &Asks) -> Result<Found<Arc<Held>>, Missed> {
         if !held.valid(&self.generations) {
             self.memory.remove_entry(&held);
             return Err(Cause::Invalidated.into());
         }
-        let age = held.age(self.now());
+        let age = held.age(now);
         match self.judged(&held.entry, age, asks) {
             Ok(Use::Fresh(ttl)) => Ok(Found {
                 entry: held,
@@ -166,7 +196,8 @@ impl Engine {
         headers: &HeaderMap,
         missed: Missed,
     ) -> Result<Found<Entry>, Missed> {
-        if self.store.is_none() || question.policy.memory_only || missed.is_early() {
+        let of_no_use = missed.is_early() || missed.cause == Cause::StoreError;
+        if self.store.is_none() || question.policy.memory_only || of_no_use {
             return Err(missed);
         }
         let Missed { cause, stale } = missed;
@@ -223,9 +254,12 @@ impl Engine {
         let Some(store) = &self.store else {
             return Err(Read::nothing(cause));
         };
+        if !self.is_leased(self.now()) && !self.lease().await {
+            return Err(Read::nothing(Cause::StoreError));
+        }
         let canonical = question.place();
         let key = Key::of(&self.context.prefix, family, canonical);
-        let note = self.generations.note(); // before the read: rule 3 of `generation.rs`
+        let number = self.generations.clock(); // before the read: rule 3 of `generation/mod.rs`
         let frame = match store.get(&key).await {
             Ok(Some(frame)) => frame,
             Ok(None) => return Err(Read::nothing(cause)),
@@ -240,8 +274,10 @@ impl Engine {
             cookies: question.policy.store_set_cookie,
         };
         match codec::decode(&frame, &key, canonical, bounds) {
-            Ok(Frame::Entry(entry)) if self.late(&entry) => Err(Read::nothing(Cause::Invalidated)),
-            Ok(Frame::Entry(entry)) => self.found(entry, note, question),
+            Ok(Frame::Entry(entry)) if !self.holds(&entry) => {
+                Err(Read::nothing(Cause::Invalidated))
+            }
+            Ok(Frame::Entry(entry)) => self.found(entry, number, question),
             Ok(Frame::Vary(names)) => Err(Read::Varies(names.into())),
             Err(corrupt) => {
                 Box::pin(self.corrupt(&key, corrupt)).await;
@@ -250,19 +286,26 @@ impl Engine {
         }
     }
 
+    /// Whether an entry from the store is valid, as far as this process may know.
+    fn holds(&self, entry: &Entry) -> bool {
+        let known = self.pulse.is_none()
+            || (self.is_leased(self.now()) && self.generations.holds(entry, entry.stamp));
+        known && !self.late(entry)
+    }
+
     /// Whether an entry is one that this process is writing although it was
     /// invalidated: it is about to be taken back.
     fn late(&self, entry: &Entry) -> bool {
         let writing = self.writing();
         let note = writing.get(&entry.key);
-        note.is_some_and(|writes| !self.generations.valid(entry, writes.note))
+        note.is_some_and(|writes| !self.generations.valid(entry, writes.note.number))
     }
 
     /// An entry from the store: served if fresh, and kept in memory.
     fn found(
         self: &Arc<Self>,
         entry: Entry,
-        note: Generation,
+        number: u64,
         question: &Question,
     ) -> Result<Found<Entry>, Read> {
         let age = entry.age_at(self.wall());
@@ -270,11 +313,11 @@ impl Engine {
             .judged(&entry, age, &question.asks)
             .map_err(Read::nothing)?;
         let Use::Fresh(ttl) = usable else {
-            let held = Arc::new(Held::new(entry, age, self.now(), note));
+            let held = Arc::new(Held::new(entry, age, self.now(), number));
             return Err(Read::Nothing(missed(held, Tier::Redis, age, usable)));
         };
         if self.memory.keeps_entries() {
-            let held = Held::new(entry.clone(), age, self.now(), note);
+            let held = Held::new(entry.clone(), age, self.now(), number);
             if let Some(held) = self.memory.insert(held, &self.generations) {
                 let runtime = Handle::try_current().ok();
                 self.precompress(held, &question.policy, runtime.as_ref());

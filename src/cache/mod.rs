@@ -1,6 +1,7 @@
 //! The cache itself: its handle, its builder, and the engine behind both.
 
 mod builder;
+mod confirm;
 mod engine;
 mod handle;
 mod invalidation;
@@ -8,6 +9,7 @@ mod keep;
 mod lease;
 mod look;
 mod precompress;
+mod pulse;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(all(feature = "config", not(feature = "redis")))]

@@ -1,6 +1,8 @@
 //! The Redis tier in the builder.
 
-use super::builder::CacheBuilder;
+use std::sync::Arc;
+
+use super::builder::{CacheBuilder, Opened};
 use crate::store::redis::RedisStore;
 
 impl CacheBuilder {
@@ -25,7 +27,11 @@ impl CacheBuilder {
                 timeout,
                 clock,
             } = settings;
-            Ok(Box::new(RedisStore::open(&url, prefix, timeout, clock)?))
+            let store = Arc::new(RedisStore::open(&url, prefix, timeout, clock)?);
+            Ok(Opened {
+                store: Box::new(Arc::clone(&store)),
+                fence: Some(store),
+            })
         }));
         self
     }

@@ -24,6 +24,7 @@ use crate::policy::Routes;
 /// | `max_body` | size | 1 MiB |
 /// | `max_variants` | number | 128 |
 /// | `operation_timeout` | duration: `"250ms"`, or seconds | 250 ms |
+/// | `lease` | duration; how long memory is trusted without a word from Redis | 1.5 s |
 /// | `routes` | a table, see below | none |
 ///
 /// `routes` has `default` (a policy), `except` (paths that the default does not
@@ -63,6 +64,9 @@ pub struct Config {
     /// How long one operation of Redis may take.
     #[serde(deserialize_with = "units::duration")]
     pub operation_timeout: Option<Duration>,
+    /// How long this process trusts what it holds without a word from Redis.
+    #[serde(deserialize_with = "units::duration")]
+    pub lease: Option<Duration>,
     /// The route table.
     routes: Option<Routes>,
     /// `CACHE_TTL_<NAME>`, by name.
@@ -103,6 +107,9 @@ impl Config {
         }
         if let Some(timeout) = self.operation_timeout {
             builder = builder.operation_timeout(timeout);
+        }
+        if let Some(lease) = self.lease {
+            builder = builder.lease(lease);
         }
         Ok(builder)
     }
@@ -146,6 +153,7 @@ impl fmt::Debug for Config {
             .field("max_body", &self.max_body)
             .field("max_variants", &self.max_variants)
             .field("operation_timeout", &self.operation_timeout)
+            .field("lease", &self.lease)
             .field("routes", &self.routes)
             .field("ttls", &self.ttls)
             .finish()

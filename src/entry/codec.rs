@@ -8,7 +8,7 @@
 //!  8  8  checksum, XXH3-64 of all other bytes
 //! 16  8  created, milliseconds since 1970
 //! 24 24  fresh, stale, keep: milliseconds from creation
-//! 48 16  generation: epoch and number; zero, for no fence is shared yet
+//! 48 16  generation: epoch and number; zero where no clock is shared
 //! 64  4  length of the canonical request
 //! 68  4  number of scopes
 //! 72  4  number of fields
@@ -38,6 +38,7 @@ use super::compress::compress;
 pub(crate) use super::decode::{Bounds, Corrupt, Frame, decode};
 use super::headers::Fields;
 use super::stored::Entry;
+use crate::generation::Stamp;
 use crate::key::ScopeId;
 use crate::policy::freshness::{Lifetime, Rules};
 
@@ -61,6 +62,7 @@ pub(crate) fn encode(entry: &Entry) -> Bytes {
         rules: entry.rules,
         took: entry.took,
         raw_len: entry.body.len(),
+        stamp: entry.stamp,
     };
     let body = packed.as_deref().unwrap_or(&entry.body);
     write(&head, &entry.canonical, &entry.scopes, &entry.fields, body)
@@ -81,6 +83,7 @@ pub(crate) fn encode_vary(
         rules: Rules::default(),
         took: 0,
         raw_len: 0,
+        stamp: Stamp::default(),
     };
     let none = HeaderValue::from_static("");
     let fields = names.iter().map(|name| (name.clone(), none.clone()));
@@ -95,6 +98,7 @@ struct Head {
     rules: Rules,
     took: u32,
     raw_len: usize,
+    stamp: Stamp,
 }
 
 fn write(head: &Head, canonical: &[u8], scopes: &[ScopeId], fields: &Fields, body: &[u8]) -> Bytes {
@@ -111,7 +115,8 @@ fn write(head: &Head, canonical: &[u8], scopes: &[ScopeId], fields: &Fields, bod
     out.put_u64_le(head.lifetime.fresh);
     out.put_u64_le(head.lifetime.stale);
     out.put_u64_le(head.lifetime.keep);
-    out.put_u128_le(0);
+    out.put_u64_le(head.stamp.epoch);
+    out.put_u64_le(head.stamp.number);
     out.put_u32_le(length(canonical.len()));
     out.put_u32_le(length(scopes.len()));
     out.put_u32_le(length(fields.len()));

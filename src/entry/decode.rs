@@ -10,6 +10,7 @@ use super::codec::{FIXED_1, MAGIC, VARY, VERSION, ZSTD, checksum};
 use super::compress::decompress;
 use super::headers::{Fields, common};
 use super::stored::Entry;
+use crate::generation::Stamp;
 use crate::key::{Canonical, Key, ScopeId};
 use crate::policy::freshness::{Lifetime, Rules};
 use crate::policy::is_hop_by_hop;
@@ -121,9 +122,7 @@ pub(crate) fn decode(
     }
     let created = reader.u64()?;
     let [fresh, stale, keep] = [reader.u64()?, reader.u64()?, reader.u64()?];
-    if u128::from_le_bytes(reader.array()?) != 0 {
-        return Err(Corrupt::Foreign); // fenced by a protocol that this version cannot check
-    }
+    let [epoch, number] = [reader.u64()?, reader.u64()?];
     let canonical_len = reader.u32()?;
     let (scopes, fields, block) = (reader.u32()?, reader.u32()?, reader.u32()?);
     let (body_len, raw_len) = (size(reader.u64()?)?, size(reader.u64()?)?);
@@ -172,6 +171,7 @@ pub(crate) fn decode(
         lifetime,
         rules,
         took: u32::try_from(took).unwrap_or(u32::MAX),
+        stamp: Stamp { epoch, number },
     }))
 }
 

@@ -22,12 +22,12 @@ pub(crate) struct Held {
 
 impl Held {
     /// Holds an entry that is `age` milliseconds old at `now`.
-    pub(crate) fn new(entry: Entry, age: u64, now: u64, number: Generation) -> Self {
+    pub(crate) fn new(entry: Entry, age: u64, now: u64, number: u64) -> Self {
         Self {
             entry,
             coded: Box::default(),
             born: signed(now).saturating_sub(signed(age)),
-            number: AtomicU64::new(number.0),
+            number: AtomicU64::new(number),
         }
     }
 
@@ -37,7 +37,7 @@ impl Held {
             entry: self.entry.clone(),
             coded,
             born: self.born,
-            number: AtomicU64::new(self.number().0),
+            number: AtomicU64::new(self.number()),
         }
     }
 
@@ -48,8 +48,17 @@ impl Held {
     }
 
     /// The invalidation clock's value at which it was last found valid.
-    pub(crate) fn number(&self) -> Generation {
-        Generation(self.number.load(Ordering::Acquire))
+    pub(crate) fn number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    /// The reading of the clocks under which a confirmed answer is kept: that of
+    /// the stored body (12 in `generation/mod.rs`).
+    pub(crate) fn note(&self) -> Generation {
+        Generation {
+            number: self.number(),
+            stamp: self.entry.stamp,
+        }
     }
 
     /// Its age at `now`, in milliseconds.
@@ -62,14 +71,14 @@ impl Held {
     /// happened since the last check.
     #[inline]
     pub(crate) fn valid(&self, generations: &Generations) -> bool {
-        let now = generations.note();
+        let now = generations.clock();
         let number = self.number();
         if number == now {
             return true;
         }
         let valid = generations.valid(&self.entry, number);
         if valid {
-            self.number.fetch_max(now.0, Ordering::AcqRel);
+            self.number.fetch_max(now, Ordering::AcqRel);
         }
         valid
     }
@@ -83,6 +92,7 @@ fn signed(millis: u64) -> i64 {
 mod tests {
     use super::*;
     use crate::entry::Fields;
+    use crate::generation::Stamp;
     use crate::invalidate::{Find, Target};
     use crate::key::{Key, ScopeId};
     use crate::policy::freshness::{Lifetime, Rules};
@@ -101,8 +111,9 @@ mod tests {
             lifetime: Lifetime::fresh(1_000),
             rules: Rules::default(),
             took: 0,
+            stamp: Stamp::default(),
         };
-        Held::new(entry, age, now, Generation::default())
+        Held::new(entry, age, now, 0)
     }
 
     #[test]

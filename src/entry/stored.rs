@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::headers::Fields;
-use crate::generation::Scoped;
+use crate::generation::{Scoped, Stamp};
 use crate::key::{Canonical, Key, ScopeId};
 use crate::policy::freshness::{Lifetime, Rules};
 
@@ -27,6 +27,8 @@ pub(crate) struct Entry {
     /// When the response was made, milliseconds since 1970: the time it was
     /// stored, less the age it came with.
     pub(crate) created: u64,
+    /// The shared clock before its handler started.
+    pub(crate) stamp: Stamp,
 }
 
 impl Entry {

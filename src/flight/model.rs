@@ -141,7 +141,7 @@ impl Site {
             let leads = Leads::Yes {
                 finishes: self.finishes,
             };
-            let times = (Generation(0), 0);
+            let times = (Generation::default(), 0);
             match self.flights.enter(&place(), times, leads, |_| true) {
                 Entered::Lead(led, landing) => return self.lead(led, landing).await,
                 Entered::Follow(follower) => {
@@ -222,7 +222,7 @@ impl Site {
             }
             site.stored.store(true, Ordering::SeqCst);
             drop(landing);
-            Landed::Stored(Arc::new(Held::new(entry(), 0, 0, Generation(0))))
+            Landed::Stored(Arc::new(Held::new(entry(), 0, 0, 0)))
         };
         let recording = Recording::new(100, declared, crate::entry::Budget::new(1 << 20));
         let told = self.told(running);

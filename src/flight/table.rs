@@ -328,7 +328,7 @@ mod tests {
     const LEADS: Leads = Leads::Yes { finishes: false };
 
     fn enter(flights: &Arc<Flights>, key: u8, leads: Leads) -> Entered {
-        let times = (Generation(0), 0);
+        let times = (Generation::default(), 0);
         flights.enter(&[key][..].into(), times, leads, |_| true)
     }
 

@@ -8,6 +8,9 @@ pub struct Invalidated {
     pub memory: u64,
     /// Entries removed from the shared store.
     pub store: u64,
+    /// Other processes that have confirmed it. Those that did not answer have
+    /// stopped serving what they hold, and look anew first.
+    pub confirmed: u64,
 }
 
 impl Invalidated {

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -144,5 +145,36 @@ pub trait Store: Send + Sync + 'static {
             tokio::time::sleep(Duration::from_millis(50)).await;
             Ok(())
         })
+    }
+}
+
+/// A store that several own.
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Bytes>> {
+        (**self).get(key)
+    }
+
+    fn put<'a>(&'a self, record: Record<'a>) -> StoreFuture<'a, ()> {
+        (**self).put(record)
+    }
+
+    fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, u64> {
+        (**self).remove(removal)
+    }
+
+    fn acquire<'a>(&'a self, lease: &'a Lease, ttl: Duration) -> StoreFuture<'a, Granted> {
+        (**self).acquire(lease, ttl)
+    }
+
+    fn renew<'a>(&'a self, lease: &'a Lease, ttl: Duration) -> StoreFuture<'a, bool> {
+        (**self).renew(lease, ttl)
+    }
+
+    fn release<'a>(&'a self, lease: &'a Lease, alone: Option<Duration>) -> StoreFuture<'a, ()> {
+        (**self).release(lease, alone)
+    }
+
+    fn released<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, ()> {
+        (**self).released(key)
     }
 }

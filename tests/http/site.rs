@@ -15,7 +15,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceExt, service_fn};
 
 use crate::support::redis_server::Redis;
-use crate::support::{Reply, Tiers, request, tiers_with};
+use crate::support::{Reply, SHORT, Tiers, request, tiers_with};
 
 /// The origin could not be reached.
 #[derive(Debug, PartialEq, Eq)]
@@ -135,7 +135,10 @@ pub async fn everywhere_with(
 async fn all(settings: impl Fn(CacheBuilder) -> CacheBuilder) -> Vec<Tiers> {
     let mut tiers = tiers_with(&settings).await;
     let (redis, clock) = (Redis::start(), ManualClock::new());
-    let both = Cache::builder().memory(16 * MIB).redis(redis.url());
+    let both = Cache::builder()
+        .memory(16 * MIB)
+        .redis(redis.url())
+        .lease(SHORT);
     let both = both.clock(Arc::new(clock.clone()));
     tiers.push(Tiers {
         name: "both",

@@ -52,11 +52,19 @@ impl Redis {
         cmd.query(&mut connection).unwrap()
     }
 
-    /// All names, those that larder keeps for itself included.
+    /// All names, those that larder keeps for itself included, but for the shared
+    /// clock's.
     pub fn keys(&self) -> Vec<String> {
         let mut keys: Vec<String> = self.command(&["KEYS", "*"]);
+        keys.retain(|key| !key.contains(":!{clock}"));
         keys.sort();
         keys
+    }
+
+    /// How many wait to be told of the end of a fill.
+    pub fn waiters(&self) -> u64 {
+        let (_, n): (String, u64) = self.command(&["PUBSUB", "NUMSUB", "api:!wake"]);
+        n
     }
 
     /// The names of entries.

@@ -5,6 +5,7 @@ mod breaker;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod connect;
+mod fence;
 mod lease;
 mod link;
 mod reads;

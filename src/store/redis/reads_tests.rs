@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::*;
 use crate::clock::SystemClock;
 use crate::error::StoreErrorKind;
-use crate::store::redis::connect::{Connect, Connection};
+use crate::store::redis::connect::{Connect, Connection, Messages};
 
 const TIMEOUT: Duration = Duration::from_millis(250);
 

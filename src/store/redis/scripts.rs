@@ -78,15 +78,138 @@ else redis.call('SET', KEYS[1], '!', 'PX', ARGV[2]) end
 redis.pcall('PUBLISH', ARGV[3], ARGV[4])
 return 1";
 
+/// More scopes than this are not kept: the oldest go, and with them what is older.
+const MOST_SCOPES: &str = "65536";
+/// More patterns than this become everything.
+const MOST_BANS: &str = "256";
+
+/// The clock as it is, or a new one where the server is another or something was
+/// lost.
+macro_rules! clock {
+    () => {
+        r"
+local hash, scopes = KEYS[1], KEYS[2]
+local info = redis.pcall('INFO', 'server')
+local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or '?'
+local known = redis.call('HMGET', hash, 'run', 'epoch', 'clock', 'floor', 'count')
+if known[1] ~= run or not known[5] or redis.call('ZCARD', scopes) ~= tonumber(known[5]) then
+  redis.call('DEL', hash, scopes)
+  known = {run, ARGV[1], '0', '0', '0'}
+  redis.call('HSET', hash, 'run', run, 'epoch', ARGV[1], 'clock', '0', 'floor', '0',
+    'count', '0', 'young', '1')
+end
+local epoch, clock, floor = known[2], tonumber(known[3]), tonumber(known[4])
+local function fields(first)
+  local found = {}
+  local all = redis.call('HGETALL', hash)
+  for at = 1, #all, 2 do
+    if string.sub(all[at], 1, 1) == first then
+      found[#found + 1] = {string.sub(all[at], 2), all[at + 1]}
+    end
+  end
+  return found
+end
+local function rows(reply)
+  reply[#reply + 1] = epoch
+  reply[#reply + 1] = redis.call('HGET', hash, 'young') and '1' or '0'
+  for _, row in ipairs(fields('@')) do
+    local e, n, beats = string.match(row[2], '(%x+) (%d+) (%d+)')
+    for _, part in ipairs({row[1], e, n, beats}) do reply[#reply + 1] = part end
+  end
+  return reply
+end
+"
+    };
+}
+
+/// Invalidates. Arguments: epoch, channel, what is told, what is told where
+/// everything goes; kind and name of each scope and pattern.
+const ADVANCE: &str = concat!(
+    clock!(),
+    r"
+local n = clock + 1
+local number = string.format('%.0f', n)
+local told = ARGV[3]
+for at = 5, #ARGV, 2 do
+  local kind, name = ARGV[at], ARGV[at + 1]
+  if kind == 's' then redis.call('ZADD', scopes, number, name)
+  elseif kind == 'b' then redis.call('HSET', hash, '=' .. name, number)
+  else redis.call('HSET', hash, 'all', number) end
+end
+local bans = fields('=')
+if #bans > MOST_BANS then
+  for _, ban in ipairs(bans) do redis.call('HDEL', hash, '=' .. ban[1]) end
+  redis.call('HSET', hash, 'all', number)
+  told = ARGV[4]
+end
+local count = redis.call('ZCARD', scopes)
+if count > MOST_SCOPES then
+  local last = math.floor(count / 4)
+  local cut = redis.call('ZRANGE', scopes, last, last, 'WITHSCORES')
+  floor = tonumber(cut[2])
+  redis.call('ZREMRANGEBYSCORE', scopes, '-inf', cut[2])
+  count = redis.call('ZCARD', scopes)
+end
+local low = string.format('%.0f', floor)
+redis.call('HSET', hash, 'clock', number, 'floor', low, 'count', count)
+local message = epoch .. ' ' .. number .. ' ' .. low .. ' ' .. told
+redis.pcall('PUBLISH', ARGV[2], message)
+return rows({message})"
+);
+
+/// Arguments: epoch, instance, the epoch and number that it has seen, whether it
+/// has known that epoch for a whole lease.
+const BEAT: &str = concat!(
+    clock!(),
+    r"
+local row = redis.call('HGET', hash, '@' .. ARGV[2])
+local beats = row and tonumber(string.match(row, '(%d+)$')) or 0
+redis.call('HSET', hash, '@' .. ARGV[2],
+  ARGV[3] .. ' ' .. ARGV[4] .. ' ' .. string.format('%.0f', beats + 1))
+if ARGV[5] == '1' and ARGV[3] == epoch then redis.call('HDEL', hash, 'young') end
+return {epoch, string.format('%.0f', clock)}"
+);
+
+/// Arguments: epoch.
+const SNAPSHOT: &str = concat!(
+    clock!(),
+    r"
+local bans = {}
+for _, ban in ipairs(fields('=')) do
+  bans[#bans + 1] = ban[1]
+  bans[#bans + 1] = ban[2]
+end
+local all = redis.call('HGET', hash, 'all') or '0'
+return {epoch, string.format('%.0f', clock), string.format('%.0f', floor), all, bans,
+  redis.call('ZRANGE', scopes, 0, -1, 'WITHSCORES')}"
+);
+
+/// Arguments: epoch.
+const ROWS: &str = concat!(clock!(), "return rows({})");
+
+/// Arguments: epoch, instance, the beats of its row or nothing.
+const LEAVE: &str = concat!(
+    clock!(),
+    r"
+local row = redis.call('HGET', hash, '@' .. ARGV[2])
+if row and (ARGV[3] == '' or string.match(row, '(%d+)$') == ARGV[3]) then
+  redis.call('HDEL', hash, '@' .. ARGV[2])
+end
+return 1"
+);
+
 /// A text, and the hash by which the server knows it.
 pub(super) struct Text {
-    pub(super) text: &'static str,
+    pub(super) text: String,
     pub(super) hash: String,
 }
 
 impl Text {
-    fn new(text: &'static str) -> Self {
-        let hash = Script::new(text).get_hash().to_owned();
+    fn new(text: &str) -> Self {
+        let text = text
+            .replace("MOST_SCOPES", MOST_SCOPES)
+            .replace("MOST_BANS", MOST_BANS);
+        let hash = Script::new(&text).get_hash().to_owned();
         Self { text, hash }
     }
 }
@@ -98,6 +221,11 @@ pub(super) struct Scripts {
     pub(super) acquire: Text,
     pub(super) renew: Text,
     pub(super) release: Text,
+    pub(super) advance: Text,
+    pub(super) beat: Text,
+    pub(super) snapshot: Text,
+    pub(super) rows: Text,
+    pub(super) leave: Text,
 }
 
 impl Scripts {
@@ -109,6 +237,11 @@ impl Scripts {
             acquire: Text::new(ACQUIRE),
             renew: Text::new(RENEW),
             release: Text::new(RELEASE),
+            advance: Text::new(ADVANCE),
+            beat: Text::new(BEAT),
+            snapshot: Text::new(SNAPSHOT),
+            rows: Text::new(ROWS),
+            leave: Text::new(LEAVE),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `<prefix>:<endpoint>:<hash>` | an entry's frame |
 //! | `<prefix>:!lock:{<key>}`, `<prefix>:!wake` | see `lease.rs` |
+//! | `<prefix>:!{clock}`, `<prefix>:!{clock}:scopes`, `<prefix>:!clock` | see `fence.rs` |
 //! | `<prefix>:!group:<hash>` | the keys of one URI or tag, a sorted set by the time at which they expire |
 
 use std::sync::Arc;
@@ -53,6 +54,10 @@ impl RedisStore {
         })
     }
 
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     pub(super) fn slow(&self) -> Duration {
         self.timeout * SLOWER
     }
@@ -82,7 +87,7 @@ impl RedisStore {
         self.script_within(script, keys, args, self.timeout).await
     }
 
-    async fn script_within(
+    pub(super) async fn script_within(
         &self,
         script: &Text,
         keys: &[String],
@@ -97,7 +102,7 @@ impl RedisStore {
         let known = command("EVALSHA", &script.hash);
         match self.run(&known, timeout).await {
             Err(error) if is_no_script(&error) => {
-                self.run(&command("EVAL", script.text), timeout).await
+                self.run(&command("EVAL", &script.text), timeout).await
             }
             result => result,
         }

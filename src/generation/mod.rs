@@ -23,7 +23,31 @@
 //!    what is left is renumbered, and a fill noted below that floor is refused.
 //!    (`forgetting_keeps_the_living_and_refuses_the_late`)
 //!
-//! Other processes that share the store do not see this clock.
+//! Processes that share a Redis share a second clock of the same kind, which lies
+//! there (`store/redis/fence.rs`) and which each of them mirrors (`mirror.rs`). What
+//! one process invalidates moves that clock; the others hear of it and move their
+//! own. Why none of them serves it after the call has returned:
+//!
+//! 6. An entry carries the reading of the shared clock from before its handler
+//!    started. One from the store is checked by it, so a late write defeats itself
+//!    wherever it lands. (`what_was_made_before_an_invalidation_does_not_hold_after_it`)
+//! 7. A process serves what it holds, and what it reads, within its lease alone:
+//!    it has seen all that the clock had when it last asked. The call waits until each
+//!    row has seen its number, or can have no lease any more by the waiter's own clock.
+//!    (`cache/pulse.rs`, `cache/confirm.rs`; `tests/coherence.rs`)
+//! 8. News are applied in their order only: one that was lost shows at the next
+//!    beat, and the whole is read. (`news_are_taken_in_their_order`)
+//! 9. A clock that was lost, or whose server is another, begins a new epoch, in which
+//!    nothing that was stored is valid; and for a lease nobody's word is enough.
+//!    (`another_epochs_or_no_stamp_holds_nothing`, `what_redis_has_lost_nobody_serves`)
+//! 10. What the clock forgets raises its floor: what is older is not valid, and a
+//!     process that knew less drops what it holds. (`what_was_forgotten_may_have_been_anything`)
+//! 11. An own invalidation moves the process' clock before the shared one is told, and
+//!     once more when it has answered. (`cache/invalidation.rs`)
+//! 12. What the handler confirms by 304 keeps the reading of the body that it
+//!     confirms. (`Held::note`)
+
+mod mirror;
 
 use std::collections::HashMap;
 use std::sync::RwLock;
@@ -31,6 +55,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::invalidate::{Pattern, Target};
 use crate::key::ScopeId;
+pub(crate) use mirror::{Change, News, Snapshot, Stamp, changes_of};
+use mirror::{Learnt, Mirror};
 
 /// More numbers than this are forgotten together.
 const MOST_SCOPES: usize = 16_384;
@@ -38,8 +64,23 @@ const MOST_SCOPES: usize = 16_384;
 const MOST_BANS: usize = 256;
 
 /// A reading of the clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Generation(pub(crate) u64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Generation {
+    /// Of this process' clock.
+    pub(crate) number: u64,
+    /// Of the one that instances share.
+    pub(crate) stamp: Stamp,
+}
+
+impl Generation {
+    /// The one that was read earlier in this process.
+    pub(crate) fn earlier(self, other: Self) -> Self {
+        match self.number <= other.number {
+            true => self,
+            false => other,
+        }
+    }
+}
 
 /// What an entry can be invalidated by.
 pub(crate) trait Scoped {
@@ -53,23 +94,23 @@ pub(crate) trait Scoped {
 pub(crate) struct Watch {
     scopes: Box<[ScopeId]>,
     name: Box<str>,
-    number: Generation,
+    note: Generation,
     alone: bool,
 }
 
 impl Watch {
-    pub(crate) fn new(entry: &impl Scoped, number: Generation) -> Self {
+    pub(crate) fn new(entry: &impl Scoped, note: Generation) -> Self {
         Self {
             scopes: entry.scopes().into(),
             name: entry.name().into(),
-            number,
+            note,
             alone: true,
         }
     }
 
-    /// The number under which it is valid, if nobody else has invalidated it.
-    pub(crate) fn number(&self) -> Option<Generation> {
-        self.alone.then_some(self.number)
+    /// The reading under which it is valid, if nobody else has invalidated it.
+    pub(crate) fn note(&self) -> Option<Generation> {
+        self.alone.then_some(self.note)
     }
 }
 
@@ -81,6 +122,18 @@ impl Scoped for Watch {
     fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// What became of news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Learning {
+    Known,
+    /// `crowded` asks the caller to [`forget`](Generations::forget) soon.
+    New {
+        crowded: bool,
+    },
+    /// Something before it is missing.
+    Gap,
 }
 
 /// The clock and its numbers.
@@ -100,6 +153,8 @@ struct Marks {
     floor: Mark,
     scopes: HashMap<ScopeId, Mark>,
     bans: Vec<(Mark, Pattern)>,
+    /// What is known of the clock that instances share.
+    mirror: Mirror,
 }
 
 /// An invalidation: its number, and when it was, in milliseconds. The number 0
@@ -121,8 +176,29 @@ impl Marks {
             || bans.any(|(mark, ban)| kind(mark) && ban.matches(entry.name()))
     }
 
-    fn valid(&self, entry: &impl Scoped, number: Generation) -> bool {
-        !self.any(entry, |mark| mark.number > number.0)
+    fn valid(&self, entry: &impl Scoped, number: u64) -> bool {
+        !self.any(entry, |mark| mark.number > number)
+    }
+
+    /// Moves the clock on, for what `mark` does with its new number.
+    fn advance(&mut self, at: u64, mark: impl FnOnce(&mut Self, Mark)) -> u64 {
+        self.clock += 1;
+        let number = self.clock;
+        mark(self, Mark { number, at });
+        number
+    }
+
+    fn mark(&mut self, now: Mark, change: Change) {
+        match change {
+            Change::Everything => self.everything = now,
+            Change::Scope(id) => {
+                self.scopes.insert(id, now);
+            }
+            Change::Ban(pattern) => {
+                self.bans.retain(|(_, known)| *known != pattern);
+                self.bans.push((now, pattern));
+            }
+        }
     }
 
     fn crowded(&self) -> bool {
@@ -143,15 +219,73 @@ impl Generations {
             .unwrap_or_else(|broken| broken.into_inner())
     }
 
-    /// The clock now. A fill takes it before its handler starts.
+    /// This process' clock now.
     #[inline]
-    pub(crate) fn note(&self) -> Generation {
-        Generation(self.clock.load(Ordering::Acquire))
+    pub(crate) fn clock(&self) -> u64 {
+        self.clock.load(Ordering::Acquire)
     }
 
-    /// Whether an entry of this number is still valid.
-    pub(crate) fn valid(&self, entry: &impl Scoped, number: Generation) -> bool {
-        self.note() == number || self.read().valid(entry, number)
+    /// Both clocks now. A fill takes them before its handler starts.
+    pub(crate) fn note(&self) -> Generation {
+        let marks = self.read();
+        Generation {
+            number: marks.clock,
+            stamp: marks.mirror.stamp(),
+        }
+    }
+
+    /// Whether an entry of this number is still valid in this process.
+    pub(crate) fn valid(&self, entry: &impl Scoped, number: u64) -> bool {
+        self.clock() == number || self.read().valid(entry, number)
+    }
+
+    /// Whether an entry from the store is still valid, by its stamp.
+    pub(crate) fn holds(&self, entry: &impl Scoped, stamp: Stamp) -> bool {
+        self.read().mirror.holds(entry, stamp)
+    }
+
+    /// The shared clock as it is known here.
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.read().mirror.stamp()
+    }
+
+    /// Learns of another instance's invalidation, or of what became of an own one.
+    pub(crate) fn learn(&self, news: &News, at: u64) -> Learning {
+        let mut marks = self.write();
+        match marks.mirror.learn(news) {
+            Learnt::Known => Learning::Known,
+            Learnt::Gap => Learning::Gap,
+            Learnt::New(changes) => {
+                let crowded = self.take(&mut marks, changes, at);
+                Learning::New { crowded }
+            }
+        }
+    }
+
+    /// Takes over all that the store knows. `true` asks the caller to
+    /// [`forget`](Self::forget) soon.
+    #[must_use]
+    pub(crate) fn resync(&self, snapshot: Snapshot, at: u64) -> bool {
+        let mut marks = self.write();
+        let changes = marks.mirror.resync(snapshot);
+        self.take(&mut marks, changes, at)
+    }
+
+    fn take(&self, marks: &mut Marks, changes: Vec<Change>, at: u64) -> bool {
+        if changes.is_empty() {
+            return false;
+        }
+        let number = marks.advance(at, |marks, now| {
+            for change in changes {
+                marks.mark(now, change);
+            }
+        });
+        self.clock.store(number, Ordering::Release);
+        self.is_crowded(marks)
+    }
+
+    fn is_crowded(&self, marks: &Marks) -> bool {
+        marks.crowded() && !self.forgetting.swap(true, Ordering::AcqRel)
     }
 
     /// Whether an entry was invalidated since a moment, in milliseconds. What is
@@ -178,29 +312,17 @@ impl Generations {
     ) -> bool {
         let mut marks = self.write();
         if let Some(watch) = watch {
-            watch.alone &= marks.valid(watch, watch.number);
-            watch.number = Generation(marks.clock + 1);
+            watch.alone &= marks.valid(watch, watch.note.number);
+            watch.note.number = marks.clock + 1;
         }
-        marks.clock += 1;
-        let number = marks.clock;
-        let now = Mark { number, at };
-        match target {
-            Target::Everything(_) => marks.everything = now,
-            Target::Scope { ids, .. } => marks.scopes.extend(ids.iter().map(|id| (*id, now))),
-            Target::Pattern(pattern) => {
-                marks.bans.retain(|(_, known)| known != pattern);
-                marks.bans.push((now, pattern.clone()));
-            }
-        }
-        self.clock.store(number, Ordering::Release);
-        marks.crowded() && !self.forgetting.swap(true, Ordering::AcqRel)
+        self.take(&mut marks, changes_of(target), at)
     }
 
     /// Forgets all numbers up to now, `at` in milliseconds. `sweep` must check every entry of the
     /// memory tier once and remove what is not valid; a check gives the rest
     /// its present number.
     pub(crate) fn forget(&self, at: u64, sweep: impl FnOnce()) {
-        let number = self.note().0;
+        let number = self.clock();
         sweep();
         let mut marks = self.write();
         if number > marks.floor.number {
@@ -255,11 +377,11 @@ mod tests {
     fn a_fill_that_began_before_is_refused() {
         for target in [tag("a"), pattern("api:things:*"), everything()] {
             let clock = Generations::default();
-            let before = clock.note();
+            let before = clock.clock();
             assert!(clock.valid(&thing(), before));
             let _ = clock.advance(&target, 0);
             assert!(!clock.valid(&thing(), before), "{target:?}");
-            assert!(clock.valid(&thing(), clock.note()), "{target:?}");
+            assert!(clock.valid(&thing(), clock.clock()), "{target:?}");
         }
     }
 
@@ -267,7 +389,7 @@ mod tests {
     fn other_scopes_are_left_alone() {
         for target in [tag("b"), pattern("api:other:*")] {
             let clock = Generations::default();
-            let before = clock.note();
+            let before = clock.clock();
             let _ = clock.advance(&target, 0);
             assert!(clock.valid(&thing(), before), "{target:?}");
         }
@@ -276,9 +398,9 @@ mod tests {
     #[test]
     fn forgetting_keeps_the_living_and_refuses_the_late() {
         let clock = Generations::default();
-        let late = clock.note();
+        let late = clock.clock();
         let _ = clock.advance(&tag("a"), 0);
-        let alive = clock.note();
+        let alive = clock.clock();
         clock.forget(0, || assert!(!clock.valid(&thing(), late)));
         assert!(clock.read().scopes.is_empty());
         assert!(clock.valid(&thing(), alive));
@@ -297,16 +419,15 @@ mod tests {
     #[test]
     fn a_watch_sees_others_and_not_its_own() {
         let clock = Generations::default();
-        let before = clock.note();
-        let mut watch = Watch::new(&thing(), before);
+        let mut watch = Watch::new(&thing(), clock.note());
         let _ = clock.advance(&tag("b"), 0);
         let _ = clock.advance_watched(&tag("a"), 0, Some(&mut watch));
         let _ = clock.advance_watched(&tag("a"), 0, Some(&mut watch));
-        assert_eq!(watch.number(), Some(clock.note()));
-        assert!(clock.valid(&thing(), clock.note()));
+        assert_eq!(watch.note().unwrap().number, clock.clock());
+        assert!(clock.valid(&thing(), clock.clock()));
         let _ = clock.advance(&pattern("api:things:*"), 0);
         let _ = clock.advance_watched(&tag("a"), 0, Some(&mut watch));
-        assert_eq!(watch.number(), None);
+        assert_eq!(watch.note(), None);
     }
 
     #[test]

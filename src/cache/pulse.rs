@@ -1,0 +1,291 @@
+//! The lease under which this process trusts what it holds, and the beats that
+//! renew it.
+//!
+//! A beat tells the shared clock what this process has seen of it, and hears what
+//! it says now. A process that has seen all of it may serve from its tiers until a
+//! lease has gone since the beat was *sent*; out of it, it beats before it looks.
+//! Who invalidates waits until every row has seen its number, or until its holder
+//! can have no lease any more (`confirm`). So a process that hears nothing stops
+//! serving what it holds before anybody believes that it has.
+//!
+//! Beats come while requests do. A process without requests for a lease takes its
+//! row away and is silent.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::{Either, select};
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, Notify};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::engine::Engine;
+use crate::clock::millis;
+use crate::error::StoreError;
+use crate::generation::{Learning, News};
+use crate::random::token;
+use crate::store::fence::{Fence, news};
+
+/// Beats in a lease.
+const BEATS: u32 = 3;
+
+pub(crate) struct Pulse {
+    pub(super) fence: Arc<dyn Fence>,
+    /// This process among those that share the clock.
+    pub(super) who: String,
+    pub(super) lease: Duration,
+    /// The end of the lease, in milliseconds on the monotonic clock.
+    until: AtomicU64,
+    /// A request has come since the last beat.
+    used: AtomicBool,
+    /// Somebody beats.
+    running: AtomicBool,
+    /// Attempts to get a lease that have ended.
+    attempts: AtomicU64,
+    /// Held while a beat is on its way.
+    one: Mutex<Known>,
+    nudge: Arc<Notify>,
+}
+
+/// The epoch that is known, and since when.
+#[derive(Default)]
+struct Known {
+    epoch: u64,
+    since: Option<Instant>,
+}
+
+impl Pulse {
+    pub(super) fn new(fence: Arc<dyn Fence>, lease: Duration) -> Self {
+        Self {
+            fence,
+            who: token(),
+            lease,
+            until: AtomicU64::new(0),
+            used: AtomicBool::new(false),
+            running: AtomicBool::new(false),
+            attempts: AtomicU64::new(0),
+            one: Mutex::default(),
+            nudge: Arc::default(),
+        }
+    }
+
+    /// How long nobody who has not been heard of can hold a lease any more.
+    pub(super) fn patience(&self) -> Duration {
+        self.lease + self.lease / 10
+    }
+
+    #[inline]
+    fn holds(&self, now: u64) -> bool {
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed); // seldom: its cache line is shared
+        }
+        now < self.until.load(Ordering::Acquire)
+    }
+
+    fn end_lease(&self) {
+        self.until.store(0, Ordering::Release);
+    }
+}
+
+impl Engine {
+    /// Whether this process may serve what it holds.
+    #[inline]
+    pub(crate) fn is_leased(&self, now: u64) -> bool {
+        self.pulse.as_ref().is_none_or(|pulse| pulse.holds(now))
+    }
+
+    /// Gets a lease, for all who wait together. `false` where the store cannot be
+    /// asked.
+    pub(crate) async fn lease(self: &Arc<Self>) -> bool {
+        let (Some(pulse), Ok(runtime)) = (&self.pulse, Handle::try_current()) else {
+            return self.pulse.is_none();
+        };
+        let before = pulse.attempts.load(Ordering::Acquire);
+        let engine = Arc::clone(self);
+        // in a task: one whose caller's time is up tells the breaker all the same
+        let attempt = runtime.spawn(async move { engine.attempt(before).await });
+        let leased = matches!(
+            tokio::time::timeout(self.budget, attempt).await,
+            Ok(Ok(true))
+        );
+        match leased {
+            true => self.begin_beating(),
+            false => self.counters.store_errors(1),
+        }
+        leased
+    }
+
+    /// Tries to get a lease, unless that has failed since `before`.
+    async fn attempt(self: &Arc<Self>, before: u64) -> bool {
+        let Some(pulse) = &self.pulse else {
+            return true;
+        };
+        let mut known = pulse.one.lock().await;
+        if self.is_leased(self.now()) {
+            return true;
+        }
+        if pulse.attempts.load(Ordering::Acquire) != before {
+            return false;
+        }
+        self.beat(pulse, &mut known).await.unwrap_or(false)
+    }
+
+    /// A beat, counted when it has ended.
+    async fn beat(self: &Arc<Self>, pulse: &Pulse, known: &mut Known) -> Result<bool, StoreError> {
+        let done = self.beat_once(pulse, known).await;
+        pulse.attempts.fetch_add(1, Ordering::AcqRel);
+        done
+    }
+
+    /// One beat, and where something was missed, a look at the whole and another
+    /// one, which tells that.
+    async fn beat_once(
+        self: &Arc<Self>,
+        pulse: &Pulse,
+        known: &mut Known,
+    ) -> Result<bool, StoreError> {
+        for _ in 0..2 {
+            let (sent, seen) = (self.now(), self.generations.stamp());
+            let ripe = known.epoch == seen.epoch
+                && known
+                    .since
+                    .is_some_and(|since| since.elapsed() >= pulse.patience());
+            let clock = pulse.fence.beat(&pulse.who, seen, ripe).await?;
+            if self.generations.stamp().covers(clock) {
+                let until = sent.saturating_add(millis(pulse.lease));
+                pulse.until.fetch_max(until, Ordering::AcqRel);
+                return Ok(true);
+            }
+            let snapshot = pulse.fence.snapshot().await?;
+            if known.epoch != snapshot.stamp.epoch {
+                *known = Known {
+                    epoch: snapshot.stamp.epoch,
+                    since: Some(Instant::now()),
+                };
+            }
+            if self.generations.resync(snapshot, self.now()) {
+                self.forget_soon();
+            }
+        }
+        Ok(false)
+    }
+
+    /// Hears of an invalidation.
+    fn hear(self: &Arc<Self>, pulse: &Pulse, news: Option<&News>) {
+        match news.map(|news| self.generations.learn(news, self.now())) {
+            Some(Learning::Known) => return,
+            Some(Learning::New { crowded: true }) => self.forget_soon(),
+            // what is missing shows at the beat
+            Some(Learning::New { crowded: false } | Learning::Gap) | None => {}
+        }
+        pulse.nudge.notify_one(); // who waits for it is told at once
+    }
+
+    /// Learns what became of an own invalidation.
+    pub(super) fn learn(self: &Arc<Self>, news: &News) {
+        if let Some(pulse) = &self.pulse {
+            self.hear(pulse, Some(news));
+        }
+    }
+
+    fn begin_beating(self: &Arc<Self>) {
+        let (Some(pulse), Ok(runtime)) = (&self.pulse, Handle::try_current()) else {
+            return;
+        };
+        if pulse.running.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let fence = Arc::clone(&pulse.fence);
+        let pause = pulse.lease / BEATS;
+        let listening = runtime.spawn(listen(Arc::downgrade(self), fence, pause));
+        let running = Running(Arc::downgrade(self), listening.abort_handle());
+        let nudge = Arc::clone(&pulse.nudge);
+        let (fence, who) = (Arc::clone(&pulse.fence), pulse.who.clone());
+        let (engine, beating) = (Arc::downgrade(self), Arc::downgrade(self));
+        runtime.spawn(async move {
+            beats(beating, pause, nudge, running).await;
+            if engine.strong_count() == 0 {
+                let _ = fence.leave(&who, None).await; // nobody need wait for it
+            }
+        });
+    }
+
+    /// Takes this process' row away: nobody need wait for it.
+    pub(super) async fn resign(self: &Arc<Self>) {
+        let Some(pulse) = &self.pulse else { return };
+        let _one = pulse.one.lock().await;
+        pulse.end_lease();
+        if self.generations.stamp().is_known()
+            && let Err(error) = pulse.fence.leave(&pulse.who, None).await
+        {
+            tracing::debug!(target: "larder", %error, "a row is left behind");
+        }
+    }
+}
+
+/// Somebody beats, until this is dropped, with its runtime at the latest.
+struct Running(Weak<Engine>, AbortHandle);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.1.abort();
+        if let Some(engine) = self.0.upgrade()
+            && let Some(pulse) = &engine.pulse
+        {
+            pulse.running.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// Beats, until no request has come for a lease.
+async fn beats(engine: Weak<Engine>, every: Duration, nudge: Arc<Notify>, running: Running) {
+    let mut idle = 0;
+    loop {
+        let pause = pin!(tokio::time::sleep(every));
+        let nudged = match select(pin!(nudge.notified()), pause).await {
+            Either::Left(_) => true,
+            Either::Right(_) => false,
+        };
+        let Some(engine) = engine.upgrade() else {
+            return;
+        };
+        let Some(pulse) = &engine.pulse else { return };
+        if !nudged {
+            idle = match pulse.used.swap(false, Ordering::Relaxed) {
+                true => 0,
+                false => idle + 1,
+            };
+        }
+        if idle >= BEATS || engine.renewals.is_closed() {
+            engine.resign().await;
+            drop(running);
+            return;
+        }
+        let mut known = pulse.one.lock().await;
+        if let Err(error) = engine.beat(pulse, &mut known).await {
+            engine.counters.store_errors(1);
+            tracing::debug!(target: "larder", %error, "a beat has failed");
+        }
+    }
+}
+
+/// Hears what is told, and begins again when the connection ends. What was told in
+/// between shows at the next beat.
+async fn listen(engine: Weak<Engine>, fence: Arc<dyn Fence>, pause: Duration) {
+    loop {
+        if let Ok(mut messages) = fence.listen().await {
+            while let Some(message) = messages.next().await {
+                let Some(engine) = engine.upgrade() else {
+                    return;
+                };
+                let Some(pulse) = &engine.pulse else { return };
+                engine.hear(pulse, news(&message).as_ref());
+            }
+        }
+        tokio::time::sleep(pause).await;
+    }
+}

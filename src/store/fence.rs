@@ -1,0 +1,167 @@
+//! The clock of invalidations that instances share: what a store that has one
+//! must do, and how it tells of an invalidation.
+
+use futures_util::stream::BoxStream;
+
+use super::StoreFuture;
+use crate::generation::{Change, News, Snapshot, Stamp};
+use crate::invalidate::Pattern;
+use crate::key::ScopeId;
+
+/// What an instance has seen of the clock, as its row tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) who: String,
+    pub(crate) seen: Stamp,
+    /// Counts its beats.
+    pub(crate) beats: u64,
+}
+
+/// Who may hold a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rows {
+    pub(crate) epoch: u64,
+    /// The clock may be younger than a lease: there may be holders that it does not
+    /// know.
+    pub(crate) young: bool,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// A shared clock. Whatever it does it does at once, and whatever it has lost shows
+/// as another epoch.
+pub(crate) trait Fence: Send + Sync + 'static {
+    /// Invalidates, tells everybody who listens, and says who must know.
+    fn advance<'a>(&'a self, changes: &'a [Change]) -> StoreFuture<'a, (News, Rows)>;
+
+    /// Writes an instance's row: it has seen so much. `ripe`: it has known that
+    /// epoch for a whole lease. Returns the clock.
+    fn beat<'a>(&'a self, who: &'a str, seen: Stamp, ripe: bool) -> StoreFuture<'a, Stamp>;
+
+    /// All that is known.
+    fn snapshot(&self) -> StoreFuture<'_, Snapshot>;
+
+    /// The rows now.
+    fn rows(&self) -> StoreFuture<'_, Rows>;
+
+    /// Takes a row away: of this many beats, or whatever it says.
+    fn leave<'a>(&'a self, who: &'a str, beats: Option<u64>) -> StoreFuture<'a, ()>;
+
+    /// Listens to what is told.
+    fn listen(&self) -> StoreFuture<'_, BoxStream<'static, Vec<u8>>>;
+}
+
+/// A list of changes as it is sent: for each its kind, the length of its name (4,
+/// little-endian), the name.
+#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "redis sends it"))]
+pub(crate) fn encode(changes: &[Change]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for change in changes {
+        let (kind, name): (u8, &[u8]) = match change {
+            Change::Scope(id) => (b's', &id.0),
+            Change::Ban(pattern) => (b'b', pattern.as_str().as_bytes()),
+            Change::Everything => (b'*', b""),
+        };
+        out.push(kind);
+        out.extend_from_slice(&u32::try_from(name.len()).unwrap_or(u32::MAX).to_le_bytes());
+        out.extend_from_slice(name);
+    }
+    out
+}
+
+/// Reads such a list. None if it cannot be read to its last byte.
+pub(crate) fn decode(mut bytes: &[u8]) -> Option<Vec<Change>> {
+    let mut changes = Vec::new();
+    while let Some((kind, rest)) = bytes.split_first() {
+        let (len, rest) = rest.split_first_chunk()?;
+        let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+        let (name, rest) = rest.split_at_checked(len)?;
+        changes.push(change(*kind, name)?);
+        bytes = rest;
+    }
+    Some(changes)
+}
+
+fn change(kind: u8, name: &[u8]) -> Option<Change> {
+    Some(match kind {
+        b's' => Change::Scope(ScopeId(name.try_into().ok()?)),
+        b'b' => Change::Ban(Pattern::trusted(String::from_utf8(name.to_vec()).ok()?)),
+        b'*' if name.is_empty() => Change::Everything,
+        _ => return None,
+    })
+}
+
+/// Reads what is told of an invalidation: `<epoch> <number> <floor> <changes>`, the
+/// epoch in hexadecimal digits.
+pub(crate) fn news(message: &[u8]) -> Option<News> {
+    let mut parts = message.splitn(4, |byte| *byte == b' ');
+    let mut text = || std::str::from_utf8(parts.next()?).ok();
+    let epoch = u64::from_str_radix(text()?, 16).ok()?;
+    let (number, floor) = (text()?.parse().ok()?, text()?.parse().ok()?);
+    Some(News {
+        stamp: Stamp { epoch, number },
+        floor,
+        changes: decode(parts.next()?)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn changes() -> Vec<Change> {
+        vec![
+            Change::Scope(ScopeId([b' '; 16])),
+            Change::Ban(Pattern::trusted("api:a b*".into())),
+            Change::Everything,
+        ]
+    }
+
+    #[test]
+    fn changes_come_back() {
+        assert_eq!(decode(&encode(&changes())), Some(changes()));
+        let message = [b"00ff 12 3 ".to_vec(), encode(&changes())].concat();
+        let stamp = Stamp {
+            epoch: 255,
+            number: 12,
+        };
+        let (floor, changes) = (3, changes());
+        assert_eq!(
+            news(&message),
+            Some(News {
+                stamp,
+                floor,
+                changes
+            })
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_nothing() {
+        let whole = encode(&changes());
+        for end in 1..whole.len() {
+            let part = decode(&whole[..end]);
+            assert!(part.is_none_or(|part| part.len() < 3), "{end}");
+        }
+        for bad in [
+            &b"x\0\0\0\0"[..],
+            b"s\x01\0\0\0a",
+            b"*\x01\0\0\0a",
+            b"b\xff\xff\xff\xff",
+        ] {
+            assert_eq!(decode(bad), None, "{bad:?}");
+        }
+        for bad in [
+            "", "1", "1 2", "1 2 3", "x 1 2 ", "1 x 2 ", "1 2 x ", "1 2 3 x",
+        ] {
+            assert_eq!(news(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = (decode(&bytes), news(&bytes));
+        }
+    }
+}

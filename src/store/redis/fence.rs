@@ -1,0 +1,219 @@
+//! The shared clock in Redis.
+//!
+//! | name | what |
+//! |---|---|
+//! | `<prefix>:!{clock}` | a hash: the server's run id, the epoch, the clock, the floor; `all` and `=<pattern>`, the numbers of these invalidations; `@<instance>`, what it has seen |
+//! | `<prefix>:!{clock}:scopes` | a sorted set: the scopes by the number of their last invalidation |
+//! | `<prefix>:!clock` | a channel: each invalidation |
+//!
+//! Every access is a script that first compares the server's run id and the size
+//! of the sorted set with what the hash says. A failover, a restart or a loss of
+//! either begins another epoch.
+
+use std::time::Duration;
+
+use futures_util::stream::BoxStream;
+use redis::Value;
+
+use super::scripts::Text;
+use super::tier::{RedisStore, refused};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::generation::{Change, News, Snapshot, Stamp};
+use crate::invalidate::Pattern;
+use crate::key::ScopeId;
+use crate::random::random;
+use crate::store::StoreFuture;
+use crate::store::fence::{Fence, Row, Rows, encode, news};
+
+type Reply = Result<Value, StoreError>;
+
+impl RedisStore {
+    fn clock_keys(&self) -> [String; 2] {
+        let hash = format!("{}{{clock}}", self.internal);
+        let scopes = format!("{hash}:scopes");
+        [hash, scopes]
+    }
+
+    fn clock_channel(&self) -> String {
+        format!("{}clock", self.internal)
+    }
+
+    /// Runs a script on the clock; its first argument is the epoch that begins if
+    /// the present one was lost.
+    async fn on_clock(&self, script: &Text, args: &[&[u8]]) -> Reply {
+        self.on_clock_within(script, args, self.timeout()).await
+    }
+
+    async fn on_clock_within(&self, script: &Text, args: &[&[u8]], time: Duration) -> Reply {
+        let fresh = format!("{:016x}", random() | 1); // 0 is none
+        let mut all = vec![fresh.as_bytes()];
+        all.extend_from_slice(args);
+        let keys = self.clock_keys();
+        let reply = self.script_within(script, &keys, &all, time).await;
+        match reply {
+            Err(error) if is_out_of_memory(&error) => {
+                // without the hash there is another epoch: nothing old is valid
+                let mut unlink = redis::cmd("UNLINK");
+                unlink.arg(&keys);
+                self.run(&unlink, time).await?;
+                self.script_within(script, &keys, &all, time).await
+            }
+            reply => reply,
+        }
+    }
+}
+
+impl Fence for RedisStore {
+    fn advance<'a>(&'a self, changes: &'a [Change]) -> StoreFuture<'a, (News, Rows)> {
+        Box::pin(async move {
+            let (blob, channel) = (encode(changes), self.clock_channel());
+            let everything = encode(&[Change::Everything]);
+            let mut args: Vec<&[u8]> = vec![channel.as_bytes(), &blob, &everything];
+            for change in changes {
+                args.extend(match change {
+                    Change::Scope(id) => [&b"s"[..], &id.0],
+                    Change::Ban(pattern) => [&b"b"[..], pattern.as_str().as_bytes()],
+                    Change::Everything => [&b"*"[..], b""],
+                });
+            }
+            let reply = self.on_clock(&self.scripts.advance, &args).await?;
+            let mut reply = Items::of(reply)?;
+            let told = news(&reply.bytes()?).ok_or_else(unreadable)?;
+            Ok((told, rows(reply)?))
+        })
+    }
+
+    fn beat<'a>(&'a self, who: &'a str, seen: Stamp, ripe: bool) -> StoreFuture<'a, Stamp> {
+        Box::pin(async move {
+            let (epoch, number) = (format!("{:016x}", seen.epoch), seen.number.to_string());
+            let ripe: &[u8] = if ripe { b"1" } else { b"0" };
+            let args = [who.as_bytes(), epoch.as_bytes(), number.as_bytes(), ripe];
+            let reply = self.on_clock(&self.scripts.beat, &args).await?;
+            let mut reply = Items::of(reply)?;
+            Ok(Stamp {
+                epoch: reply.hex()?,
+                number: reply.number()?,
+            })
+        })
+    }
+
+    fn snapshot(&self) -> StoreFuture<'_, Snapshot> {
+        Box::pin(async move {
+            let script = &self.scripts.snapshot;
+            let reply = self.on_clock_within(script, &[], self.slow()).await?;
+            let mut reply = Items::of(reply)?;
+            let stamp = Stamp {
+                epoch: reply.hex()?,
+                number: reply.number()?,
+            };
+            let (floor, all) = (reply.number()?, reply.number()?);
+            let mut changes = Vec::new();
+            if all > 0 {
+                changes.push((all, Change::Everything));
+            }
+            let mut bans = Items::of(reply.next()?)?;
+            while !bans.is_empty() {
+                let pattern = String::from_utf8(bans.bytes()?).map_err(|_| unreadable())?;
+                changes.push((bans.number()?, Change::Ban(Pattern::trusted(pattern))));
+            }
+            let mut scopes = Items::of(reply.next()?)?;
+            while !scopes.is_empty() {
+                let id = scopes.bytes()?.try_into().map_err(|_| unreadable())?;
+                changes.push((scopes.number()?, Change::Scope(ScopeId(id))));
+            }
+            Ok(Snapshot {
+                stamp,
+                floor,
+                changes,
+            })
+        })
+    }
+
+    fn rows(&self) -> StoreFuture<'_, Rows> {
+        Box::pin(async move { rows(Items::of(self.on_clock(&self.scripts.rows, &[]).await?)?) })
+    }
+
+    fn leave<'a>(&'a self, who: &'a str, beats: Option<u64>) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let beats = beats.map_or_else(String::new, |beats| beats.to_string());
+            let args = [who.as_bytes(), beats.as_bytes()];
+            self.on_clock(&self.scripts.leave, &args).await.map(drop)
+        })
+    }
+
+    fn listen(&self) -> StoreFuture<'_, BoxStream<'static, Vec<u8>>> {
+        Box::pin(async move {
+            let messages = self.link.listen(self.clock_channel()).await;
+            messages.map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))
+        })
+    }
+}
+
+/// `epoch, young, (who, epoch, number, beats)..`
+fn rows(mut reply: Items) -> Result<Rows, StoreError> {
+    let (epoch, young) = (reply.hex()?, reply.number()? == 1);
+    let mut rows = Vec::new();
+    while !reply.is_empty() {
+        rows.push(Row {
+            who: String::from_utf8(reply.bytes()?).map_err(|_| unreadable())?,
+            seen: Stamp {
+                epoch: reply.hex()?,
+                number: reply.number()?,
+            },
+            beats: reply.number()?,
+        });
+    }
+    Ok(Rows { epoch, young, rows })
+}
+
+/// The items of an array, one by one.
+struct Items(std::vec::IntoIter<Value>);
+
+impl Items {
+    fn of(value: Value) -> Result<Self, StoreError> {
+        match value {
+            Value::Array(items) => Ok(Self(items.into_iter())),
+            _ => Err(unreadable()),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.len() == 0
+    }
+
+    fn next(&mut self) -> Result<Value, StoreError> {
+        self.0.next().ok_or_else(unreadable)
+    }
+
+    fn bytes(&mut self) -> Result<Vec<u8>, StoreError> {
+        match self.next()? {
+            Value::BulkString(bytes) => Ok(bytes.to_vec()),
+            _ => Err(unreadable()),
+        }
+    }
+
+    fn text<T>(&mut self, read: impl FnOnce(&str) -> Option<T>) -> Result<T, StoreError> {
+        let bytes = self.bytes()?;
+        let text = std::str::from_utf8(&bytes).ok();
+        text.and_then(read).ok_or_else(unreadable)
+    }
+
+    fn hex(&mut self) -> Result<u64, StoreError> {
+        self.text(|text| u64::from_str_radix(text, 16).ok())
+    }
+
+    fn number(&mut self) -> Result<u64, StoreError> {
+        self.text(|text| text.parse().ok())
+    }
+}
+
+fn unreadable() -> StoreError {
+    refused("the shared clock's scripts answered with something else")
+}
+
+fn is_out_of_memory(error: &StoreError) -> bool {
+    let source = std::error::Error::source(error);
+    source
+        .and_then(|source| source.downcast_ref::<redis::RedisError>())
+        .is_some_and(|error| error.code() == Some("OOM") || error.to_string().contains("OOM"))
+}

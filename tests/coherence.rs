@@ -1,0 +1,297 @@
+//! Several processes with memory on one Redis: what one of them invalidates is
+//! served by none of them. Two caches stand for two processes.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::Router;
+use axum::routing::get as on_get;
+use larder::{Cache, MIB, Outcome, Policy, Selector, endpoint, everything, key, minutes, tag, uri};
+use support::redis_server::Redis;
+use support::{Reply, SHORT, eventually, get};
+use tokio::sync::Semaphore;
+
+/// What all processes answer from: a number that writes change.
+#[derive(Clone)]
+struct Site {
+    version: Arc<AtomicU64>,
+    runs: Arc<AtomicU64>,
+    gate: Option<Arc<Semaphore>>,
+}
+
+impl Site {
+    fn new() -> Self {
+        Self {
+            version: Arc::default(),
+            runs: Arc::default(),
+            gate: None,
+        }
+    }
+
+    fn write(&self) {
+        self.version.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn runs(&self) -> u64 {
+        self.runs.load(Ordering::SeqCst)
+    }
+
+    fn process(&self, redis: &Redis) -> Process {
+        let builder = Cache::builder().memory(16 * MIB).redis(redis.url());
+        self.with(builder.lease(SHORT * 3).build().unwrap())
+    }
+
+    fn with(&self, cache: Cache) -> Process {
+        let site = self.clone();
+        let handler = on_get(move || async move {
+            let answer = format!("v{}", site.version.load(Ordering::SeqCst));
+            site.runs.fetch_add(1, Ordering::SeqCst);
+            if let Some(gate) = &site.gate {
+                gate.acquire().await.unwrap().forget();
+            }
+            answer
+        });
+        let layer = cache.layer(Policy::ttl(minutes(5)).tag("item:{id}"));
+        let app = Router::new().route("/items/{id}", handler.layer(layer));
+        Process { cache, app }
+    }
+}
+
+struct Process {
+    cache: Cache,
+    app: Router,
+}
+
+impl Process {
+    async fn get(&self) -> Reply {
+        get(&self.app, "/items/1").await
+    }
+
+    /// It holds what it answers with from now on.
+    async fn holds(&self, text: &str) {
+        let reply = self.get().await;
+        assert_eq!(reply.text(), text);
+        self.cache.idle().await;
+        let again = self.get().await;
+        assert_eq!((again.text(), again.detail()), (text, "memory"));
+    }
+}
+
+fn rows(redis: &Redis) -> usize {
+    let fields: Vec<String> = redis.command(&["HKEYS", "api:!{clock}"]);
+    fields.iter().filter(|field| field.starts_with('@')).count()
+}
+
+#[tokio::test]
+async fn what_one_process_invalidates_no_other_serves() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let (a, b) = (site.process(&redis), site.process(&redis));
+    a.holds("v0").await;
+    let name = redis.entries().remove(0);
+    let selectors: [Selector; 6] = [
+        tag("item:1"),
+        endpoint("items"),
+        uri("/items/1"),
+        key(name),
+        "api:it*".into(),
+        everything(),
+    ];
+    for (n, selector) in selectors.into_iter().enumerate() {
+        b.holds(&format!("v{n}")).await;
+        a.holds(&format!("v{n}")).await;
+        site.write();
+        let done = a.cache.invalidate(&selector).await.unwrap();
+        assert_eq!(done.confirmed, 1, "{selector:?}");
+        let fresh = b.get().await;
+        assert_eq!(fresh.text(), format!("v{}", n + 1), "{selector:?}");
+        assert!(!fresh.hit());
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_invalidated_stays_in_every_memory() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let (a, b) = (site.process(&redis), site.process(&redis));
+    a.holds("v0").await;
+    b.holds("v0").await;
+    for selector in [tag("item:2"), endpoint("others"), uri("/items/2")] {
+        a.cache.invalidate(selector).await.unwrap();
+    }
+    for process in [&a, &b] {
+        assert_eq!(process.get().await.detail(), "memory");
+    }
+}
+
+#[tokio::test]
+async fn a_fill_that_another_process_overtakes_is_served_to_nobody_later() {
+    let redis = Redis::start();
+    let mut site = Site::new();
+    let gate = Arc::new(Semaphore::new(0));
+    site.gate = Some(Arc::clone(&gate));
+    let (a, b) = (site.process(&redis), site.process(&redis));
+    let app = a.app.clone();
+    let late = tokio::spawn(async move { get(&app, "/items/1").await });
+    eventually("it is being filled", || async { site.runs() == 1 }).await;
+    site.write();
+    b.cache.invalidate(tag("item:1")).await.unwrap();
+    gate.add_permits(100);
+    assert_eq!(late.await.unwrap().text(), "v0", "it asked before");
+    a.cache.idle().await;
+    for process in [&b, &a] {
+        assert_eq!(process.get().await.text(), "v1");
+        process.cache.idle().await;
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_is_gone_is_waited_for_and_not_for_ever() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let a = site.process(&redis);
+    a.holds("v0").await;
+    let (other, url) = (site.clone(), redis.url());
+    // its runtime goes, and it says no word
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let builder = Cache::builder().memory(16 * MIB).redis(url).lease(SHORT);
+        let process = other.with(builder.build().unwrap());
+        runtime.block_on(process.holds("v0"));
+        std::mem::forget(process);
+        runtime.shutdown_background();
+    })
+    .join()
+    .unwrap();
+    assert_eq!(rows(&redis), 2);
+    site.write();
+    let done = a.cache.invalidate(tag("item:1")).await.unwrap();
+    assert_eq!(done.confirmed, 0);
+    assert_eq!(rows(&redis), 1, "nobody waits for it again");
+    assert_eq!(a.get().await.text(), "v1");
+}
+
+#[tokio::test]
+async fn who_does_not_hear_of_it_sees_it_at_the_next_beat() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let (a, b) = (site.process(&redis), site.process(&redis));
+    a.holds("v0").await;
+    b.holds("v0").await;
+    for n in 1..=3 {
+        redis.command::<u64>(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        site.write();
+        a.cache.invalidate(tag("item:1")).await.unwrap();
+        let fresh = b.get().await;
+        assert_eq!(fresh.text(), format!("v{n}"));
+        b.cache.idle().await;
+    }
+}
+
+#[tokio::test]
+async fn what_redis_has_lost_nobody_serves() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let (a, b) = (site.process(&redis), site.process(&redis));
+    for lose in [&["FLUSHALL"][..], &["DEL", "api:!{clock}"]] {
+        a.holds(&format!("v{}", site.version.load(Ordering::SeqCst)))
+            .await;
+        b.get().await;
+        site.write();
+        redis.command::<redis::Value>(lose);
+        let version = site.version.load(Ordering::SeqCst);
+        for process in [&a, &b] {
+            eventually("it is looked at anew", || async {
+                process.get().await.text() == format!("v{version}")
+            })
+            .await;
+        }
+        a.cache.idle().await;
+        b.cache.idle().await;
+    }
+}
+
+#[tokio::test]
+async fn scopes_that_are_lost_make_another_clock() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let a = site.process(&redis);
+    a.holds("v0").await;
+    a.cache.invalidate(tag("item:2")).await.unwrap();
+    let epoch = || redis.command::<String>(&["HGET", "api:!{clock}", "epoch"]);
+    let before = epoch();
+    redis.command::<u64>(&["DEL", "api:!{clock}:scopes"]);
+    a.cache.invalidate(tag("item:3")).await.unwrap();
+    assert_ne!(epoch(), before);
+}
+
+#[tokio::test]
+async fn a_restarted_redis_serves_nothing_old() {
+    let mut redis = Redis::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let site = Site::new();
+    let a = site.process(&redis);
+    a.holds("v0").await;
+    site.write();
+    redis.kill();
+    redis.restart();
+    eventually("it asks again", || async { a.get().await.text() == "v1" }).await;
+}
+
+#[tokio::test]
+async fn without_redis_memory_is_not_trusted_and_then_it_is_again() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let (a, b) = (site.process(&redis), site.process(&redis));
+    a.holds("v0").await;
+    b.holds("v0").await;
+    redis.stop();
+    eventually("the lease has ended", || async {
+        a.get().await.detail() == "store-error"
+    })
+    .await;
+    site.write();
+    assert_eq!(a.get().await.text(), "v1", "every request asks");
+    redis.resume();
+    eventually("it holds again", || async { a.get().await.hit() }).await;
+}
+
+#[tokio::test]
+async fn a_process_without_requests_is_silent() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let (a, b) = (site.process(&redis), site.process(&redis));
+    a.holds("v0").await;
+    b.holds("v0").await;
+    assert_eq!(rows(&redis), 2);
+    let listeners = || {
+        let (_, n): (String, u64) = redis.command(&["PUBSUB", "NUMSUB", "api:!clock"]);
+        n
+    };
+    eventually("both are silent", || async {
+        rows(&redis) == 0 && listeners() == 0
+    })
+    .await;
+    site.write();
+    let done = a.cache.invalidate(tag("item:1")).await.unwrap();
+    assert_eq!(done.confirmed, 0, "nobody had to");
+    let fresh = b.get().await;
+    assert_eq!(fresh.text(), "v1", "it looks first");
+    b.cache.shutdown().await;
+    assert_eq!(rows(&redis), 0);
+}
+
+#[tokio::test]
+async fn an_invalidation_is_one_command_and_its_rows() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let a = site.process(&redis);
+    a.holds("v0").await;
+    a.cache.invalidate(tag("item:9")).await.unwrap(); // a young clock, and scripts
+    let before = redis.calls("publish");
+    a.cache.invalidate(tag("item:1")).await.unwrap();
+    assert_eq!(redis.calls("publish") - before, 1);
+    let reply = a.get().await;
+    assert!(matches!(reply.outcome, Outcome::Miss { .. }));
+}
