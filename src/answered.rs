@@ -67,6 +67,10 @@ impl Answered {
         {
             return (response, None);
         }
+        if is_failure(status) && !self.counted && self.instead(engine).stands(false) {
+            // nobody waits for it, and what may stand in for it stays
+            return (response.map(ResponseBody::inner), None);
+        }
         match self.stale.take() {
             Some(stale) if self.validating && status == StatusCode::NOT_MODIFIED => {
                 (self.renewed(engine, &stale, response, landing), None)

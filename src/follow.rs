@@ -20,6 +20,7 @@ use crate::policy::freshness::{Rules, Use, usable};
 use crate::policy::{Compiled, FailureKind};
 use crate::reply;
 use crate::serve::Serve;
+use crate::store::memory::Slot;
 
 /// What is known of a flight when a follower need not wait any longer.
 pub(crate) type Known = (Option<Arc<Opened>>, Option<Landed>);
@@ -65,8 +66,8 @@ impl<S> Serve<S> {
         let mut response = match (opened, landed) {
             (_, Some(Landed::Alone)) => return Followed::Alone,
             (_, Some(Landed::Outdated)) => return Followed::Again,
-            // confirmed, and as another variant by now
-            (None, Some(Landed::Stored(held))) if held.entry.canonical != *question.place() => {
+            // confirmed, or found, and as another variant by now
+            (None, Some(Landed::Stored(held))) if !self.is_mine(question, &held.entry, &seen) => {
                 return Followed::Again;
             }
             (_, Some(Landed::Stored(held))) => {
@@ -110,6 +111,18 @@ impl<S> Serve<S> {
         };
         nested::mark(&mut response, self.nested, engine);
         Followed::Response(response)
+    }
+
+    /// Whether an entry is the one that a request asks for, which may have learnt
+    /// only now that there are several.
+    fn is_mine(&self, question: &mut Question, entry: &Entry, seen: &HeaderMap) -> bool {
+        let memory = &self.shared.engine.memory;
+        if entry.canonical != *question.place()
+            && let Some(Slot::Vary(variants, _)) = memory.get(&question.canonical)
+        {
+            question.vary(&variants.names, seen);
+        }
+        entry.canonical == *question.place()
     }
 
     /// Whether a flight's answer is the variant that a request asks for.
@@ -192,14 +205,14 @@ impl<S> Serve<S> {
             FailureKind::Crowded => Staleness::Crowded,
             _ => Staleness::IfError,
         };
-        if let Some(stale) = self.stale(question, missed, request, why) {
-            return Some(stale);
-        }
         let mut seen = request.headers().clone();
+        let unreachable = kind == FailureKind::Timeout && question.policy.http;
+        let stale = self.instead(question, missed, &seen);
+        let stale = stale.stale(why, None, unreachable);
         question.policy.hide(&mut seen);
         let uri = original_uri(request.extensions(), request.uri());
         let instead = self.instead(question, missed, &seen);
-        let mut response = instead.fallback(uri, kind, None)?;
+        let mut response = stale.or_else(|| instead.fallback(uri, kind, None))?;
         nested::mark(&mut response, self.nested, &self.shared.engine);
         Some(response)
     }

@@ -55,21 +55,32 @@ impl Late {
     }
 
     /// What is stale, unless the fill has its answer by now; that goes on alone.
-    pub(crate) fn response<B>(&self, flight: &Flight) -> Option<Response<ResponseBody<B>>> {
-        let engine = &self.shared.engine;
-        let instead = Instead {
-            engine,
+    pub(crate) fn response<B>(&self, flight: &Arc<Flight>) -> Option<Response<ResponseBody<B>>> {
+        let (engine, instead) = (&self.shared.engine, self.instead());
+        if !instead.stands(false) || !flight.leave_behind() {
+            return None;
+        }
+        engine.watch_over(flight, self.question.policy.wait);
+        let mut response = instead.stale(Staleness::Timeout, None, false)?;
+        nested::mark(&mut response, self.nested, engine);
+        Some(response)
+    }
+
+    /// No time is left.
+    pub(crate) fn too_late<B>(&self) -> Response<ResponseBody<B>> {
+        let mut response = self.instead().too_late();
+        nested::mark(&mut response, self.nested, &self.shared.engine);
+        response
+    }
+
+    fn instead(&self) -> Instead<'_> {
+        Instead {
+            engine: &self.shared.engine,
             question: &self.question,
             stale: self.missed.stale.as_ref(),
             cause: self.missed.cause,
             seen: &self.headers,
-        };
-        if !instead.stands(false) || !flight.leave_behind() {
-            return None;
         }
-        let mut response = instead.stale(Staleness::Timeout, None, false)?;
-        nested::mark(&mut response, self.nested, engine);
-        Some(response)
     }
 }
 
@@ -77,10 +88,21 @@ impl Instead<'_> {
     /// Whether something stale may stand in. A service that is `unreachable` asks
     /// for less (RFC 9111, 4.2.4).
     pub(crate) fn stands(&self, unreachable: bool) -> bool {
-        self.stale.is_some_and(|stale| {
-            let entry = &stale.held.entry;
-            let wish = self.question.asks.wish.as_ref();
-            stands_in(&entry.lifetime, entry.rules, stale.age, wish, unreachable)
+        self.standing(unreachable).is_some()
+    }
+
+    /// The same as it is now: it has aged since it was found, and may have been
+    /// invalidated.
+    fn standing(&self, unreachable: bool) -> Option<Stale> {
+        let stale = self.stale?;
+        let entry = &stale.held.entry;
+        let age = stale.held.age(self.engine.now());
+        let wish = self.question.asks.wish.as_ref();
+        let stands = stands_in(&entry.lifetime, entry.rules, age, wish, unreachable)
+            && stale.held.valid(&self.engine.generations);
+        stands.then(|| Stale {
+            age,
+            ..stale.clone()
         })
     }
 
@@ -92,10 +114,10 @@ impl Instead<'_> {
         status: Option<StatusCode>,
         unreachable: bool,
     ) -> Option<Response<ResponseBody<B>>> {
-        let stale = self.stale.filter(|_| self.stands(unreachable))?;
+        let stale = self.standing(unreachable)?;
         let (policy, asks) = (&self.question.policy, &self.question.asks);
         let why = (why, self.cause);
-        let response = reply::stale(self.engine, stale, why, status, self.question.head);
+        let response = reply::stale(self.engine, &stale, why, status, self.question.head);
         let coded = &stale.held.coded;
         Some(reply::shape(response, policy, coded, self.seen, asks))
     }

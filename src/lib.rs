@@ -101,6 +101,7 @@ mod follow;
 mod future;
 mod generation;
 mod guard;
+mod handler;
 mod inner;
 mod instead;
 #[cfg(larder_internals)]

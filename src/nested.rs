@@ -4,6 +4,8 @@
 //! A layer that forwards a request leaves its cache's mark in the request. One
 //! that finds its own mark leaves it in the response.
 
+use std::sync::{Arc, Weak};
+
 use http::{Extensions, Request, Response};
 use smallvec::SmallVec;
 
@@ -20,7 +22,22 @@ struct Decided(usize);
 
 /// The fills that a request is part of: it must not wait for one of them.
 #[derive(Clone)]
-struct Filling(SmallVec<[usize; 2]>);
+struct Filling(SmallVec<[Weak<Flight>; 2]>);
+
+/// A request that renews behind somebody's back: nobody waits for its answer.
+#[derive(Clone, Copy)]
+struct Behind;
+
+/// The fills of layers further out.
+pub(crate) struct Outer(SmallVec<[Weak<Flight>; 2]>);
+
+impl Outer {
+    /// Whether their requests still wait for an answer of theirs.
+    pub(crate) fn answers(&self) -> bool {
+        let mut flights = self.0.iter();
+        flights.all(|flight| flight.upgrade().is_some_and(|flight| flight.answers()))
+    }
+}
 
 /// Tells caches apart while both live.
 fn id(engine: &Engine) -> usize {
@@ -40,23 +57,40 @@ pub(crate) fn enclose<R>(request: &mut Request<R>, engine: &Engine) {
     }
 }
 
-/// Makes a request part of a fill. It is told by its address: that one ends
-/// after the request.
-pub(crate) fn fill(request: &mut Extensions, flight: &Flight) {
-    let address = std::ptr::from_ref(flight).addr();
+/// Makes a request part of a fill.
+pub(crate) fn fill(request: &mut Extensions, flight: &Arc<Flight>) {
+    let flight = Arc::downgrade(flight);
     match request.get_mut::<Filling>() {
-        Some(known) => known.0.push(address),
+        Some(known) => known.0.push(flight),
         None => {
-            request.insert(Filling(SmallVec::from_slice(&[address])));
+            request.insert(Filling([flight].into_iter().collect()));
         }
     }
 }
 
+/// The fills that a request is part of.
+pub(crate) fn enclosing(request: &Extensions) -> Outer {
+    let known = request.get::<Filling>();
+    Outer(known.map(|known| known.0.clone()).unwrap_or_default())
+}
+
 /// Whether a request is part of this fill: a layer further out waits for it.
 pub(crate) fn is_filling(request: &Extensions, flight: &Flight) -> bool {
-    let address = std::ptr::from_ref(flight).addr();
     let known = request.get::<Filling>();
-    known.is_some_and(|known| known.0.contains(&address))
+    known.is_some_and(|known| {
+        let mut flights = known.0.iter();
+        flights.any(|known| std::ptr::eq(known.as_ptr(), flight))
+    })
+}
+
+/// Nobody waits for this request's answer.
+pub(crate) fn behind(request: &mut Extensions) {
+    request.insert(Behind);
+}
+
+/// Whether a layer further out renews by this request.
+pub(crate) fn is_behind(request: &Extensions) -> bool {
+    request.get::<Behind>().is_some()
 }
 
 /// Whether a layer of the same cache is further out.

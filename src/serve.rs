@@ -23,29 +23,26 @@
 //! ```
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use http::{Extensions, Method, Request, Response, header};
 use tokio::runtime::Handle;
-use tower::util::Oneshot;
-use tower_service::Service;
 
-use crate::answered::Answered;
 use crate::ask::Question;
 use crate::body::ResponseBody;
-use crate::cache::{Leased, Missed, Right, Stale};
-use crate::fill::Route;
-use crate::flight::{Drive, Entered, Landed, Landing, Leads, Led};
+use crate::cache::{Missed, Right, Stale};
+use crate::flight::{Entered, Landing, Leads, Led};
+use crate::handler::{Rights, begin};
 use crate::inner::{Content, Inner};
 use crate::layer::Shared;
 use crate::nested;
-use crate::outcome::{Bypass, Cause, Staleness, Tier};
-use crate::policy::FailureKind;
+use crate::outcome::{Cause, Staleness, Tier};
 use crate::policy::request::Asks;
 use crate::policy::{conditional, freshness::Use};
 use crate::reply;
+use crate::share::Fills;
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 
@@ -198,14 +195,14 @@ impl<S> Serve<S> {
         if engine.flights.is_throttled(question.place(), engine.now()) {
             return; // it has failed a moment ago
         }
+        // for everybody: the whole, whatever this request asked for
+        if std::mem::take(&mut question.head) {
+            *request.method_mut() = Method::GET;
+        }
         let Entered::Lead(led, landing) = self.enter(&question, &family, &request, Leads::Renews)
         else {
             return; // somebody is at it
         };
-        // for everybody: the whole, whatever this request asked for
-        if question.head {
-            *request.method_mut() = Method::GET;
-        }
         for name in conditional::CONDITIONS {
             request.headers_mut().remove(name);
         }
@@ -215,29 +212,59 @@ impl<S> Serve<S> {
             request.headers_mut().remove(header::PRAGMA);
         }
         self.behind = true;
-        question.head = false;
+        nested::behind(request.extensions_mut());
         question.asks = Asks {
             authorized: question.asks.authorized,
             ..Asks::default()
         };
-        engine.tasks.spawn(&runtime, async move {
+        let (longest, on) = (question.policy.wait, runtime.clone());
+        let work = async move {
             let engine = Arc::clone(&self.shared.engine);
-            let Ok(_turn) = engine.renewals.try_acquire() else {
-                return; // too many, or the cache shuts down
-            };
             let headers = request.headers().clone();
             let right = engine.right_to_renew(&mut question, &family, &headers, &missed);
             let Right::Fill(lease) = right.await else {
                 return; // another instance is at it
             };
-            let rights = (landing, lease);
+            let mut rights = Rights::of(landing);
+            rights.lease = lease;
             let answer = self.ask(question, family, missed, request, rights).await;
             if let Ok((response, drive)) = answer {
                 let response = begin(response, drive, |drive| led.flight().board(drive)).await;
                 reply::drain(response.into_body()).await;
             }
             drop(led);
+        };
+        let turns = Arc::clone(&engine);
+        engine.tasks.spawn(&runtime, async move {
+            let Ok(_turn) = turns.renewals.try_acquire() else {
+                return; // too many, or the cache shuts down
+            };
+            // one that hangs takes neither a turn nor the cache's end for longer
+            if let Either::Right((_, work)) =
+                select(Box::pin(work), pin!(tokio::time::sleep(longest))).await
+            {
+                drop(on.spawn(work));
+            }
         });
+    }
+
+    /// The same for a layer further out: this one holds nothing against it.
+    pub(crate) async fn refill<R, B>(
+        mut self,
+        question: Question,
+        request: Request<R>,
+    ) -> Answer<B, S::Error>
+    where
+        S: Inner<R, B>,
+        R: Send + 'static,
+        B: Content,
+    {
+        self.behind = true;
+        let (parts, body) = request.into_parts();
+        let family = question.family(&self.shared, &parts);
+        let request = Request::from_parts(parts, body);
+        let missed = Missed::from(Cause::Expired);
+        self.fill(question, family, missed, request).await
     }
 
     /// The handler answers this request, and nobody shares that.
@@ -249,104 +276,21 @@ impl<S> Serve<S> {
         request: Request<R>,
     ) -> Answer<B, S::Error>
     where
-        S: Service<Request<R>, Response = Response<B>>,
-        B: Content,
-    {
-        let led = Led::new(self.shared.engine.generations.note(), false);
-        let landing = Landing::unlisted(&led);
-        let answer = self.ask(question, family, missed, request, (landing, None));
-        let (response, drive) = answer.await?;
-        Ok(begin(response, drive, |drive| led.flight().board(drive)).await)
-    }
-
-    /// Nothing stored can answer as it is: the handler does, or says that what
-    /// is stale still holds. Gives the response, and what drives its recording.
-    pub(crate) async fn ask<R, B>(
-        self,
-        question: Question,
-        family: Arc<str>,
-        missed: Missed,
-        request: Request<R>,
-        (landing, lease): (Landing, Option<Leased>),
-    ) -> Result<(Response<ResponseBody<B>>, Option<Drive>), S::Error>
-    where
-        S: Service<Request<R>, Response = Response<B>>,
+        S: Inner<R, B>,
+        R: Send + 'static,
         B: Content,
     {
         let engine = &self.shared.engine;
-        let Missed { cause, stale } = missed;
-        let (mut parts, body) = request.into_parts();
-        let route = Route::of(&self.shared, family, &parts);
-        let note = landing.flight().note; // from before the handler starts
-        question.policy.hide(&mut parts.headers);
-        let seen = parts.headers.clone();
-        let validating = !question.head
-            && stale
-                .as_ref()
-                .is_some_and(|stale| stale.validates() && stale.ask(&mut parts.headers));
-        nested::fill(&mut parts.extensions, landing.flight());
-        let request = Request::from_parts(parts, body);
-        let started = engine.now();
-        let asking = forward(self.inner, request, &self.shared);
-        let response = within(question.policy.hard_timeout, asking).await;
-        let counted = !self.behind && landing.flight().answers();
-        let answered = Answered {
-            question,
-            cause,
-            note,
-            seen,
-            route,
-            took: engine.since(started),
-            chance: engine.dice.chance(),
-            counted,
-            stale,
-            validating,
-            lease,
-        };
-        let (mut response, drive) = match response {
-            None => {
-                engine
-                    .flights
-                    .throttle(answered.question.place(), engine.now());
-                landing.make(|_landing| Landed::TimedOut);
-                (answered.too_late(engine), None)
-            }
-            Some(Ok(response)) if nested::decided(&response, engine) => {
-                landing.alone(None);
-                return Ok((response.map(ResponseBody::inner), None));
-            }
-            Some(Ok(response)) => answered.answer(engine, response, landing),
-            Some(Err(error)) => {
-                engine
-                    .flights
-                    .throttle(answered.question.place(), engine.now());
-                let stale = answered.stand_in(engine, None);
-                let kind = FailureKind::Error;
-                let served = stale.or_else(|| answered.fall_back(engine, kind, None));
-                (served.ok_or(error)?, None)
-            }
-        };
-        nested::mark(&mut response, self.nested, engine);
-        Ok((response, drive))
-    }
-
-    /// A request that does not take part in caching.
-    pub(crate) async fn pass<R, B>(self, reason: Bypass, request: Request<R>) -> Answer<B, S::Error>
-    where
-        S: Service<Request<R>, Response = Response<B>>,
-    {
-        if reason == Bypass::OnlyIfCached {
-            let mut response = reply::only_if_cached(&self.shared.engine);
-            nested::mark(&mut response, self.nested, &self.shared.engine);
-            return Ok(response);
+        let led = Led::new(engine.generations.note(), engine.now(), false);
+        let landing = Landing::unlisted(&led);
+        if self.soft(&question, &missed, request.headers()).is_some() {
+            let how = (led, landing, Fills::Alone);
+            return Box::pin(self.lead(how, question, family, missed, request)).await;
         }
-        let response = forward(self.inner, request, &self.shared).await?;
-        Ok(reply::passed(
-            &self.shared.engine,
-            response,
-            reason,
-            self.nested,
-        ))
+        let rights = Rights::of(landing);
+        let answer = self.ask(question, family, missed, request, rights);
+        let (response, drive) = answer.await?;
+        Ok(begin(response, drive, |drive| led.flight().board(drive)).await)
     }
 }
 
@@ -355,48 +299,4 @@ fn missed_again(cause: Cause, stale: &Stale) -> Missed {
         cause,
         stale: Some(stale.clone()),
     }
-}
-
-/// Polls a recording for the first time: a body that is there at once is stored
-/// at once, and served as stored. One that is not goes on by `later`.
-pub(crate) async fn begin<B>(
-    response: Response<ResponseBody<B>>,
-    drive: Option<Drive>,
-    later: impl FnOnce(Drive),
-) -> Response<ResponseBody<B>> {
-    let Some(mut drive) = drive else {
-        return response;
-    };
-    let first = std::future::poll_fn(|cx| Poll::Ready(drive.as_mut().poll(cx))).await;
-    match first {
-        Poll::Ready(()) => response.map(ResponseBody::settled),
-        Poll::Pending => {
-            later(drive);
-            response
-        }
-    }
-}
-
-/// Waits for the handler's answer, for so long at most. Without a runtime nobody
-/// could end the wait.
-async fn within<T>(longest: Option<Duration>, asking: impl Future<Output = T>) -> Option<T> {
-    match longest {
-        Some(longest) if Handle::try_current().is_ok() => {
-            tokio::time::timeout(longest, asking).await.ok()
-        }
-        _ => Some(asking.await),
-    }
-}
-
-/// Readies a clone of the inner service and calls it.
-pub(crate) fn forward<S, R>(
-    inner: S,
-    mut request: Request<R>,
-    shared: &Shared,
-) -> Oneshot<S, Request<R>>
-where
-    S: Service<Request<R>>,
-{
-    nested::enclose(&mut request, &shared.engine);
-    Oneshot::new(inner, request)
 }

@@ -88,6 +88,9 @@ where
             Ask::Content(policy) => return self.content(Arc::clone(policy), nested, request),
             Ask::Bypass(reason) => return self.pass(reason, nested, request),
         };
+        if nested && nested::is_behind(request.extensions()) {
+            return self.refill(asked.question(&canonical, None), request);
+        }
         match engine.look_memory(&asked, &canonical, request.headers()) {
             Ok(found) => {
                 let spare = std::mem::take(request.extensions_mut());
@@ -127,6 +130,17 @@ impl<S: Clone> CacheService<S> {
         B: Content,
     {
         ResponseFuture::going(Box::pin(self.serve(nested).read(question, missed, request)))
+    }
+
+    /// A layer further out renews by this request.
+    #[cold]
+    fn refill<R, B>(&self, question: Question, request: Request<R>) -> ResponseFuture<B, S::Error>
+    where
+        S: Inner<R, B>,
+        R: Send + 'static,
+        B: Content,
+    {
+        ResponseFuture::going(Box::pin(self.serve(true).refill(question, request)))
     }
 
     #[inline(never)]

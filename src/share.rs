@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
 use http::{HeaderMap, Request, Response};
-use tokio::runtime::Handle;
 
 use crate::ask::Question;
 use crate::body::ResponseBody;
@@ -17,22 +16,30 @@ use crate::entry::Held;
 use crate::fill::Route;
 use crate::flight::{Crowded, Drive, Entered, Flight, Handoff, Landed, Landing, Leads, Led};
 use crate::follow::Followed;
+use crate::handler::{Rights, begin, within};
 use crate::inner::{Content, Inner};
 use crate::instead::Late;
 use crate::known::number_value;
 use crate::nested;
-use crate::outcome::{Bypass, Outcome, Staleness};
+use crate::outcome::{Bypass, Outcome, Refusal, Staleness};
 use crate::policy::FailureKind;
 use crate::policy::request::Asks;
 use crate::reply;
-use crate::serve::{Serve, begin};
+use crate::serve::Serve;
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 
-/// A follower whose flights fail goes on its own after so many,
-const TRIES: usize = 2;
-/// and one that was sent from flight to flight after so many.
+/// One that was sent from flight to flight so often goes on its own.
 const TURNS: usize = 16;
+
+/// For whom a leader fills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fills {
+    /// For all who ask, in all instances.
+    Shared,
+    /// For its own request.
+    Alone,
+}
 
 impl<S> Serve<S> {
     /// Fills, or shares the fill of another request.
@@ -56,13 +63,13 @@ impl<S> Serve<S> {
             return Ok(response); // the handler has failed a moment ago
         }
         let leads = self.leads(&question, &request);
-        let soft = self.soft(&question, &missed, request.headers());
-        let (mut tries, mut patience) = (TRIES, None);
-        for _ in 0..TURNS {
+        let mut soft = self.soft(&question, &missed, request.headers());
+        let (mut turns, mut patience) = (TURNS, None);
+        while turns > 0 {
             match self.enter(&question, &family, &request, leads) {
                 Entered::Lead(led, landing) => {
-                    let fill = self.lead(led, landing, question, family, missed, request);
-                    return fill.await;
+                    let how = (led, landing, Fills::Shared);
+                    return self.lead(how, question, family, missed, request).await;
                 }
                 Entered::Follow(follower) => {
                     let start = self.shared.engine.now();
@@ -75,18 +82,23 @@ impl<S> Serve<S> {
                         Either::Left((known, _)) => Some(known),
                         Either::Right(_) => None,
                     };
+                    if known.is_none() && soft.is_some() {
+                        follower.flight().go_on(); // it is for all who come later
+                    }
                     let waited = self.shared.engine.since(start);
                     match self.follow(follower, known, waited, &mut question, &missed, &request) {
                         Followed::Response(response) => return Ok(response),
-                        Followed::Again => {}
-                        Followed::Failed if tries > 1 => tries -= 1,
-                        Followed::Failed | Followed::Alone => break,
+                        Followed::Again => turns -= 1,
+                        Followed::Failed => {} // one who waits leads again
+                        Followed::Alone => break,
                         Followed::Late if soft.is_some() => {
+                            let spent = soft.take().unwrap_or_default();
                             let why = Staleness::Timeout;
-                            match self.stale(&question, &missed, &request, why) {
-                                Some(response) => return Ok(response),
-                                None => break,
+                            if let Some(stale) = self.stale(&question, &missed, &request, why) {
+                                return Ok(stale);
                             }
+                            let rest = question.policy.wait.saturating_sub(spent);
+                            patience = Some(Box::pin(tokio::time::sleep(rest)));
                         }
                         Followed::Late => return self.crowded(question, missed, request).await,
                     }
@@ -101,10 +113,16 @@ impl<S> Serve<S> {
     }
 
     /// How long a fill may take, where something stale can answer before it.
-    fn soft(&self, question: &Question, missed: &Missed, headers: &HeaderMap) -> Option<Duration> {
+    pub(super) fn soft(
+        &self,
+        question: &Question,
+        missed: &Missed,
+        headers: &HeaderMap,
+    ) -> Option<Duration> {
         let longest = question.policy.soft_timeout?;
         let stands = || self.instead(question, missed, headers).stands(false);
-        (longest < question.policy.wait && stands()).then_some(longest)
+        let applies = longest < question.policy.wait && stands();
+        (applies && self.shared.engine.has_runtime()).then_some(longest)
     }
 
     /// A bound is reached: what is stale answers, else the fallback, else the
@@ -120,10 +138,16 @@ impl<S> Serve<S> {
         R: Send + 'static,
         B: Content,
     {
-        match self.without_fill(&question, &missed, &request, FailureKind::Crowded) {
-            Some(response) => Ok(response),
-            None => self.pass(Bypass::Crowded, request).await,
+        if let Some(response) =
+            self.without_fill(&question, &missed, &request, FailureKind::Crowded)
+        {
+            return Ok(response);
         }
+        let late = Late::new(&self, &question, &missed, &request);
+        let engine = Arc::clone(&self.shared.engine);
+        let longest = question.policy.hard_timeout;
+        let answer = within(&engine, longest, self.pass(Bypass::Crowded, request)).await;
+        answer.unwrap_or_else(|| Ok(late.too_late()))
     }
 
     /// Whether a request may lead: its answer must be one that all can share. A
@@ -149,13 +173,13 @@ impl<S> Serve<S> {
         leads: Leads,
     ) -> Entered {
         let engine = &self.shared.engine;
-        let shares = question.policy.coalesce && !question.head;
-        if !shares || Handle::try_current().is_err() {
+        let one = question.policy.coalesce || matches!(leads, Leads::Renews);
+        if !one || question.head || !engine.has_runtime() {
             return match leads {
                 Leads::No => Entered::Alone(Crowded::No),
                 Leads::Yes { .. } | Leads::Renews => {
                     let finishes = question.policy.finish;
-                    let led = Led::new(engine.generations.note(), finishes);
+                    let led = Led::new(engine.generations.note(), engine.now(), finishes);
                     let landing = Landing::unlisted(&led);
                     Entered::Lead(led, landing)
                 }
@@ -166,8 +190,18 @@ impl<S> Serve<S> {
         let times = (note, engine.now());
         engine.flights.enter(place, times, leads, |flight| {
             let waits = nested::is_filling(request.extensions(), flight);
-            !waits && (flight.note == note || self.holds(question, family, request, flight))
+            let hangs = self.hangs(question, flight);
+            !waits
+                && !hangs
+                && (flight.note == note || self.holds(question, family, request, flight))
         })
+    }
+
+    /// Whether a flight has taken longer than anybody waits for it, and has nothing
+    /// to show. Its key is not to wait for it any more.
+    fn hangs(&self, question: &Question, flight: &Flight) -> bool {
+        let streams = || flight.opened().is_some_and(|opened| opened.streams);
+        self.shared.engine.since(flight.began) > question.policy.wait && !streams()
     }
 
     /// Whether nothing that a flight's answer is known to belong to was
@@ -191,10 +225,9 @@ impl<S> Serve<S> {
 
     /// Leads: polls the fill until it moves away, and gets its answer wherever it
     /// runs.
-    async fn lead<R, B>(
+    pub(super) async fn lead<R, B>(
         self,
-        led: Led,
-        landing: Landing,
+        (led, landing, fills): (Led, Landing, Fills),
         question: Question,
         family: Arc<str>,
         missed: Missed,
@@ -207,22 +240,34 @@ impl<S> Serve<S> {
     {
         let late = self
             .soft(&question, &missed, request.headers())
-            .filter(|_| Handle::try_current().is_ok())
             .map(|longest| (longest, Late::new(&self, &question, &missed, &request)));
         let (policy, asks) = (Arc::clone(&question.policy), question.asks);
-        let conditions = asks.conditional.then(|| request.headers().clone());
-        // others want the whole: the client's own conditions are for the reply
-        for name in [IF_NONE_MATCH, IF_MODIFIED_SINCE] {
-            request.headers_mut().remove(name);
+        let shared = fills == Fills::Shared;
+        let conditions = (shared && asks.conditional).then(|| request.headers().clone());
+        if shared {
+            // others want the whole: the client's own conditions are for the reply
+            for name in [IF_NONE_MATCH, IF_MODIFIED_SINCE] {
+                request.headers_mut().remove(name);
+            }
         }
         let handoff = Handoff::new();
         let flight = led.flight();
+        if policy.finish {
+            self.shared.engine.watch_over(flight, policy.wait);
+        }
         let (giving, boarded) = (Arc::clone(&handoff), Arc::clone(flight));
         flight.board(Box::pin(async move {
-            match self
-                .fill_rightly(question, family, missed, request, landing)
-                .await
-            {
+            let answer = match fills {
+                Fills::Shared => {
+                    let fill = self.fill_rightly(question, family, missed, request, landing);
+                    fill.await
+                }
+                Fills::Alone => {
+                    let rights = Rights::of(landing);
+                    self.ask(question, family, missed, request, rights).await
+                }
+            };
+            match answer {
                 Err(error) => giving.give(&boarded, Err(error)),
                 Ok((response, drive)) => {
                     let mut later = None;
@@ -248,7 +293,7 @@ impl<S> Serve<S> {
             }
         };
         Ok(match conditions {
-            Some(headers) if response.body().is_stored() => {
+            Some(headers) if response.body().is_stored() && !is_instead(&response) => {
                 reply::shape(response, &policy, &[], &headers, &asks)
             }
             _ => response,
@@ -277,15 +322,21 @@ impl<S> Serve<S> {
         let right = engine.right_to_fill(&mut question, &family, &headers, seen);
         match right.await {
             Right::Fill(lease) => {
-                let rights = (landing, lease);
+                let mut rights = Rights::of(landing);
+                rights.lease = lease;
                 self.ask(question, family, missed, request, rights).await
             }
             Right::Alone => {
+                let asker = Arc::clone(landing.flight());
                 landing.alone(None);
-                let led = Led::new(engine.generations.note(), false);
-                let rights = (Landing::unlisted(&led), None);
+                let led = Led::new(engine.generations.note(), engine.now(), false);
+                let mut rights = Rights::of(Landing::unlisted(&led));
+                rights.asker = Arc::clone(&asker);
                 let answer = self.ask(question, family, missed, request, rights).await?;
                 let (response, drive) = answer;
+                if !asker.answers() {
+                    led.flight().go_on(); // its request has its answer
+                }
                 Ok((
                     begin(response, drive, |drive| led.flight().board(drive)).await,
                     None,
@@ -313,4 +364,11 @@ impl<S> Serve<S> {
             }
         }
     }
+}
+
+/// Whether a response is no representation: it answers for a handler that did not.
+fn is_instead<B>(response: &Response<B>) -> bool {
+    let outcome = response.extensions().get::<Outcome>();
+    let stored = Err(Refusal::Fallback);
+    matches!(outcome, Some(Outcome::Miss { stored: known, .. }) if *known == stored)
 }

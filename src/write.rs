@@ -12,13 +12,14 @@ use crate::body::ResponseBody;
 use crate::cache::Writing;
 use crate::fill::Route;
 use crate::flight::{Landing, Led};
+use crate::handler::forward;
 use crate::inner::Content;
 use crate::named::Named;
 use crate::nested;
 use crate::outcome::{Bypass, Cause};
 use crate::policy::Compiled;
 use crate::reply;
-use crate::serve::{Serve, forward};
+use crate::serve::Serve;
 
 impl<S> Serve<S> {
     /// A request with an unsafe method, under a policy. `question` is that of a
@@ -82,7 +83,7 @@ impl<S> Serve<S> {
             (Some(mut prepared), Some(note)) => {
                 prepared.fill.note = note;
                 prepared.fill.entry.stamp = note.stamp;
-                let led = Led::new(note, false);
+                let led = Led::new(note, engine.now(), false);
                 let landing = Landing::unlisted(&led);
                 let (body, drive) = prepared.record(engine, landing, body);
                 led.flight().board(drive);

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::body::Body;
 use axum::http::{Method, Request, Response};
 use bytes::Bytes;
-use larder::{Cache, CacheService, Outcome, Policy, minutes};
+use larder::testing::ManualClock;
+use larder::{Cache, CacheService, MIB, Outcome, Policy, hours, minutes, seconds};
 use support::redis_server::Redis;
 use support::{Calls, Reply, eventually, request, send};
 use tokio::sync::Semaphore;
@@ -24,6 +25,7 @@ struct Handler {
     calls: Calls,
     gate: Arc<Semaphore>,
     private: Arc<AtomicBool>,
+    varies: Arc<AtomicBool>,
 }
 
 impl Handler {
@@ -32,6 +34,7 @@ impl Handler {
             calls: Calls::default(),
             gate: Arc::new(Semaphore::new(0)),
             private: Arc::default(),
+            varies: Arc::default(),
         }
     }
 
@@ -51,8 +54,11 @@ impl Handler {
                 let run = this.calls.count();
                 this.gate.acquire().await.unwrap().forget();
                 let private = this.private.load(Ordering::SeqCst);
-                let said = if private { "private" } else { "max-age=60" };
-                let response = Response::builder().header("cache-control", said);
+                let said = if private { "private" } else { "max-age=300" };
+                let mut response = Response::builder().header("cache-control", said);
+                if this.varies.load(Ordering::SeqCst) {
+                    response = response.header("vary", "accept-language");
+                }
                 Ok::<_, Infallible>(response.body(Body::from(format!("v{run}"))).unwrap())
             }
         });
@@ -215,4 +221,67 @@ async fn a_handler_that_hangs_does_not_keep_its_lease() {
     for asking in [hangs, other] {
         assert_eq!(asking.await.unwrap().status, 200);
     }
+}
+
+/// An instance with memory, something stale in it, and a handler that waits from
+/// its second run on.
+async fn stale_at(redis: &Redis, handler: &Handler) -> (Cache, App) {
+    let clock = ManualClock::new();
+    let cache = Cache::builder()
+        .memory(16 * MIB)
+        .redis(redis.url())
+        .clock(Arc::new(clock.clone()))
+        .build()
+        .unwrap();
+    let soft = std::time::Duration::from_millis(100);
+    let policy = Policy::ttl(minutes(5)).endpoint("leases").early(false);
+    let policy = policy.stale_if_error(hours(1)).soft_timeout(soft);
+    let app = handler.app_with(&cache, policy);
+    handler.go(1);
+    assert_eq!(ask(&app, "/x").await.unwrap().text(), "v1");
+    cache.idle().await;
+    clock.advance(minutes(6));
+    (cache, app)
+}
+
+#[tokio::test]
+async fn a_soft_timeout_of_a_key_that_nobody_waits_for_is_one_request_and_one_fill() {
+    let redis = Redis::start();
+    let handler = Handler::new();
+    let (cache, app) = stale_at(&redis, &handler).await;
+    let key = redis.entries().remove(0);
+    let lock = format!("api:!lock:{{{key}}}");
+    redis.command::<()>(&["SET", &lock, "!", "PX", "120000"]);
+    let reply = ask(&app, "/x").await.unwrap();
+    assert_eq!((reply.text(), reply.detail()), ("v1", "soft-timeout"));
+    assert_eq!(handler.calls.now(), 2);
+    handler.go(1);
+    eventually("it is stored", || async { cache.stats().stores == 2 }).await;
+    cache.idle().await;
+    assert_eq!(cache.stats().requests(), 2, "{:?}", cache.stats());
+}
+
+#[tokio::test]
+async fn many_who_wait_for_another_instances_variant_run_no_handler() {
+    let redis = Redis::start();
+    let handler = Handler::new();
+    handler.varies.store(true, Ordering::SeqCst);
+    let instance = || {
+        let builder = Cache::builder().memory(16 * MIB).redis(redis.url());
+        builder.operation_timeout(seconds(20)).build().unwrap()
+    };
+    let (app_a, app_b) = (handler.app(&instance()), handler.app(&instance()));
+    let first = ask(&app_a, "/x");
+    handler.has_run(1).await;
+    let others: Vec<_> = (0..60).map(|_| ask(&app_b, "/x")).collect();
+    eventually("the other instance has asked", || async {
+        redis.waiters() > 0
+    })
+    .await;
+    handler.go(1);
+    assert_eq!(first.await.unwrap().text(), "v1");
+    for other in others {
+        assert_eq!(other.await.unwrap().text(), "v1");
+    }
+    assert_eq!(handler.calls.now(), 1);
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use super::engine::{Dice, Engine, TenantFn};
@@ -301,6 +301,7 @@ impl CacheBuilder {
             coders: Semaphore::new(CODERS),
             clock: self.clock,
             tasks: Tasks::new(),
+            timers: OnceLock::new(),
             counters: Counters::default(),
             enabled: AtomicBool::new(self.enabled),
             context: Context {

@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::pulse::Pulse;
 use crate::clock::{Clock, millis, unix_millis};
 use crate::entry::Budget;
-use crate::flight::Flights;
+use crate::flight::{Flight, Flights};
 use crate::generation::{Generation, Generations};
 use crate::key::Key;
 use crate::policy::{Compiled, Context, RequestHead};
@@ -43,6 +44,8 @@ pub(crate) struct Engine {
     pub(crate) coders: Semaphore,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: Tasks,
+    /// The runtime of the first request has timers.
+    pub(crate) timers: OnceLock<bool>,
     pub(crate) counters: Counters,
     pub(crate) enabled: AtomicBool,
     /// What policies are compiled with.
@@ -102,6 +105,23 @@ impl Engine {
     /// How long it is since `start` on the monotonic clock.
     pub(crate) fn since(&self, start: u64) -> Duration {
         Duration::from_millis(self.now().saturating_sub(start))
+    }
+
+    /// Whether this thread has a runtime with timers: without one nobody could go on
+    /// with a fill, or end a wait.
+    pub(crate) fn has_runtime(&self) -> bool {
+        let timers =
+            || std::panic::catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok();
+        Handle::try_current().is_ok() && *self.timers.get_or_init(timers)
+    }
+
+    /// Counts a fill that goes on without its request among what runs in the
+    /// background, for so long at most.
+    pub(crate) fn watch_over(&self, flight: &Arc<Flight>, longest: Duration) {
+        if let Ok(runtime) = Handle::try_current() {
+            let over = tokio::time::timeout(longest, Arc::clone(flight).over());
+            drop(self.tasks.spawn(&runtime, over));
+        }
     }
 
     /// The time of day as a `Date`.

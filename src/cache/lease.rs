@@ -17,6 +17,7 @@ use crate::ask::Question;
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::outcome::{Cause, Tier};
+use crate::policy::freshness::Use;
 use crate::random::token;
 use crate::store::{Granted, Lease, Seen};
 
@@ -71,13 +72,26 @@ impl Engine {
         let key = lease.key.clone();
         let start = self.now();
         let (mut waits, mut filled) = (false, false);
-        while self.since(start) < question.policy.wait {
+        while !waits || self.since(start) < question.policy.wait {
             // who waits listens before it looks: nothing is missed in between
             let mut released = store.released(&key).fuse();
             if waits {
                 std::future::poll_fn(|cx| Poll::Ready(released.poll_unpin(cx).is_ready())).await;
                 match self.look_shared(question, family, headers, cause).await {
                     Ok(found) => return Right::Found(found),
+                    Err(Missed {
+                        stale:
+                            Some(Stale {
+                                held,
+                                age,
+                                usable: Use::Early(ttl),
+                                ..
+                            }),
+                        ..
+                    }) => {
+                        let entry = held.entry.clone(); // somebody renews it in his turn
+                        return Right::Found(Found { entry, age, ttl });
+                    }
                     // it has been filled, and that is of no use to this request
                     Err(_) if filled => lease.seen = Seen::Useless,
                     Err(missed) => lease.seen = seen(missed.stale.as_ref()),

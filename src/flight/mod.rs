@@ -82,6 +82,8 @@ pub(crate) type Finish = Box<dyn FnOnce(Complete, Option<Landing>) -> Landed + S
 pub(crate) struct Flight {
     /// From before the handler started.
     pub(crate) note: Generation,
+    /// When that was, in milliseconds.
+    pub(crate) began: u64,
     state: Mutex<State>,
     seat: Mutex<Seat>,
     runtime: Option<Handle>,
@@ -139,13 +141,14 @@ pub(crate) enum Read {
 }
 
 impl Flight {
-    fn new(note: Generation, finishes: bool) -> Arc<Self> {
+    fn new(note: Generation, began: u64, finishes: bool) -> Arc<Self> {
         let state = State {
             finishes,
             ..State::default()
         };
         Arc::new(Self {
             note,
+            began,
             state: Mutex::new(state),
             seat: Mutex::new(Seat::Empty),
             runtime: Handle::try_current().ok(),
@@ -270,6 +273,25 @@ impl Flight {
             state.finishes = true;
         }
         state.answers == Answers::Stale
+    }
+
+    /// The leader's request has another answer, whatever the fill comes to.
+    pub(crate) fn overtaken(&self) {
+        self.state().answers = Answers::Stale;
+    }
+
+    /// The fill goes on without anybody.
+    pub(crate) fn go_on(&self) {
+        self.state().finishes = true;
+    }
+
+    /// Ends when the fill has landed.
+    pub(crate) async fn over(self: Arc<Self>) {
+        let reader = self.reader();
+        let landed =
+            |cx: &mut Context<'_>| self.poll_known(&reader, cx, |_, landed| landed.is_some());
+        std::future::poll_fn(landed).await;
+        self.forget(&reader);
     }
 
     pub(crate) fn declared(&self) -> Option<u64> {

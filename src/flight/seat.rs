@@ -163,8 +163,8 @@ pub(crate) struct Led {
 
 impl Led {
     /// A flight, and the request that leads it.
-    pub(crate) fn new(note: Generation, finishes: bool) -> Self {
-        let flight = Flight::new(note, finishes);
+    pub(crate) fn new(note: Generation, began: u64, finishes: bool) -> Self {
+        let flight = Flight::new(note, began, finishes);
         flight.state().led += 1;
         let reader = flight.reader();
         Self { flight, reader }

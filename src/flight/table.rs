@@ -106,7 +106,7 @@ impl Flights {
         if table.flights.len() >= self.most {
             return Entered::Alone(Crowded::Yes);
         }
-        let led = Led::new(note, finishes);
+        let led = Led::new(note, now, finishes);
         let flight = Arc::clone(led.flight());
         let replaced = table.flights.insert(Arc::clone(place), Arc::clone(&flight));
         drop(table);

@@ -70,11 +70,11 @@ async fn a_cacheable_answer_ends_that_at_once() {
 }
 
 #[tokio::test]
-async fn after_a_failed_answer_one_leads_again_and_then_all_go_on() {
+async fn after_a_failed_answer_exactly_one_leads_again() {
     let mut site = site(policy());
     let asking = site.ask_many(5);
-    for runs in [1, 1, 3] {
-        for run in all_run(&mut site, runs).await {
+    for _ in 0..5 {
+        for run in all_run(&mut site, 1).await {
             run.answer((StatusCode::INTERNAL_SERVER_ERROR, "oh"));
         }
     }

@@ -4,27 +4,32 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::http::Response;
+use axum::http::{Method, Response};
 use bytes::Bytes;
 use larder::testing::outcome;
 use larder::{Bypass, FailureKind, Outcome, Policy, Refusal, Staleness, hours, minutes, seconds};
 
-use crate::{Site, is_miss, policy, settle, site, text};
+use crate::support::request;
+use crate::{Site, ask, is_miss, policy, settle, site, text};
 
-const SOFT: Duration = Duration::from_millis(300);
+pub(crate) const SOFT: Duration = Duration::from_millis(300);
 const HARD: Duration = Duration::from_secs(2);
 
 /// A site with something stale.
-async fn stale(policy: Policy) -> Site {
-    let mut site = site(policy);
+pub(crate) async fn stale(policy: Policy) -> Site {
+    stale_site(site(policy)).await
+}
+
+pub(crate) async fn stale_site(mut site: Site) -> Site {
     let first = site.ask();
     site.origin.run().await.answer("old");
-    first.response().await;
+    text(first.response().await).await;
+    settle().await;
     site.clock.advance(minutes(6));
     site
 }
 
-fn soft() -> Policy {
+pub(crate) fn soft() -> Policy {
     policy().stale_if_error(hours(1)).soft_timeout(SOFT)
 }
 
@@ -219,4 +224,126 @@ async fn what_is_filled_right_after_an_invalidation_does_not_live_long() {
         fill(&mut site, "three").await;
         site.cache.invalidate(larder::tag("a")).await.unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn soft_timeout_of_a_follower_does_not_cancel_the_fill() {
+    let mut site = stale(soft()).await;
+    let leader = site.ask();
+    let run = site.origin.run().await;
+    let follower = site.ask();
+    settle().await;
+    leader.goes_away().await;
+    let response = follower.response().await;
+    assert!(matches!(
+        outcome(&response),
+        Outcome::Stale {
+            why: Staleness::Timeout,
+            ..
+        }
+    ));
+    settle().await;
+    assert!(!run.is_cancelled(), "the fill goes on, to be stored");
+    run.answer("new");
+    settle().await;
+    assert_eq!(site.hit().await, "new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn soft_timeout_of_head() {
+    let mut site = stale(soft()).await;
+    let head = ask(&site.app, request(Method::HEAD, "/x", &[]));
+    let _run = site.origin.run().await;
+    tokio::time::advance(SOFT * 3).await;
+    settle().await;
+    assert!(head.is_answered(), "HEAD waits for its handler");
+}
+
+#[tokio::test(start_paused = true)]
+async fn soft_timeout_of_range() {
+    let mut site = stale(soft()).await;
+    let range = site.ask_with(&[("range", "bytes=0-1")]);
+    let _run = site.origin.run().await;
+    tokio::time::advance(SOFT * 3).await;
+    settle().await;
+    assert!(range.is_answered(), "a range waits for its handler");
+}
+
+#[tokio::test(start_paused = true)]
+async fn soft_timeout_of_a_marked_key() {
+    let mut site = stale(soft().store_if(|_, _, body| body != b"no")).await;
+    let leader = site.ask();
+    site.origin.run().await.answer("no");
+    text(leader.response().await).await;
+    settle().await;
+    let next = site.ask();
+    let _run = site.origin.run().await;
+    tokio::time::advance(SOFT * 3).await;
+    settle().await;
+    assert!(next.is_answered(), "a marked key waits for its handler");
+}
+
+#[tokio::test(start_paused = true)]
+async fn followers_of_a_hard_timeout_get_what_the_leader_gets() {
+    let mut site = site(Policy::http().hard_timeout(seconds(2)));
+    let first = site.ask();
+    site.origin
+        .run()
+        .await
+        .answer(([("cache-control", "max-age=60"), ("etag", "\"1\"")], "old"));
+    text(first.response().await).await;
+    site.clock.advance(minutes(6));
+    let (leader, follower) = (site.ask(), site.ask());
+    let _run = site.origin.run().await;
+    settle().await;
+    tokio::time::advance(seconds(3)).await;
+    let (leader, follower) = (leader.response().await, follower.response().await);
+    assert_eq!(leader.status(), 200);
+    assert_eq!(follower.status(), leader.status());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lapsed_follower_of_another_kind_of_leader() {
+    // the leader asks with `no-cache`, so has nothing that may stand in; it goes away
+    let policy = Policy::http().soft_timeout(SOFT);
+    let mut site = site(policy);
+    let first = site.ask();
+    site.origin.run().await.answer((
+        [("cache-control", "max-age=60, stale-if-error=3600")],
+        "old",
+    ));
+    text(first.response().await).await;
+    site.clock.advance(minutes(6));
+    let leader = site.ask_with(&[("cache-control", "no-cache")]);
+    let run = site.origin.run().await;
+    let follower = site.ask();
+    settle().await;
+    tokio::time::advance(SOFT * 2).await;
+    let response = follower.response().await;
+    assert!(matches!(
+        outcome(&response),
+        Outcome::Stale {
+            why: Staleness::Timeout,
+            ..
+        }
+    ));
+    assert!(!leader.is_answered());
+    leader.goes_away().await;
+    settle().await;
+    assert!(!run.is_cancelled(), "the fill goes on, to be stored");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ranges_and_heads_at_the_hard_limit() {
+    let mut site = site(policy().hard_timeout(seconds(1)).wait(seconds(30)));
+    let leader = site.ask();
+    let _run = site.origin.run().await;
+    let range = site.ask_with(&[("range", "bytes=0-1")]);
+    let head = ask(&site.app, request(Method::HEAD, "/x", &[]));
+    let _runs = site.origin.all().await;
+    for asking in [leader, range, head] {
+        let response = asking.response().await;
+        assert_eq!(response.status(), 504);
+    }
+    site.is_over(3).await;
 }

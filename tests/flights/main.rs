@@ -5,12 +5,15 @@
 //! tests run on one thread, where a few turns bring every request as far as it
 //! gets by itself.
 
+mod aging;
 mod alone;
 mod bounds;
 mod broken;
 mod gone;
+mod hangs;
 mod invalidated;
 mod late;
+mod layers;
 mod nested;
 mod runtimes;
 mod share;

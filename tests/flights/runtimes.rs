@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
 
 use axum::http::Method;
-use larder::{Cache, MIB};
+use larder::{Cache, MIB, seconds};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
 
@@ -98,12 +98,10 @@ fn a_static_cache_serves_many_runtimes() {
             assert!(origin.is_idle().await);
             run.fails();
             origin.run().await.panics();
-            for run in origin.all().await {
-                run.fails();
-            }
             for asking in asking {
                 asking.goes_away().await;
             }
+            origin.all().await; // those whose turn came meanwhile
         });
     }
     assert_eq!(CACHE.stats().flights, 0);
@@ -127,4 +125,39 @@ fn without_a_runtime_each_request_is_on_its_own() {
         assert_eq!(response.status(), 200);
     }
     assert_eq!(site.cache.stats().flights, 0);
+}
+
+#[test]
+fn a_runtime_without_timers_shares_without_a_panic() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut site = site(policy());
+        let leader = site.ask();
+        let follower = site.ask();
+        settle().await;
+        for run in site.origin.all().await {
+            run.answer("body");
+        }
+        settle().await;
+        assert!(leader.is_answered());
+        assert!(follower.0.await.is_ok(), "the follower panicked");
+    });
+}
+
+#[test]
+fn a_runtime_without_timers_and_a_hard_timeout() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut site = site(policy().hard_timeout(seconds(1)));
+        let leader = site.ask();
+        settle().await;
+        for run in site.origin.all().await {
+            run.answer("body");
+        }
+        assert!(leader.0.await.is_ok(), "the leader panicked");
+    });
 }

@@ -1,7 +1,8 @@
 //! Whose answer it is: variants, scopes, credentials.
 
+use axum::http::StatusCode;
 use axum::http::header::VARY;
-use larder::{Policy, Scope};
+use larder::{Policy, Scope, hours, minutes};
 
 use crate::{Site, is_coalesced, policy, site, text};
 
@@ -200,4 +201,32 @@ async fn cookies_of_the_leader_are_the_leaders() {
         leaders += usize::from(response.headers()["set-cookie"] == "id=leader");
     }
     assert_eq!(leaders, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_confirmation_that_varies_is_one_run() {
+    let mut site = site(policy().revalidate(hours(1)));
+    let first = site.ask();
+    site.origin.run().await.answer(([("etag", "\"1\"")], "old"));
+    text(first.response().await).await;
+    site.clock.advance(minutes(6));
+    let asking = site.ask_many(40);
+    let mut runs = 0;
+    loop {
+        let all = site.origin.all().await;
+        if all.is_empty() {
+            break;
+        }
+        runs += all.len();
+        for run in all {
+            run.answer((
+                StatusCode::NOT_MODIFIED,
+                [("etag", "\"1\""), ("vary", "accept-language")],
+            ));
+        }
+    }
+    for asking in asking {
+        assert_eq!(text(asking.response().await).await, "old");
+    }
+    assert!(runs <= 2, "{runs} runs of the handler");
 }

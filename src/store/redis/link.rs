@@ -16,6 +16,8 @@ use crate::error::{StoreError, StoreErrorKind};
 
 /// How long making a connection may take.
 pub(super) const CONNECT: Duration = Duration::from_millis(250);
+/// How long it may take to begin to listen, where a topology is asked first too.
+const LISTEN: Duration = Duration::from_secs(1);
 /// A connection on which this many commands in a row ran out of time is given
 /// up: it hangs, or leads to a server that does.
 const HUNG: u32 = 3;
@@ -121,7 +123,10 @@ impl Link {
         channel: String,
     ) -> impl Future<Output = RedisResult<Messages>> + Send + 'static {
         let line = Arc::clone(&self.line);
-        async move { line.connect.listen(channel).await }
+        async move {
+            let listening = tokio::time::timeout(LISTEN, line.connect.listen(channel)).await;
+            listening.unwrap_or_else(|_| Err((ErrorKind::Io, "no answer in time").into()))
+        }
     }
 
     /// The number of the connection now.
