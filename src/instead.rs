@@ -57,11 +57,12 @@ impl Late {
     /// What is stale, unless the fill has its answer by now; that goes on alone.
     pub(crate) fn response<B>(&self, flight: &Arc<Flight>) -> Option<Response<ResponseBody<B>>> {
         let (engine, instead) = (&self.shared.engine, self.instead());
-        if !instead.stands(false) || !flight.leave_behind() {
+        let stale = instead.standing(false)?;
+        if !flight.leave_behind() {
             return None;
         }
         engine.watch_over(flight, self.question.policy.wait);
-        let mut response = instead.stale(Staleness::Timeout, None, false)?;
+        let mut response = instead.serve(&stale, Staleness::Timeout, None);
         nested::mark(&mut response, self.nested, engine);
         Some(response)
     }
@@ -115,11 +116,19 @@ impl Instead<'_> {
         unreachable: bool,
     ) -> Option<Response<ResponseBody<B>>> {
         let stale = self.standing(unreachable)?;
+        Some(self.serve(&stale, why, status))
+    }
+
+    fn serve<B>(
+        &self,
+        stale: &Stale,
+        why: Staleness,
+        status: Option<StatusCode>,
+    ) -> Response<ResponseBody<B>> {
         let (policy, asks) = (&self.question.policy, &self.question.asks);
         let why = (why, self.cause);
-        let response = reply::stale(self.engine, &stale, why, status, self.question.head);
-        let coded = &stale.held.coded;
-        Some(reply::shape(response, policy, coded, self.seen, asks))
+        let response = reply::stale(self.engine, stale, why, status, self.question.head);
+        reply::shape(response, policy, &stale.held.coded, self.seen, asks)
     }
 
     /// The policy's own answer.

@@ -125,6 +125,7 @@ impl Answered {
         response: Response<B>,
     ) -> Response<ResponseBody<B>> {
         let (parts, body) = response.into_parts();
+        let counted = self.counted;
         let outcome = Outcome::Miss {
             cause: self.cause,
             stored: Err(Refusal::Head),
@@ -133,7 +134,11 @@ impl Answered {
         if self.question.policy.http && parts.status == stale.held.entry.status {
             self.take_over(engine, stale, &parts);
         }
-        reply::finish(engine, parts, ResponseBody::inner(body), outcome)
+        let body = ResponseBody::inner(body);
+        match counted {
+            true => reply::finish(engine, parts, body, outcome),
+            false => reply::said(engine, parts, body, outcome),
+        }
     }
 
     fn take_over(self, engine: &Arc<Engine>, stale: &Stale, parts: &response::Parts) {

@@ -253,10 +253,12 @@ async fn soft_timeout_of_a_follower_does_not_cancel_the_fill() {
 async fn soft_timeout_of_head() {
     let mut site = stale(soft()).await;
     let head = ask(&site.app, request(Method::HEAD, "/x", &[]));
-    let _run = site.origin.run().await;
+    let run = site.origin.run().await;
     tokio::time::advance(SOFT * 3).await;
     settle().await;
     assert!(head.is_answered(), "HEAD waits for its handler");
+    run.answer("new");
+    site.is_over(2).await;
 }
 
 #[tokio::test(start_paused = true)]
