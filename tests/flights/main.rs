@@ -17,6 +17,7 @@ mod layers;
 mod nested;
 mod runtimes;
 mod share;
+mod stress;
 #[path = "../support/mod.rs"]
 mod support;
 mod variants;
