@@ -29,10 +29,10 @@ use super::{
 };
 use crate::body::ResponseBody;
 use crate::entry::{Entry, Fields, Held, Recording};
-use crate::generation::Generation;
+use crate::generation::{Generation, Stamp};
+use crate::handler::begin;
 use crate::key::{Canonical, Key};
 use crate::policy::freshness::{Lifetime, Rules};
-use crate::serve::begin;
 
 const TRUTH: [&str; 3] = ["one ", "and ", "all"];
 const LENGTH: u64 = 11;
@@ -128,6 +128,7 @@ fn entry() -> Entry {
         lifetime: Lifetime::fresh(1_000),
         rules: Rules::default(),
         took: 0,
+        stamp: Stamp::default(),
     }
 }
 

@@ -150,3 +150,46 @@ async fn a_fallback_is_not_narrowed() {
         assert_eq!(response.status(), 200, "{field:?}");
     }
 }
+
+/// An invalidation while a fill goes on behind the back: what that makes is
+/// nobody's.
+async fn overtaken_by_an_invalidation(site: &mut crate::Site) {
+    let run = site.origin.run().await;
+    soon(site.cache.invalidate(tag("a"))).await.unwrap();
+    run.answer("made before");
+    settle().await;
+    soon(site.cache.idle()).await;
+    let next = site.ask();
+    site.origin.run().await.answer("new");
+    assert_eq!(text(next.response().await).await, "new");
+    assert_eq!(site.hit().await, "new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fill_left_behind_brings_nothing_back() {
+    let mut site = stale(soft().tag("a")).await;
+    assert_eq!(text(site.ask().response().await).await, "old");
+    overtaken_by_an_invalidation(&mut site).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_brings_nothing_back() {
+    let swr = policy().stale_while_revalidate(hours(1)).tag("a");
+    let mut site = stale(swr).await;
+    assert_eq!(text(site.ask().response().await).await, "old");
+    overtaken_by_an_invalidation(&mut site).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_early_renewal_brings_nothing_back() {
+    let mut site = site(policy().tag("a"));
+    let first = site.ask();
+    let run = site.origin.run().await;
+    site.clock.advance(seconds(10)); // it takes so long
+    run.answer("old");
+    text(first.response().await).await;
+    let left = std::time::Duration::from_millis(1);
+    site.clock.advance(minutes(5) - left);
+    assert_eq!(site.hit().await, "old");
+    overtaken_by_an_invalidation(&mut site).await;
+}
