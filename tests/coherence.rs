@@ -229,7 +229,7 @@ async fn scopes_that_are_lost_make_another_clock() {
 
 #[tokio::test]
 async fn a_restarted_redis_serves_nothing_old() {
-    let mut redis = Redis::start_with(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let mut redis = Redis::start_durable();
     let site = Site::new();
     let a = site.process(&redis);
     a.holds("v0").await;

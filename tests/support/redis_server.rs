@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 /// A running server.
@@ -9,11 +10,32 @@ pub struct Redis {
     child: Child,
     port: u16,
     args: Vec<String>,
+    /// Where it writes, if it does.
+    scratch: Option<PathBuf>,
 }
 
 impl Redis {
     pub fn start() -> Self {
         Self::start_with(&[])
+    }
+
+    /// One that keeps what it holds when it is killed.
+    pub fn start_durable() -> Self {
+        let name = format!("larder-redis-{}-{}", std::process::id(), free_port());
+        let scratch = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&scratch).unwrap();
+        let dir = scratch.to_string_lossy();
+        let args = [
+            "--dir",
+            &dir,
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+        ];
+        let mut redis = Self::start_with(&args);
+        redis.scratch = Some(scratch);
+        redis
     }
 
     /// With more arguments of `redis-server`.
@@ -22,7 +44,13 @@ impl Redis {
         for _ in 0..10 {
             let port = free_port();
             if let Some(child) = spawn(port, &args) {
-                return Self { child, port, args };
+                let scratch = None;
+                return Self {
+                    child,
+                    port,
+                    args,
+                    scratch,
+                };
             }
         }
         panic!("no redis-server could be started on ten free ports");
@@ -103,7 +131,7 @@ impl Redis {
         self.child.wait().unwrap();
     }
 
-    /// Comes back, empty, on the same port.
+    /// Comes back on the same port: empty, unless it is durable.
     pub fn restart(&mut self) {
         self.child = spawn(self.port, &self.args).expect("the port is still free");
     }
@@ -114,6 +142,9 @@ impl Drop for Redis {
         self.resume_for_the_end();
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(scratch) = &self.scratch {
+            let _ = std::fs::remove_dir_all(scratch);
+        }
     }
 }
 
