@@ -16,7 +16,7 @@ use crate::generation::Generation;
 use crate::inner::Content;
 use crate::instead::Instead;
 use crate::outcome::{Cause, Outcome, Refusal, Staleness};
-use crate::policy::{FailureKind, Hint, response as judge};
+use crate::policy::{FailureKind, Hint, response as judge, tag_fields};
 use crate::reply;
 
 /// What is known then.
@@ -40,6 +40,8 @@ pub(crate) struct Answered {
     pub(crate) chance: f64,
     /// The right to fill, among instances.
     pub(crate) lease: Option<Leased>,
+    /// The tags that the answer's own fields name.
+    pub(crate) named: Result<Vec<String>, Refusal>,
 }
 
 impl Answered {
@@ -47,12 +49,13 @@ impl Answered {
     pub(crate) fn answer<B>(
         mut self,
         engine: &Arc<Engine>,
-        response: Response<B>,
+        mut response: Response<B>,
         landing: Landing,
     ) -> (Response<ResponseBody<B>>, Option<Drive>)
     where
         B: Content,
     {
+        self.name_tags(response.headers_mut());
         let status = response.status();
         if is_failure(status) && self.stale.is_some() {
             engine.flights.throttle(self.question.place(), engine.now());
@@ -83,6 +86,11 @@ impl Answered {
                 self.filled(engine, response, landing)
             }
         }
+    }
+
+    /// Takes the answer's own tags out of its fields.
+    fn name_tags(&mut self, headers: &mut HeaderMap) {
+        self.named = tag_fields::take(&self.question.policy.tag_fields, headers);
     }
 
     fn instead<'a>(&'a self, engine: &'a Engine) -> Instead<'a> {
@@ -200,11 +208,12 @@ impl Answered {
     /// The answer to a POST that stands for a GET, if it may be stored: it must
     /// state its own freshness (RFC 9110, 9.3.3).
     pub(crate) fn posted<B: Body>(
-        self,
+        mut self,
         engine: &Engine,
         parts: &mut response::Parts,
         body: &B,
     ) -> Option<Prepared> {
+        self.name_tags(&mut parts.headers);
         let stated = judge::states_freshness(&self.question.policy, &parts.headers);
         let hint = Hint::of(&parts.extensions);
         let judged = self.judge(parts, body, hint, engine.clock.wall());
@@ -260,6 +269,7 @@ impl Answered {
             chance: self.chance,
             took: self.took,
             params: self.route.params(),
+            named: self.named.as_deref().map_err(|refusal| *refusal),
         };
         judge::judge(&self.question.policy, &answer, hint)
     }

@@ -96,6 +96,7 @@ impl<S> Serve<S> {
             stale,
             validating,
             lease,
+            named: Ok(Vec::new()),
         };
         let (mut response, drive) = match response {
             None => {

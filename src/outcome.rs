@@ -274,6 +274,9 @@ reasons! {
         TooLarge => "too-large",
         /// A tag's template names a parameter that the route lacks.
         Template => "template",
+        /// More than 1,000 tags, or one in a [tag field](crate::Policy::tag_fields) that
+        /// is longer than 1,024 bytes or no visible ASCII.
+        Tags => "tags",
         /// `store_if` said no.
         StoreIf => "store-if",
         /// A layer of the same cache further in has decided.

@@ -9,7 +9,8 @@ use axum::body::Body;
 use axum::routing::get as on_get;
 use futures_util::FutureExt;
 use larder::{
-    Cache, InvalidateErrorKind, MIB, Selector, endpoint, everything, key, tag, testing, uri,
+    Cache, InvalidateErrorKind, MIB, Policy, Selector, endpoint, everything, key, minutes, tag,
+    testing, uri,
 };
 use support::characters::{app, fill, policy};
 use support::redis_server::Redis;
@@ -270,4 +271,44 @@ async fn a_template_without_its_parameter_stores_nothing() {
     let app = Router::new().route("/x/{id}", on_get(|| async { Body::from("x") }).layer(layer));
     get(&app, "/x/1").await;
     assert_eq!(get(&app, "/x/1").await.detail(), "template");
+}
+
+#[tokio::test]
+async fn tags_come_from_the_answers_own_fields_and_no_client_sees_them() {
+    for tiers in tiers().await {
+        let (cache, calls) = (&tiers.cache, Calls::default());
+        let counted = calls.clone();
+        let handler = on_get(move |request: axum::extract::Request| async move {
+            counted.count();
+            let many = (0..1_001).map(|n| format!("t{n}")).collect::<Vec<_>>();
+            let tags = match request.uri().path() {
+                "/many" => many.join(" "),
+                _ => "a, b c".to_owned(),
+            };
+            ([("surrogate-key", tags), ("x-other", "1".to_owned())], "x")
+        });
+        let policy = Policy::ttl(minutes(5)).tag_fields(["surrogate-key", "cache-tag"]);
+        let app = Router::new()
+            .route("/x", handler.clone())
+            .route("/many", handler)
+            .layer(cache.layer(policy));
+        for name in ["a", "b", "c"] {
+            let miss = get(&app, "/x").await;
+            cache.idle().await;
+            let hit = get(&app, "/x").await;
+            assert!(hit.hit(), "{} {name}", tiers.name);
+            for reply in [miss, hit] {
+                assert_eq!(reply.header("surrogate-key"), "");
+                assert_eq!(reply.header("x-other"), "1");
+            }
+            cache.invalidate(tag("other")).await.unwrap();
+            assert!(get(&app, "/x").await.hit());
+            cache.invalidate(tag(name)).await.unwrap();
+            assert!(!get(&app, "/x").await.hit());
+            cache.idle().await;
+        }
+        let refused = get(&app, "/many").await;
+        assert_eq!((refused.status.as_u16(), refused.detail()), (200, "tags"));
+        assert_eq!(refused.header("surrogate-key"), "");
+    }
 }

@@ -33,7 +33,7 @@ use crate::policy::Routes;
 /// `http = true`, `stale_while_revalidate`, `stale_if_error`, `revalidate`,
 /// `targets`, `store_set_cookie`, `etag`, `jitter`, `early`, `settle`, `coalesce`, `finish`, `wait`,
 /// `soft_timeout`, `hard_timeout`,
-/// `methods`, `max_request_body`, `precompress`, `unmatched`, `endpoint`, `tags`, `statuses`,
+/// `methods`, `max_request_body`, `precompress`, `unmatched`, `endpoint`, `tags`, `tag_fields`, `statuses`,
 /// `negative_ttl`, `max_body`, `version`, `vary`, `only_params`,
 /// `ignore_params`, `hide`, `ignore_credentials`, `override_cache_control`,
 /// `client_cache`, `invalidates` (patterns, or `tag:`, `endpoint:`, `uri:` and a

@@ -72,6 +72,7 @@ struct Fields {
     unmatched: bool,
     endpoint: Option<String>,
     tags: Vec<String>,
+    tag_fields: Vec<String>,
     statuses: Option<Vec<u16>>,
     #[serde(deserialize_with = "units::duration")]
     negative_ttl: Option<Duration>,
@@ -170,6 +171,7 @@ fn policy(fields: Fields) -> Result<Policy, String> {
     }
     policy.endpoint = fields.endpoint;
     policy.tags = fields.tags;
+    policy.tag_fields = fields.tag_fields;
     policy.negative_ttl = fields.negative_ttl;
     policy.version = fields.version.unwrap_or_default();
     policy.ignore_credentials = fields.ignore_credentials;

@@ -67,6 +67,7 @@ pub(crate) struct Compiled {
     pub(crate) negative_ttl: Option<Duration>,
     pub(crate) endpoint: Option<Arc<str>>,
     pub(crate) tags: Vec<Template>,
+    pub(crate) tag_fields: Vec<HeaderName>,
     statuses: Vec<StatusCode>,
     pub(crate) max_body: usize,
     pub(crate) params: Params,
@@ -127,6 +128,7 @@ impl Compiled {
                 .iter()
                 .map(templates)
                 .collect::<Result<_, _>>()?,
+            tag_fields: parse_names("tag_fields", policy.tag_fields.iter().map(String::as_str))?,
             statuses: statuses(policy)?,
             max_body: match policy.max_body {
                 Some(0) => return Err(ConfigError::new("max_body", "must be at least one byte")),
@@ -329,6 +331,9 @@ fn fingerprint(policy: &Policy, classes: &Classes, context: &Context) -> [u8; 16
         format!("{:?}", policy.key_from),
         format!("{}", policy.http),
     ];
+    if !policy.tag_fields.is_empty() {
+        parts.push(format!("{:?}", policy.tag_fields)); // what was stored before has no such tags
+    }
     for class in [Class::Keyed, Class::KeyedSecret, Class::Hidden] {
         let mut names: Vec<&str> = classes.of(class).map(HeaderName::as_str).collect();
         names.sort_unstable();

@@ -29,6 +29,8 @@ mod wish;
 
 pub(crate) use cache_control::is_token;
 pub(crate) use compiled::{Compiled, Context};
+pub(crate) mod tag_fields;
+
 pub use failure::{Failure, FailureKind};
 pub use fields::{CREDENTIALS, FORWARDED, FRAGMENTS};
 pub(crate) use fields::{PER_REQUEST, is_hop_by_hop, parse_names};

@@ -8,7 +8,7 @@
 //! 4. it sets no cookie, hands out no credential, and carries no nonce of a Content-Security-Policy;
 //! 5. its directives allow it (RFC 9111, 3), unless the policy overrides them; a targeted field speaks first (RFC 9213);
 //! 6. its `Vary` can be matched (RFC 9111, 4.1);
-//! 7. every template of its tags finds its parameter;
+//! 7. every template of its tags finds its parameter, and all its tags can be read and are not too many;
 //! 8. some use is left of it: it is fresh, may be served stale, or can be revalidated ([`super::lifetime`]).
 
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use super::hint::Hint;
 use super::lifetime::{self, Stated};
 use super::nonce::has_nonce;
 use super::request::contains;
+use super::tag_fields::MOST_TAGS;
 use super::targeted;
 use super::template::Params;
 use super::vary::{self, Vary};
@@ -61,6 +62,8 @@ pub(crate) struct Answer<'a> {
     /// How long the handler took.
     pub(crate) took: Duration,
     pub(crate) params: Params<'a>,
+    /// The tags that its own fields name.
+    pub(crate) named: Result<&'a [String], Refusal>,
 }
 
 /// Judges an answer.
@@ -253,6 +256,7 @@ fn tags(
     hinted: Vec<String>,
 ) -> Result<Vec<String>, Refusal> {
     let mut tags = hinted;
+    tags.extend_from_slice(answer.named?);
     for template in &policy.tags {
         match template.render(&answer.params, str::to_owned) {
             Ok(tag) => tags.push(tag),
@@ -267,7 +271,10 @@ fn tags(
     }
     tags.sort_unstable();
     tags.dedup();
-    Ok(tags)
+    match tags.len() > MOST_TAGS {
+        true => Err(Refusal::Tags),
+        false => Ok(tags),
+    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ fn judged(policy: &Compiled, fields: &[(&'static str, String)]) -> Option<Terms>
         chance: 0.0,
         took: Duration::ZERO,
         params: Params::new(None, "/"),
+        named: Ok(&[]),
     };
     judge(policy, &answer, Hint::new()).ok()
 }

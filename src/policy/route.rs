@@ -60,6 +60,7 @@ pub struct Policy {
     pub(crate) max_request_body: usize,
     pub(crate) endpoint: Option<String>,
     pub(crate) tags: Vec<String>,
+    pub(crate) tag_fields: Vec<String>,
     pub(crate) statuses: Vec<u16>,
     pub(crate) negative_ttl: Option<Duration>,
     pub(crate) max_body: Option<usize>,
@@ -159,6 +160,7 @@ impl Policy {
             max_request_body: 64 << 10,
             endpoint: None,
             tags: Vec::new(),
+            tag_fields: Vec::new(),
             statuses: vec![200],
             negative_ttl: None,
             max_body: None,
@@ -191,6 +193,21 @@ impl Policy {
     /// lacks the parameter is not stored.
     pub fn tag(mut self, tag: impl Into<String>) -> Self {
         self.tags.push(tag.into());
+        self
+    }
+
+    /// Adds the tags that answers name in these fields, such as `Cache-Tag` or
+    /// `Surrogate-Key`: words of visible ASCII, up to 1,024 bytes each, told apart by
+    /// commas and blanks. Clients do not get the fields. With one that cannot be read,
+    /// or with more than 1,000 tags in all, an answer is not stored. Default: none.
+    ///
+    /// ```
+    /// # use larder::{Policy, minutes};
+    /// let policy = Policy::ttl(minutes(5)).tag_fields(["cache-tag"]);
+    /// # let _ = policy;
+    /// ```
+    pub fn tag_fields<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.tag_fields = names.into_iter().map(Into::into).collect();
         self
     }
 
