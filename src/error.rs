@@ -133,6 +133,10 @@ pub enum InvalidateErrorKind {
     /// not be told. Its entries end with their TTL, or with the same call made
     /// again.
     Store,
+    /// This instance honours the invalidation, and Redis will be told as soon as it
+    /// answers again: until then other processes may serve what they hold. It is lost
+    /// with this process.
+    Queued,
 }
 
 impl InvalidateError {
@@ -148,6 +152,14 @@ impl InvalidateError {
         Self {
             kind: InvalidateErrorKind::Store,
             message: format!("memory was invalidated, the store was not: {source}"),
+            source: Some(source),
+        }
+    }
+
+    pub(crate) fn queued(source: StoreError) -> Self {
+        Self {
+            kind: InvalidateErrorKind::Queued,
+            message: format!("this process honours it, the others will be told later: {source}"),
             source: Some(source),
         }
     }

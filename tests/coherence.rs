@@ -295,3 +295,23 @@ async fn an_invalidation_is_one_command_and_its_rows() {
     let reply = a.get().await;
     assert!(matches!(reply.outcome, Outcome::Miss { .. }));
 }
+
+#[tokio::test]
+async fn what_redis_could_not_be_told_it_is_told_later() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let (a, b) = (site.process(&redis), site.process(&redis));
+    a.holds("v0").await;
+    b.holds("v0").await;
+    redis.stop();
+    site.write();
+    let kept = a.cache.invalidate(tag("item:1")).await.unwrap_err();
+    assert_eq!(kept.kind(), larder::InvalidateErrorKind::Queued);
+    assert_eq!(a.get().await.text(), "v1", "this process honours it");
+    redis.resume();
+    eventually("the others are told", || async {
+        a.get().await; // it beats while requests come
+        b.get().await.text() == "v1"
+    })
+    .await;
+}

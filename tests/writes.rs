@@ -183,7 +183,7 @@ async fn with_redis_away_memory_is_invalidated_and_the_call_says_so() {
     fill(&app, &cache, &["/list"]).await;
     redis.kill();
     let error = cache.invalidate("api:list:*").await.unwrap_err();
-    assert_eq!(error.kind(), InvalidateErrorKind::Store);
+    assert_eq!(error.kind(), InvalidateErrorKind::Queued);
     assert!(!get(&app, "/list").await.hit());
     let reply = write(&app, Method::PUT, "/characters/1", "200").await;
     assert_eq!(reply.status, StatusCode::OK, "a committed write is no 500");

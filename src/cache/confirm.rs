@@ -50,6 +50,8 @@ impl Engine {
             }
             Err(error) => {
                 self.counters.store_errors(1);
+                pulse.queue.keep(changes);
+                self.begin_beating(); // until it could be told
                 Err(error)
             }
         }

@@ -127,7 +127,9 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// If the selector makes no sense, or if the shared store could not be told.
+    /// If the selector makes no sense, or if the shared store could not be told. Redis
+    /// is told as soon as it answers again
+    /// ([`Queued`](crate::InvalidateErrorKind::Queued)).
     pub async fn invalidate(
         &self,
         selector: impl Into<Selector>,
@@ -163,7 +165,10 @@ impl Cache {
         }
         let target = target_of(selector, &self.engine.context.prefix, tenant)?;
         let done = self.engine.invalidate(target).await;
-        done.map_err(InvalidateError::store)
+        done.map_err(|error| match self.engine.pulse.is_some() {
+            true => InvalidateError::queued(error),
+            false => InvalidateError::store(error),
+        })
     }
 
     /// Switches the cache on or off while it runs. One that is off lets every

@@ -102,9 +102,18 @@ impl Engine {
             Ok(removed)
         };
         let (removed, confirmed) = join(removed, self.confirmed(told)).await;
+        let confirmed = confirmed?;
+        let removed = match removed {
+            // nobody serves what is left: it is a matter of space
+            Err(error) if stamp.is_known() => {
+                tracing::warn!(target: "larder", %error, "entries that are invalid stay until their TTL ends");
+                0
+            }
+            removed => removed?,
+        };
         Ok(Reached {
-            removed: removed?,
-            confirmed: confirmed?,
+            removed,
+            confirmed,
             stamp,
         })
     }

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName};
 use tokio::runtime::Handle;
 
 use super::engine::Engine;
+use super::pulse::Pulse;
 use crate::ask::{Asked, Question};
 use crate::entry::codec::{self, Bounds, Corrupt, Frame};
 use crate::entry::{Entry, Held};
@@ -291,7 +292,8 @@ impl Engine {
         let known = cfg!(larder_unfenced) // for the checker: it must find what comes of that
             || self.pulse.is_none()
             || (self.is_leased(self.now()) && self.generations.holds(entry, entry.stamp));
-        known && !self.late(entry)
+        let kept = |pulse: &Pulse| pulse.queue.reaches(entry);
+        known && !self.pulse.as_ref().is_some_and(kept) && !self.late(entry)
     }
 
     /// Whether an entry is one that this process is writing although it was

@@ -10,6 +10,7 @@ mod lease;
 mod look;
 mod precompress;
 mod pulse;
+mod queue;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(all(feature = "config", not(feature = "redis")))]

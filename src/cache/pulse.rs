@@ -24,6 +24,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::engine::Engine;
+use super::queue::Queue;
 use crate::clock::millis;
 use crate::error::StoreError;
 use crate::generation::{Learning, News};
@@ -49,6 +50,7 @@ pub(crate) struct Pulse {
     /// Held while a beat is on its way.
     one: Mutex<Known>,
     nudge: Arc<Notify>,
+    pub(super) queue: Queue,
 }
 
 /// The epoch that is known, and since when.
@@ -70,6 +72,7 @@ impl Pulse {
             attempts: AtomicU64::new(0),
             one: Mutex::default(),
             nudge: Arc::default(),
+            queue: Queue::default(),
         }
     }
 
@@ -159,6 +162,7 @@ impl Engine {
             if self.generations.stamp().covers(clock) {
                 let until = sent.saturating_add(millis(pulse.lease));
                 pulse.until.fetch_max(until, Ordering::AcqRel);
+                self.replay(pulse);
                 return Ok(true);
             }
             let snapshot = pulse.fence.snapshot().await?;
@@ -193,7 +197,7 @@ impl Engine {
         }
     }
 
-    fn begin_beating(self: &Arc<Self>) {
+    pub(super) fn begin_beating(self: &Arc<Self>) {
         let (Some(pulse), Ok(runtime)) = (&self.pulse, Handle::try_current()) else {
             return;
         };
@@ -261,7 +265,8 @@ async fn beats(engine: Weak<Engine>, every: Duration, nudge: Arc<Notify>, runnin
                 false => idle + 1,
             };
         }
-        if idle >= BEATS || engine.renewals.is_closed() {
+        let silent = idle >= BEATS && pulse.queue.is_empty();
+        if silent || engine.renewals.is_closed() {
             engine.resign().await;
             drop(running);
             return;

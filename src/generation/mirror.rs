@@ -27,7 +27,7 @@ impl Stamp {
 }
 
 /// One thing that was invalidated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Change {
     Scope(ScopeId),
     Ban(Pattern),

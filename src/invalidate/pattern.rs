@@ -5,7 +5,7 @@
 const LONGEST: usize = 1024;
 
 /// A checked pattern.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Pattern(String);
 
 impl Pattern {

@@ -1,0 +1,182 @@
+//! Invalidations that the shared clock could not be told of: they are told as soon
+//! as it answers again.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::runtime::Handle;
+
+use super::engine::Engine;
+use super::pulse::Pulse;
+use crate::generation::{Change, Scoped};
+
+/// More than this become everything.
+const MOST: usize = 4_096;
+
+/// What is still to be told.
+#[derive(Default)]
+pub(super) struct Queue {
+    changes: Mutex<Kept>,
+    /// Whether there is something, read without the lock.
+    any: AtomicBool,
+    /// Somebody tells it.
+    telling: AtomicBool,
+}
+
+/// Changes, and the number of the call that wanted each last.
+#[derive(Default)]
+struct Kept {
+    changes: HashMap<Change, u64>,
+    calls: u64,
+}
+
+impl Queue {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps changes for later.
+    pub(super) fn keep(&self, more: Vec<Change>) {
+        let mut kept = self.kept();
+        kept.calls += 1;
+        let call = kept.calls;
+        let changes = &mut kept.changes;
+        changes.extend(more.into_iter().map(|change| (change, call)));
+        if changes.len() > MOST || changes.contains_key(&Change::Everything) {
+            changes.clear();
+            changes.insert(Change::Everything, call);
+        }
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// What is to be told, and the number of the last call for it.
+    fn untold(&self) -> (Vec<Change>, u64) {
+        let kept = self.kept();
+        (kept.changes.keys().cloned().collect(), kept.calls)
+    }
+
+    /// These were told, as far as they were called for by then.
+    fn told(&self, told: &[Change], upto: u64) {
+        let mut kept = self.kept();
+        for change in told {
+            if kept.changes.get(change).is_some_and(|call| *call <= upto) {
+                kept.changes.remove(change);
+            }
+        }
+        self.any.store(!kept.changes.is_empty(), Ordering::Release);
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        !self.any.load(Ordering::Acquire)
+    }
+
+    /// Whether one of them is to invalidate an entry: for this process it has.
+    pub(super) fn reaches(&self, entry: &impl Scoped) -> bool {
+        let reached = |change: &Change| match change {
+            Change::Scope(id) => entry.scopes().contains(id),
+            Change::Ban(pattern) => pattern.matches(entry.name()),
+            Change::Everything => true,
+        };
+        !self.is_empty() && self.kept().changes.keys().any(reached)
+    }
+}
+
+/// Somebody tells, until this is dropped.
+struct Telling(Arc<Engine>);
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        if let Some(pulse) = &self.0.pulse {
+            pulse.queue.telling.store(false, Ordering::Release);
+        }
+    }
+}
+
+impl Engine {
+    /// Tells what was kept, now that the clock answers.
+    pub(super) fn replay(self: &Arc<Self>, pulse: &Pulse) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        if pulse.queue.is_empty() || pulse.queue.telling.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let telling = Telling(Arc::clone(self));
+        self.tasks.spawn(&runtime, async move {
+            let engine = &telling.0;
+            let Some(pulse) = &engine.pulse else { return };
+            let (changes, upto) = pulse.queue.untold();
+            match pulse.fence.advance(&changes).await {
+                Ok((news, _)) => {
+                    engine.learn(&news);
+                    pulse.queue.told(&changes, upto);
+                    tracing::info!(target: "larder", count = changes.len(), "invalidations were told late");
+                }
+                Err(error) => {
+                    tracing::debug!(target: "larder", %error, "invalidations are kept on");
+                }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invalidate::Pattern;
+    use crate::key::ScopeId;
+
+    fn scope(n: u16) -> Change {
+        let mut id = [0; 16];
+        id[..2].copy_from_slice(&n.to_le_bytes());
+        Change::Scope(ScopeId(id))
+    }
+
+    struct Thing;
+
+    impl Scoped for Thing {
+        fn scopes(&self) -> &[ScopeId] {
+            const SCOPES: &[ScopeId] = &[ScopeId([1; 16])];
+            SCOPES
+        }
+        fn name(&self) -> &str {
+            "api:things:1"
+        }
+    }
+
+    #[test]
+    fn what_is_kept_holds_until_it_was_told() {
+        let queue = Queue::default();
+        assert!(!queue.reaches(&Thing));
+        let ban = Change::Ban(Pattern::trusted("api:th*".into()));
+        for change in [Change::Scope(ScopeId([1; 16])), ban, Change::Everything] {
+            queue.keep(vec![change.clone(), scope(9)]);
+            assert!(queue.reaches(&Thing), "{change:?}");
+            let (_, upto) = queue.untold();
+            queue.told(std::slice::from_ref(&change), upto);
+            assert!(!queue.reaches(&Thing), "{change:?}");
+            queue.told(&[scope(9)], upto);
+            assert!(queue.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_was_called_for_again_meanwhile_is_still_to_be_told() {
+        let queue = Queue::default();
+        queue.keep(vec![scope(1)]);
+        let (changes, upto) = queue.untold();
+        queue.keep(vec![scope(1)]);
+        queue.told(&changes, upto);
+        assert!(!queue.is_empty());
+    }
+
+    #[test]
+    fn too_much_is_everything() {
+        let queue = Queue::default();
+        queue.keep((0..5_000).map(scope).collect());
+        queue.keep(vec![scope(1)]);
+        assert_eq!(queue.untold().0, [Change::Everything]);
+    }
+}
