@@ -2,22 +2,11 @@
 
 use std::time::Duration;
 
-use larder::{Policy, hours, minutes, seconds};
+use larder::{hours, minutes, seconds};
 
 use crate::late::{soft, stale_site};
-use crate::{Site, cached, handler, policy, settle, text};
-
-fn inside(outer: Policy, inner: Policy) -> Site {
-    let (cache, clock) = larder::testing::cache();
-    let (handler, origin) = handler();
-    let app = cached(&cache, outer, cached(&cache, inner, handler));
-    Site {
-        app,
-        cache,
-        clock,
-        origin,
-    }
-}
+use crate::nested::inside;
+use crate::{policy, settle, text};
 
 #[tokio::test(start_paused = true)]
 async fn nested_soft_timeout_counts_once() {

@@ -4,7 +4,7 @@ use larder::{Policy, testing};
 
 use crate::{Site, cached, handler, policy, site, text};
 
-fn inside(outer: Policy, inner: Policy) -> Site {
+pub(crate) fn inside(outer: Policy, inner: Policy) -> Site {
     let (cache, clock) = testing::cache();
     let (handler, origin) = handler();
     let app = cached(&cache, outer, cached(&cache, inner, handler));

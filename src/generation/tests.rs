@@ -1,0 +1,116 @@
+//! The clock, and what it keeps from coming back.
+
+use super::*;
+use crate::invalidate::Find;
+
+struct Thing(Vec<ScopeId>, &'static str);
+
+impl Scoped for Thing {
+    fn scopes(&self) -> &[ScopeId] {
+        &self.0
+    }
+    fn name(&self) -> &str {
+        self.1
+    }
+}
+
+fn thing() -> Thing {
+    Thing(vec![ScopeId::tag(None, "a")], "api:things:1")
+}
+
+fn tag(name: &str) -> Target {
+    Target::Scope {
+        ids: vec![ScopeId::tag(None, name)],
+        how: Find::Group,
+    }
+}
+
+fn pattern(text: &str) -> Target {
+    Target::Pattern(Pattern::trusted(text.to_owned()))
+}
+
+fn everything() -> Target {
+    Target::Everything(Pattern::trusted("api:*".into()))
+}
+
+#[test]
+fn a_fill_that_began_before_is_refused() {
+    for target in [tag("a"), pattern("api:things:*"), everything()] {
+        let clock = Generations::default();
+        let before = clock.clock();
+        assert!(clock.valid(&thing(), before));
+        let _ = clock.advance(&target, 0);
+        assert!(!clock.valid(&thing(), before), "{target:?}");
+        assert!(clock.valid(&thing(), clock.clock()), "{target:?}");
+    }
+}
+
+#[test]
+fn other_scopes_are_left_alone() {
+    for target in [tag("b"), pattern("api:other:*")] {
+        let clock = Generations::default();
+        let before = clock.clock();
+        let _ = clock.advance(&target, 0);
+        assert!(clock.valid(&thing(), before), "{target:?}");
+    }
+}
+
+#[test]
+fn forgetting_keeps_the_living_and_refuses_the_late() {
+    let clock = Generations::default();
+    let late = clock.clock();
+    let _ = clock.advance(&tag("a"), 0);
+    let alive = clock.clock();
+    clock.forget(0, || assert!(!clock.valid(&thing(), late)));
+    assert!(clock.read().scopes.is_empty());
+    assert!(clock.valid(&thing(), alive));
+    assert!(!clock.valid(&thing(), late));
+}
+
+#[test]
+fn a_flood_of_scopes_asks_to_be_forgotten() {
+    let clock = Generations::default();
+    let asked = (0..MOST_SCOPES + 100).filter(|n| clock.advance(&tag(&n.to_string()), 0));
+    assert_eq!(asked.count(), 1, "one caller is asked, once");
+    clock.forget(0, || {});
+    assert!(!clock.advance(&tag("x"), 0));
+}
+
+#[test]
+fn a_watch_sees_others_and_not_its_own() {
+    let clock = Generations::default();
+    let mut watch = Watch::new(&thing(), clock.note());
+    let _ = clock.advance(&tag("b"), 0);
+    let _ = clock.advance_watched(&tag("a"), 0, Some(&mut watch));
+    let _ = clock.advance_watched(&tag("a"), 0, Some(&mut watch));
+    assert_eq!(watch.note().unwrap().number, clock.clock());
+    assert!(clock.valid(&thing(), clock.clock()));
+    let _ = clock.advance(&pattern("api:things:*"), 0);
+    let _ = clock.advance_watched(&tag("a"), 0, Some(&mut watch));
+    assert_eq!(watch.note(), None);
+}
+
+#[test]
+fn it_is_known_when_an_entry_was_invalidated() {
+    for target in [tag("a"), pattern("api:things:*"), everything()] {
+        let clock = Generations::default();
+        assert!(!clock.invalidated_since(&thing(), 0));
+        let _ = clock.advance(&target, 7);
+        assert!(clock.invalidated_since(&thing(), 7), "{target:?}");
+        assert!(!clock.invalidated_since(&thing(), 8), "{target:?}");
+        clock.forget(9, || {});
+        assert!(clock.invalidated_since(&thing(), 9), "it may have been");
+    }
+    let clock = Generations::default();
+    let _ = clock.advance(&tag("b"), 7);
+    assert!(!clock.invalidated_since(&thing(), 0));
+}
+
+#[test]
+fn one_pattern_is_one_ban() {
+    let clock = Generations::default();
+    for _ in 0..10_000 {
+        assert!(!clock.advance(&pattern("api:x:*"), 0));
+    }
+    assert_eq!(clock.read().bans.len(), 1);
+}
