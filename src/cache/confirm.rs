@@ -14,10 +14,10 @@ use crate::generation::{Stamp, changes_of};
 use crate::invalidate::Target;
 use crate::store::fence::{Row, Rows};
 
-/// How often rows are looked at: the first time after this, each next after twice
-/// as long,
+/// How often rows are looked at: so often after this,
 const FIRST: Duration = Duration::from_millis(1);
-/// and no seldomer than this.
+const OFTEN: u32 = 4;
+/// then each time after twice as long, and no seldomer than this.
 const SELDOMEST: Duration = Duration::from_millis(25);
 
 /// An invalidation that the clock has, and who must see it.
@@ -73,14 +73,17 @@ impl Pulse {
     async fn confirmed(&self, told: Told) -> u64 {
         let Told { stamp, rows, at } = told;
         let mut waiting = Waiting::new(self, stamp, rows, at);
-        let (end, mut pause) = (at + self.patience(), FIRST);
+        let (end, mut pause, mut looks) = (at + self.patience(), FIRST, 0);
         while !waiting.is_over() {
             let next = (Instant::now() + pause).min(end);
             tokio::time::sleep_until(next).await;
             if next == end {
                 break; // who has not seen it has no lease by now
             }
-            pause = (pause * 2).min(SELDOMEST);
+            looks += 1;
+            if looks >= OFTEN {
+                pause = (pause * 2).min(SELDOMEST);
+            }
             // one that cannot be asked is waited for to the end
             match self.fence.rows().await {
                 Ok(rows) => waiting.look(&rows, Instant::now()),
