@@ -4,6 +4,8 @@
 //!
 //! `cargo bench --bench invalidation`
 
+#![allow(clippy::disallowed_methods, reason = "it measures")]
+
 #[path = "../tests/support/redis_server.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the tests do more with it")]
 mod redis_server;
