@@ -50,6 +50,7 @@ impl Asked<'_> {
             asks: self.asks,
             canonical: canonical.finish(),
             variant: variant.map(|variant| variant.finish()),
+            began: None,
         }
     }
 }
@@ -87,6 +88,8 @@ pub(crate) struct Question {
     pub(crate) canonical: Canonical,
     /// The place of its answer among those that vary, once that is known.
     pub(crate) variant: Option<Canonical>,
+    /// When the store was first asked for it, in milliseconds.
+    pub(crate) began: Option<u64>,
 }
 
 impl Question {

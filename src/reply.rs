@@ -43,7 +43,10 @@ pub(crate) fn hit<B>(
         age: Duration::from_millis(age),
         ttl: Duration::from_millis(ttl),
     };
-    let status = engine.status.of_hit(tier, ttl / 1000);
+    let status = match engine.is_outage() {
+        false => engine.status.of_hit(tier, ttl / 1000),
+        true => engine.status.of_outage(ttl / 1000),
+    };
     *response.headers_mut() = entry.fields.to_map(number_value(age / 1000), status);
     if engine.status.tells_keys() {
         engine.status.tell_key(response.headers_mut(), &entry.key);

@@ -42,7 +42,20 @@ impl StatusField {
         {
             return Some(known);
         }
-        hit(name, ttl, tier, *detail).ok()
+        let tier = match tier {
+            Tier::Memory => "memory",
+            Tier::Redis => "redis",
+        };
+        hit(name, ttl, detail.then_some(tier)).ok()
+    }
+
+    /// The same while the shared clock is out of reach.
+    #[cold]
+    pub(crate) fn of_outage(&self, ttl: u64) -> Option<HeaderValue> {
+        let Self::On { name, detail, .. } = self else {
+            return None;
+        };
+        hit(name, ttl, detail.then_some("outage")).ok()
     }
 
     /// Tells an entry's key, if it is to be told: in this cache's member, which is
@@ -91,16 +104,18 @@ impl StatusField {
     }
 }
 
-fn hit(name: &str, ttl: u64, tier: Tier, detail: bool) -> Result<HeaderValue, InvalidHeaderValue> {
+fn hit(
+    name: &str,
+    ttl: u64,
+    detail: Option<&'static str>,
+) -> Result<HeaderValue, InvalidHeaderValue> {
     let number = known::number_value(ttl);
     let mut text: SmallVec<[u8; 96]> = SmallVec::from_slice(name.as_bytes());
     text.extend_from_slice(b"; hit; ttl=");
     text.extend_from_slice(number.as_bytes());
-    if detail {
-        text.extend_from_slice(match tier {
-            Tier::Memory => b"; detail=memory",
-            Tier::Redis => b"; detail=redis",
-        });
+    if let Some(detail) = detail {
+        text.extend_from_slice(b"; detail=");
+        text.extend_from_slice(detail.as_bytes());
     }
     HeaderValue::from_bytes(&text)
 }

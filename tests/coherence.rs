@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::routing::get as on_get;
-use larder::{Cache, MIB, Outcome, Policy, Selector, endpoint, everything, key, minutes, tag, uri};
+use larder::{
+    Cache, MIB, Outage, Outcome, Policy, Selector, endpoint, everything, key, minutes, tag, uri,
+};
 use support::redis_server::Redis;
 use support::{Reply, SHORT, eventually, get};
 use tokio::sync::Semaphore;
@@ -106,7 +108,12 @@ async fn what_one_process_invalidates_no_other_serves() {
         let done = a.cache.invalidate(&selector).await.unwrap();
         assert_eq!(done.confirmed, 1, "{selector:?}");
         let fresh = b.get().await;
-        assert_eq!(fresh.text(), format!("v{}", n + 1), "{selector:?}");
+        assert_eq!(
+            fresh.text(),
+            format!("v{}", n + 1),
+            "{selector:?} {}",
+            fresh.cache_status()
+        );
         assert!(!fresh.hit());
     }
 }
@@ -169,6 +176,7 @@ async fn a_process_that_is_gone_is_waited_for_and_not_for_ever() {
     site.write();
     let done = a.cache.invalidate(tag("item:1")).await.unwrap();
     assert_eq!(done.confirmed, 0);
+    a.cache.idle().await;
     assert_eq!(rows(&redis), 1, "nobody waits for it again");
     assert_eq!(a.get().await.text(), "v1");
 }
@@ -314,4 +322,29 @@ async fn what_redis_could_not_be_told_it_is_told_later() {
         b.get().await.text() == "v1"
     })
     .await;
+}
+
+#[tokio::test]
+async fn on_an_outage_memory_is_served_for_so_long_where_that_is_wanted() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let builder = Cache::builder().memory(16 * MIB).redis(redis.url());
+    let builder = builder.lease(SHORT).on_outage(Outage::Serve(SHORT * 10));
+    let a = site.with(builder.build().unwrap());
+    a.holds("v0").await;
+    redis.stop();
+    eventually("it says so", || async {
+        a.get().await.detail() == "outage"
+    })
+    .await;
+    let own = get(&a.app, "/items/2").await;
+    assert_eq!(own.text(), "v0");
+    a.cache.idle().await;
+    assert!(get(&a.app, "/items/2").await.hit(), "it is filled too");
+    eventually("not for ever", || async {
+        a.get().await.detail() == "store-error"
+    })
+    .await;
+    redis.resume();
+    eventually("as before", || async { a.get().await.detail() == "memory" }).await;
 }

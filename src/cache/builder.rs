@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::engine::{Dice, Engine, TenantFn};
 use super::handle::Cache;
-use super::pulse::Pulse;
+use super::pulse::{Outage, Pulse};
 use super::timed::Timed;
 use crate::clock::{Clock, SystemClock};
 use crate::entry::Budget;
@@ -68,6 +68,7 @@ pub struct CacheBuilder {
     max_renewals: usize,
     operation_timeout: Duration,
     lease: Duration,
+    outage: Outage,
     credentials: Vec<String>,
     per_request: Vec<String>,
     tenant: Option<TenantFn>,
@@ -90,6 +91,7 @@ impl CacheBuilder {
             max_renewals: 64,
             operation_timeout: Duration::from_millis(250),
             lease: Duration::from_millis(1_500),
+            outage: Outage::Strict,
             credentials: Vec::new(),
             per_request: Vec::new(),
             tenant: None,
@@ -176,6 +178,19 @@ impl CacheBuilder {
     /// so long, and a tenth more, for one that does not answer. Default: 1.5 s.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// What this process does with its memory while Redis is away. Default:
+    /// [`Outage::Strict`].
+    ///
+    /// ```
+    /// # use larder::{Cache, MIB, Outage, minutes};
+    /// let cache = Cache::builder().memory(64 * MIB).on_outage(Outage::Serve(minutes(10)));
+    /// # let _ = cache;
+    /// ```
+    pub fn on_outage(mut self, outage: Outage) -> Self {
+        self.outage = outage;
         self
     }
 
@@ -292,7 +307,7 @@ impl CacheBuilder {
             memory: Memory::new(self.memory.unwrap_or(0)),
             store,
             generations: Generations::default(),
-            pulse: fence.map(|fence| Pulse::new(fence, self.lease)),
+            pulse: fence.map(|fence| Pulse::new(fence, self.lease, self.outage)),
             writing: Mutex::default(),
             in_flight: Budget::new(self.memory.map_or(IN_FLIGHT, |bytes| bytes / 2)),
             flights: Arc::new(Flights::new(MOST_FLIGHTS, MOST_FOLLOWERS)),

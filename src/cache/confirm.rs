@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::engine::Engine;
@@ -44,7 +45,10 @@ impl Engine {
         match pulse.fence.advance(&changes).await {
             Ok((news, rows)) => {
                 let at = Instant::now();
-                self.learn(&news);
+                if let Err(error) = self.learn(pulse, &news).await {
+                    pulse.queue.keep(changes); // it must not be missing here
+                    return Err(error);
+                }
                 let stamp = news.stamp;
                 Ok(Some(Told { stamp, rows, at }))
             }
@@ -59,45 +63,84 @@ impl Engine {
 
     /// Waits for everybody. Returns how many have confirmed.
     pub(super) async fn confirmed(
-        &self,
+        self: &Arc<Self>,
         told: Result<Option<Told>, StoreError>,
     ) -> Result<u64, StoreError> {
         match (&self.pulse, told?) {
-            (Some(pulse), Some(told)) => Ok(pulse.confirmed(told).await),
+            (Some(pulse), Some(told)) => {
+                let (confirmed, silent) = pulse.confirmed(told).await;
+                self.forget_rows(silent);
+                Ok(confirmed)
+            }
             _ => Ok(0),
         }
     }
 }
 
+impl Engine {
+    /// Takes away the rows of those who are gone: their next beat writes them anew.
+    fn forget_rows(self: &Arc<Self>, silent: Vec<Row>) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        if silent.is_empty() {
+            return;
+        }
+        let engine = Arc::clone(self);
+        self.tasks.spawn(&runtime, async move {
+            let Some(pulse) = &engine.pulse else { return };
+            for row in silent {
+                let _ = pulse.fence.leave(&row.who, Some(row.beats)).await;
+            }
+        });
+    }
+}
+
 impl Pulse {
-    async fn confirmed(&self, told: Told) -> u64 {
+    async fn confirmed(&self, told: Told) -> (u64, Vec<Row>) {
         let Told { stamp, rows, at } = told;
         let mut waiting = Waiting::new(self, stamp, rows, at);
-        let (end, mut pause, mut looks) = (at + self.patience(), FIRST, 0);
+        let (mut pause, mut looks) = (FIRST, 0);
         while !waiting.is_over() {
+            let end = at + waiting.patience();
             let next = (Instant::now() + pause).min(end);
             tokio::time::sleep_until(next).await;
             if next == end {
-                break; // who has not seen it has no lease by now
+                // who has not seen it has no lease by now, and neither has who is not known
+                let _ = self.fence.rows(Some(stamp.epoch)).await;
+                break;
             }
             looks += 1;
             if looks >= OFTEN {
                 pause = (pause * 2).min(SELDOMEST);
             }
             // one that cannot be asked is waited for to the end
-            match self.fence.rows().await {
+            match self.rows(at, pause).await {
                 Ok(rows) => waiting.look(&rows, Instant::now()),
                 Err(_) => waiting.full = true,
             }
         }
-        let silent = waiting.pending.into_values();
-        for (row, _) in silent
-            .filter(|(row, since)| !row.seen.covers(stamp) && since.elapsed() >= self.patience())
+        let patience = waiting.patience();
+        let pending = waiting.pending.into_values();
+        let silent =
+            pending.filter(|(row, since)| !row.seen.covers(stamp) && since.elapsed() >= patience);
+        (waiting.confirmed, silent.map(|(row, _)| row).collect())
+    }
+
+    /// The rows as they were after a moment, and not long ago: those who wait
+    /// together look once.
+    async fn rows(&self, after: Instant, fresh: Duration) -> Result<Arc<Rows>, StoreError> {
+        let mut looked = self.looked.lock().await;
+        if let Some((when, rows)) = &*looked
+            && *when > after
+            && when.elapsed() < fresh
         {
-            // its next beat writes it anew
-            let _ = self.fence.leave(&row.who, Some(row.beats)).await;
+            return Ok(Arc::clone(rows));
         }
-        waiting.confirmed
+        let when = Instant::now();
+        let rows = Arc::new(self.fence.rows(None).await?);
+        *looked = Some((when, Arc::clone(&rows)));
+        Ok(rows)
     }
 }
 
@@ -108,6 +151,8 @@ struct Waiting<'a> {
     /// Their rows, and since when they say the same.
     pending: HashMap<String, (Row, Instant)>,
     confirmed: u64,
+    /// The longest lease that one of them may hold.
+    lease: Duration,
     /// There may be holders of a lease that nobody knows: only a whole lease is
     /// enough.
     full: bool,
@@ -120,6 +165,7 @@ impl<'a> Waiting<'a> {
             stamp,
             pending: HashMap::new(),
             confirmed: 0,
+            lease: rows.lease,
             full: rows.young || rows.epoch != stamp.epoch,
         };
         for row in rows.rows {
@@ -130,8 +176,12 @@ impl<'a> Waiting<'a> {
         waiting
     }
 
+    fn patience(&self) -> Duration {
+        self.pulse.patience(self.lease)
+    }
+
     fn is_over(&self) -> bool {
-        let patience = self.pulse.patience();
+        let patience = self.patience();
         let mut pending = self.pending.values();
         !self.full && pending.all(|(_, since)| since.elapsed() >= patience)
     }
@@ -139,6 +189,7 @@ impl<'a> Waiting<'a> {
     /// Looks at the rows as they are now.
     fn look(&mut self, rows: &Rows, now: Instant) {
         self.full |= rows.epoch != self.stamp.epoch;
+        self.lease = self.lease.max(rows.lease);
         let here: HashMap<&str, &Row> = rows.rows.iter().map(|row| (&row.who[..], row)).collect();
         let (stamp, before) = (self.stamp, self.pending.len());
         let mut gone = 0;

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::pulse::Pulse;
+use crate::ask::Question;
 use crate::clock::{Clock, millis, unix_millis};
 use crate::entry::Budget;
 use crate::flight::{Flight, Flights};
@@ -122,6 +123,15 @@ impl Engine {
             let over = tokio::time::timeout(longest, Arc::clone(flight).over());
             drop(self.tasks.spawn(&runtime, over));
         }
+    }
+
+    /// What is left of the time that a request may wait for the store: all its
+    /// questions together have the time of one.
+    pub(crate) fn left(&self, question: &mut Question) -> Duration {
+        let now = self.now();
+        let began = *question.began.get_or_insert(now);
+        self.budget
+            .saturating_sub(Duration::from_millis(now.saturating_sub(began)))
     }
 
     /// The time of day as a `Date`.

@@ -242,6 +242,14 @@ impl Writing {
     /// The same where instances share a clock: it has moved by this request's own
     /// invalidation alone.
     fn shared_note(&self) -> Option<Generation> {
+        if self
+            .engine
+            .pulse
+            .as_ref()
+            .is_some_and(|pulse| !pulse.queue.is_empty())
+        {
+            return None;
+        }
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.engine.generations.note();
         let next = Stamp {

@@ -97,7 +97,12 @@ impl Engine {
                     Err(missed) => lease.seen = seen(missed.stale.as_ref()),
                 }
             }
-            let asked = tokio::time::timeout(self.budget, store.acquire(&lease, TTL)).await;
+            // who waits for another one's fill waits longer than for the store
+            let longest = match waits {
+                true => self.budget,
+                false => self.left(question),
+            };
+            let asked = tokio::time::timeout(longest, store.acquire(&lease, TTL)).await;
             match asked {
                 Ok(Ok(Granted::Yes)) => {
                     return Right::Fill(self.leased(lease, question.policy.wait));

@@ -135,6 +135,7 @@ impl Engine {
         if self.is_leased(self.now()) {
             return Err(missed);
         }
+        let _first = self.left(question);
         if !self.lease().await {
             return Err(Cause::StoreError.into());
         }
@@ -202,7 +203,15 @@ impl Engine {
             return Err(missed);
         }
         let Missed { cause, stale } = missed;
-        let found = self.look_shared(question, family, headers, cause).await;
+        let left = self.left(question);
+        let look = self.look_shared(question, family, headers, cause);
+        let found = match left == self.budget {
+            true => look.await, // each read has a bound of its own
+            false => tokio::time::timeout(left, look).await.unwrap_or_else(|_| {
+                self.counters.store_errors(1);
+                Err(Cause::StoreError.into())
+            }),
+        };
         found.map_err(|missed| missed.or_earlier(stale))
     }
 

@@ -25,5 +25,6 @@ pub(crate) use invalidation::Writing;
 pub(crate) use keep::{Fill, Varies};
 pub(crate) use lease::{Leased, Right};
 pub(crate) use look::{Missed, Stale};
+pub use pulse::Outage;
 #[cfg(feature = "config")]
 pub(crate) use redis::with_redis;

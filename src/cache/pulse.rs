@@ -26,31 +26,55 @@ use tokio::time::Instant;
 use super::engine::Engine;
 use super::queue::Queue;
 use crate::clock::millis;
-use crate::error::StoreError;
-use crate::generation::{Learning, News};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::generation::{Learning, News, Stamp};
 use crate::random::token;
-use crate::store::fence::{Fence, news};
+use crate::store::fence::{Beat, Fence, Rows, news};
 
 /// Beats in a lease.
 const BEATS: u32 = 3;
+/// How long, in milliseconds, what was told may be on its way.
+const SOON: u32 = 5;
+
+/// What a process does with its memory while Redis is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Outage {
+    /// It is not served once the lease has ended: what other processes invalidate
+    /// cannot be heard of.
+    #[default]
+    Strict,
+    /// It is served and filled for so long, counted from the first time that Redis did
+    /// not answer. Until Redis answers again, what other processes invalidate is served
+    /// on; `Cache-Status` says `detail=outage`.
+    Serve(Duration),
+}
 
 pub(crate) struct Pulse {
     pub(super) fence: Arc<dyn Fence>,
     /// This process among those that share the clock.
     pub(super) who: String,
     pub(super) lease: Duration,
-    /// The end of the lease, in milliseconds on the monotonic clock.
+    /// What is done when there is none to be had.
+    outage: Outage,
+    /// The end of the lease, or of what stands in for it, in milliseconds on the
+    /// monotonic clock.
     until: AtomicU64,
+    /// When the clock was first out of reach; 0 while it is not.
+    lost: AtomicU64,
     /// A request has come since the last beat.
     used: AtomicBool,
     /// Somebody beats.
     running: AtomicBool,
-    /// Attempts to get a lease that have ended.
+    /// Attempts to get a lease that have ended, and whether the last one failed.
     attempts: AtomicU64,
+    failed: AtomicBool,
     /// Held while a beat is on its way.
     one: Mutex<Known>,
     nudge: Arc<Notify>,
     pub(super) queue: Queue,
+    /// The rows as somebody has seen them last, and when he began to look.
+    pub(super) looked: Mutex<Option<(Instant, Arc<Rows>)>>,
 }
 
 /// The epoch that is known, and since when.
@@ -61,24 +85,30 @@ struct Known {
 }
 
 impl Pulse {
-    pub(super) fn new(fence: Arc<dyn Fence>, lease: Duration) -> Self {
+    pub(super) fn new(fence: Arc<dyn Fence>, lease: Duration, outage: Outage) -> Self {
         Self {
             fence,
+            outage,
+            lost: AtomicU64::new(0),
             who: token(),
             lease,
             until: AtomicU64::new(0),
             used: AtomicBool::new(false),
             running: AtomicBool::new(false),
             attempts: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+            looked: Mutex::default(),
             one: Mutex::default(),
             nudge: Arc::default(),
             queue: Queue::default(),
         }
     }
 
-    /// How long nobody who has not been heard of can hold a lease any more.
-    pub(super) fn patience(&self) -> Duration {
-        self.lease + self.lease / 10
+    /// After how long nobody who has not been heard of can hold a lease any more,
+    /// where the longest is of so long: a tenth more, and two steps of a coarse clock.
+    pub(super) fn patience(&self, longest: Duration) -> Duration {
+        let longest = longest.max(self.lease);
+        longest + longest / 10 + Duration::from_millis(20)
     }
 
     #[inline]
@@ -88,6 +118,36 @@ impl Pulse {
         }
         let unfenced = cfg!(larder_unfenced); // see `holds` in `look.rs`
         unfenced || now < self.until.load(Ordering::Acquire)
+    }
+
+    /// The clock answers: there is a lease from `sent` on.
+    fn leased(&self, sent: u64) {
+        let until = sent.saturating_add(millis(self.lease));
+        self.until.fetch_max(until, Ordering::AcqRel);
+        self.lost.store(0, Ordering::Release);
+    }
+
+    /// The clock is out of reach. `true` if memory is served all the same, until the
+    /// next beat.
+    fn does_without(&self, now: u64) -> bool {
+        let Outage::Serve(longest) = self.outage else {
+            return false;
+        };
+        let lost = match self.lost.load(Ordering::Acquire) {
+            0 => {
+                let now = now.max(1);
+                self.lost.store(now, Ordering::Release);
+                now
+            }
+            lost => lost,
+        };
+        let end = lost.saturating_add(millis(longest));
+        if now >= end {
+            return false;
+        }
+        let until = now.saturating_add(millis(self.lease)).min(end);
+        self.until.fetch_max(until, Ordering::AcqRel);
+        true
     }
 
     fn end_lease(&self) {
@@ -100,6 +160,13 @@ impl Engine {
     #[inline]
     pub(crate) fn is_leased(&self, now: u64) -> bool {
         self.pulse.as_ref().is_none_or(|pulse| pulse.holds(now))
+    }
+
+    /// Whether memory is served without a lease: the clock is out of reach.
+    #[inline]
+    pub(crate) fn is_outage(&self) -> bool {
+        let pulse = self.pulse.as_ref();
+        pulse.is_some_and(|pulse| pulse.lost.load(Ordering::Relaxed) != 0)
     }
 
     /// Gets a lease, for all who wait together. `false` where the store cannot be
@@ -116,9 +183,8 @@ impl Engine {
             tokio::time::timeout(self.budget, attempt).await,
             Ok(Ok(true))
         );
-        match leased {
-            true => self.begin_beating(),
-            false => self.counters.store_errors(1),
+        if !leased {
+            self.counters.store_errors(1);
         }
         leased
     }
@@ -128,20 +194,41 @@ impl Engine {
         let Some(pulse) = &self.pulse else {
             return true;
         };
-        let mut known = pulse.one.lock().await;
+        let known = match pulse.failed.load(Ordering::Acquire) {
+            false => Some(pulse.one.lock().await),
+            // one that tries is enough: the others do not wait for it
+            true => pulse.one.try_lock().ok(),
+        };
+        let Some(mut known) = known else {
+            return false;
+        };
         if self.is_leased(self.now()) {
             return true;
         }
         if pulse.attempts.load(Ordering::Acquire) != before {
             return false;
         }
-        self.beat(pulse, &mut known).await.unwrap_or(false)
+        let leased = self.beat(pulse, &mut known).await.unwrap_or(false);
+        if leased {
+            self.begin_beating();
+        }
+        leased
     }
 
     /// A beat, counted when it has ended.
     async fn beat(self: &Arc<Self>, pulse: &Pulse, known: &mut Known) -> Result<bool, StoreError> {
-        let done = self.beat_once(pulse, known).await;
+        let mut done = self.beat_once(pulse, known).await;
+        if !matches!(done, Ok(true)) && pulse.does_without(self.now()) {
+            done = Ok(true);
+        }
+        let again = pulse.failed.swap(done.is_err(), Ordering::AcqRel);
         pulse.attempts.fetch_add(1, Ordering::AcqRel);
+        if let Err(error) = &done
+            && error.kind() == StoreErrorKind::Refused
+            && !again
+        {
+            tracing::warn!(target: "larder", %error, "redis refuses the shared clock: neither it nor memory is used");
+        }
         done
     }
 
@@ -157,44 +244,79 @@ impl Engine {
             let ripe = known.epoch == seen.epoch
                 && known
                     .since
-                    .is_some_and(|since| since.elapsed() >= pulse.patience());
-            let clock = pulse.fence.beat(&pulse.who, seen, ripe).await?;
-            if self.generations.stamp().covers(clock) {
-                let until = sent.saturating_add(millis(pulse.lease));
-                pulse.until.fetch_max(until, Ordering::AcqRel);
+                    .is_some_and(|since| since.elapsed() >= pulse.patience(Duration::ZERO));
+            let beat = Beat {
+                who: &pulse.who,
+                seen,
+                ripe,
+                lease: pulse.lease,
+            };
+            let clock = pulse.fence.beat(beat).await?;
+            if self.hears_soon(clock).await {
+                pulse.leased(sent);
                 self.replay(pulse);
                 return Ok(true);
             }
-            let snapshot = pulse.fence.snapshot().await?;
-            if known.epoch != snapshot.stamp.epoch {
-                *known = Known {
-                    epoch: snapshot.stamp.epoch,
-                    since: Some(Instant::now()),
-                };
-            }
-            if self.generations.resync(snapshot, self.now()) {
-                self.forget_soon();
-            }
+            self.resync(pulse, known).await?;
         }
         Ok(false)
     }
 
-    /// Hears of an invalidation.
-    fn hear(self: &Arc<Self>, pulse: &Pulse, news: Option<&News>) {
-        match news.map(|news| self.generations.learn(news, self.now())) {
-            Some(Learning::Known) => return,
+    /// Hears of an invalidation. `false` if something before it is missing.
+    fn hear(self: &Arc<Self>, pulse: &Pulse, news: Option<&News>) -> bool {
+        let learning = news.map(|news| self.generations.learn(news, self.now()));
+        match learning {
+            Some(Learning::Known) => return true,
             Some(Learning::New { crowded: true }) => self.forget_soon(),
             // what is missing shows at the beat
             Some(Learning::New { crowded: false } | Learning::Gap) | None => {}
         }
         pulse.nudge.notify_one(); // who waits for it is told at once
+        matches!(learning, Some(Learning::New { .. }))
     }
 
-    /// Learns what became of an own invalidation.
-    pub(super) fn learn(self: &Arc<Self>, news: &News) {
-        if let Some(pulse) = &self.pulse {
-            self.hear(pulse, Some(news));
+    /// Learns what became of an own invalidation: it must not be missing here when
+    /// the call returns.
+    pub(super) async fn learn(
+        self: &Arc<Self>,
+        pulse: &Pulse,
+        news: &News,
+    ) -> Result<(), StoreError> {
+        if self.hear(pulse, Some(news)) || self.hears_soon(news.stamp).await {
+            return Ok(());
         }
+        let mut known = pulse.one.lock().await;
+        match self.generations.stamp().covers(news.stamp) {
+            true => Ok(()),
+            false => self.resync(pulse, &mut known).await,
+        }
+    }
+
+    /// Whether what is missing comes by itself: it is on its way, as a rule.
+    async fn hears_soon(&self, stamp: Stamp) -> bool {
+        for _ in 0..SOON {
+            let known = self.generations.stamp();
+            if known.covers(stamp) || known.epoch != stamp.epoch {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        self.generations.stamp().covers(stamp)
+    }
+
+    /// Takes over all that the clock knows.
+    async fn resync(self: &Arc<Self>, pulse: &Pulse, known: &mut Known) -> Result<(), StoreError> {
+        let snapshot = pulse.fence.snapshot().await?;
+        if known.epoch != snapshot.stamp.epoch {
+            *known = Known {
+                epoch: snapshot.stamp.epoch,
+                since: Some(Instant::now()),
+            };
+        }
+        if self.generations.resync(snapshot, self.now()) {
+            self.forget_soon();
+        }
+        Ok(())
     }
 
     pub(super) fn begin_beating(self: &Arc<Self>) {
@@ -248,12 +370,15 @@ impl Drop for Running {
 
 /// Beats, until no request has come for a lease.
 async fn beats(engine: Weak<Engine>, every: Duration, nudge: Arc<Notify>, running: Running) {
-    let mut idle = 0;
+    let (mut idle, mut next) = (0, Instant::now() + every);
     loop {
-        let pause = pin!(tokio::time::sleep(every));
+        let pause = pin!(tokio::time::sleep_until(next));
         let nudged = match select(pin!(nudge.notified()), pause).await {
             Either::Left(_) => true,
-            Either::Right(_) => false,
+            Either::Right(_) => {
+                next = Instant::now() + every;
+                false
+            }
         };
         let Some(engine) = engine.upgrade() else {
             return;
@@ -289,7 +414,7 @@ async fn listen(engine: Weak<Engine>, fence: Arc<dyn Fence>, pause: Duration) {
                     return;
                 };
                 let Some(pulse) = &engine.pulse else { return };
-                engine.hear(pulse, news(&message).as_ref());
+                let _ = engine.hear(pulse, news(&message).as_ref());
             }
         }
         tokio::time::sleep(pause).await;

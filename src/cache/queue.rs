@@ -109,13 +109,13 @@ impl Engine {
             let Some(pulse) = &engine.pulse else { return };
             let (changes, upto) = pulse.queue.untold();
             match pulse.fence.advance(&changes).await {
-                Ok((news, _)) => {
-                    engine.learn(&news);
+                Ok((news, _)) if engine.learn(pulse, &news).await.is_ok() => {
                     pulse.queue.told(&changes, upto);
                     tracing::info!(target: "larder", count = changes.len(), "invalidations were told late");
                 }
-                Err(error) => {
-                    tracing::debug!(target: "larder", %error, "invalidations are kept on");
+                result => {
+                    let error = result.err();
+                    tracing::debug!(target: "larder", ?error, "invalidations are kept on");
                 }
             }
         });

@@ -1,7 +1,7 @@
 //! The clock that instances share, as this process knows it: pure state, that
 //! whoever talks to the store feeds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::Scoped;
 use crate::invalidate::{Pattern, Target};
@@ -72,7 +72,12 @@ pub(crate) struct Mirror {
     everything: u64,
     scopes: HashMap<ScopeId, u64>,
     bans: Vec<(u64, Pattern)>,
+    /// News that came before others which they follow.
+    early: BTreeMap<u64, News>,
 }
+
+/// More news than this are not kept for later.
+const MOST_EARLY: usize = 1_024;
 
 impl Mirror {
     pub(crate) fn stamp(&self) -> Stamp {
@@ -104,14 +109,33 @@ impl Mirror {
             return Learnt::Known;
         }
         if news.stamp.number != self.stamp.number + 1 {
+            if self.early.len() < MOST_EARLY {
+                self.early.insert(news.stamp.number, news.clone());
+            }
             return Learnt::Gap;
         }
+        let mut new = Vec::new();
+        self.take(news, &mut new);
+        self.catch_up(&mut new);
+        Learnt::New(new)
+    }
+
+    fn take(&mut self, news: &News, new: &mut Vec<Change>) {
         self.stamp = news.stamp;
         for change in &news.changes {
             self.mark(news.stamp.number, change.clone());
         }
         self.rise(news.floor);
-        Learnt::New(news.changes.clone())
+        new.extend_from_slice(&news.changes);
+    }
+
+    /// Takes what came early and is next by now.
+    fn catch_up(&mut self, new: &mut Vec<Change>) {
+        while let Some(next) = self.early.remove(&(self.stamp.number + 1)) {
+            self.take(&next, new);
+        }
+        let known = self.stamp.number;
+        self.early.retain(|number, _| *number > known);
     }
 
     /// Takes over all that the store knows, and says what of it is new. An older
@@ -124,8 +148,10 @@ impl Mirror {
         }
         // another clock; or what was forgotten since may have been anything
         let lost = !same || known.number < snapshot.floor;
+        let early = std::mem::take(&mut self.early);
         *self = Self {
             stamp: snapshot.stamp,
+            early: if same { early } else { BTreeMap::new() },
             ..Self::default()
         };
         let mut new = Vec::new();
@@ -136,6 +162,7 @@ impl Mirror {
             self.mark(number, change);
         }
         self.rise(snapshot.floor);
+        self.catch_up(&mut new);
         match lost {
             true => vec![Change::Everything],
             false => new,
@@ -265,6 +292,25 @@ mod tests {
         let mut foreign = news(5, scope(1));
         foreign.stamp.epoch = 8;
         assert_eq!(mirror.learn(&foreign), Learnt::Gap);
+    }
+
+    #[test]
+    fn what_came_early_is_taken_in_its_turn() {
+        let mut mirror = mirror(4);
+        for early in [8, 7, 6] {
+            assert_eq!(mirror.learn(&news(early, scope(2))), Learnt::Gap);
+        }
+        let learnt = mirror.learn(&news(5, scope(1)));
+        assert!(matches!(learnt, Learnt::New(changes) if changes.len() == 4));
+        assert_eq!((mirror.stamp(), mirror.early.len()), (at(8), 0));
+        assert!(!mirror.holds(&Thing, at(4)) && mirror.holds(&Thing, at(5)));
+        // also behind a snapshot that is older than the last of it
+        assert_eq!(mirror.learn(&news(11, scope(1))), Learnt::Gap);
+        let new = mirror.resync(Snapshot {
+            stamp: at(10),
+            ..Snapshot::default()
+        });
+        assert_eq!((new, mirror.stamp()), (vec![scope(1)], at(11)));
     }
 
     #[test]

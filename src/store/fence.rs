@@ -1,6 +1,8 @@
 //! The clock of invalidations that instances share: what a store that has one
 //! must do, and how it tells of an invalidation.
 
+use std::time::Duration;
+
 use futures_util::stream::BoxStream;
 
 use super::StoreFuture;
@@ -24,7 +26,20 @@ pub(crate) struct Rows {
     /// The clock may be younger than a lease: there may be holders that it does not
     /// know.
     pub(crate) young: bool,
+    /// The longest lease that one of them may hold.
+    pub(crate) lease: Duration,
     pub(crate) rows: Vec<Row>,
+}
+
+/// A beat of an instance.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beat<'a> {
+    pub(crate) who: &'a str,
+    /// What it has seen of the clock.
+    pub(crate) seen: Stamp,
+    /// It has known that epoch for longer than the longest lease.
+    pub(crate) ripe: bool,
+    pub(crate) lease: Duration,
 }
 
 /// A shared clock. Whatever it does it does at once, and whatever it has lost shows
@@ -33,15 +48,15 @@ pub(crate) trait Fence: Send + Sync + 'static {
     /// Invalidates, tells everybody who listens, and says who must know.
     fn advance<'a>(&'a self, changes: &'a [Change]) -> StoreFuture<'a, (News, Rows)>;
 
-    /// Writes an instance's row: it has seen so much. `ripe`: it has known that
-    /// epoch for a whole lease. Returns the clock.
-    fn beat<'a>(&'a self, who: &'a str, seen: Stamp, ripe: bool) -> StoreFuture<'a, Stamp>;
+    /// Writes an instance's row. Returns the clock.
+    fn beat<'a>(&'a self, beat: Beat<'a>) -> StoreFuture<'a, Stamp>;
 
     /// All that is known.
     fn snapshot(&self) -> StoreFuture<'_, Snapshot>;
 
-    /// The rows now.
-    fn rows(&self) -> StoreFuture<'_, Rows>;
+    /// The rows now. `ripe` is an epoch that its asker has known for longer than the
+    /// longest lease: it is not young any more.
+    fn rows(&self, ripe: Option<u64>) -> StoreFuture<'_, Rows>;
 
     /// Takes a row away: of this many beats, or whatever it says.
     fn leave<'a>(&'a self, who: &'a str, beats: Option<u64>) -> StoreFuture<'a, ()>;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// A running server.
@@ -10,8 +10,8 @@ pub struct Redis {
     child: Child,
     port: u16,
     args: Vec<String>,
-    /// Where it writes, if it does.
-    scratch: Option<PathBuf>,
+    /// Where it would write: nobody else's files are there.
+    scratch: PathBuf,
 }
 
 impl Redis {
@@ -21,21 +21,7 @@ impl Redis {
 
     /// One that keeps what it holds when it is killed.
     pub fn start_durable() -> Self {
-        let name = format!("larder-redis-{}-{}", std::process::id(), free_port());
-        let scratch = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&scratch).unwrap();
-        let dir = scratch.to_string_lossy();
-        let args = [
-            "--dir",
-            &dir,
-            "--appendonly",
-            "yes",
-            "--appendfsync",
-            "always",
-        ];
-        let mut redis = Self::start_with(&args);
-        redis.scratch = Some(scratch);
-        redis
+        Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"])
     }
 
     /// With more arguments of `redis-server`.
@@ -43,8 +29,10 @@ impl Redis {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         for _ in 0..10 {
             let port = free_port();
-            if let Some(child) = spawn(port, &args) {
-                let scratch = None;
+            let name = format!("larder-redis-{}-{port}", std::process::id());
+            let scratch = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(&scratch).unwrap();
+            if let Some(child) = spawn(port, &args, &scratch) {
                 return Self {
                     child,
                     port,
@@ -133,7 +121,8 @@ impl Redis {
 
     /// Comes back on the same port: empty, unless it is durable.
     pub fn restart(&mut self) {
-        self.child = spawn(self.port, &self.args).expect("the port is still free");
+        let child = spawn(self.port, &self.args, &self.scratch);
+        self.child = child.expect("the port is still free");
     }
 }
 
@@ -142,9 +131,7 @@ impl Drop for Redis {
         self.resume_for_the_end();
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if let Some(scratch) = &self.scratch {
-            let _ = std::fs::remove_dir_all(scratch);
-        }
+        let _ = std::fs::remove_dir_all(&self.scratch);
     }
 }
 
@@ -169,7 +156,7 @@ pub fn free_port() -> u16 {
     clippy::zombie_processes,
     reason = "it is waited for when the server is dropped"
 )]
-fn spawn(port: u16, args: &[String]) -> Option<Child> {
+fn spawn(port: u16, args: &[String], scratch: &Path) -> Option<Child> {
     let binary = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
     let mut command = Command::new(&binary);
     // a configuration file comes first
@@ -183,7 +170,7 @@ fn spawn(port: u16, args: &[String]) -> Option<Child> {
         command.args(["--save", "", "--appendonly", "no"]);
     }
     let mut child = command
-        .args(["--dir", &std::env::temp_dir().to_string_lossy()])
+        .args(["--dir", &scratch.to_string_lossy()])
         .args(args)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -17,13 +17,14 @@ use redis::Value;
 
 use super::scripts::Text;
 use super::tier::{RedisStore, refused};
+use crate::clock::millis;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::generation::{Change, News, Snapshot, Stamp};
 use crate::invalidate::Pattern;
 use crate::key::ScopeId;
 use crate::random::random;
 use crate::store::StoreFuture;
-use crate::store::fence::{Fence, Row, Rows, encode, news};
+use crate::store::fence::{Beat, Fence, Row, Rows, encode, news};
 
 type Reply = Result<Value, StoreError>;
 
@@ -45,21 +46,11 @@ impl RedisStore {
     }
 
     async fn on_clock_within(&self, script: &Text, args: &[&[u8]], time: Duration) -> Reply {
-        let fresh = format!("{:016x}", random() | 1); // 0 is none
+        let fresh = hexed(random() | 1); // 0 is none
         let mut all = vec![fresh.as_bytes()];
         all.extend_from_slice(args);
-        let keys = self.clock_keys();
-        let reply = self.script_within(script, &keys, &all, time).await;
-        match reply {
-            Err(error) if is_out_of_memory(&error) => {
-                // without the hash there is another epoch: nothing old is valid
-                let mut unlink = redis::cmd("UNLINK");
-                unlink.arg(&keys);
-                self.run(&unlink, time).await?;
-                self.script_within(script, &keys, &all, time).await
-            }
-            reply => reply,
-        }
+        self.script_within(script, &self.clock_keys(), &all, time)
+            .await
     }
 }
 
@@ -67,8 +58,7 @@ impl Fence for RedisStore {
     fn advance<'a>(&'a self, changes: &'a [Change]) -> StoreFuture<'a, (News, Rows)> {
         Box::pin(async move {
             let (blob, channel) = (encode(changes), self.clock_channel());
-            let everything = encode(&[Change::Everything]);
-            let mut args: Vec<&[u8]> = vec![channel.as_bytes(), &blob, &everything];
+            let mut args: Vec<&[u8]> = vec![channel.as_bytes(), &blob];
             for change in changes {
                 args.extend(match change {
                     Change::Scope(id) => [&b"s"[..], &id.0],
@@ -76,18 +66,30 @@ impl Fence for RedisStore {
                     Change::Everything => [&b"*"[..], b""],
                 });
             }
-            let reply = self.on_clock(&self.scripts.advance, &args).await?;
+            let reply = match self.on_clock(&self.scripts.advance, &args).await {
+                Err(error) if is_out_of_memory(&error) => {
+                    // without the clock there is another epoch: nothing old is valid
+                    let mut unlink = redis::cmd("UNLINK");
+                    unlink.arg(&self.clock_keys());
+                    self.run(&unlink, self.timeout()).await?;
+                    self.on_clock(&self.scripts.advance, &args).await?
+                }
+                reply => reply?,
+            };
             let mut reply = Items::of(reply)?;
             let told = news(&reply.bytes()?).ok_or_else(unreadable)?;
             Ok((told, rows(reply)?))
         })
     }
 
-    fn beat<'a>(&'a self, who: &'a str, seen: Stamp, ripe: bool) -> StoreFuture<'a, Stamp> {
+    fn beat<'a>(&'a self, beat: Beat<'a>) -> StoreFuture<'a, Stamp> {
         Box::pin(async move {
-            let (epoch, number) = (format!("{:016x}", seen.epoch), seen.number.to_string());
-            let ripe: &[u8] = if ripe { b"1" } else { b"0" };
-            let args = [who.as_bytes(), epoch.as_bytes(), number.as_bytes(), ripe];
+            let Beat { who, seen, .. } = beat;
+            let (epoch, number) = (hexed(seen.epoch), seen.number.to_string());
+            let ripe: &[u8] = if beat.ripe { b"1" } else { b"0" };
+            let lease = millis(beat.lease).to_string();
+            let (epoch, number) = (epoch.as_bytes(), number.as_bytes());
+            let args = [who.as_bytes(), epoch, number, ripe, lease.as_bytes()];
             let reply = self.on_clock(&self.scripts.beat, &args).await?;
             let mut reply = Items::of(reply)?;
             Ok(Stamp {
@@ -129,8 +131,14 @@ impl Fence for RedisStore {
         })
     }
 
-    fn rows(&self) -> StoreFuture<'_, Rows> {
-        Box::pin(async move { rows(Items::of(self.on_clock(&self.scripts.rows, &[]).await?)?) })
+    fn rows(&self, ripe: Option<u64>) -> StoreFuture<'_, Rows> {
+        Box::pin(async move {
+            let ripe = ripe.map_or_else(String::new, hexed);
+            let reply = self
+                .on_clock(&self.scripts.rows, &[ripe.as_bytes()])
+                .await?;
+            rows(Items::of(reply)?)
+        })
     }
 
     fn leave<'a>(&'a self, who: &'a str, beats: Option<u64>) -> StoreFuture<'a, ()> {
@@ -149,9 +157,14 @@ impl Fence for RedisStore {
     }
 }
 
-/// `epoch, young, (who, epoch, number, beats)..`
+fn hexed(epoch: u64) -> String {
+    format!("{epoch:016x}")
+}
+
+/// `epoch, young, lease, (who, epoch, number, beats)..`
 fn rows(mut reply: Items) -> Result<Rows, StoreError> {
     let (epoch, young) = (reply.hex()?, reply.number()? == 1);
+    let lease = Duration::from_millis(reply.number()?);
     let mut rows = Vec::new();
     while !reply.is_empty() {
         rows.push(Row {
@@ -163,7 +176,12 @@ fn rows(mut reply: Items) -> Result<Rows, StoreError> {
             beats: reply.number()?,
         });
     }
-    Ok(Rows { epoch, young, rows })
+    Ok(Rows {
+        epoch,
+        young,
+        lease,
+        rows,
+    })
 }
 
 /// The items of an array, one by one.

@@ -80,7 +80,7 @@ return 1";
 
 /// More scopes than this are not kept: the oldest go, and with them what is older.
 const MOST_SCOPES: &str = "65536";
-/// More patterns than this become everything.
+/// And of patterns.
 const MOST_BANS: &str = "256";
 
 /// The clock as it is, or a new one where the server is another or something was
@@ -89,14 +89,22 @@ macro_rules! clock {
     () => {
         r"
 local hash, scopes = KEYS[1], KEYS[2]
+-- a full server refuses a script whose first write takes memory, and no later one
+redis.call('HDEL', hash, '-')
 local info = redis.pcall('INFO', 'server')
-local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or '?'
+if type(info) ~= 'string' then
+  return redis.error_reply('ERR larder needs INFO: without it a restart goes unseen (+info)')
+end
+local run = string.match(info, 'run_id:(%x+)') or ''
 local known = redis.call('HMGET', hash, 'run', 'epoch', 'clock', 'floor', 'count')
-if known[1] ~= run or not known[5] or redis.call('ZCARD', scopes) ~= tonumber(known[5]) then
+local function begin()
   redis.call('DEL', hash, scopes)
   known = {run, ARGV[1], '0', '0', '0'}
   redis.call('HSET', hash, 'run', run, 'epoch', ARGV[1], 'clock', '0', 'floor', '0',
     'count', '0', 'young', '1')
+end
+if known[1] ~= run or not known[5] or redis.call('ZCARD', scopes) ~= tonumber(known[5]) then
+  begin()
 end
 local epoch, clock, floor = known[2], tonumber(known[3]), tonumber(known[4])
 local function fields(first)
@@ -112,6 +120,7 @@ end
 local function rows(reply)
   reply[#reply + 1] = epoch
   reply[#reply + 1] = redis.call('HGET', hash, 'young') and '1' or '0'
+  reply[#reply + 1] = redis.call('HGET', hash, 'lease') or '0'
   for _, row in ipairs(fields('@')) do
     local e, n, beats = string.match(row[2], '(%x+) (%d+) (%d+)')
     for _, part in ipairs({row[1], e, n, beats}) do reply[#reply + 1] = part end
@@ -122,31 +131,38 @@ end
     };
 }
 
-/// Invalidates. Arguments: epoch, channel, what is told, what is told where
-/// everything goes; kind and name of each scope and pattern.
+/// Invalidates. Arguments: epoch, channel, what is told; kind and name of each scope
+/// and pattern.
 const ADVANCE: &str = concat!(
     clock!(),
     r"
 local n = clock + 1
 local number = string.format('%.0f', n)
 local told = ARGV[3]
-for at = 5, #ARGV, 2 do
+for at = 4, #ARGV, 2 do
   local kind, name = ARGV[at], ARGV[at + 1]
   if kind == 's' then redis.call('ZADD', scopes, number, name)
   elseif kind == 'b' then redis.call('HSET', hash, '=' .. name, number)
   else redis.call('HSET', hash, 'all', number) end
 end
-local bans = fields('=')
+local all = tonumber(redis.call('HGET', hash, 'all') or '0')
+local bans = {}
+for _, ban in ipairs(fields('=')) do
+  if tonumber(ban[2]) > all then bans[#bans + 1] = ban
+  else redis.call('HDEL', hash, '=' .. ban[1]) end
+end
 if #bans > MOST_BANS then
-  for _, ban in ipairs(bans) do redis.call('HDEL', hash, '=' .. ban[1]) end
-  redis.call('HSET', hash, 'all', number)
-  told = ARGV[4]
+  table.sort(bans, function(a, b) return tonumber(a[2]) < tonumber(b[2]) end)
+  for at = 1, math.floor(#bans / 4) do
+    redis.call('HDEL', hash, '=' .. bans[at][1])
+    floor = math.max(floor, tonumber(bans[at][2]))
+  end
 end
 local count = redis.call('ZCARD', scopes)
 if count > MOST_SCOPES then
   local last = math.floor(count / 4)
   local cut = redis.call('ZRANGE', scopes, last, last, 'WITHSCORES')
-  floor = tonumber(cut[2])
+  floor = math.max(floor, tonumber(cut[2]))
   redis.call('ZREMRANGEBYSCORE', scopes, '-inf', cut[2])
   count = redis.call('ZCARD', scopes)
 end
@@ -158,10 +174,18 @@ return rows({message})"
 );
 
 /// Arguments: epoch, instance, the epoch and number that it has seen, whether it
-/// has known that epoch for a whole lease.
+/// has known that epoch for a whole lease, its lease. A clock that is behind what was
+/// seen has gone back: it is another one.
 const BEAT: &str = concat!(
     clock!(),
     r"
+if ARGV[3] == epoch and tonumber(ARGV[4]) > clock then
+  begin()
+  epoch, clock = known[2], 0
+end
+if tonumber(ARGV[6]) > tonumber(redis.call('HGET', hash, 'lease') or '0') then
+  redis.call('HSET', hash, 'lease', ARGV[6])
+end
 local row = redis.call('HGET', hash, '@' .. ARGV[2])
 local beats = row and tonumber(string.match(row, '(%d+)$')) or 0
 redis.call('HSET', hash, '@' .. ARGV[2],
@@ -184,8 +208,14 @@ return {epoch, string.format('%.0f', clock), string.format('%.0f', floor), all, 
   redis.call('ZRANGE', scopes, 0, -1, 'WITHSCORES')}"
 );
 
-/// Arguments: epoch.
-const ROWS: &str = concat!(clock!(), "return rows({})");
+/// Arguments: epoch, an epoch that somebody has known for the longest lease or
+/// nothing.
+const ROWS: &str = concat!(
+    clock!(),
+    r"
+if ARGV[2] == epoch then redis.call('HDEL', hash, 'young') end
+return rows({})"
+);
 
 /// Arguments: epoch, instance, the beats of its row or nothing.
 const LEAVE: &str = concat!(
