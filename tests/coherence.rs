@@ -4,87 +4,13 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use axum::Router;
-use axum::routing::get as on_get;
-use larder::{
-    Cache, MIB, Outage, Outcome, Policy, Selector, endpoint, everything, key, minutes, tag, uri,
-};
+use larder::{Cache, MIB, Outage, Outcome, Selector, endpoint, everything, key, tag, uri};
+use support::processes::{Site, rows};
 use support::redis_server::Redis;
-use support::{Reply, SHORT, eventually, get};
+use support::{SHORT, eventually, get};
 use tokio::sync::Semaphore;
-
-/// What all processes answer from: a number that writes change.
-#[derive(Clone)]
-struct Site {
-    version: Arc<AtomicU64>,
-    runs: Arc<AtomicU64>,
-    gate: Option<Arc<Semaphore>>,
-}
-
-impl Site {
-    fn new() -> Self {
-        Self {
-            version: Arc::default(),
-            runs: Arc::default(),
-            gate: None,
-        }
-    }
-
-    fn write(&self) {
-        self.version.fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn runs(&self) -> u64 {
-        self.runs.load(Ordering::SeqCst)
-    }
-
-    fn process(&self, redis: &Redis) -> Process {
-        let builder = Cache::builder().memory(16 * MIB).redis(redis.url());
-        self.with(builder.lease(SHORT * 3).build().unwrap())
-    }
-
-    fn with(&self, cache: Cache) -> Process {
-        let site = self.clone();
-        let handler = on_get(move || async move {
-            let answer = format!("v{}", site.version.load(Ordering::SeqCst));
-            site.runs.fetch_add(1, Ordering::SeqCst);
-            if let Some(gate) = &site.gate {
-                gate.acquire().await.unwrap().forget();
-            }
-            answer
-        });
-        let layer = cache.layer(Policy::ttl(minutes(5)).tag("item:{id}"));
-        let app = Router::new().route("/items/{id}", handler.layer(layer));
-        Process { cache, app }
-    }
-}
-
-struct Process {
-    cache: Cache,
-    app: Router,
-}
-
-impl Process {
-    async fn get(&self) -> Reply {
-        get(&self.app, "/items/1").await
-    }
-
-    /// It holds what it answers with from now on.
-    async fn holds(&self, text: &str) {
-        let reply = self.get().await;
-        assert_eq!(reply.text(), text);
-        self.cache.idle().await;
-        let again = self.get().await;
-        assert_eq!((again.text(), again.detail()), (text, "memory"));
-    }
-}
-
-fn rows(redis: &Redis) -> usize {
-    let fields: Vec<String> = redis.command(&["HKEYS", "api:!{clock}"]);
-    fields.iter().filter(|field| field.starts_with('@')).count()
-}
 
 #[tokio::test]
 async fn what_one_process_invalidates_no_other_serves() {

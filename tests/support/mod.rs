@@ -6,6 +6,7 @@
 )]
 
 pub mod characters;
+pub mod processes;
 pub mod redis_server;
 
 use std::convert::Infallible;
