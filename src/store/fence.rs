@@ -33,6 +33,7 @@ pub(crate) struct Rows {
 
 /// A beat of an instance.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "redis sends it"))]
 pub(crate) struct Beat<'a> {
     pub(crate) who: &'a str,
     /// What it has seen of the clock.
