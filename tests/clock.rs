@@ -209,8 +209,9 @@ async fn many_who_wait_look_together() {
     for call in calls {
         call.await.unwrap().unwrap();
     }
-    // each tells, and removes a group; all look together
+    // each tells, and removes a group, and the process says that it has seen that;
+    // would each look, too, there were thousands more
     let sent = redis.calls("evalsha") - before;
-    assert!(sent < 200 * 4, "{sent}");
+    assert!(sent < 200 * 8, "{sent}");
     eventually("the row goes", || async { rows(&redis) <= 1 }).await;
 }
