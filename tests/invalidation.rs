@@ -14,7 +14,7 @@ use larder::{
 };
 use support::characters::{app, fill, policy};
 use support::redis_server::Redis;
-use support::{Calls, SHORT, eventually, get, get_with, tiers};
+use support::{Calls, PATIENT, SHORT, eventually, get, get_with, tiers};
 use tokio::sync::Notify;
 
 #[tokio::test]
@@ -76,6 +76,7 @@ async fn a_key_is_a_selector() {
     let cache = Cache::builder()
         .redis(redis.url())
         .lease(SHORT)
+        .operation_timeout(PATIENT)
         .memory(MIB)
         .build()
         .unwrap();
@@ -200,6 +201,7 @@ async fn a_caller_that_goes_away_does_not_stop_it() {
     let cache = Cache::builder()
         .redis(redis.url())
         .lease(SHORT)
+        .operation_timeout(PATIENT)
         .build()
         .unwrap();
     let app = app(&cache);
@@ -216,6 +218,7 @@ async fn many_entries_of_one_endpoint_go_and_others_stay() {
     let cache = Cache::builder()
         .redis(redis.url())
         .lease(SHORT)
+        .operation_timeout(PATIENT)
         .build()
         .unwrap();
     for n in 0..3_000 {

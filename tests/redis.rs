@@ -9,7 +9,7 @@ use axum::routing::get as on_get;
 use bytes::Bytes;
 use larder::{Cache, Key, MIB, Policy, Record, Removal, Store, StoreFuture, minutes};
 use support::redis_server::{Redis, free_port};
-use support::{Calls, SHORT, eventually, get};
+use support::{Calls, PATIENT, SHORT, eventually, get};
 
 fn app(cache: &Cache) -> (Router, Calls) {
     let calls = Calls::default();
@@ -21,7 +21,8 @@ fn app(cache: &Cache) -> (Router, Calls) {
 }
 
 fn cache(url: impl Into<String>) -> Cache {
-    Cache::builder().redis(url).lease(SHORT).build().unwrap()
+    let builder = Cache::builder().redis(url).lease(SHORT);
+    builder.operation_timeout(PATIENT).build().unwrap()
 }
 
 /// Fills and finds again.
@@ -46,7 +47,9 @@ async fn comes_back(cache: &Cache, app: &Router) {
 #[tokio::test]
 async fn a_hit_is_one_command_and_a_miss_three() {
     let redis = Redis::start();
-    let cache = cache(redis.url());
+    let builder = Cache::builder().redis(redis.url());
+    // no beat comes in between
+    let cache = builder.lease(minutes(1)).build().unwrap();
     let (app, _) = app(&cache);
     let calls = || {
         // a script counts as one, and what it calls too

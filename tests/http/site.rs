@@ -15,7 +15,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceExt, service_fn};
 
 use crate::support::redis_server::Redis;
-use crate::support::{Reply, SHORT, Tiers, request, tiers_with};
+use crate::support::{PATIENT, Reply, SHORT, Tiers, request, tiers_with};
 
 /// The origin could not be reached.
 #[derive(Debug, PartialEq, Eq)]
@@ -138,7 +138,8 @@ async fn all(settings: impl Fn(CacheBuilder) -> CacheBuilder) -> Vec<Tiers> {
     let both = Cache::builder()
         .memory(16 * MIB)
         .redis(redis.url())
-        .lease(SHORT);
+        .lease(SHORT)
+        .operation_timeout(PATIENT);
     let both = both.clock(Arc::new(clock.clone()));
     tiers.push(Tiers {
         name: "both",

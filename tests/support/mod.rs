@@ -28,6 +28,9 @@ use tower::{Service, ServiceExt};
 /// long.
 pub const SHORT: Duration = Duration::from_millis(100);
 
+/// Time enough for a Redis that is well, on a machine that is busy.
+pub const PATIENT: Duration = Duration::from_secs(5);
+
 /// A response, read to its end.
 #[derive(Debug)]
 pub struct Reply {
@@ -156,6 +159,7 @@ pub async fn tiers_with(
     let shared = Cache::builder()
         .redis(redis.url())
         .lease(SHORT)
+        .operation_timeout(PATIENT)
         .clock(Arc::new(clock.clone()));
     let shared = Tiers {
         name: "redis",
