@@ -79,7 +79,8 @@ async fn an_entry_has_its_ttl_in_redis_too() {
     works(&cache(redis.url())).await;
     for key in redis.keys() {
         let ttl: i64 = redis.command(&["PTTL", &key]);
-        let longest = if key.contains(":!") { 310_000 } else { 300_000 };
+        // a group is there for longer than what it names: 32 timeouts
+        let longest = if key.contains(":!") { 460_000 } else { 300_000 };
         assert!((290_000..=longest).contains(&ttl), "{key}: {ttl}");
     }
 }
@@ -226,9 +227,11 @@ async fn every_form_of_the_url_works() {
         "on",
         ">p@ss",
         "~api:*",
+        "&api:*",
         "+@all",
         "-@admin",
         "-@dangerous",
+        "+info",
     ]);
     let port = redis.port();
     for url in [
