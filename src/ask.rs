@@ -161,6 +161,7 @@ pub(crate) fn ask_with<'a, B: Body>(
         return Ask::Write(policy, question.flatten().map(Box::new));
     }
     if !engine.enabled() {
+        engine.passed_off();
         return Ask::Bypass(Bypass::Disabled);
     }
     if !policy.stores() {

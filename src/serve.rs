@@ -38,7 +38,7 @@ use crate::handler::{Rights, begin};
 use crate::inner::{Content, Inner};
 use crate::layer::Shared;
 use crate::nested;
-use crate::outcome::{Cause, Staleness, Tier};
+use crate::outcome::{Bypass, Cause, Staleness, Tier};
 use crate::policy::request::Asks;
 use crate::policy::{conditional, freshness::Use};
 use crate::reply;
@@ -90,6 +90,10 @@ impl<S> Serve<S> {
                 }
                 Err(missed) => missed,
             };
+            if !engine.enabled() {
+                let request = Request::from_parts(parts, body);
+                return Box::pin(self.pass(Bypass::Disabled, request)).await;
+            }
             let look = engine.look_store(&mut question, &family, &parts.headers, missed);
             let missed = match look.await {
                 Ok(found) => {

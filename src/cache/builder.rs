@@ -1,13 +1,13 @@
 //! [`CacheBuilder`]: the settings of a cache, checked together.
 
 use std::fmt;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use super::engine::{Dice, Engine, TenantFn};
 use super::handle::Cache;
 use super::pulse::{Outage, Pulse};
+use super::switch::Switch;
 use super::timed::Timed;
 use crate::clock::{Clock, SystemClock};
 use crate::entry::Budget;
@@ -318,7 +318,7 @@ impl CacheBuilder {
             tasks: Tasks::new(),
             timers: OnceLock::new(),
             counters: Counters::default(),
-            enabled: AtomicBool::new(self.enabled),
+            switch: Switch::new(self.enabled),
             context: Context {
                 prefix: self.prefix,
                 release: self.release,

@@ -1,7 +1,7 @@
 //! The engine: everything that the handles and services of one cache share.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::pulse::Pulse;
+use super::switch::Switch;
 use crate::ask::Question;
 use crate::clock::{Clock, millis, unix_millis};
 use crate::entry::Budget;
@@ -48,7 +49,7 @@ pub(crate) struct Engine {
     /// The runtime of the first request has timers.
     pub(crate) timers: OnceLock<bool>,
     pub(crate) counters: Counters,
-    pub(crate) enabled: AtomicBool,
+    pub(super) switch: Switch,
     /// What policies are compiled with.
     pub(crate) context: Context,
     pub(crate) tenant: Option<TenantFn>,
@@ -86,11 +87,6 @@ impl Dice {
 }
 
 impl Engine {
-    #[inline]
-    pub(crate) fn enabled(&self) -> bool {
-        self.enabled.load(Ordering::Relaxed)
-    }
-
     /// Milliseconds on the monotonic clock.
     #[inline]
     pub(crate) fn now(&self) -> u64 {

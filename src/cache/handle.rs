@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::builder::CacheBuilder;
@@ -25,7 +24,7 @@ use crate::stats::Stats;
 /// ```
 #[derive(Clone)]
 pub struct Cache {
-    engine: Arc<Engine>,
+    pub(super) engine: Arc<Engine>,
 }
 
 impl Cache {
@@ -169,18 +168,6 @@ impl Cache {
             true => InvalidateError::queued(error),
             false => InvalidateError::store(error),
         })
-    }
-
-    /// Switches the cache on or off while it runs. One that is off lets every
-    /// request through to its handler and still performs every invalidation.
-    pub fn set_enabled(&self, enabled: bool) {
-        self.engine.enabled.store(enabled, Ordering::Relaxed);
-    }
-
-    /// Whether the cache is on.
-    #[must_use]
-    pub fn is_enabled(&self) -> bool {
-        self.engine.enabled()
     }
 
     /// What this process' cache has done so far.

@@ -139,6 +139,9 @@ impl Engine {
         if !self.lease().await {
             return Err(Cause::StoreError.into());
         }
+        if !self.enabled() {
+            return Err(missed); // that is what the lease has told
+        }
         let now = self.now();
         match self.memory.get(&question.canonical) {
             Some(Slot::Entry(entry)) => self.fresh(entry, now, &question.asks),

@@ -16,6 +16,7 @@ mod redis;
 #[cfg(all(feature = "config", not(feature = "redis")))]
 #[path = "no_redis.rs"]
 mod redis;
+mod switch;
 mod timed;
 
 pub use builder::CacheBuilder;

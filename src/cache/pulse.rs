@@ -150,6 +150,12 @@ impl Pulse {
         true
     }
 
+    /// Switches all who share the clock. No beat is on its way meanwhile.
+    pub(super) async fn switch(&self, off: bool) -> Result<(), StoreError> {
+        let _one = self.one.lock().await;
+        self.fence.switch(off).await
+    }
+
     fn end_lease(&self) {
         self.until.store(0, Ordering::Release);
     }
@@ -251,8 +257,9 @@ impl Engine {
                 ripe,
                 lease: pulse.lease,
             };
-            let clock = pulse.fence.beat(beat).await?;
-            if self.hears_soon(clock).await {
+            let heard = pulse.fence.beat(beat).await?;
+            self.heard_off(heard.off);
+            if self.hears_soon(heard.clock).await {
                 pulse.leased(sent);
                 self.replay(pulse);
                 return Ok(true);

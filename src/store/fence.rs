@@ -43,14 +43,26 @@ pub(crate) struct Beat<'a> {
     pub(crate) lease: Duration,
 }
 
+/// What a beat tells its instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Heard {
+    pub(crate) clock: Stamp,
+    /// The cache is switched off for all.
+    pub(crate) off: bool,
+}
+
 /// A shared clock. Whatever it does it does at once, and whatever it has lost shows
 /// as another epoch.
 pub(crate) trait Fence: Send + Sync + 'static {
     /// Invalidates, tells everybody who listens, and says who must know.
     fn advance<'a>(&'a self, changes: &'a [Change]) -> StoreFuture<'a, (News, Rows)>;
 
-    /// Writes an instance's row. Returns the clock.
-    fn beat<'a>(&'a self, beat: Beat<'a>) -> StoreFuture<'a, Stamp>;
+    /// Writes an instance's row.
+    fn beat<'a>(&'a self, beat: Beat<'a>) -> StoreFuture<'a, Heard>;
+
+    /// Switches the cache off or on for all, until it is switched again; whoever
+    /// listens beats at once.
+    fn switch(&self, off: bool) -> StoreFuture<'_, ()>;
 
     /// All that is known.
     fn snapshot(&self) -> StoreFuture<'_, Snapshot>;

@@ -2,7 +2,7 @@
 //!
 //! | name | what |
 //! |---|---|
-//! | `<prefix>:!{clock}` | a hash: the server's run id, the epoch, the clock, the floor; `all` and `=<pattern>`, the numbers of these invalidations; `@<instance>`, what it has seen |
+//! | `<prefix>:!{clock}` | a hash: the server's run id, the epoch, the clock, the floor; `off` while the cache is switched off for all; `all` and `=<pattern>`, the numbers of these invalidations; `@<instance>`, what it has seen |
 //! | `<prefix>:!{clock}:scopes` | a sorted set: the scopes by the number of their last invalidation |
 //! | `<prefix>:!clock` | a channel: each invalidation |
 //!
@@ -24,7 +24,7 @@ use crate::invalidate::Pattern;
 use crate::key::ScopeId;
 use crate::random::random;
 use crate::store::StoreFuture;
-use crate::store::fence::{Beat, Fence, Row, Rows, encode, news};
+use crate::store::fence::{Beat, Fence, Heard, Row, Rows, encode, news};
 
 type Reply = Result<Value, StoreError>;
 
@@ -82,7 +82,7 @@ impl Fence for RedisStore {
         })
     }
 
-    fn beat<'a>(&'a self, beat: Beat<'a>) -> StoreFuture<'a, Stamp> {
+    fn beat<'a>(&'a self, beat: Beat<'a>) -> StoreFuture<'a, Heard> {
         Box::pin(async move {
             let Beat { who, seen, .. } = beat;
             let (epoch, number) = (hexed(seen.epoch), seen.number.to_string());
@@ -92,10 +92,20 @@ impl Fence for RedisStore {
             let args = [who.as_bytes(), epoch, number, ripe, lease.as_bytes()];
             let reply = self.on_clock(&self.scripts.beat, &args).await?;
             let mut reply = Items::of(reply)?;
-            Ok(Stamp {
+            let clock = Stamp {
                 epoch: reply.hex()?,
                 number: reply.number()?,
-            })
+            };
+            let off = reply.number()? == 1;
+            Ok(Heard { clock, off })
+        })
+    }
+
+    fn switch(&self, off: bool) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let (off, channel): (&[u8], _) = (if off { b"1" } else { b"0" }, self.clock_channel());
+            let args = [off, channel.as_bytes()];
+            self.on_clock(&self.scripts.switch, &args).await.map(drop)
         })
     }
 

@@ -96,12 +96,13 @@ if type(info) ~= 'string' then
   return redis.error_reply('ERR larder needs INFO: without it a restart goes unseen (+info)')
 end
 local run = string.match(info, 'run_id:(%x+)') or ''
-local known = redis.call('HMGET', hash, 'run', 'epoch', 'clock', 'floor', 'count')
+local known = redis.call('HMGET', hash, 'run', 'epoch', 'clock', 'floor', 'count', 'off')
 local function begin()
   redis.call('DEL', hash, scopes)
-  known = {run, ARGV[1], '0', '0', '0'}
+  known = {run, ARGV[1], '0', '0', '0', known[6]}
   redis.call('HSET', hash, 'run', run, 'epoch', ARGV[1], 'clock', '0', 'floor', '0',
     'count', '0', 'young', '1')
+  if known[6] then redis.call('HSET', hash, 'off', '1') end
 end
 if known[1] ~= run or not known[5] or redis.call('ZCARD', scopes) ~= tonumber(known[5]) then
   begin()
@@ -191,7 +192,18 @@ local beats = row and tonumber(string.match(row, '(%d+)$')) or 0
 redis.call('HSET', hash, '@' .. ARGV[2],
   ARGV[3] .. ' ' .. ARGV[4] .. ' ' .. string.format('%.0f', beats + 1))
 if ARGV[5] == '1' and ARGV[3] == epoch then redis.call('HDEL', hash, 'young') end
-return {epoch, string.format('%.0f', clock)}"
+return {epoch, string.format('%.0f', clock), known[6] and '1' or '0'}"
+);
+
+/// Switches the cache off or on for all. What is told is no invalidation: who hears
+/// it beats. Arguments: epoch, whether off, channel.
+const SWITCH: &str = concat!(
+    clock!(),
+    r"
+if ARGV[2] == '1' then redis.call('HSET', hash, 'off', '1')
+else redis.call('HDEL', hash, 'off') end
+redis.pcall('PUBLISH', ARGV[3], '')
+return 1"
 );
 
 /// Arguments: epoch.
@@ -253,6 +265,7 @@ pub(super) struct Scripts {
     pub(super) release: Text,
     pub(super) advance: Text,
     pub(super) beat: Text,
+    pub(super) switch: Text,
     pub(super) snapshot: Text,
     pub(super) rows: Text,
     pub(super) leave: Text,
@@ -269,6 +282,7 @@ impl Scripts {
             release: Text::new(RELEASE),
             advance: Text::new(ADVANCE),
             beat: Text::new(BEAT),
+            switch: Text::new(SWITCH),
             snapshot: Text::new(SNAPSHOT),
             rows: Text::new(ROWS),
             leave: Text::new(LEAVE),

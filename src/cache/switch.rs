@@ -1,0 +1,108 @@
+//! The switch: on and off, for this process and for all that share a Redis.
+//!
+//! What is switched for all is kept beside the shared clock, and heard with each
+//! beat. So it outlives every process, and reaches one that starts later before it
+//! serves anything.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::engine::Engine;
+use super::handle::Cache;
+use crate::error::StoreError;
+
+/// This process is off.
+const HERE: u8 = 1;
+/// All are.
+const EVERYWHERE: u8 = 2;
+
+/// Who is off.
+#[derive(Debug)]
+pub(crate) struct Switch(AtomicU8);
+
+impl Switch {
+    pub(crate) fn new(on: bool) -> Self {
+        Self(AtomicU8::new(if on { 0 } else { HERE }))
+    }
+
+    #[inline]
+    fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+
+    fn is_off(&self, whom: u8) -> bool {
+        self.0.load(Ordering::Relaxed) & whom != 0
+    }
+
+    fn set(&self, whom: u8, on: bool) {
+        match on {
+            true => self.0.fetch_and(!whom, Ordering::Relaxed),
+            false => self.0.fetch_or(whom, Ordering::Relaxed),
+        };
+    }
+}
+
+impl Engine {
+    #[inline]
+    pub(crate) fn enabled(&self) -> bool {
+        self.switch.is_on()
+    }
+
+    /// A request passes a cache that is off. Where all are off, it keeps the beats
+    /// going that will tell when they are on again.
+    #[cold]
+    pub(crate) fn passed_off(self: &Arc<Self>) {
+        if self.switch.is_off(EVERYWHERE) {
+            self.is_leased(self.now()); // says that requests come
+            self.begin_beating();
+        }
+    }
+
+    /// What a beat has heard.
+    pub(super) fn heard_off(&self, off: bool) {
+        if self.switch.is_off(EVERYWHERE) != off {
+            self.switch.set(EVERYWHERE, !off);
+            tracing::warn!(target: "larder", enabled = !off, "the cache was switched for all processes");
+        }
+    }
+}
+
+impl Cache {
+    /// Switches the cache of this process on or off while it runs. One that is off
+    /// lets every request through to its handler and still performs every
+    /// invalidation. For all processes:
+    /// [`set_enabled_everywhere`](Self::set_enabled_everywhere).
+    pub fn set_enabled(&self, enabled: bool) {
+        self.engine.switch.set(HERE, enabled);
+    }
+
+    /// Switches the cache on or off in all processes that share its Redis and its
+    /// prefix, and in those that start later: the switch is kept in Redis, beside the
+    /// clock of invalidations. This process honours it when the call returns, the
+    /// others as soon as they hear of it, within a third of their
+    /// [`lease`](crate::CacheBuilder::lease) at the latest. Switching on also undoes
+    /// this process' own [`set_enabled(false)`](Self::set_enabled). A Redis that is
+    /// emptied is on.
+    ///
+    /// Without a Redis tier it is [`set_enabled`](Self::set_enabled).
+    ///
+    /// # Errors
+    ///
+    /// If Redis could not be told. Nothing is switched then.
+    pub async fn set_enabled_everywhere(&self, enabled: bool) -> Result<(), StoreError> {
+        if let Some(pulse) = &self.engine.pulse {
+            pulse.switch(!enabled).await?;
+            self.engine.switch.set(EVERYWHERE, enabled);
+        }
+        if enabled || self.engine.pulse.is_none() {
+            self.set_enabled(enabled);
+        }
+        Ok(())
+    }
+
+    /// Whether the cache is on, as far as this process has heard.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.engine.enabled()
+    }
+}

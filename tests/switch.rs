@@ -1,0 +1,88 @@
+//! The switch: off in one process, and off in all that share a Redis.
+
+mod support;
+
+use larder::{Bypass, Outcome, tag};
+use support::eventually;
+use support::processes::{Process, Site};
+use support::redis_server::Redis;
+
+async fn is_off(process: &Process) -> bool {
+    let disabled = Bypass::Disabled;
+    matches!(process.get().await.outcome, Outcome::Bypass { reason, .. } if reason == disabled)
+}
+
+#[tokio::test]
+async fn what_is_switched_off_everywhere_is_off_in_every_process_and_on_again() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let (a, b) = (site.process(&redis), site.process(&redis));
+    a.holds("v0").await;
+    b.holds("v0").await;
+    a.cache.set_enabled_everywhere(false).await.unwrap();
+    assert!(is_off(&a).await, "at once");
+    eventually("the other hears of it", || is_off(&b)).await;
+    b.cache.set_enabled_everywhere(true).await.unwrap();
+    assert!(!is_off(&b).await);
+    eventually("the other hears of it", || async { !is_off(&a).await }).await;
+}
+
+#[tokio::test]
+async fn a_process_that_starts_later_is_off_from_its_first_request_on() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let a = site.process(&redis);
+    a.holds("v0").await;
+    a.cache.set_enabled_everywhere(false).await.unwrap();
+    a.cache.shutdown().await;
+    let later = site.process(&redis);
+    assert!(is_off(&later).await);
+}
+
+#[tokio::test]
+async fn a_restart_of_redis_does_not_switch_it_on() {
+    let mut redis = Redis::start_durable();
+    let site = Site::new();
+    let a = site.process(&redis);
+    a.holds("v0").await;
+    a.cache.set_enabled_everywhere(false).await.unwrap();
+    redis.kill();
+    redis.restart();
+    let later = site.process(&redis);
+    assert!(is_off(&later).await, "a new epoch keeps the switch");
+}
+
+#[tokio::test]
+async fn a_cache_that_is_off_everywhere_performs_invalidations() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let (a, b) = (site.process(&redis), site.process(&redis));
+    b.holds("v0").await;
+    a.cache.set_enabled_everywhere(false).await.unwrap();
+    site.write();
+    a.cache.invalidate(tag("item:1")).await.unwrap();
+    b.cache.set_enabled_everywhere(true).await.unwrap();
+    assert_eq!(b.get().await.text(), "v1");
+}
+
+#[tokio::test]
+async fn a_process_can_be_off_alone() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let (a, b) = (site.process(&redis), site.process(&redis));
+    a.cache.set_enabled(false);
+    assert!(is_off(&a).await && !is_off(&b).await);
+    a.cache.set_enabled_everywhere(true).await.unwrap();
+    assert!(!is_off(&a).await);
+}
+
+#[tokio::test]
+async fn who_cannot_tell_the_others_switches_nobody() {
+    let mut redis = Redis::start();
+    let site = Site::new();
+    let a = site.process(&redis);
+    a.holds("v0").await;
+    redis.kill();
+    assert!(a.cache.set_enabled_everywhere(false).await.is_err());
+    assert!(a.cache.is_enabled());
+}
