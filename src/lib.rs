@@ -103,6 +103,7 @@ mod generation;
 mod guard;
 mod handler;
 mod inner;
+pub mod inspect;
 mod instead;
 #[cfg(larder_internals)]
 #[doc(hidden)]

@@ -4,6 +4,7 @@ mod builder;
 mod confirm;
 mod engine;
 mod handle;
+mod inspect;
 mod invalidation;
 mod keep;
 mod lease;

@@ -72,6 +72,8 @@ pub(crate) struct Pulse {
     /// Held while a beat is on its way.
     one: Mutex<Known>,
     nudge: Arc<Notify>,
+    /// What others tell is heard at once.
+    listening: AtomicBool,
     pub(super) queue: Queue,
     /// The rows as somebody has seen them last, and when he began to look.
     pub(super) looked: Mutex<Option<(Instant, Arc<Rows>)>>,
@@ -100,6 +102,7 @@ impl Pulse {
             looked: Mutex::default(),
             one: Mutex::default(),
             nudge: Arc::default(),
+            listening: AtomicBool::new(false),
             queue: Queue::default(),
         }
     }
@@ -118,6 +121,15 @@ impl Pulse {
         }
         let unfenced = cfg!(larder_unfenced); // see `holds` in `look.rs`
         unfenced || now < self.until.load(Ordering::Acquire)
+    }
+
+    /// The same, asked by nobody who wants to serve.
+    pub(super) fn has_lease(&self, now: u64) -> bool {
+        now < self.until.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::Relaxed)
     }
 
     /// The clock answers: there is a lease from `sent` on.
@@ -375,6 +387,31 @@ impl Drop for Running {
     }
 }
 
+/// Somebody listens, until this is dropped.
+struct Listening(Weak<Engine>);
+
+impl Listening {
+    fn new(engine: &Weak<Engine>) -> Self {
+        let listening = Self(Weak::clone(engine));
+        listening.set(true);
+        listening
+    }
+
+    fn set(&self, listening: bool) {
+        if let Some(engine) = self.0.upgrade()
+            && let Some(pulse) = &engine.pulse
+        {
+            pulse.listening.store(listening, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.set(false);
+    }
+}
+
 /// Beats, until no request has come for a lease.
 async fn beats(engine: Weak<Engine>, every: Duration, nudge: Arc<Notify>, running: Running) {
     let (mut idle, mut next) = (0, Instant::now() + every);
@@ -416,6 +453,7 @@ async fn beats(engine: Weak<Engine>, every: Duration, nudge: Arc<Notify>, runnin
 async fn listen(engine: Weak<Engine>, fence: Arc<dyn Fence>, pause: Duration) {
     loop {
         if let Ok(mut messages) = fence.listen().await {
+            let _heard = Listening::new(&engine);
             while let Some(message) = messages.next().await {
                 let Some(engine) = engine.upgrade() else {
                     return;

@@ -50,6 +50,11 @@ impl Queue {
         self.any.store(true, Ordering::Release);
     }
 
+    /// How many are still to be told.
+    pub(super) fn len(&self) -> usize {
+        self.kept().changes.len()
+    }
+
     /// What is to be told, and the number of the last call for it.
     fn untold(&self) -> (Vec<Change>, u64) {
         let kept = self.kept();

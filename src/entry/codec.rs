@@ -37,6 +37,7 @@ use twox_hash::xxhash3_64::{RawHasher, SecretBuffer};
 use super::compress::compress;
 pub(crate) use super::decode::{Bounds, Corrupt, Frame, decode};
 use super::headers::Fields;
+pub(crate) use super::peek::Peek;
 use super::stored::Entry;
 use crate::generation::Stamp;
 use crate::key::ScopeId;

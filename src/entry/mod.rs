@@ -17,6 +17,7 @@ mod compress;
 mod decode;
 mod headers;
 mod held;
+mod peek;
 mod record;
 mod shape;
 mod stored;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::stream::BoxStream;
 
 use super::StoreFuture;
+use super::insight::Insight;
 use crate::generation::{Change, News, Snapshot, Stamp};
 use crate::invalidate::Pattern;
 use crate::key::ScopeId;
@@ -53,7 +54,7 @@ pub(crate) struct Heard {
 
 /// A shared clock. Whatever it does it does at once, and whatever it has lost shows
 /// as another epoch.
-pub(crate) trait Fence: Send + Sync + 'static {
+pub(crate) trait Fence: Insight {
     /// Invalidates, tells everybody who listens, and says who must know.
     fn advance<'a>(&'a self, changes: &'a [Change]) -> StoreFuture<'a, (News, Rows)>;
 

@@ -206,6 +206,17 @@ impl Memory {
         removed
     }
 
+    /// Visits entries until it returns `false`.
+    pub(crate) fn each(&self, mut visit: impl FnMut(&Held) -> bool) {
+        for (_, slot) in self.slots.iter() {
+            if let Slot::Entry(held) = slot
+                && !visit(&held)
+            {
+                return;
+            }
+        }
+    }
+
     /// Entries held, markers included.
     pub(crate) fn len(&self) -> u64 {
         self.slots.len() as u64

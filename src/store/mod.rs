@@ -1,6 +1,7 @@
 //! Where entries lie: the memory tier, and a shared [`Store`].
 
 pub(crate) mod fence;
+pub(crate) mod insight;
 pub(crate) mod memory;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;

@@ -21,8 +21,8 @@ pub(super) struct Breaker {
 enum State {
     /// Everything is asked; so many failures since the last answer.
     Closed { failures: u32 },
-    /// Nothing is asked until then; then one is.
-    Open { until: Duration },
+    /// Nothing is asked until then; then one is. It opened at `since`.
+    Open { until: Duration, since: Duration },
 }
 
 impl Breaker {
@@ -51,9 +51,10 @@ impl Breaker {
         let mut state = self.state();
         match *state {
             State::Closed { .. } => true,
-            State::Open { until } if now < until => false,
-            State::Open { .. } => {
-                *state = State::Open { until: now + REST };
+            State::Open { until, .. } if now < until => false,
+            State::Open { since, .. } => {
+                let until = now + REST;
+                *state = State::Open { until, since };
                 true
             }
         }
@@ -86,10 +87,22 @@ impl Breaker {
             },
             State::Closed { .. } => {
                 tracing::warn!(target: "larder", "redis does not answer, it is left alone");
-                State::Open { until: now + REST }
+                let (until, since) = (now + REST, now);
+                State::Open { until, since }
             }
-            State::Open { .. } => State::Open { until: now + REST },
+            State::Open { since, .. } => {
+                let until = now + REST;
+                State::Open { until, since }
+            }
         };
+    }
+
+    /// How long ago it has opened; none while it is closed.
+    pub(super) fn open_for(&self, now: Duration) -> Option<Duration> {
+        match *self.state() {
+            State::Closed { .. } => None,
+            State::Open { since, .. } => Some(now.saturating_sub(since)),
+        }
     }
 }
 

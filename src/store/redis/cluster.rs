@@ -15,6 +15,7 @@ use redis::{Client, ErrorKind, FromRedisValue, RedisResult, Value};
 use super::connect::{Connect, Connection, Messages, Node, Work};
 use super::link::CONNECT;
 use super::single::{listen, tcp};
+use crate::inspect::Topology;
 
 struct Cluster {
     client: ClusterClient,
@@ -61,6 +62,10 @@ impl Connect for Cluster {
             Err(last)
         }
         .boxed()
+    }
+
+    fn topology(&self) -> Topology {
+        Topology::Cluster
     }
 
     fn any_keys(&self) -> bool {

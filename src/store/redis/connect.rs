@@ -6,6 +6,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use redis::{Cmd, Pipeline, RedisResult, Value};
 
+use crate::inspect::Topology;
+
 /// What comes on a channel.
 pub(super) type Messages = BoxStream<'static, Vec<u8>>;
 
@@ -15,6 +17,10 @@ pub(super) trait Connect: Send + Sync + 'static {
 
     /// Listens to a channel, on a connection of its own.
     fn listen(&self, channel: String) -> BoxFuture<'_, RedisResult<Messages>>;
+
+    fn topology(&self) -> Topology {
+        Topology::Server
+    }
 
     /// Whether the keys of one command may lie anywhere.
     fn any_keys(&self) -> bool {

@@ -13,6 +13,7 @@ use super::connect::{Connect, Connection, Messages, Node, Work};
 use super::reads::Reads;
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::inspect::Topology;
 
 /// How long making a connection may take.
 pub(super) const CONNECT: Duration = Duration::from_millis(250);
@@ -216,6 +217,15 @@ impl Link {
             Ok(Err(error)) => Err(self.failed(error)),
             Err(elapsed) => Err(StoreError::new(StoreErrorKind::Timeout, elapsed)),
         }
+    }
+
+    pub(super) fn topology(&self) -> Topology {
+        self.line.connect.topology()
+    }
+
+    /// For how long the breaker has been open.
+    pub(super) fn open_for(&self) -> Option<Duration> {
+        self.breaker.open_for(self.clock.monotonic())
     }
 
     /// Whether the keys of one command may lie anywhere.

@@ -6,6 +6,7 @@ mod breaker;
 mod cluster;
 mod connect;
 mod fence;
+mod insight;
 mod lease;
 mod link;
 mod reads;

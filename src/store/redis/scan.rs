@@ -18,7 +18,7 @@ impl RedisStore {
         for node in self.link.primaries(self.slow()).await? {
             let mut cursor = b"0".to_vec();
             loop {
-                let (next, keys) = self.scan(&node, &cursor, pattern).await?;
+                let (next, keys) = self.scan(&node, &cursor, pattern, COUNT).await?;
                 let theirs = |key: &Vec<u8>| !key.starts_with(self.internal.as_bytes());
                 let keys: Vec<Vec<u8>> = keys.into_iter().filter(theirs).collect();
                 removed += self.unlink(&keys).await?;
@@ -31,15 +31,17 @@ impl RedisStore {
         Ok(removed)
     }
 
-    async fn scan(
+    /// One step: where to go on, and what was found.
+    pub(super) async fn scan(
         &self,
         node: &Node,
         cursor: &[u8],
         pattern: &str,
+        count: usize,
     ) -> Result<(Vec<u8>, Vec<Vec<u8>>), StoreError> {
         let mut scan = redis::cmd("SCAN");
         scan.arg(cursor).arg("MATCH").arg(pattern);
-        scan.arg("COUNT").arg(COUNT);
+        scan.arg("COUNT").arg(count);
         let reply = self.link.run(node, &scan, self.slow()).await?;
         let page: Result<(Vec<u8>, Vec<Vec<u8>>), _> = FromRedisValue::from_redis_value(reply);
         page.map_err(|error| refused(RedisError::from(error)))

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use super::connect::{Connect, Connection, Messages};
 use super::single::{One, config, listen, tcp};
 use super::url::SentinelUrl;
+use crate::inspect::Topology;
 
 struct Sentinel(Mutex<SentinelClient>);
 
@@ -42,6 +43,10 @@ impl Connect for Sentinel {
             Ok(connection)
         }
         .boxed()
+    }
+
+    fn topology(&self) -> Topology {
+        Topology::Sentinel
     }
 
     fn listen(&self, channel: String) -> BoxFuture<'_, RedisResult<Messages>> {

@@ -1,0 +1,286 @@
+//! What the cache tells of itself: health, servers, entries.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::engine::Engine;
+use super::handle::Cache;
+use crate::entry::Held;
+use crate::entry::codec::Peek;
+use crate::error::StoreError;
+use crate::generation::{Scoped, Stamp};
+use crate::inspect::{
+    EntryInfo, EntryPage, Health, InspectError, Instance, Server, StoreHealth, Topology,
+};
+use crate::invalidate::Pattern;
+use crate::key::{Key, ScopeId};
+use crate::outcome::Tier;
+use crate::store::Store;
+
+/// Entries of memory on one page.
+const PAGE: usize = 100;
+
+impl Cache {
+    /// How the cache is: whether Redis answers, and how fast just now, how the other
+    /// processes are, and whether it is on. Takes one operation of the store, and where
+    /// there is Redis a second one; each ends within the
+    /// [`operation_timeout`](crate::CacheBuilder::operation_timeout).
+    pub async fn health(&self) -> Health {
+        let engine = &self.engine;
+        let store = match &engine.store {
+            Some(store) => Some(engine.store_health(&**store).await),
+            None => None,
+        };
+        let answers = store
+            .as_ref()
+            .is_none_or(|store| store.round_trip.is_some());
+        Health {
+            enabled: engine.enabled(),
+            store,
+            instances: engine.instances(answers).await,
+            untold: engine.pulse.as_ref().map_or(0, |pulse| pulse.queue.len()),
+        }
+    }
+
+    /// What the primaries of the Redis tier say of themselves (`INFO`, and `CONFIG GET`
+    /// where that is allowed); empty without one.
+    ///
+    /// # Errors
+    ///
+    /// If one of them does not answer.
+    pub async fn servers(&self) -> Result<Vec<Server>, StoreError> {
+        match &self.engine.pulse {
+            Some(pulse) => pulse.fence.servers().await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Some of the entries whose keys match a pattern, as in
+    /// [`invalidate`](Self::invalidate): those of Redis, by SCAN, or of memory where
+    /// there is no Redis. About a hundred at a time; [`EntryPage::next`] is the cursor
+    /// to go on from. What expires or is written meanwhile may be there or not.
+    ///
+    /// # Errors
+    ///
+    /// If the pattern or the cursor makes no sense, or if Redis does not answer.
+    pub async fn entries(
+        &self,
+        pattern: &str,
+        cursor: Option<&str>,
+    ) -> Result<EntryPage, InspectError> {
+        let engine = &self.engine;
+        let Some(pulse) = &engine.pulse else {
+            return self.memory_entries(pattern, cursor);
+        };
+        let pattern = engine.pattern(pattern)?;
+        let listed = pulse.fence.list(pattern.as_str(), cursor).await?;
+        let entries = listed.entries.into_iter();
+        Ok(EntryPage {
+            entries: entries
+                .filter_map(|(name, head)| engine.of_frame(Key::new(name), &head, false))
+                .collect(),
+            next: listed.next,
+        })
+    }
+
+    /// The same of this process' memory. Takes time in proportion to all that it holds.
+    ///
+    /// # Errors
+    ///
+    /// If the pattern or the cursor makes no sense.
+    pub fn memory_entries(
+        &self,
+        pattern: &str,
+        cursor: Option<&str>,
+    ) -> Result<EntryPage, InspectError> {
+        let engine = &self.engine;
+        let pattern = engine.pattern(pattern)?;
+        let first: usize = match cursor {
+            None => 0,
+            Some(cursor) => cursor
+                .parse()
+                .map_err(|_| InspectError::bad(format!("{cursor:?} is no cursor")))?,
+        };
+        let (mut at, mut entries, mut next) = (0, Vec::new(), None);
+        engine.memory.each(|held| {
+            at += 1;
+            if at <= first || !pattern.matches(held.entry.name()) {
+                return true;
+            }
+            if entries.len() == PAGE {
+                next = Some((at - 1).to_string());
+                return false;
+            }
+            entries.push(engine.of_held(held));
+            true
+        });
+        Ok(EntryPage { entries, next })
+    }
+
+    /// What is stored under a key: in memory, else in the shared store. None where
+    /// nothing is. It is not served, not counted, and lives no longer for it. Takes time
+    /// in proportion to what memory holds.
+    ///
+    /// # Errors
+    ///
+    /// If the key has another form than `<prefix>:<endpoint>:<hash>`, or if the store
+    /// does not answer.
+    pub async fn entry(&self, key: &str) -> Result<Option<EntryInfo>, InspectError> {
+        let engine = &self.engine;
+        let key = engine.key(key)?;
+        let mut found = None;
+        engine.memory.each(|held| {
+            if held.entry.key == key {
+                found = Some(engine.of_held(held));
+            }
+            found.is_none()
+        });
+        if let (None, Some(store)) = (&found, &engine.store) {
+            let frame = store.get(&key).await?;
+            found = frame.and_then(|frame| engine.of_frame(key, &frame, true));
+        }
+        Ok(found)
+    }
+}
+
+impl Engine {
+    fn pattern(&self, text: &str) -> Result<Pattern, InspectError> {
+        Pattern::of_user(text, &self.context.prefix).map_err(InspectError::bad)
+    }
+
+    fn key(&self, name: &str) -> Result<Key, InspectError> {
+        let rest = name.strip_prefix(self.context.prefix.as_str());
+        let rest = rest.and_then(|rest| rest.strip_prefix(':'));
+        match rest {
+            Some(rest) if !rest.starts_with('!') && rest.contains(':') => Ok(Key::new(name)),
+            _ => Err(InspectError::bad(format!(
+                "key {name:?} is not of the form \"{}:<endpoint>:<hash>\"",
+                self.context.prefix
+            ))),
+        }
+    }
+
+    async fn store_health(&self, store: &dyn Store) -> StoreHealth {
+        let (topology, answer) = match &self.pulse {
+            Some(pulse) => (pulse.fence.topology(), pulse.fence.ping().await),
+            None => {
+                let asked = Instant::now();
+                let nobodys = Key::new(format!("{}:!health", self.context.prefix));
+                let answer = store.get(&nobodys).await.map(|_| asked.elapsed());
+                (Topology::Own, answer)
+            }
+        };
+        let pulse = self.pulse.as_ref();
+        StoreHealth {
+            topology,
+            error: answer.as_ref().err().map(StoreError::kind),
+            round_trip: answer.ok(),
+            open_for: pulse.and_then(|pulse| pulse.fence.open_for()),
+            listening: pulse.is_some_and(|pulse| pulse.is_listening()),
+            leased: pulse.is_none_or(|pulse| pulse.has_lease(self.now())),
+        }
+    }
+
+    /// The processes that share the clock, this one first.
+    async fn instances(&self, answers: bool) -> Vec<Instance> {
+        let Some(pulse) = &self.pulse else {
+            return vec![this("0".repeat(32), 0)];
+        };
+        let here = self.generations.stamp(); // before the rows: they can only know more
+        let rows = match answers {
+            true => pulse.fence.rows(None).await.ok(),
+            false => None,
+        };
+        let rows = rows.map(|rows| rows.rows).unwrap_or_default();
+        let beats = rows.iter().find(|row| row.who == pulse.who);
+        let mut instances = vec![this(pulse.who.clone(), beats.map_or(0, |row| row.beats))];
+        let others = rows.into_iter().filter(|row| row.who != pulse.who);
+        instances.extend(others.map(|row| Instance {
+            in_step: !here.is_known() || row.seen.covers(here),
+            behind: behind(row.seen, here),
+            id: row.who,
+            this: false,
+            beats: row.beats,
+        }));
+        instances[1..].sort_by(|a, b| a.id.cmp(&b.id));
+        instances
+    }
+
+    fn of_held(&self, held: &Held) -> EntryInfo {
+        let (entry, age) = (&held.entry, held.age(self.now()));
+        let left = |end: u64| Duration::from_millis(end.saturating_sub(age));
+        EntryInfo {
+            key: entry.key.clone(),
+            tier: Tier::Memory,
+            status: entry.status.as_u16(),
+            age: Duration::from_millis(age),
+            ttl: left(entry.lifetime.fresh),
+            kept: left(entry.lifetime.keep),
+            fill: Duration::from_millis(u64::from(entry.took)),
+            size: entry.body.len() as u64,
+            takes: Some(held.weight()),
+            valid: Some(held.valid(&self.generations)),
+            scopes: entry.scopes.iter().map(|scope| scope.to_hex()).collect(),
+        }
+    }
+
+    /// What a frame says, of which the head alone may be there.
+    fn of_frame(&self, key: Key, frame: &Bytes, whole: bool) -> Option<EntryInfo> {
+        let peek = Peek::of(frame)?;
+        let scopes = peek.scopes(frame);
+        let holds = |scopes: &Vec<ScopeId>| {
+            let name = key.as_str();
+            let named = Named { scopes, name };
+            self.pulse.is_none() || self.generations.holds(&named, peek.stamp)
+        };
+        let valid = scopes.as_ref().map(holds);
+        let scopes = scopes.unwrap_or_default();
+        let age = self.wall().saturating_sub(peek.created);
+        let left = |end: u64| Duration::from_millis(end.saturating_sub(age));
+        Some(EntryInfo {
+            tier: Tier::Redis,
+            status: peek.status,
+            age: Duration::from_millis(age),
+            ttl: left(peek.lifetime.fresh),
+            kept: left(peek.lifetime.keep),
+            fill: Duration::from_millis(u64::from(peek.took)),
+            size: peek.size,
+            takes: whole.then_some(frame.len() as u64),
+            valid,
+            scopes: scopes.iter().map(|scope| scope.to_hex()).collect(),
+            key,
+        })
+    }
+}
+
+/// An entry of which the numbers alone are known.
+struct Named<'a> {
+    scopes: &'a [ScopeId],
+    name: &'a str,
+}
+
+impl Scoped for Named<'_> {
+    fn scopes(&self) -> &[ScopeId] {
+        self.scopes
+    }
+
+    fn name(&self) -> &str {
+        self.name
+    }
+}
+
+fn this(id: String, beats: u64) -> Instance {
+    Instance {
+        id,
+        this: true,
+        in_step: true,
+        behind: Some(0),
+        beats,
+    }
+}
+
+fn behind(seen: Stamp, now: Stamp) -> Option<u64> {
+    (seen.epoch == now.epoch).then(|| now.number.saturating_sub(seen.number))
+}

@@ -1,0 +1,188 @@
+//! What a cache tells of itself: health, servers, entries.
+
+mod support;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get as on_get;
+use larder::inspect::{InspectErrorKind, Topology};
+use larder::{Cache, MIB, Policy, StoreErrorKind, Tier, minutes, seconds, tag};
+use support::processes::Site;
+use support::redis_server::Redis;
+use support::{PATIENT, SHORT, eventually, get, tiers};
+
+fn app(cache: &Cache) -> Router {
+    let policy = Policy::ttl(minutes(5))
+        .tag("item:{id}")
+        .stale_while_revalidate(minutes(1));
+    let handler = on_get(|| async { "0123456789" }).layer(cache.layer(policy));
+    Router::new().route("/items/{id}", handler)
+}
+
+#[tokio::test]
+async fn health_has_a_measured_round_trip_and_knows_the_other_processes() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let (a, b) = (site.process(&redis), site.process(&redis));
+    a.holds("v0").await;
+    b.holds("v0").await;
+    let health = a.cache.health().await;
+    assert_eq!(health.status(), "ok");
+    let store = health.store.unwrap();
+    assert_eq!(store.topology, Topology::Server);
+    assert!(store.round_trip.unwrap() > Duration::ZERO && store.leased);
+    assert_eq!((store.error, store.open_for), (None, None));
+    let this: Vec<bool> = health.instances.iter().map(|one| one.this).collect();
+    assert_eq!(this, [true, false]);
+    assert!(health.instances.iter().all(|one| one.in_step));
+    eventually("it listens", || async {
+        a.cache.health().await.store.unwrap().listening
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_redis_that_is_gone_degrades_health_and_the_breaker_says_since_when() {
+    let mut redis = Redis::start();
+    let site = Site::new();
+    let a = site.process(&redis);
+    a.holds("v0").await;
+    redis.kill();
+    eventually("the breaker opens", || async {
+        let store = a.cache.health().await.store.unwrap();
+        store.round_trip.is_none() && store.open_for.is_some()
+    })
+    .await;
+    let health = a.cache.health().await;
+    assert_eq!(health.status(), "degraded");
+    assert_eq!(
+        health.store.unwrap().error,
+        Some(StoreErrorKind::Unavailable)
+    );
+    assert_eq!(health.instances.len(), 1, "of the others nothing is known");
+    assert!(a.cache.invalidate(tag("x")).await.is_err());
+    assert_eq!(a.cache.health().await.untold, 1);
+}
+
+#[tokio::test]
+async fn an_instance_that_hangs_is_not_in_step() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let a = site.process(&redis);
+    a.holds("v0").await;
+    let epoch: String = redis.command(&["HGET", "api:!{clock}", "epoch"]);
+    let row = format!("{epoch} 0 7");
+    let _: u64 = redis.command(&["HSET", "api:!{clock}", "@hung", &row]);
+    a.cache.invalidate(tag("x")).await.unwrap();
+    a.cache.idle().await; // its row was taken away
+    let _: u64 = redis.command(&["HSET", "api:!{clock}", "@hung", &row]);
+    let health = a.cache.health().await;
+    let hung = health
+        .instances
+        .iter()
+        .find(|one| one.id == "hung")
+        .unwrap();
+    assert!(!hung.in_step && hung.behind >= Some(1) && hung.beats == 7);
+    assert!(health.is_degraded());
+}
+
+#[tokio::test]
+async fn servers_say_their_memory_and_settings() {
+    let redis = Redis::start_with(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
+    let cache = Cache::builder().redis(redis.url()).build().unwrap();
+    let servers = cache.servers().await.unwrap();
+    let [server] = &servers[..] else {
+        panic!("{servers:?}")
+    };
+    assert_eq!(server.max_memory, Some(100 << 20));
+    assert_eq!(server.eviction_policy.as_deref(), Some("allkeys-lru"));
+    assert!(server.used_memory.unwrap() > 0 && server.version.is_some());
+    assert_eq!(server.append_fsync.as_deref(), Some("everysec"));
+    assert_eq!(
+        (server.stops_writes, server.saves),
+        (Some(true), Some(false))
+    );
+}
+
+#[tokio::test]
+async fn an_entry_is_told_of_without_being_served_or_counted() {
+    for tiers in tiers().await {
+        let app = app(&tiers.cache);
+        get(&app, "/items/7").await;
+        tiers.cache.idle().await;
+        let before = tiers.cache.stats();
+        let page = tiers.cache.entries("api:items:*", None).await.unwrap();
+        assert_eq!((page.entries.len(), page.next), (1, None), "{}", tiers.name);
+        tiers.clock.advance(seconds(100));
+        let name = page.entries[0].key.as_str();
+        let entry = tiers.cache.entry(name).await.unwrap().unwrap();
+        assert_eq!(
+            (entry.endpoint(), entry.status, entry.size),
+            ("items", 200, 10)
+        );
+        let tier = match tiers.redis {
+            Some(_) => Tier::Redis,
+            None => Tier::Memory,
+        };
+        assert_eq!(entry.tier, tier);
+        assert_eq!(entry.age.as_secs(), 100);
+        assert_eq!((entry.ttl.as_secs(), entry.kept.as_secs()), (200, 260));
+        assert_eq!((entry.valid, entry.scopes.len()), (Some(true), 4));
+        assert!(entry.takes.unwrap() > 10);
+        assert_eq!(tiers.cache.stats(), before, "nothing was counted");
+        tiers.cache.invalidate(tag("item:7")).await.unwrap();
+        assert_eq!(tiers.cache.entry(name).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_listing_goes_page_by_page_over_all_entries_and_nothing_else() {
+    let redis = Redis::start();
+    for builder in [
+        Cache::builder().memory(16 * MIB),
+        Cache::builder()
+            .redis(redis.url())
+            .lease(SHORT)
+            .operation_timeout(PATIENT),
+    ] {
+        let cache = builder.build().unwrap();
+        let app = app(&cache);
+        for n in 0..350 {
+            get(&app, &format!("/items/{n}")).await;
+        }
+        cache.idle().await;
+        let (mut keys, mut cursor, mut pages) = (HashSet::new(), None, 0);
+        loop {
+            let page = cache.entries("api:*", cursor.as_deref()).await.unwrap();
+            keys.extend(page.entries.iter().map(|entry| entry.key.to_string()));
+            pages += 1;
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(keys.len(), 350);
+        assert!(pages >= 3 && keys.iter().all(|key| key.starts_with("api:items:")));
+        let none = cache.entries("api:others:*", None).await.unwrap();
+        assert!(none.entries.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused() {
+    let cache = Cache::builder().memory(MIB).build().unwrap();
+    let bad = InspectErrorKind::BadRequest;
+    for pattern in ["", "*", "other:*", "api:!*"] {
+        let error = cache.entries(pattern, None).await.unwrap_err();
+        assert_eq!(error.kind(), bad, "{pattern}");
+    }
+    for key in ["", "api:x", "api:!lock:{api:x:1}", "other:x:1"] {
+        assert_eq!(cache.entry(key).await.unwrap_err().kind(), bad, "{key}");
+    }
+    assert_eq!(
+        cache.entries("api:*", Some("x")).await.unwrap_err().kind(),
+        bad
+    );
+}
