@@ -50,6 +50,15 @@ impl<B> ResponseBody<B> {
         }
     }
 
+    /// How many bytes of a stored body there are.
+    #[inline]
+    pub(crate) fn len(&self) -> u64 {
+        match &self.kind {
+            Kind::Stored { bytes: Some(bytes) } => bytes.len() as u64,
+            _ => 0,
+        }
+    }
+
     /// Whether all of it is there.
     pub(crate) fn is_stored(&self) -> bool {
         matches!(self.kind, Kind::Stored { .. })

@@ -16,6 +16,11 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
     /// The time of day, which may jump.
     fn wall(&self) -> SystemTime;
+
+    /// The same as `monotonic`, as exactly as can be: for latencies. Default: that.
+    fn precise(&self) -> Duration {
+        self.monotonic()
+    }
 }
 
 /// The system's clocks.
@@ -25,6 +30,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub(crate) struct SystemClock {
     start: Instant,
+    exact: std::time::Instant,
 }
 
 impl SystemClock {
@@ -32,6 +38,7 @@ impl SystemClock {
     pub(crate) fn new() -> Self {
         Self {
             start: Instant::now(),
+            exact: std::time::Instant::now(),
         }
     }
 }
@@ -46,6 +53,10 @@ impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods, reason = "this is where time is read")]
     fn wall(&self) -> SystemTime {
         SystemTime::now()
+    }
+
+    fn precise(&self) -> Duration {
+        self.exact.elapsed()
     }
 }
 

@@ -20,6 +20,7 @@ use crate::key::{Key, ScopeId};
 use crate::known::number_value;
 use crate::layer::Shared;
 use crate::named::origin_of;
+use crate::outcome::Refusal;
 use crate::place::{original_uri, place};
 use crate::policy::freshness::Rules;
 use crate::policy::response::Terms;
@@ -339,7 +340,7 @@ impl Prepared {
         if let Some(check) = &policy.store_if {
             let wanted = guard::call(|| check(entry.status, &headers, &body));
             if wanted != Some(true) {
-                engine.counters.refusals(1);
+                engine.counters.of(&entry.key).refusal(Refusal::StoreIf);
                 tracing::debug!(target: "larder", key = %entry.key, "store_if declined");
                 if let Some(lease) = &fill.lease {
                     lease.alone();

@@ -84,7 +84,7 @@ impl<S> Serve<S> {
                     status: held.entry.status,
                 };
                 let headers = held.entry.fields.to_map(number_value(age / 1000), None);
-                reply::seen(engine, &outcome);
+                reply::seen(&outcome);
                 let response = reply::stored(engine, &held.entry, headers, question.head, outcome);
                 let (policy, asks) = (&question.policy, &question.asks);
                 reply::shape(response, policy, &held.coded, request.headers(), asks)

@@ -22,6 +22,7 @@ use crate::outcome::Bypass;
 use crate::policy::FailureKind;
 use crate::reply;
 use crate::serve::Serve;
+use crate::stats::Ticket;
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 
@@ -81,8 +82,10 @@ impl<S> Serve<S> {
         nested::fill(&mut parts.extensions, landing.flight());
         let request = Request::from_parts(parts, body);
         let started = engine.now();
-        let asking = forward(self.inner, request, &self.shared);
+        let asking = forward(self.inner, request, &self.shared, &self.ticket);
+        let filling = self.counts.filling(&*engine.clock);
         let response = within(engine, question.policy.hard_timeout, asking).await;
+        filling.ended(&*engine.clock);
         let counted = !self.behind && asker.answers() && enclosing.answers();
         let answered = Answered {
             question,
@@ -136,7 +139,7 @@ impl<S> Serve<S> {
             nested::mark(&mut response, self.nested, &self.shared.engine);
             return Ok(response);
         }
-        let response = forward(self.inner, request, &self.shared).await?;
+        let response = forward(self.inner, request, &self.shared, &self.ticket).await?;
         Ok(reply::passed(
             &self.shared.engine,
             response,
@@ -184,10 +187,11 @@ pub(crate) fn forward<S, R>(
     inner: S,
     mut request: Request<R>,
     shared: &Shared,
+    ticket: &Arc<Ticket>,
 ) -> Oneshot<S, Request<R>>
 where
     S: Service<Request<R>>,
 {
-    nested::enclose(&mut request, &shared.engine);
+    nested::enclose(&mut request, &shared.engine, ticket);
     Oneshot::new(inner, request)
 }

@@ -4,13 +4,16 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, RwLock};
 
+use http::Request;
 use tower_layer::Layer;
 
 use crate::cache::Engine;
 use crate::key::endpoint_of_route;
 use crate::outcome::Bypass;
+use crate::place::{original_uri, place};
 use crate::policy::{Compiled, Found, Place, Table};
 use crate::service::CacheService;
+use crate::stats::Counts;
 
 /// Caches the responses of the service it is laid around. Made by
 /// [`Cache::layer`](crate::Cache::layer) and its siblings; cheap to clone.
@@ -43,6 +46,21 @@ impl Shared {
             map.insert(pattern.to_owned(), Arc::clone(&endpoint));
         }
         endpoint
+    }
+}
+
+impl Shared {
+    /// The counters of the endpoint that a request is for.
+    pub(crate) fn counts_of<R>(&self, request: &Request<R>) -> Arc<Counts> {
+        let extensions = request.extensions();
+        let path = original_uri(extensions, request.uri()).path();
+        match self.annotation.find(place(extensions), path) {
+            Ok(Found { policy, pattern }) => match &policy.endpoint {
+                Some(endpoint) => self.engine.counters.endpoint(endpoint),
+                None => self.engine.counters.endpoint(&self.endpoint_of(pattern)),
+            },
+            Err(_) => self.engine.counters.rest(),
+        }
     }
 }
 

@@ -76,6 +76,7 @@
 //! | `sentinel` | | Redis behind Sentinel |
 //! | `compression` | | zstd for bodies above 1 KiB in Redis |
 //! | `precompress` | | br, gzip and zstd variants made beforehand: [`Policy::precompress`] |
+//! | `serde` | | `Serialize` for [`Stats`] and its like |
 //! | `config` | | settings and route tables by serde, and from the environment |
 //! | `testing` | | helpers for your own tests |
 
@@ -150,13 +151,13 @@ pub use future::ResponseFuture;
 pub use invalidate::{Invalidated, Selector, endpoint, escape_pattern, everything, key, tag, uri};
 pub use key::Key;
 pub use layer::CacheLayer;
-pub use outcome::{Bypass, Cause, Outcome, Refusal, Staleness, Tier};
+pub use outcome::{Bypass, Cause, Eviction, Fault, Outcome, Refusal, Staleness, Tier};
 pub use policy::{
     CREDENTIALS, FORWARDED, FRAGMENTS, Failure, FailureKind, Hint, Policy, RequestHead, Routes,
     Scope,
 };
 pub use service::CacheService;
-pub use stats::Stats;
+pub use stats::{EndpointStats, Latencies, Latency, Stats, Tally};
 pub use store::{Granted, Group, Lease, Record, Removal, Seen, Store, StoreFuture};
 
 /// Bytes in a MiB: `Cache::builder().memory(256 * MIB)`.

@@ -11,10 +11,19 @@ use smallvec::SmallVec;
 
 use crate::cache::Engine;
 use crate::flight::Flight;
+use crate::stats::Ticket;
 
-/// Caches whose layers a request is inside of.
+/// Caches whose layers a request is inside of, and what it is counted by there.
 #[derive(Clone)]
-struct Enclosing(SmallVec<[usize; 2]>);
+struct Enclosing(SmallVec<[(usize, Arc<Ticket>); 2]>);
+
+impl Enclosing {
+    fn ticket(&self, engine: &Engine) -> Option<&Arc<Ticket>> {
+        let mut known = self.0.iter();
+        let of = |(cache, _): &&(usize, _)| *cache == id(engine);
+        known.find(of).map(|(_, ticket)| ticket)
+    }
+}
 
 /// The cache whose inner layer has answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,17 +53,30 @@ fn id(engine: &Engine) -> usize {
     std::ptr::from_ref(engine).addr()
 }
 
-pub(crate) fn enclose<R>(request: &mut Request<R>, engine: &Engine) {
-    let id = id(engine);
+pub(crate) fn enclose<R>(request: &mut Request<R>, engine: &Engine, ticket: &Arc<Ticket>) {
+    let mark = (id(engine), Arc::clone(ticket));
     match request.extensions_mut().get_mut::<Enclosing>() {
-        Some(known) if known.0.contains(&id) => {}
-        Some(known) => known.0.push(id),
+        Some(known) if known.ticket(engine).is_some() => {}
+        Some(known) => known.0.push(mark),
         None => {
-            request
-                .extensions_mut()
-                .insert(Enclosing(SmallVec::from_slice(&[id])));
+            let marks = [mark].into_iter().collect();
+            request.extensions_mut().insert(Enclosing(marks));
         }
     }
+}
+
+/// What a request is counted by: a layer further out has it already.
+pub(crate) fn ticket(request: &Extensions, engine: &Engine) -> Option<Arc<Ticket>> {
+    let known = request.get::<Enclosing>();
+    known.and_then(|known| known.ticket(engine)).cloned()
+}
+
+/// Whether this layer is the first to count a request.
+#[cold]
+pub(crate) fn counts(request: &Extensions, engine: &Engine) -> bool {
+    let known = request.get::<Enclosing>();
+    let ticket = known.and_then(|known| known.ticket(engine));
+    ticket.is_none_or(|ticket| ticket.take())
 }
 
 /// Makes a request part of a fill.
@@ -99,7 +121,7 @@ pub(crate) fn is_inner(request: &Extensions, engine: &Engine) -> bool {
     !request.is_empty()
         && request
             .get::<Enclosing>()
-            .is_some_and(|known| known.0.contains(&id(engine)))
+            .is_some_and(|known| known.ticket(engine).is_some())
 }
 
 /// Tells layers further out that this response is decided.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::stats::Reason;
+
 /// How a request was answered. Every response that went through a
 /// [`CacheLayer`](crate::CacheLayer) carries one in its extensions.
 ///
@@ -135,6 +137,13 @@ macro_rules! reasons {
             }
         }
 
+        impl Reason for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant,)*];
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(self.as_str())
@@ -183,6 +192,46 @@ reasons! {
         Corrupt => "corrupt",
         /// The store did not answer in time, or with an error.
         StoreError => "store-error",
+    }
+}
+
+reasons! {
+    /// What failed, as [`Stats::faults`](crate::Stats::faults) counts it.
+    Fault {
+        /// The handler, by an error of its service.
+        Handler => "handler",
+        /// The handler took longer than [`Policy::hard_timeout`](crate::Policy::hard_timeout).
+        HandlerTimeout => "handler-timeout",
+        /// A stored entry was damaged, forged or not for the request asked.
+        Corrupt => "corrupt",
+        /// An operation of the store took too long.
+        StoreTimeout => "store-timeout",
+        /// The store could not be reached, or was not asked for it has just failed.
+        StoreUnavailable => "store-unavailable",
+        /// The store answered with an error.
+        StoreRefused => "store-refused",
+    }
+}
+
+impl Fault {
+    /// Those of the store.
+    pub(crate) const STORE: [Self; 3] = [
+        Self::StoreTimeout,
+        Self::StoreUnavailable,
+        Self::StoreRefused,
+    ];
+}
+
+reasons! {
+    /// Why an entry left memory, other than by an invalidation or a newer answer.
+    Eviction {
+        /// There was no room for it.
+        Capacity => "capacity",
+        /// It was of no use any more: beyond all its windows.
+        Expired => "expired",
+        /// There were more variants of its resource than are kept, or they vary on
+        /// other fields by now.
+        Variants => "variants",
     }
 }
 

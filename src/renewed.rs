@@ -68,7 +68,7 @@ impl Answered {
         let mut headers = storable(&merged, &[], &[], true);
         headers.insert(header::AGE, number_value(age / 1000));
         if counted {
-            reply::seen(engine, &outcome);
+            reply::seen(&outcome);
         }
         let response = reply::stored(engine, &stale.held.entry, headers, head, outcome);
         reply::shape(response, &policy, &stale.held.coded, &seen, &asks)

@@ -51,7 +51,7 @@ pub(crate) fn hit<B>(
     if engine.status.tells_keys() {
         engine.status.tell_key(response.headers_mut(), &entry.key);
     }
-    seen(engine, &outcome);
+    seen(&outcome);
     let mut extensions = spare;
     extensions.clear();
     extensions.insert(outcome);
@@ -77,11 +77,11 @@ pub(crate) fn stale<B>(
         status,
     };
     let headers = entry.fields.to_map(number_value(stale.age / 1000), None);
-    seen(engine, &outcome);
+    seen(&outcome);
     stored(engine, entry, headers, head, outcome)
 }
 
-/// A response with an entry's status and body, not counted yet.
+/// A response with an entry's status and body, not told yet.
 pub(crate) fn stored<B>(
     engine: &Engine,
     entry: &Entry,
@@ -246,11 +246,11 @@ pub(crate) fn finish<B>(
     body: ResponseBody<B>,
     outcome: Outcome,
 ) -> Response<ResponseBody<B>> {
-    seen(engine, &outcome);
+    seen(&outcome);
     said(engine, parts, body, outcome)
 }
 
-/// The same for a response that is no request's: it is not counted.
+/// The same for a response that is no request's: it is not told.
 pub(crate) fn said<B>(
     engine: &Engine,
     mut parts: response::Parts,
@@ -262,9 +262,8 @@ pub(crate) fn said<B>(
     Response::from_parts(parts, body)
 }
 
-/// Counts an outcome and tells it.
+/// Tells an outcome. It is counted where its response leaves (`stats/ticket.rs`).
 #[inline]
-pub(crate) fn seen(engine: &Engine, outcome: &Outcome) {
-    engine.counters.request(outcome);
+pub(crate) fn seen(outcome: &Outcome) {
     tracing::debug!(target: "larder", ?outcome, "request");
 }

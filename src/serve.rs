@@ -43,6 +43,7 @@ use crate::policy::request::Asks;
 use crate::policy::{conditional, freshness::Use};
 use crate::reply;
 use crate::share::Fills;
+use crate::stats::{Counts, Ticket};
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 
@@ -50,6 +51,10 @@ type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 pub(crate) struct Serve<S> {
     pub(crate) inner: S,
     pub(crate) shared: Arc<Shared>,
+    /// Those of the request's endpoint.
+    pub(crate) counts: Arc<Counts>,
+    /// What the request is counted by.
+    pub(crate) ticket: Arc<Ticket>,
     /// A layer of the same cache is further out.
     pub(crate) nested: bool,
     /// Behind a request's back: it has its answer already.
@@ -216,6 +221,7 @@ impl<S> Serve<S> {
             request.headers_mut().remove(header::PRAGMA);
         }
         self.behind = true;
+        self.ticket = Ticket::void();
         nested::behind(request.extensions_mut());
         question.asks = Asks {
             authorized: question.asks.authorized,

@@ -1,6 +1,7 @@
 //! [`CacheService`]: where a request meets the cache.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -22,6 +23,7 @@ use crate::outcome::{Bypass, Tier};
 use crate::policy::Compiled;
 use crate::reply;
 use crate::serve::Serve;
+use crate::stats::{Counted, Counting, Ticket};
 
 /// A service whose responses are cached. Made by [`CacheLayer`](crate::CacheLayer).
 ///
@@ -79,6 +81,7 @@ where
         let shared = &self.core.shared;
         let engine = &shared.engine;
         let nested = nested::is_inner(request.extensions(), engine);
+        let began = engine.counters.sample(&*engine.clock);
         let mut canonical = Writer::empty();
         let asked = match ask(shared, &request, &mut canonical) {
             Ask::Cache(asked) => asked,
@@ -93,6 +96,7 @@ where
         }
         match engine.look_memory(&asked, &canonical, request.headers()) {
             Ok(found) => {
+                let counts = !nested || nested::counts(request.extensions(), engine);
                 let spare = std::mem::take(request.extensions_mut());
                 let (entry, times) = (&found.entry.entry, found.times());
                 let mut response =
@@ -103,6 +107,12 @@ where
                         reply::shape(response, policy, coded, request.headers(), &asked.asks);
                 }
                 nested::mark(&mut response, nested, engine);
+                if counts {
+                    found.entry.counts.hit(response.body().len());
+                }
+                if let Some(began) = began {
+                    found.entry.took(&*engine.clock, began);
+                }
                 ResponseFuture::ready(response)
             }
             Err((missed, variant)) => {
@@ -129,7 +139,8 @@ impl<S: Clone> CacheService<S> {
         R: Send + 'static,
         B: Content,
     {
-        ResponseFuture::going(Box::pin(self.serve(nested).read(question, missed, request)))
+        let (serve, counting) = self.serve(nested, true, &request);
+        going(counting, serve.read(question, missed, request))
     }
 
     /// A layer further out renews by this request.
@@ -140,7 +151,8 @@ impl<S: Clone> CacheService<S> {
         R: Send + 'static,
         B: Content,
     {
-        ResponseFuture::going(Box::pin(self.serve(true).refill(question, request)))
+        let (serve, counting) = self.serve(true, true, &request);
+        going(counting, serve.refill(question, request))
     }
 
     #[inline(never)]
@@ -157,8 +169,8 @@ impl<S: Clone> CacheService<S> {
         B: Content,
     {
         let question = question.map(|question| *question);
-        let write = self.serve(nested).write(policy, question, request);
-        ResponseFuture::going(Box::pin(write))
+        let (serve, counting) = self.serve(nested, false, &request);
+        going(counting, serve.write(policy, question, request))
     }
 
     #[inline(never)]
@@ -173,7 +185,8 @@ impl<S: Clone> CacheService<S> {
         R: Body + Send + 'static,
         B: Content,
     {
-        ResponseFuture::going(Box::pin(self.serve(nested).content(policy, request)))
+        let (serve, counting) = self.serve(nested, true, &request);
+        going(counting, serve.content(policy, request))
     }
 
     #[inline(never)]
@@ -186,23 +199,56 @@ impl<S: Clone> CacheService<S> {
     where
         S: Inner<R, B>,
         R: Send + 'static,
-        B: Send + 'static,
+        B: Content,
     {
-        ResponseFuture::going(Box::pin(self.serve(nested).pass(reason, request)))
+        let (serve, counting) = self.serve(nested, false, &request);
+        going(counting, serve.pass(reason, request))
     }
 
-    fn serve(&self, nested: bool) -> Serve<S> {
-        Serve {
+    /// A request on its way, and this layer's part in counting it.
+    fn serve<R>(
+        &self,
+        nested: bool,
+        takes_part: bool,
+        request: &Request<R>,
+    ) -> (Serve<S>, Counting) {
+        let shared = &self.core.shared;
+        let engine = &shared.engine;
+        let known = match nested && nested::is_behind(request.extensions()) {
+            true => Some(Ticket::void()),
+            false => nested::ticket(request.extensions(), engine),
+        };
+        let counting = Counting {
+            engine: Arc::clone(engine),
+            counts: shared.counts_of(request),
+            ticket: known.unwrap_or_else(|| Ticket::new(engine.clock.precise())),
+            nested,
+            takes_part,
+        };
+        let serve = Serve {
             inner: self
                 .core
                 .inner
                 .lock()
                 .map_or_else(|e| e.into_inner().clone(), |s| s.clone()),
-            shared: Arc::clone(&self.core.shared),
+            shared: Arc::clone(shared),
+            counts: Arc::clone(&counting.counts),
+            ticket: Arc::clone(&counting.ticket),
             nested,
             behind: false,
-        }
+        };
+        (serve, counting)
     }
+}
+
+fn going<B, E>(
+    counting: Counting,
+    answer: impl Future<Output = Result<Response<ResponseBody<B>>, E>> + Send + 'static,
+) -> ResponseFuture<B, E>
+where
+    B: Content,
+{
+    ResponseFuture::going(Box::pin(Counted::new(counting, answer)))
 }
 
 impl<S: fmt::Debug> fmt::Debug for CacheService<S> {

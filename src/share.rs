@@ -12,7 +12,6 @@ use http::{HeaderMap, Request, Response};
 use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Missed, Right};
-use crate::entry::Held;
 use crate::fill::Route;
 use crate::flight::{Crowded, Drive, Entered, Flight, Handoff, Landed, Landing, Leads, Led};
 use crate::follow::Followed;
@@ -73,6 +72,7 @@ impl<S> Serve<S> {
                 }
                 Entered::Follow(follower) => {
                     let start = self.shared.engine.now();
+                    let waiting = self.counts.waiting();
                     let known = follower.known(question.head || question.asks.conditional);
                     // for all its flights together
                     let longest = soft.unwrap_or(question.policy.wait);
@@ -82,6 +82,7 @@ impl<S> Serve<S> {
                         Either::Left((known, _)) => Some(known),
                         Either::Right(_) => None,
                     };
+                    drop(waiting);
                     if known.is_none() && soft.is_some() {
                         follower.flight().go_on(); // it is for all who come later
                     }
@@ -344,7 +345,7 @@ impl<S> Serve<S> {
             }
             Right::Found(found) => {
                 let (entry, note) = (found.entry, landing.flight().note);
-                let held = Arc::new(Held::new(entry, found.age, engine.now(), note.number));
+                let held = Arc::new(engine.held(entry, found.age, note.number));
                 let outcome = Outcome::Coalesced {
                     cause,
                     waited: engine.since(start),
@@ -353,7 +354,7 @@ impl<S> Serve<S> {
                 let age = number_value(found.age / 1000);
                 let fields = held.entry.fields.to_map(age, None);
                 if landing.flight().answers() {
-                    reply::seen(&engine, &outcome);
+                    reply::seen(&outcome);
                 }
                 landing.make(|_landing| Landed::Stored(Arc::clone(&held)));
                 let response = reply::stored(&engine, &held.entry, fields, false, outcome);

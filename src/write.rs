@@ -49,7 +49,7 @@ impl<S> Serve<S> {
         });
         let (note, started) = (engine.generations.note(), engine.now());
         let request = Request::from_parts(parts, body);
-        let response = forward(self.inner, request, &self.shared).await?;
+        let response = forward(self.inner, request, &self.shared, &self.ticket).await?;
         if !may_have_written(response.status()) {
             writing.disarm();
             return Ok(reply::passed(engine, response, Bypass::Method, self.nested));

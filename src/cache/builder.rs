@@ -304,7 +304,7 @@ impl CacheBuilder {
         let opened = self.store.map(open).transpose()?;
         let (store, fence) = opened.map_or((None, None), |o| (Some(o.store), o.fence));
         let engine = Engine {
-            memory: Memory::new(self.memory.unwrap_or(0)),
+            memory: Memory::new(self.memory.unwrap_or(0), Arc::clone(&self.clock)),
             store,
             generations: Generations::default(),
             pulse: fence.map(|fence| Pulse::new(fence, self.lease, self.outage)),

@@ -53,7 +53,7 @@ impl Engine {
                 Ok(Some(Told { stamp, rows, at }))
             }
             Err(error) => {
-                self.counters.store_errors(1);
+                self.counters.store_error(&error);
                 pulse.queue.keep(changes);
                 self.begin_beating(); // until it could be told
                 Err(error)

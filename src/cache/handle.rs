@@ -10,7 +10,7 @@ use crate::error::{ConfigError, InvalidateError};
 use crate::invalidate::{Invalidated, Kind, Selector, target_of};
 use crate::layer::{Annotation, CacheLayer};
 use crate::policy::{Compiled, Policy, Routes, Table};
-use crate::stats::Stats;
+use crate::stats::{EndpointStats, Stats};
 
 /// A cache: its tiers, its settings, its counters. Cheap to clone; all clones
 /// are the same cache.
@@ -181,6 +181,13 @@ impl Cache {
         stats.memory_bytes = memory.bytes();
         stats.memory_capacity = memory.capacity();
         stats
+    }
+
+    /// What each endpoint has done so far in this process, in the order of their
+    /// names.
+    #[must_use]
+    pub fn endpoint_stats(&self) -> Vec<EndpointStats> {
+        self.engine.counters.by_endpoint()
     }
 
     /// Begins no more renewals in the background, and waits until what has begun

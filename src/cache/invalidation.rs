@@ -127,7 +127,7 @@ impl Engine {
             match store.remove(removal).await {
                 Ok(n) => removed += n,
                 Err(error) => {
-                    self.counters.store_errors(1);
+                    self.counters.store_error(&error);
                     return Err(error);
                 }
             }

@@ -15,6 +15,7 @@ use crate::error::StoreErrorKind;
 use crate::flight::Landing;
 use crate::generation::Generation;
 use crate::key::Key;
+use crate::outcome::Eviction;
 use crate::policy::Compiled;
 use crate::store::variants::Variant;
 use crate::store::{Group, Record, Removal};
@@ -75,6 +76,7 @@ impl Engine {
 
     fn drop_variants(self: &Arc<Self>, out: Vec<Variant>) {
         for variant in out {
+            self.counters.of(&variant.key).eviction(Eviction::Variants);
             self.memory.remove(&variant.canonical);
             self.unlink(variant.key);
         }
@@ -123,7 +125,7 @@ impl Engine {
             }
         }
         self.balance();
-        let held = Held::new(fill.entry.clone(), fill.age, self.now(), fill.note.number);
+        let held = self.held(fill.entry.clone(), fill.age, fill.note.number);
         let held = match self.memory.keeps_entries() {
             true => {
                 let held = self.memory.insert(held, &self.generations)?;
@@ -133,7 +135,7 @@ impl Engine {
             }
             false => Arc::new(held),
         };
-        self.counters.stores(1);
+        held.counts.stored();
         if self.store.is_none() || fill.policy.memory_only {
             return Some(held);
         }
@@ -215,7 +217,7 @@ impl Engine {
 
     fn counted<T>(&self, result: Result<T, crate::error::StoreError>) {
         if let Err(error) = result {
-            self.counters.store_errors(1);
+            self.counters.store_error(&error);
             tracing::debug!(target: "larder", %error, "the store could not be written");
         }
     }

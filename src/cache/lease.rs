@@ -116,8 +116,12 @@ impl Engine {
                     filled = granted == Granted::Filled;
                     waits = true;
                 }
-                Ok(Err(_)) | Err(_) => {
-                    self.counters.store_errors(1);
+                Ok(Err(error)) => {
+                    self.counters.store_error(&error);
+                    return Right::Fill(None);
+                }
+                Err(_) => {
+                    self.counters.store_timeout();
                     return Right::Fill(None);
                 }
             }

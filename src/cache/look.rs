@@ -12,7 +12,7 @@ use crate::ask::{Asked, Question};
 use crate::entry::codec::{self, Bounds, Corrupt, Frame};
 use crate::entry::{Entry, Held};
 use crate::key::{Key, Writer};
-use crate::outcome::{Cause, Tier};
+use crate::outcome::{Cause, Fault, Tier};
 use crate::policy::conditional;
 use crate::policy::freshness::{Rules, Use, is_early, usable};
 use crate::policy::request::Asks;
@@ -211,7 +211,7 @@ impl Engine {
         let found = match left == self.budget {
             true => look.await, // each read has a bound of its own
             false => tokio::time::timeout(left, look).await.unwrap_or_else(|_| {
-                self.counters.store_errors(1);
+                self.counters.store_timeout();
                 Err(Cause::StoreError.into())
             }),
         };
@@ -251,7 +251,7 @@ impl Engine {
         match tokio::time::timeout(left, again).await {
             Ok(found) => found.map_err(Missed::from),
             Err(_) => {
-                self.counters.store_errors(1);
+                self.counters.store_timeout();
                 Err(Cause::StoreError.into())
             }
         }
@@ -278,7 +278,7 @@ impl Engine {
             Ok(None) => return Err(Read::nothing(cause)),
             Err(error) => {
                 tracing::debug!(target: "larder", %error, "the store could not be read");
-                self.counters.store_errors(1);
+                self.counters.store_error(&error);
                 return Err(Read::nothing(Cause::StoreError));
             }
         };
@@ -297,6 +297,12 @@ impl Engine {
                 Err(Read::nothing(Cause::Corrupt))
             }
         }
+    }
+
+    /// An entry of this age, from now on.
+    pub(crate) fn held(&self, entry: Entry, age: u64, number: u64) -> Held {
+        let counts = self.counters.of(&entry.key);
+        Held::new(entry, age, self.now(), number, counts)
     }
 
     /// Whether an entry from the store is valid, as far as this process may know.
@@ -328,11 +334,11 @@ impl Engine {
             .judged(&entry, age, &question.asks)
             .map_err(Read::nothing)?;
         let Use::Fresh(ttl) = usable else {
-            let held = Arc::new(Held::new(entry, age, self.now(), number));
+            let held = Arc::new(self.held(entry, age, number));
             return Err(Read::Nothing(missed(held, Tier::Redis, age, usable)));
         };
         if self.memory.keeps_entries() {
-            let held = Held::new(entry.clone(), age, self.now(), number);
+            let held = self.held(entry.clone(), age, number);
             if let Some(held) = self.memory.insert(held, &self.generations) {
                 let runtime = Handle::try_current().ok();
                 self.precompress(held, &question.policy, runtime.as_ref());
@@ -342,7 +348,7 @@ impl Engine {
     }
 
     async fn corrupt(&self, key: &Key, corrupt: Corrupt) {
-        self.counters.corrupt(1);
+        self.counters.of(key).fault(Fault::Corrupt);
         let Corrupt::Damaged(why) = corrupt else {
             return; // another version's: it will be overwritten
         };

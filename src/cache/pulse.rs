@@ -202,7 +202,7 @@ impl Engine {
             Ok(Ok(true))
         );
         if !leased {
-            self.counters.store_errors(1);
+            self.counters.store_unavailable();
         }
         leased
     }
@@ -442,7 +442,7 @@ async fn beats(engine: Weak<Engine>, every: Duration, nudge: Arc<Notify>, runnin
         }
         let mut known = pulse.one.lock().await;
         if let Err(error) = engine.beat(pulse, &mut known).await {
-            engine.counters.store_errors(1);
+            engine.counters.store_error(&error);
             tracing::debug!(target: "larder", %error, "a beat has failed");
         }
     }

@@ -1,10 +1,15 @@
 //! [`Held`]: an entry in the memory tier, with what belongs to this process.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::coding::Coded;
 use super::stored::Entry;
+use crate::clock::Clock;
 use crate::generation::{Generation, Generations};
+use crate::outcome::Eviction;
+use crate::stats::Counts;
 
 /// An entry, its birth on this process' monotonic clock, and its number.
 #[derive(Debug)]
@@ -18,13 +23,16 @@ pub(crate) struct Held {
     pub(crate) entry: Entry,
     /// Its body in codings that clients may read.
     pub(crate) coded: Box<[Coded]>,
+    /// Those of its endpoint.
+    pub(crate) counts: Arc<Counts>,
 }
 
 impl Held {
     /// Holds an entry that is `age` milliseconds old at `now`.
-    pub(crate) fn new(entry: Entry, age: u64, now: u64, number: u64) -> Self {
+    pub(crate) fn new(entry: Entry, age: u64, now: u64, number: u64, counts: Arc<Counts>) -> Self {
         Self {
             entry,
+            counts,
             coded: Box::default(),
             born: signed(now).saturating_sub(signed(age)),
             number: AtomicU64::new(number),
@@ -36,9 +44,25 @@ impl Held {
         Self {
             entry: self.entry.clone(),
             coded,
+            counts: Arc::clone(&self.counts),
             born: self.born,
             number: AtomicU64::new(self.number()),
         }
+    }
+
+    /// A hit that is looked at more closely has been answered from it.
+    #[cold]
+    pub(crate) fn took(&self, clock: &dyn Clock, began: Duration) {
+        self.counts.hit_took(clock.precise().saturating_sub(began));
+    }
+
+    /// It has left memory for there was no room.
+    pub(crate) fn evicted(&self, now: u64) {
+        self.counts
+            .eviction(match self.age(now) < self.entry.lifetime.keep {
+                true => Eviction::Capacity,
+                false => Eviction::Expired,
+            });
     }
 
     /// An estimate of the bytes it holds.
@@ -113,7 +137,7 @@ mod tests {
             took: 0,
             stamp: Stamp::default(),
         };
-        Held::new(entry, age, now, 0)
+        Held::new(entry, age, now, 0, Arc::default())
     }
 
     #[test]

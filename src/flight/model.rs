@@ -223,7 +223,7 @@ impl Site {
             }
             site.stored.store(true, Ordering::SeqCst);
             drop(landing);
-            Landed::Stored(Arc::new(Held::new(entry(), 0, 0, 0)))
+            Landed::Stored(Arc::new(Held::new(entry(), 0, 0, 0, Arc::default())))
         };
         let recording = Recording::new(100, declared, crate::entry::Budget::new(1 << 20));
         let told = self.told(running);

@@ -1,120 +1,134 @@
-//! Atomics inside, a plain snapshot outside.
+//! The counters of a cache: those of its endpoints, by name.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
-use crate::outcome::{Outcome, Tier};
+use super::counts::{Counts, Sums};
+use super::shards::is_sample;
+use super::snapshot::{EndpointStats, Stats};
+use crate::clock::Clock;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::key::Key;
+use crate::outcome::Fault;
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// What is counted.
-        #[derive(Debug, Default)]
-        pub(crate) struct Counters { $($name: AtomicU64,)* }
-
-        /// What a cache has done in this process since it was made.
-        /// `hits_memory + hits_redis + stale + revalidated + coalesced + misses + bypasses` are all
-        /// its requests.
-        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-        #[non_exhaustive]
-        pub struct Stats {
-            $($(#[$doc])* pub $name: u64,)*
-            /// Fills under way now that others can share.
-            pub flights: u64,
-            /// Bytes of bodies that are being recorded now. Together with
-            /// `memory_bytes` they stay within `memory_capacity`.
-            pub in_flight_bytes: u64,
-            /// Entries in memory now, and markers of what answers vary on.
-            pub memory_entries: u64,
-            /// Bytes in memory now, an estimate that includes what the
-            /// allocator and the tier spend.
-            pub memory_bytes: u64,
-            /// The memory tier's bound in bytes.
-            pub memory_capacity: u64,
-        }
-
-        impl Counters {
-            $(pub(crate) fn $name(&self, n: u64) { self.$name.fetch_add(n, Ordering::Relaxed); })*
-
-            pub(crate) fn snapshot(&self) -> Stats {
-                Stats {
-                    $($name: self.$name.load(Ordering::Relaxed),)*
-                    ..Stats::default()
-                }
-            }
-        }
-    };
-}
-
-counters! {
-    /// Requests answered from memory.
-    hits_memory,
-    /// Requests answered from the shared store.
-    hits_redis,
-    /// Requests answered by a stale response.
-    stale,
-    /// Requests answered by a stored response that the handler confirmed by 304.
-    revalidated,
-    /// Requests answered by the handler's answer to another request.
-    coalesced,
-    /// Requests answered by the handler, because nothing stored could.
-    misses,
-    /// Requests that did not take part in caching.
-    bypasses,
-    /// Answers kept in at least one tier.
-    stores,
-    /// Answers to misses that were judged not storable.
-    refusals,
-    /// Entries found damaged, forged or not for the request asked.
-    corrupt,
-    /// Operations of the store that failed.
-    store_errors,
-    /// Invalidations begun.
-    invalidations,
-    /// Entries removed by invalidations.
-    removed,
+/// Its endpoints are found by name when an entry is made or a request misses; an
+/// entry in memory knows its own.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    endpoints: RwLock<HashMap<Box<str>, Arc<Counts>>>,
+    /// Of requests that no policy covers, and of what is no endpoint's.
+    rest: Arc<Counts>,
+    invalidations: AtomicU64,
+    removed: AtomicU64,
 }
 
 impl Counters {
-    #[inline]
-    pub(crate) fn request(&self, outcome: &Outcome) {
-        match outcome {
-            Outcome::Hit { tier, .. } => match tier {
-                Tier::Memory => self.hits_memory(1),
-                Tier::Redis => self.hits_redis(1),
-            },
-            Outcome::Stale { .. } => self.stale(1),
-            Outcome::Revalidated { .. } => self.revalidated(1),
-            Outcome::Coalesced { .. } => self.coalesced(1),
-            Outcome::Miss { stored, .. } => {
-                self.misses(1);
-                if stored.is_err() {
-                    self.refusals(1);
-                }
-            }
-            Outcome::Bypass { .. } => self.bypasses(1),
+    /// The counters of an endpoint, as it stands in keys: with its tenant or
+    /// without.
+    pub(crate) fn endpoint(&self, family: &str) -> Arc<Counts> {
+        let name = family.split_once('@').map_or(family, |(name, _)| name);
+        let known = self
+            .endpoints
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(counts) = known.get(name) {
+            return Arc::clone(counts);
         }
+        drop(known);
+        let mut endpoints = self
+            .endpoints
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(endpoints.entry(name.into()).or_default())
+    }
+
+    /// Those of an entry's endpoint.
+    pub(crate) fn of(&self, key: &Key) -> Arc<Counts> {
+        match key.as_str().split(':').nth(1) {
+            Some(family) => self.endpoint(family),
+            None => self.rest(),
+        }
+    }
+
+    /// When a request began, if it is one that is looked at more closely.
+    #[inline]
+    pub(crate) fn sample(&self, clock: &dyn Clock) -> Option<Duration> {
+        (!cfg!(larder_no_stats) && is_sample()).then(|| clock.precise())
+    }
+
+    pub(crate) fn rest(&self) -> Arc<Counts> {
+        Arc::clone(&self.rest)
+    }
+
+    /// Operations of the store that have failed.
+    pub(crate) fn store_error(&self, error: &StoreError) {
+        self.rest.fault(match error.kind() {
+            StoreErrorKind::Timeout => Fault::StoreTimeout,
+            StoreErrorKind::Unavailable => Fault::StoreUnavailable,
+            StoreErrorKind::Refused | StoreErrorKind::Fenced => Fault::StoreRefused,
+        });
+    }
+
+    /// One whose time was up.
+    pub(crate) fn store_timeout(&self) {
+        self.rest.fault(Fault::StoreTimeout);
+    }
+
+    /// One without which nothing else can be asked.
+    pub(crate) fn store_unavailable(&self) {
+        self.rest.fault(Fault::StoreUnavailable);
+    }
+
+    pub(crate) fn invalidations(&self, n: u64) {
+        self.invalidations.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn removed(&self, n: u64) {
+        self.removed.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// What the cache has done in all.
+    pub(crate) fn snapshot(&self) -> Stats {
+        let (mut stats, mut sums) = (Stats::default(), Sums::default());
+        self.rest.add_to(&mut stats, &mut sums);
+        for (_, counts) in self.list() {
+            counts.add_to(&mut stats, &mut sums);
+        }
+        stats.invalidations = self.invalidations.load(Ordering::Relaxed);
+        stats.removed = self.removed.load(Ordering::Relaxed);
+        stats.complete(&sums);
+        stats
+    }
+
+    /// What each endpoint has done, in the order of their names.
+    pub(crate) fn by_endpoint(&self) -> Vec<EndpointStats> {
+        let rest = (Box::default(), self.rest());
+        let mut all: Vec<_> = self.list().into_iter().chain([rest]).map(of_one).collect();
+        all.retain(|one| !one.endpoint.is_empty() || one.stats.requests() > 0);
+        all.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
+        all
+    }
+
+    pub(crate) fn list(&self) -> Vec<(Box<str>, Arc<Counts>)> {
+        let known = self
+            .endpoints
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let entries = known.iter();
+        entries
+            .map(|(name, counts)| (name.clone(), Arc::clone(counts)))
+            .collect()
     }
 }
 
-impl Stats {
-    /// The share of requests that were not misses among all that took part in
-    /// caching, from 0 to 1: hits, stale, revalidated and coalesced over these and
-    /// misses. Zero before the first request.
-    #[must_use]
-    pub fn hit_rate(&self) -> f64 {
-        let hits = self.stored();
-        match hits + self.misses {
-            0 => 0.0,
-            all => hits as f64 / all as f64,
-        }
-    }
-
-    /// All requests.
-    #[must_use]
-    pub fn requests(&self) -> u64 {
-        self.stored() + self.misses + self.bypasses
-    }
-
-    fn stored(&self) -> u64 {
-        self.hits_memory + self.hits_redis + self.stale + self.revalidated + self.coalesced
+fn of_one((name, counts): (Box<str>, Arc<Counts>)) -> EndpointStats {
+    let (mut stats, mut sums) = (Stats::default(), Sums::default());
+    counts.add_to(&mut stats, &mut sums);
+    stats.complete(&sums);
+    EndpointStats {
+        endpoint: name.into(),
+        stats,
     }
 }

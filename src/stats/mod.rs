@@ -1,6 +1,25 @@
-//! Counters of one process.
+//! What the cache has done: counted in shards of each endpoint, read as plain
+//! snapshots.
+//!
+//! Each request is counted once, by how it was answered ([`ticket`]): a hit in
+//! memory where it is found, everything else where its answer leaves, or where it
+//! is left behind. So the outcomes add up to the requests by construction.
+//!
+//! A build with `--cfg larder_no_stats` counts no hits in memory, for
+//! `benches/statistics.rs` to compare with.
 
 mod counters;
+mod counts;
+mod histogram;
+mod shards;
+mod snapshot;
+mod tally;
+mod ticket;
 
 pub(crate) use counters::Counters;
-pub use counters::Stats;
+pub(crate) use counts::Counts;
+pub use histogram::Latency;
+pub use snapshot::{EndpointStats, Latencies, Stats};
+pub(crate) use tally::Reason;
+pub use tally::Tally;
+pub(crate) use ticket::{Counted, Counting, Ticket};

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderName;
-use quick_cache::sync::{Cache, DefaultLifecycle, EntryAction};
-use quick_cache::{OptionsBuilder, Weighter};
+use quick_cache::sync::{Cache, EntryAction};
+use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use super::variants::{Variant, Variants};
+use crate::clock::{Clock, millis};
 use crate::entry::{Held, Shapes};
 use crate::generation::Generations;
 use crate::key::Canonical;
@@ -42,10 +43,26 @@ impl Weighter<Canonical, Slot> for Bytes {
     }
 }
 
+/// Counts what had to go.
+#[derive(Debug, Clone)]
+struct Evicted {
+    clock: Arc<dyn Clock>,
+}
+
+impl Lifecycle<Canonical, Slot> for Evicted {
+    type RequestState = ();
+
+    fn on_evict(&self, _state: &mut (), _canonical: Canonical, slot: Slot) {
+        if let Slot::Entry(held) = slot {
+            held.evicted(millis(self.clock.monotonic()));
+        }
+    }
+}
+
 /// The tier. Without a size of its own it keeps what answers vary on, and
 /// nothing else.
 pub(crate) struct Memory {
-    slots: Cache<Canonical, Slot, Bytes, ahash::RandomState>,
+    slots: Cache<Canonical, Slot, Bytes, ahash::RandomState, Evicted>,
     shapes: Shapes,
     bound: u64,
     /// Sixteenths of the bound that what is in flight has.
@@ -60,7 +77,7 @@ const SHARD: u64 = 16 << 20;
 
 impl Memory {
     /// A tier of at most `bytes`; zero keeps markers alone.
-    pub(crate) fn new(bytes: u64) -> Self {
+    pub(crate) fn new(bytes: u64, clock: Arc<dyn Clock>) -> Self {
         let capacity = if bytes == 0 { MARKERS } else { bytes };
         let cores = std::thread::available_parallelism().map_or(4, usize::from);
         let shards = usize::try_from(capacity / SHARD).unwrap_or(usize::MAX);
@@ -73,7 +90,7 @@ impl Memory {
         let options = options.expect("capacity and estimate are set");
         let hasher = ahash::RandomState::new();
         Self {
-            slots: Cache::with_options(options, Bytes, hasher, DefaultLifecycle::default()),
+            slots: Cache::with_options(options, Bytes, hasher, Evicted { clock }),
             shapes: Shapes::default(),
             bound: bytes,
             yielded: AtomicU64::new(0),

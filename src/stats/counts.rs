@@ -1,0 +1,258 @@
+//! What is counted of one endpoint.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::histogram::{Histogram, Sum};
+use super::shards::{SAMPLE, Sharded};
+use super::snapshot::Stats;
+use super::tally::Tallied;
+use crate::clock::Clock;
+use crate::outcome::{Bypass, Cause, Eviction, Fault, Outcome, Refusal, Staleness, Tier};
+
+/// How a request was answered, and the bytes of it.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Memory,
+    Redis,
+    Stale,
+    Revalidated,
+    Coalesced,
+    Miss,
+    Bypass,
+    /// Bytes of stored bodies.
+    Cached,
+    /// Bytes of handlers' bodies.
+    Handled,
+}
+
+const WAYS: usize = 9;
+
+/// Whose a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answerer {
+    Cache,
+    Handler,
+}
+
+/// Latencies of four kinds.
+#[derive(Debug, Default)]
+pub(crate) struct Measured {
+    pub(crate) hit: Histogram,
+    pub(crate) miss: Histogram,
+    pub(crate) fill: Histogram,
+    pub(crate) redis: Histogram,
+}
+
+/// The counters of one endpoint. What a hit in memory adds to is sharded.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    ways: Sharded<WAYS>,
+    /// Stale answers for which the handler was not asked in vain.
+    spared: AtomicU64,
+    abandoned: AtomicU64,
+    stores: AtomicU64,
+    misses: Tallied<Cause>,
+    bypasses: Tallied<Bypass>,
+    refusals: Tallied<Refusal>,
+    faults: Tallied<Fault>,
+    evictions: Tallied<Eviction>,
+    fills: AtomicU64,
+    waiters: AtomicU64,
+    pub(crate) measured: Measured,
+}
+
+impl Counts {
+    /// A hit in memory.
+    #[inline]
+    pub(crate) fn hit(&self, bytes: u64) {
+        if cfg!(larder_no_stats) {
+            return;
+        }
+        let ways = self.ways.here();
+        ways[Way::Memory as usize].fetch_add(1, Ordering::Relaxed);
+        ways[Way::Cached as usize].fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What a sampled hit took.
+    #[cold]
+    pub(crate) fn hit_took(&self, latency: Duration) {
+        self.measured.hit.record(latency, SAMPLE);
+    }
+
+    /// Any request, by how it was answered.
+    pub(crate) fn request(&self, outcome: &Outcome, bytes: u64) {
+        let way = match outcome {
+            Outcome::Hit { tier, .. } => match tier {
+                Tier::Memory => Way::Memory,
+                Tier::Redis => Way::Redis,
+            },
+            Outcome::Stale { why, .. } => {
+                if *why != Staleness::IfError {
+                    add(&self.spared, 1);
+                }
+                Way::Stale
+            }
+            Outcome::Revalidated { cause, stored, .. } => {
+                self.misses.add(*cause, 1);
+                self.refused(*stored);
+                Way::Revalidated
+            }
+            Outcome::Coalesced { .. } => Way::Coalesced,
+            Outcome::Miss { cause, stored, .. } => {
+                self.misses.add(*cause, 1);
+                self.refused(*stored);
+                Way::Miss
+            }
+            Outcome::Bypass { reason, .. } => {
+                self.bypasses.add(*reason, 1);
+                Way::Bypass
+            }
+        };
+        let whose = match answerer(outcome) {
+            Answerer::Cache => Way::Cached,
+            Answerer::Handler => Way::Handled,
+        };
+        let ways = self.ways.here();
+        ways[way as usize].fetch_add(1, Ordering::Relaxed);
+        ways[whose as usize].fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn refused(&self, stored: Result<(), Refusal>) {
+        if let Err(refusal) = stored {
+            self.refusals.add(refusal, 1);
+            if refusal == Refusal::Timeout {
+                self.fault(Fault::HandlerTimeout);
+            }
+        }
+    }
+
+    /// A request that has no outcome: its client went away, its handler panicked or
+    /// failed. It was on its way to the handler.
+    pub(crate) fn unanswered(&self, takes_part: bool) {
+        let way = match takes_part {
+            true => Way::Miss,
+            false => Way::Bypass,
+        };
+        self.ways.here()[way as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn abandoned(&self) {
+        add(&self.abandoned, 1);
+    }
+
+    pub(crate) fn stored(&self) {
+        add(&self.stores, 1);
+    }
+
+    pub(crate) fn refusal(&self, refusal: Refusal) {
+        self.refusals.add(refusal, 1);
+    }
+
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.faults.add(fault, 1);
+    }
+
+    pub(crate) fn eviction(&self, cause: Eviction) {
+        self.evictions.add(cause, 1);
+    }
+
+    /// A handler that runs, until this is dropped.
+    pub(crate) fn filling(self: &Arc<Self>, clock: &dyn Clock) -> Filling {
+        Filling {
+            running: Running::new(self, |counts| &counts.fills),
+            began: clock.precise(),
+        }
+    }
+
+    /// A request that waits for another's fill, until this is dropped.
+    pub(crate) fn waiting(self: &Arc<Self>) -> Running {
+        Running::new(self, |counts| &counts.waiters)
+    }
+
+    /// Adds what was counted to a snapshot, and what was measured to sums.
+    pub(crate) fn add_to(&self, stats: &mut Stats, sums: &mut Sums) {
+        let ways = self.ways.sum();
+        let of = |way: Way| ways[way as usize];
+        stats.hits_memory += of(Way::Memory);
+        stats.hits_redis += of(Way::Redis);
+        stats.stale += of(Way::Stale);
+        stats.revalidated += of(Way::Revalidated);
+        stats.coalesced += of(Way::Coalesced);
+        stats.misses += of(Way::Miss);
+        stats.bypasses += of(Way::Bypass);
+        stats.bytes_cached += of(Way::Cached);
+        stats.bytes_handled += of(Way::Handled);
+        let spared = self.spared.load(Ordering::Relaxed);
+        stats.calls_saved += spared + of(Way::Memory) + of(Way::Redis) + of(Way::Coalesced);
+        stats.abandoned += self.abandoned.load(Ordering::Relaxed);
+        stats.stores += self.stores.load(Ordering::Relaxed);
+        stats.fills += self.fills.load(Ordering::Relaxed);
+        stats.waiters += self.waiters.load(Ordering::Relaxed);
+        self.misses.add_to(&mut stats.misses_by);
+        self.bypasses.add_to(&mut stats.bypasses_by);
+        self.refusals.add_to(&mut stats.refusals_by);
+        self.faults.add_to(&mut stats.faults);
+        self.evictions.add_to(&mut stats.evictions);
+        self.measured.hit.add_to(&mut sums.hit);
+        self.measured.miss.add_to(&mut sums.miss);
+        self.measured.fill.add_to(&mut sums.fill);
+        self.measured.redis.add_to(&mut sums.redis);
+    }
+}
+
+/// Whose body a request got.
+fn answerer(outcome: &Outcome) -> Answerer {
+    match outcome {
+        Outcome::Miss { .. } | Outcome::Bypass { .. } => Answerer::Handler,
+        _ => Answerer::Cache,
+    }
+}
+
+fn add(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Ordering::Relaxed);
+}
+
+/// Histograms of several endpoints together.
+#[derive(Default)]
+pub(crate) struct Sums {
+    pub(crate) hit: Sum,
+    pub(crate) miss: Sum,
+    pub(crate) fill: Sum,
+    pub(crate) redis: Sum,
+}
+
+/// One more of something, while it lives.
+pub(crate) struct Running {
+    counts: Arc<Counts>,
+    of: fn(&Counts) -> &AtomicU64,
+}
+
+impl Running {
+    fn new(counts: &Arc<Counts>, of: fn(&Counts) -> &AtomicU64) -> Self {
+        add(of(counts), 1);
+        let counts = Arc::clone(counts);
+        Self { counts, of }
+    }
+}
+
+/// A handler that runs, while it lives.
+pub(crate) struct Filling {
+    running: Running,
+    began: Duration,
+}
+
+impl Filling {
+    /// It has answered, or nobody waits for it any longer.
+    pub(crate) fn ended(self, clock: &dyn Clock) {
+        let took = clock.precise().saturating_sub(self.began);
+        self.running.counts.measured.fill.record(took, 1);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        (self.of)(&self.counts).fetch_sub(1, Ordering::Relaxed);
+    }
+}

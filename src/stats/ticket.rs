@@ -1,0 +1,136 @@
+//! Each request is counted once.
+//!
+//! 1. A request has one ticket in all layers of one cache; the outermost one
+//!    writes it, and it goes along with the request (`nested.rs`).
+//! 2. The layer that decides what the request gets counts it when its answer
+//!    leaves; whoever comes second finds the ticket used.
+//! 3. Where no answer leaves (the client went away, the handler panicked or
+//!    failed), the outermost layer counts it: it ends last, for layers further in
+//!    may end for other reasons.
+//! 4. A renewal behind a request's back has a ticket that was never good: it is no
+//!    request.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::Response;
+use http_body::Body;
+use pin_project_lite::pin_project;
+
+use super::counts::Counts;
+use crate::cache::Engine;
+use crate::nested;
+use crate::outcome::{Fault, Outcome};
+
+/// A request's right to be counted.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    used: AtomicBool,
+    began: Duration,
+}
+
+impl Ticket {
+    pub(crate) fn new(began: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            used: AtomicBool::new(false),
+            began,
+        })
+    }
+
+    /// Of what is no request.
+    pub(crate) fn void() -> Arc<Self> {
+        let ticket = Self::new(Duration::ZERO);
+        ticket.used.store(true, Ordering::Relaxed);
+        ticket
+    }
+
+    /// Whether it was good until now.
+    pub(crate) fn take(&self) -> bool {
+        !self.used.swap(true, Ordering::AcqRel)
+    }
+}
+
+/// One layer's part in counting a request.
+pub(crate) struct Counting {
+    pub(crate) engine: Arc<Engine>,
+    /// Those of the endpoint that this layer knows the request by.
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) ticket: Arc<Ticket>,
+    /// A layer of the same cache is further out.
+    pub(crate) nested: bool,
+    /// It takes part in caching, as far as is known at its start.
+    pub(crate) takes_part: bool,
+}
+
+impl Counting {
+    fn answered<B: Body>(&self, response: &Response<B>) {
+        let engine = &self.engine;
+        if (self.nested && !nested::decided(response, engine)) || !self.ticket.take() {
+            return;
+        }
+        let counts = &self.counts;
+        let Some(outcome) = response.extensions().get::<Outcome>() else {
+            return counts.unanswered(self.takes_part);
+        };
+        counts.request(outcome, response.body().size_hint().exact().unwrap_or(0));
+        let took = engine.clock.precise().saturating_sub(self.ticket.began);
+        match outcome {
+            Outcome::Hit { .. } | Outcome::Stale { .. } => counts.measured.hit.record(took, 1),
+            Outcome::Bypass { .. } => {}
+            _ => counts.measured.miss.record(took, 1),
+        }
+    }
+
+    fn failed(&self) {
+        if !self.nested && self.ticket.take() {
+            self.counts.unanswered(self.takes_part);
+            self.counts.fault(Fault::Handler);
+        }
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        if !self.nested && self.ticket.take() {
+            self.counts.unanswered(self.takes_part);
+            self.counts.abandoned();
+        }
+    }
+}
+
+pin_project! {
+    /// A request on its way, counted when it ends.
+    pub(crate) struct Counted<F> {
+        #[pin]
+        future: F,
+        counting: Counting,
+    }
+}
+
+impl<F> Counted<F> {
+    pub(crate) fn new(counting: Counting, future: F) -> Self {
+        Self { future, counting }
+    }
+}
+
+impl<F, B, E> Future for Counted<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let answer = ready!(this.future.poll(cx));
+        match &answer {
+            Ok(response) => this.counting.answered(response),
+            Err(_) => this.counting.failed(),
+        }
+        Poll::Ready(answer)
+    }
+}

@@ -1,0 +1,197 @@
+//! Each request is counted exactly once, by how it was answered.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Method, Request, Response, StatusCode};
+use axum::{Router, routing::get as on_get};
+use larder::{
+    Bypass, Cache, Cause, Eviction, Fault, MIB, Policy, Refusal, minutes, seconds, testing,
+};
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+use crate::support::{get, request, send};
+
+async fn body_of(n: usize) -> String {
+    "x".repeat(n)
+}
+
+#[tokio::test]
+async fn the_outcomes_of_an_endpoint_add_up_to_its_requests() {
+    let (cache, clock) = testing::cache();
+    let app = Router::new()
+        .route("/a", on_get(|| body_of(10)).layer(cache.ttl(minutes(1))))
+        .route("/b", on_get(|| body_of(100)).layer(cache.ttl(seconds(1))))
+        .route(
+            "/c",
+            on_get(|| async { StatusCode::NOT_FOUND }).layer(cache.ttl(seconds(1))),
+        );
+    for _ in 0..3 {
+        get(&app, "/a").await;
+    }
+    get(&app, "/b").await;
+    clock.advance(seconds(2));
+    get(&app, "/b").await;
+    get(&app, "/c").await;
+    send(&app, request(Method::GET, "/a", &[("cookie", "a=b")])).await;
+    let all = cache.endpoint_stats();
+    let names: Vec<&str> = all.iter().map(|one| one.endpoint.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    let (a, b, c) = (&all[0].stats, &all[1].stats, &all[2].stats);
+    assert_eq!((a.hits_memory, a.misses, a.bypasses), (2, 1, 1));
+    assert_eq!((a.bytes_cached, a.bytes_handled), (20, 20));
+    assert_eq!(a.bypasses_by.get(Bypass::Credential), 1);
+    assert_eq!(
+        (b.misses_by.get(Cause::New), b.misses_by.get(Cause::Expired)),
+        (1, 1)
+    );
+    assert_eq!(
+        (c.refusals_by.get(Refusal::Status), c.refusals, c.stores),
+        (1, 1, 0)
+    );
+    let stats = cache.stats();
+    assert_eq!(
+        (stats.requests(), stats.stores, stats.calls_saved),
+        (7, 3, 2)
+    );
+    let sum: u64 = all.iter().map(|one| one.stats.requests()).sum();
+    assert_eq!(sum, 7);
+}
+
+#[tokio::test]
+async fn a_request_in_nested_layers_counts_once() {
+    let (cache, _clock) = testing::cache();
+    let inner = Router::new()
+        .route(
+            "/a",
+            on_get(|| body_of(1)).layer(cache.layer(Policy::ttl(minutes(1)).endpoint("in"))),
+        )
+        .route(
+            "/b",
+            on_get(|| body_of(1)).layer(cache.invalidates("api:x:*")),
+        )
+        .layer(cache.ttl(minutes(1)));
+    let app = cache
+        .layer(Policy::ttl(minutes(1)).endpoint("out"))
+        .layer(inner);
+    for path in ["/a", "/a", "/b", "/b", "/c"] {
+        get(&app, path).await;
+    }
+    let stats = cache.stats();
+    assert_eq!(stats.requests(), 5, "{stats:?}");
+    assert_eq!(stats.hits_memory, 2, "{stats:?}");
+    let all = cache.endpoint_stats();
+    let of = |name| all.iter().find(|one| one.endpoint == name).unwrap();
+    assert_eq!(
+        of("in").stats.requests(),
+        2,
+        "the layer that decides counts"
+    );
+}
+
+#[tokio::test]
+async fn who_gets_no_answer_counts_once_too() {
+    let (cache, _clock) = testing::cache();
+    let handler = service_fn(|request: Request<Body>| async move {
+        match request.uri().path() {
+            "/hangs" => std::future::pending().await,
+            "/panics" => panic!("as it is told"),
+            "/fails" => Err("as it is told"),
+            _ => Ok(Response::new(Body::empty())),
+        }
+    });
+    // two layers: whichever ends first, one of them counts
+    let app = cache
+        .ttl(minutes(1))
+        .layer(cache.ttl(minutes(1)).layer(handler));
+    let ask = |path| app.clone().oneshot(request(Method::GET, path, &[]));
+    let put = |path| app.clone().oneshot(request(Method::PUT, path, &[]));
+    assert!(ask("/fails").await.is_err());
+    assert!(put("/fails").await.is_err());
+    assert!(tokio::spawn(ask("/panics")).await.is_err());
+    let pause = Duration::from_millis(1);
+    assert!(tokio::time::timeout(pause, ask("/hangs")).await.is_err());
+    assert!(tokio::time::timeout(pause, put("/hangs")).await.is_err());
+    drop(app.clone().call(request(Method::GET, "/never-polled", &[])));
+    let stats = cache.stats();
+    assert_eq!(
+        (stats.misses, stats.bypasses, stats.abandoned),
+        (4, 2, 4),
+        "{stats:?}"
+    );
+    assert_eq!(stats.faults.get(Fault::Handler), 2);
+    assert_eq!((stats.fills, stats.waiters), (0, 0));
+}
+
+#[tokio::test]
+async fn waiters_and_fills_are_seen_while_they_last() {
+    let (cache, _clock) = testing::cache();
+    let (go, gate) = tokio::sync::watch::channel(false);
+    let handler = service_fn(move |_: Request<Body>| {
+        let mut gate = gate.clone();
+        async move {
+            let _ = gate.wait_for(|open| *open).await;
+            Ok::<_, Infallible>(Response::new(Body::from("x")))
+        }
+    });
+    let app = cache
+        .layer(Policy::ttl(minutes(1)).endpoint("x"))
+        .layer(handler);
+    let asked: Vec<_> = (0..3)
+        .map(|_| tokio::spawn(app.clone().oneshot(request(Method::GET, "/", &[]))))
+        .collect();
+    let seen = || {
+        let stats = cache.stats();
+        (stats.fills, stats.waiters)
+    };
+    crate::support::eventually("two wait for one", || async { seen() == (1, 2) }).await;
+    go.send_replace(true);
+    for asked in asked {
+        asked.await.unwrap().unwrap();
+    }
+    assert_eq!(seen(), (0, 0));
+    let stats = cache.stats();
+    assert_eq!((stats.misses, stats.coalesced), (1, 2));
+}
+
+#[tokio::test]
+async fn what_had_no_room_is_counted_by_cause() {
+    let cache = Cache::builder().memory(MIB).build().unwrap();
+    let app = Router::new().route(
+        "/{n}",
+        on_get(|| body_of(20_000)).layer(cache.ttl(minutes(1))),
+    );
+    for n in 0..100 {
+        get(&app, &format!("/{n}")).await;
+    }
+    let stats = cache.stats();
+    let gone = stats.evictions.get(Eviction::Capacity);
+    assert_eq!(gone + stats.memory_entries, 100, "{stats:?}");
+}
+
+#[tokio::test]
+async fn latencies_are_measured_and_what_was_saved_is_told() {
+    let cache = Cache::builder().memory(MIB).build().unwrap();
+    let app = Router::new().route("/", on_get(|| body_of(1)).layer(cache.ttl(minutes(1))));
+    for _ in 0..1_281 {
+        get(&app, "/").await;
+    }
+    let stats = cache.stats();
+    assert_eq!((stats.latency.miss.count, stats.latency.fill.count), (1, 1));
+    assert_eq!(stats.latency.hit.count, 1_280, "one in 64 counts 64");
+    assert!(stats.latency.hit.p50 > Duration::ZERO);
+    assert!(stats.latency.hit.p50 <= stats.latency.hit.p99);
+    assert_eq!(stats.time_saved, stats.latency.fill.mean() * 1_280);
+}
+
+#[tokio::test]
+async fn the_numbers_serialize() {
+    let (cache, _clock) = testing::cache();
+    let app = Router::new().route("/a", on_get(|| body_of(1)).layer(cache.ttl(minutes(1))));
+    get(&app, "/a").await;
+    let json = serde_json::to_value(cache.endpoint_stats()).unwrap();
+    assert_eq!(json[0]["endpoint"], "a");
+    assert_eq!(json[0]["stats"]["misses_by"]["new"], 1);
+    assert!(json[0]["stats"]["latency"]["miss"]["p99"].is_f64());
+}

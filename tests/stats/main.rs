@@ -1,0 +1,6 @@
+//! Statistics: what is counted, of each endpoint and in all.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod counting;
