@@ -84,6 +84,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod ahead;
 mod answered;
 #[cfg(feature = "axum")]
 mod around;
@@ -136,6 +137,7 @@ mod store;
 mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod warm;
 mod write;
 
 #[cfg(feature = "axum")]
@@ -159,6 +161,7 @@ pub use policy::{
 pub use service::CacheService;
 pub use stats::{EndpointStats, Latencies, Latency, Stats, Tally};
 pub use store::{Granted, Group, Lease, Record, Removal, Seen, Store, StoreFuture};
+pub use warm::{WarmFailure, WarmList, WarmReport, WarmStep, Warmed, Warming, Warmup};
 
 /// Bytes in a MiB: `Cache::builder().memory(256 * MIB)`.
 pub const MIB: u64 = 1 << 20;

@@ -96,6 +96,11 @@ pub(crate) fn enclosing(request: &Extensions) -> Outer {
     Outer(known.map(|known| known.0.clone()).unwrap_or_default())
 }
 
+/// Whether a request is part of any fill.
+pub(crate) fn is_within(request: &Extensions) -> bool {
+    request.get::<Filling>().is_some()
+}
+
 /// Whether a request is part of this fill: a layer further out waits for it.
 pub(crate) fn is_filling(request: &Extensions, flight: &Flight) -> bool {
     let known = request.get::<Filling>();

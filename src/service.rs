@@ -24,6 +24,7 @@ use crate::policy::Compiled;
 use crate::reply;
 use crate::serve::Serve;
 use crate::stats::{Counted, Counting, Ticket};
+use crate::warm::{self, Warms};
 
 /// A service whose responses are cached. Made by [`CacheLayer`](crate::CacheLayer).
 ///
@@ -81,6 +82,9 @@ where
         let shared = &self.core.shared;
         let engine = &shared.engine;
         let nested = nested::is_inner(request.extensions(), engine);
+        if nested && let Some(warms) = warm::of(request.extensions()) {
+            return self.warm(warms.clone(), request);
+        }
         let began = engine.counters.sample(&*engine.clock);
         let mut canonical = Writer::empty();
         let asked = match ask(shared, &request, &mut canonical) {
@@ -153,6 +157,18 @@ impl<S: Clone> CacheService<S> {
     {
         let (serve, counting) = self.serve(true, true, &request);
         going(counting, serve.refill(question, request))
+    }
+
+    /// A run of warming asks.
+    #[cold]
+    fn warm<R, B>(&self, warms: Warms, request: Request<R>) -> ResponseFuture<B, S::Error>
+    where
+        S: Inner<R, B>,
+        R: Body + Send + 'static,
+        B: Content,
+    {
+        let (serve, counting) = self.serve(true, true, &request);
+        going(counting, serve.warm(warms, request))
     }
 
     #[inline(never)]

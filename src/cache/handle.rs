@@ -44,6 +44,10 @@ impl Cache {
         Self { engine }
     }
 
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
     /// A layer that caches what it is laid around for `ttl`, with all the safe
     /// defaults of [`Policy::ttl`].
     ///

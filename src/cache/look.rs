@@ -142,6 +142,16 @@ impl Engine {
         if !self.enabled() {
             return Err(missed); // that is what the lease has told
         }
+        self.look_held(question, headers, missed)
+    }
+
+    /// What memory says to a question.
+    pub(crate) fn look_held(
+        &self,
+        question: &mut Question,
+        headers: &HeaderMap,
+        missed: Missed,
+    ) -> Result<Found<Arc<Held>>, Missed> {
         let now = self.now();
         match self.memory.get(&question.canonical) {
             Some(Slot::Entry(entry)) => self.fresh(entry, now, &question.asks),
