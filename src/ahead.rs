@@ -105,6 +105,9 @@ impl<S> Serve<S> {
                 None => return Ok(self.told(Told::Done(Warmed::Fresh))),
             },
         }
+        if !engine.enabled() {
+            return Ok(self.told(Told::failed(Bypass::Disabled)));
+        }
         if missed.cause == Cause::StoreError {
             return Ok(self.told(Told::failed(missed.cause)));
         }
@@ -189,13 +192,8 @@ impl Engine {
         }
         let number = self.generations.clock();
         let found = self.look_store(question, family, headers, missed).await?;
-        let held = Held::new(found.entry, found.age, self.now(), number);
-        Ok(renewable(
-            Arc::new(held),
-            Tier::Redis,
-            found.age,
-            found.ttl,
-        ))
+        let held = self.held(found.entry, found.age, number);
+        Ok(renewable(Arc::new(held), Tier::Redis, found.age, found.ttl))
     }
 }
 

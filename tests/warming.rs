@@ -65,7 +65,12 @@ async fn what_is_fresh_is_skipped_and_nothing_counts_as_traffic() {
         cache.idle().await;
         let before = cache.stats();
         let targets = ["/things/1", "/things/2"];
-        let warm = || cache.warm().host("a.example").requests(app.clone(), targets);
+        let warm = || {
+            cache
+                .warm()
+                .host("a.example")
+                .requests(app.clone(), targets)
+        };
         let report = warm().report().await;
         assert_eq!((report.filled, report.fresh), (1, 1), "{report:?}");
         cache.idle().await;
@@ -112,11 +117,7 @@ async fn each_failure_is_reported_with_its_reason_and_the_run_goes_on() {
         ),
         (3, "/things/broken", "status 500"),
         (4, "/things/panics", "it panicked"),
-        (
-            5,
-            "/plain",
-            "no layer of this cache answered, status 200",
-        ),
+        (5, "/plain", "no layer of this cache answered, status 200"),
     ];
     assert_eq!(failures(&report), expected);
     assert_eq!((report.filled, report.is_complete()), (1, false));
@@ -327,7 +328,12 @@ async fn without_its_report_a_run_goes_on() {
     let (cache, _clock) = larder::testing::cache();
     let calls = Calls::default();
     let app = app(&cache, &calls);
-    drop(cache.warm().host("a.example").requests(app.clone(), ["/things/1"]));
+    drop(
+        cache
+            .warm()
+            .host("a.example")
+            .requests(app.clone(), ["/things/1"]),
+    );
     cache.idle().await;
     assert!(get(&app, "/things/1").await.hit());
 }

@@ -18,6 +18,7 @@ use super::settings::Warmup;
 use crate::cache::Engine;
 use crate::clock::millis;
 use crate::nested;
+use crate::stats::Ticket;
 
 impl Warmup {
     /// As [`requests`](Self::requests), for a service that takes requests with other
@@ -95,7 +96,7 @@ fn request<B>(
     let mut request = Request::new(body);
     *request.uri_mut() = uri;
     *request.headers_mut() = headers.clone();
-    nested::enclose(&mut request, engine); // so that this cache's layers look for the mark
+    nested::enclose(&mut request, engine, &Ticket::void()); // so that this cache's layers look for the mark
     nested::behind(request.extensions_mut());
     request.extensions_mut().insert(warms.clone());
     Ok(request)
