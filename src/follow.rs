@@ -72,7 +72,7 @@ impl<S> Serve<S> {
             }
             (_, Some(Landed::Stored(held))) => {
                 let age = held.age(engine.now());
-                if !engine.generations.valid(&held.entry, note.number) {
+                if engine.generations.reached(&held.entry, note.number) {
                     return Followed::Again;
                 }
                 if !serves(question, &held.entry, age) {
@@ -90,7 +90,7 @@ impl<S> Serve<S> {
                 reply::shape(response, policy, &held.coded, request.headers(), asks)
             }
             (Some(opened), None) => {
-                if !engine.generations.valid(&opened.entry, note.number) {
+                if engine.generations.reached(&opened.entry, note.number) {
                     return Followed::Again;
                 }
                 if !serves(question, &opened.entry, opened.age) {

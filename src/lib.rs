@@ -150,7 +150,9 @@ pub use error::{
     BoxError, ConfigError, InvalidateError, InvalidateErrorKind, StoreError, StoreErrorKind,
 };
 pub use future::ResponseFuture;
-pub use invalidate::{Invalidated, Selector, endpoint, escape_pattern, everything, key, tag, uri};
+pub use invalidate::{
+    Invalidated, Selector, endpoint, escape_pattern, everything, key, pattern, tag, uri,
+};
 pub use key::Key;
 pub use layer::CacheLayer;
 pub use outcome::{Bypass, Cause, Eviction, Fault, Outcome, Refusal, Staleness, Tier};
@@ -160,7 +162,7 @@ pub use policy::{
 };
 pub use service::CacheService;
 pub use stats::{EndpointStats, Latencies, Latency, Stats, Tally};
-pub use store::{Granted, Group, Lease, Record, Removal, Seen, Store, StoreFuture};
+pub use store::{Granted, Group, Lease, Record, Removal, Removed, Seen, Store, StoreFuture};
 pub use warm::{WarmFailure, WarmList, WarmReport, WarmStep, Warmed, Warming, Warmup};
 
 /// Bytes in a MiB: `Cache::builder().memory(256 * MIB)`.

@@ -216,12 +216,12 @@ impl<S> Serve<S> {
     ) -> bool {
         let (engine, note) = (&self.shared.engine, flight.note);
         let opened = flight.opened();
-        if opened.is_some_and(|opened| !engine.generations.valid(&opened.entry, note.number)) {
+        if opened.is_some_and(|opened| engine.generations.reached(&opened.entry, note.number)) {
             return false;
         }
         let route = Route::of_request(&self.shared, Arc::clone(family), request);
         let asked = route.asked(engine, question);
-        engine.generations.valid(&asked, note.number)
+        !engine.generations.reached(&asked, note.number)
     }
 
     /// Leads: polls the fill until it moves away, and gets its answer wherever it

@@ -26,6 +26,7 @@ struct Handler {
     gate: Arc<Semaphore>,
     private: Arc<AtomicBool>,
     varies: Arc<AtomicBool>,
+    fails: Arc<AtomicBool>,
 }
 
 impl Handler {
@@ -35,6 +36,7 @@ impl Handler {
             gate: Arc::new(Semaphore::new(0)),
             private: Arc::default(),
             varies: Arc::default(),
+            fails: Arc::default(),
         }
     }
 
@@ -56,6 +58,9 @@ impl Handler {
                 let private = this.private.load(Ordering::SeqCst);
                 let said = if private { "private" } else { "max-age=300" };
                 let mut response = Response::builder().header("cache-control", said);
+                if this.fails.load(Ordering::SeqCst) {
+                    response = response.status(500);
+                }
                 if this.varies.load(Ordering::SeqCst) {
                     response = response.header("vary", "accept-language");
                 }
@@ -284,4 +289,35 @@ async fn many_who_wait_for_another_instances_variant_run_no_handler() {
         assert_eq!(other.await.unwrap().text(), "v1");
     }
     assert_eq!(handler.calls.now(), 1);
+}
+
+#[tokio::test]
+async fn who_leads_after_a_failure_has_the_lease_however_long_it_has_waited() {
+    let redis = Redis::start();
+    let handler = Handler::new();
+    let clock = ManualClock::new();
+    let builder = Cache::builder().redis(redis.url()).lease(seconds(60));
+    let cache = builder.clock(Arc::new(clock.clone())).build().unwrap();
+    let app = handler.app(&cache);
+    let first = ask(&app, "/x");
+    handler.has_run(1).await;
+    let lock = locks(&redis).remove(0);
+    let holder = || redis.command::<Option<String>>(&["GET", &lock]);
+    let (before, leader) = (redis.calls("get"), holder());
+    let second = ask(&app, "/x");
+    eventually("it has looked", || async { redis.calls("get") > before }).await;
+    eventually("and waits", || async { cache.stats().flights == 1 }).await;
+    clock.advance(seconds(5)); // longer than a request waits for Redis
+    handler.fails.store(true, Ordering::SeqCst);
+    handler.go(1);
+    assert_eq!(first.await.unwrap().status, 500);
+    handler.has_run(2).await;
+    eventually("it has the lease", || async {
+        let now = holder();
+        now.is_some() && now != leader
+    })
+    .await;
+    handler.fails.store(false, Ordering::SeqCst);
+    handler.go(1);
+    assert_eq!(second.await.unwrap().text(), "v2");
 }

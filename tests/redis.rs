@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get as on_get;
 use bytes::Bytes;
-use larder::{Cache, Key, MIB, Policy, Record, Removal, Store, StoreFuture, minutes};
+use larder::{Cache, Key, MIB, Policy, Record, Removal, Removed, Store, StoreFuture, minutes};
 use support::redis_server::{Redis, free_port};
 use support::{Calls, PATIENT, SHORT, eventually, get};
 
@@ -326,8 +326,8 @@ impl Store for Broken {
         Box::pin(async { panic!("in a store") })
     }
 
-    fn remove<'a>(&'a self, _removal: Removal<'a>) -> StoreFuture<'a, u64> {
-        Box::pin(async { Ok(0) })
+    fn remove<'a>(&'a self, _removal: Removal<'a>) -> StoreFuture<'a, Removed> {
+        Box::pin(async { Ok(Removed::default()) })
     }
 }
 

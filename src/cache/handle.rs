@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::builder::CacheBuilder;
 use super::engine::Engine;
 use crate::error::{ConfigError, InvalidateError};
-use crate::invalidate::{Invalidated, Kind, Selector, target_of};
+use crate::invalidate::{Invalidated, Kind, Mode, Selector, target_of};
 use crate::layer::{Annotation, CacheLayer};
 use crate::policy::{Compiled, Policy, Routes, Table};
 use crate::stats::{EndpointStats, Stats};
@@ -113,7 +113,8 @@ impl Cache {
 
     /// Removes entries: by pattern (a `&str`), [`tag`](crate::tag),
     /// [`endpoint`](crate::endpoint), [`uri`](crate::uri), [`key`](crate::key)
-    /// or [`everything`](crate::everything).
+    /// or [`everything`](crate::everything). [`soft`](Selector::soft) makes them stale
+    /// instead, [`dry_run`](Selector::dry_run) counts them.
     ///
     /// This process' memory honours it at once, also for answers that are being
     /// made now. The shared store has been told when the call returns. The call
@@ -160,13 +161,17 @@ impl Cache {
         selector: &Selector,
         tenant: Option<&str>,
     ) -> Result<Invalidated, InvalidateError> {
-        let of_a_tenant = matches!(selector.0, Kind::Tag(_) | Kind::Uri(_));
+        let of_a_tenant = matches!(selector.kind, Kind::Tag(_) | Kind::Uri(_));
         if of_a_tenant && tenant.is_none() && self.engine.tenant.is_some() {
             return Err(InvalidateError::bad_selector(
                 "this cache has tenants, and tags and URIs are one tenant's: use invalidate_for",
             ));
         }
         let target = target_of(selector, &self.engine.context.prefix, tenant)?;
+        if selector.mode == Mode::DryRun {
+            let found = self.engine.count(&target).await;
+            return found.map_err(InvalidateError::store);
+        }
         let done = self.engine.invalidate(target).await;
         done.map_err(|error| match self.engine.pulse.is_some() {
             true => InvalidateError::queued(error),

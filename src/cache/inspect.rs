@@ -10,7 +10,7 @@ use super::handle::Cache;
 use crate::entry::Held;
 use crate::entry::codec::Peek;
 use crate::error::StoreError;
-use crate::generation::{Scoped, Stamp};
+use crate::generation::{Scoped, Stamp, Standing};
 use crate::inspect::{
     EntryInfo, EntryPage, Health, InspectError, Instance, Server, StoreHealth, Topology,
 };
@@ -233,7 +233,8 @@ impl Engine {
         let holds = |scopes: &Vec<ScopeId>| {
             let name = key.as_str();
             let named = Named { scopes, name };
-            self.pulse.is_none() || self.generations.holds(&named, peek.stamp)
+            self.pulse.is_none()
+                || self.generations.standing_of(&named, peek.stamp) != Standing::Gone
         };
         let valid = scopes.as_ref().map(holds);
         let scopes = scopes.unwrap_or_default();

@@ -7,11 +7,11 @@ use futures_util::future::join;
 use tokio::runtime::Handle;
 
 use super::engine::Engine;
-use crate::entry::{Entry, Held};
+use crate::entry::Entry;
 use crate::error::StoreError;
-use crate::generation::{Generation, Stamp, Watch};
-use crate::invalidate::{Find, Invalidated, Target};
-use crate::store::{Group, Removal, Store};
+use crate::generation::{Force, Generation, Stamp, Standing, Watch};
+use crate::invalidate::{Find, Invalidated, Target, What};
+use crate::store::{Group, Removal, Removed, Store};
 
 impl Engine {
     /// Invalidates in memory, and in the store from a task that survives the
@@ -21,6 +21,7 @@ impl Engine {
         target: Target,
     ) -> Result<Invalidated, StoreError> {
         self.counters.invalidations(1);
+        let force = target.force;
         self.fence(&target);
         let memory = self.sweep(&target);
         let mut done = Invalidated {
@@ -44,11 +45,16 @@ impl Engine {
                 },
                 Err(_) => rest.await,
             };
-            done.memory += swept;
+            if force == Force::Hard {
+                done.memory += swept; // what has aged may have aged twice
+            }
             let reached = reached?;
-            (done.store, done.confirmed) = (reached.removed, reached.confirmed);
+            done.confirmed = reached.confirmed;
+            (done.store, done.primaries) = (reached.removed.entries, reached.removed.primaries);
         }
-        self.counters.removed(done.removed());
+        if force == Force::Hard {
+            self.counters.removed(done.removed());
+        }
         tracing::info!(target: "larder", memory = done.memory, store = done.store, "invalidated");
         Ok(done)
     }
@@ -79,11 +85,31 @@ impl Engine {
         }
     }
 
-    /// Removes from memory what the target reaches.
+    /// Removes from memory what the target reaches, or ends its time to live.
     fn sweep(&self, target: &Target) -> u64 {
-        let reached = |held: &Held| target.reaches(&held.entry);
-        self.memory
-            .sweep(|held| reached(held) && !held.valid(&self.generations))
+        self.memory.sweep(|held| match target.reaches(&held.entry) {
+            true => held.standing(&self.generations),
+            false => Standing::Good,
+        })
+    }
+
+    /// What an invalidation of this target would remove now.
+    pub(crate) async fn count(&self, target: &Target) -> Result<Invalidated, StoreError> {
+        let memory = self
+            .memory
+            .count(|held| target.reaches(&held.entry) && held.valid(&self.generations));
+        let mut found = Removed::default();
+        if let Some(store) = &self.store {
+            for removal in removals(target) {
+                found += store.count(removal).await?;
+            }
+        }
+        Ok(Invalidated {
+            memory,
+            store: found.entries,
+            primaries: found.primaries,
+            ..Invalidated::default()
+        })
     }
 
     /// Reaches what others hold: fences it, removes it from the store, and waits
@@ -95,9 +121,12 @@ impl Engine {
             _ => Stamp::default(),
         };
         let removed = async {
-            let mut removed = 0;
+            let mut removed = Removed::default();
             for target in targets {
-                removed += self.remove(target).await?;
+                // where no clock is shared, nobody would find it stale
+                if target.force == Force::Hard || self.pulse.is_none() {
+                    removed += self.remove(target).await?;
+                }
             }
             Ok(removed)
         };
@@ -107,7 +136,7 @@ impl Engine {
             // nobody serves what is left: it is a matter of space
             Err(error) if stamp.is_known() => {
                 tracing::warn!(target: "larder", %error, "entries that are invalid stay until their TTL ends");
-                0
+                Removed::default()
             }
             removed => removed?,
         };
@@ -118,11 +147,11 @@ impl Engine {
         })
     }
 
-    async fn remove(&self, target: &Target) -> Result<u64, StoreError> {
+    async fn remove(&self, target: &Target) -> Result<Removed, StoreError> {
+        let mut removed = Removed::default();
         let Some(store) = &self.store else {
-            return Ok(0);
+            return Ok(removed);
         };
-        let mut removed = 0;
         for removal in removals(target) {
             match store.remove(removal).await {
                 Ok(n) => removed += n,
@@ -138,7 +167,7 @@ impl Engine {
 
 /// What came of reaching others.
 struct Reached {
-    removed: u64,
+    removed: Removed,
     /// Processes that have confirmed.
     confirmed: u64,
     /// The shared clock after it.
@@ -147,13 +176,13 @@ struct Reached {
 
 /// What the store is told to remove.
 fn removals(target: &Target) -> Vec<Removal<'_>> {
-    match target {
-        Target::Scope { ids, how } => match how {
+    match &target.what {
+        What::Scope { ids, how } => match how {
             Find::Key(key) => vec![Removal::Key(key)],
             Find::Group => ids.iter().map(|id| Removal::Group(Group(*id))).collect(),
             Find::Pattern(pattern) => vec![Removal::Pattern(pattern.as_str())],
         },
-        Target::Pattern(pattern) | Target::Everything(pattern) => {
+        What::Pattern(pattern) | What::Everything(pattern) => {
             vec![Removal::Pattern(pattern.as_str())]
         }
     }
@@ -166,9 +195,8 @@ struct Sweeper(Arc<Engine>);
 impl Sweeper {
     fn sweep(&self) {
         let generations = &self.0.generations;
-        let stale = |held: &Held| !held.valid(generations);
         generations.forget(self.0.now(), || {
-            self.0.memory.sweep(stale);
+            self.0.memory.sweep(|held| held.standing(generations));
         });
     }
 }
@@ -275,7 +303,7 @@ impl Writing {
         let work = async move {
             match background.reach(&targets).await {
                 Ok(reached) => {
-                    background.counters.removed(reached.removed);
+                    background.counters.removed(reached.removed.entries);
                     *last.lock().unwrap_or_else(PoisonError::into_inner) = reached.stamp;
                 }
                 Err(error) => tracing::error!(

@@ -7,10 +7,10 @@ use http::{HeaderMap, HeaderName};
 use tokio::runtime::Handle;
 
 use super::engine::Engine;
-use super::pulse::Pulse;
 use crate::ask::{Asked, Question};
 use crate::entry::codec::{self, Bounds, Corrupt, Frame};
 use crate::entry::{Entry, Held};
+use crate::generation::Standing;
 use crate::key::{Key, Writer};
 use crate::outcome::{Cause, Fault, Tier};
 use crate::policy::conditional;
@@ -169,10 +169,14 @@ impl Engine {
     /// An entry in memory, if it is still valid and fresh.
     #[inline]
     fn fresh(&self, held: Arc<Held>, now: u64, asks: &Asks) -> Result<Found<Arc<Held>>, Missed> {
-        if !held.valid(&self.generations) {
-            self.memory.remove_entry(&held);
-            return Err(Cause::Invalidated.into());
-        }
+        let held = match held.standing(&self.generations) {
+            Standing::Good => held,
+            Standing::Aged(aging) => self.memory.age(&held, aging),
+            Standing::Gone => {
+                self.memory.remove_entry(&held);
+                return Err(Cause::Invalidated.into());
+            }
+        };
         let age = held.age(now);
         match self.judged(&held.entry, age, asks) {
             Ok(Use::Fresh(ttl)) => Ok(Found {
@@ -297,10 +301,15 @@ impl Engine {
             cookies: question.policy.store_set_cookie,
         };
         match codec::decode(&frame, &key, canonical, bounds) {
-            Ok(Frame::Entry(entry)) if !self.holds(&entry) => {
-                Err(Read::nothing(Cause::Invalidated))
-            }
-            Ok(Frame::Entry(entry)) => self.found(entry, number, question),
+            Ok(Frame::Entry(mut entry)) => match self.holds(&entry) {
+                Standing::Gone => Err(Read::nothing(Cause::Invalidated)),
+                standing => {
+                    if let Standing::Aged(aging) = standing {
+                        self.age(&mut entry, aging);
+                    }
+                    self.found(entry, number, question)
+                }
+            },
             Ok(Frame::Vary(names)) => Err(Read::Varies(names.into())),
             Err(corrupt) => {
                 Box::pin(self.corrupt(&key, corrupt)).await;
@@ -313,23 +322,6 @@ impl Engine {
     pub(crate) fn held(&self, entry: Entry, age: u64, number: u64) -> Held {
         let counts = self.counters.of(&entry.key);
         Held::new(entry, age, self.now(), number, counts)
-    }
-
-    /// Whether an entry from the store is valid, as far as this process may know.
-    fn holds(&self, entry: &Entry) -> bool {
-        let known = cfg!(larder_unfenced) // for the checker: it must find what comes of that
-            || self.pulse.is_none()
-            || (self.is_leased(self.now()) && self.generations.holds(entry, entry.stamp));
-        let kept = |pulse: &Pulse| pulse.queue.reaches(entry);
-        known && !self.pulse.as_ref().is_some_and(kept) && !self.late(entry)
-    }
-
-    /// Whether an entry is one that this process is writing although it was
-    /// invalidated: it is about to be taken back.
-    fn late(&self, entry: &Entry) -> bool {
-        let writing = self.writing();
-        let note = writing.get(&entry.key);
-        note.is_some_and(|writes| !self.generations.valid(entry, writes.note.number))
     }
 
     /// An entry from the store: served if fresh, and kept in memory.

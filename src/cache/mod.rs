@@ -17,6 +17,7 @@ mod redis;
 #[cfg(all(feature = "config", not(feature = "redis")))]
 #[path = "no_redis.rs"]
 mod redis;
+mod standing;
 mod switch;
 mod timed;
 

@@ -34,7 +34,7 @@ impl Engine {
             if let Ok(coded) = blocking.spawn_blocking(code).await
                 && !coded.is_empty()
             {
-                engine.memory.replace(&held, held.with(coded));
+                engine.memory.replace(&held, Arc::new(held.with(coded)));
             }
             drop(turn);
         });

@@ -9,10 +9,15 @@ use tokio::runtime::Handle;
 
 use super::engine::Engine;
 use super::pulse::Pulse;
-use crate::generation::{Change, Scoped};
+use crate::generation::{Change, Force, Reach, Scoped};
 
 /// More than this become everything.
 const MOST: usize = 4_096;
+
+const EVERYTHING: Change = Change {
+    reach: Reach::Everything,
+    force: Force::Hard,
+};
 
 /// What is still to be told.
 #[derive(Default)]
@@ -43,9 +48,9 @@ impl Queue {
         let call = kept.calls;
         let changes = &mut kept.changes;
         changes.extend(more.into_iter().map(|change| (change, call)));
-        if changes.len() > MOST || changes.contains_key(&Change::Everything) {
+        if changes.len() > MOST || changes.contains_key(&EVERYTHING) {
             changes.clear();
-            changes.insert(Change::Everything, call);
+            changes.insert(EVERYTHING, call);
         }
         self.any.store(true, Ordering::Release);
     }
@@ -77,12 +82,13 @@ impl Queue {
         !self.any.load(Ordering::Acquire)
     }
 
-    /// Whether one of them is to invalidate an entry: for this process it has.
+    /// Whether one of them is to invalidate an entry: for this process it has. A soft one
+    /// counts as much until it is told.
     pub(super) fn reaches(&self, entry: &impl Scoped) -> bool {
-        let reached = |change: &Change| match change {
-            Change::Scope(id) => entry.scopes().contains(id),
-            Change::Ban(pattern) => pattern.matches(entry.name()),
-            Change::Everything => true,
+        let reached = |change: &Change| match &change.reach {
+            Reach::Scope(id) => entry.scopes().contains(id),
+            Reach::Ban(pattern) => pattern.matches(entry.name()),
+            Reach::Everything => true,
         };
         !self.is_empty() && self.kept().changes.keys().any(reached)
     }
@@ -133,10 +139,15 @@ mod tests {
     use crate::invalidate::Pattern;
     use crate::key::ScopeId;
 
+    fn hard(reach: Reach) -> Change {
+        let force = Force::Hard;
+        Change { reach, force }
+    }
+
     fn scope(n: u16) -> Change {
         let mut id = [0; 16];
         id[..2].copy_from_slice(&n.to_le_bytes());
-        Change::Scope(ScopeId(id))
+        hard(Reach::Scope(ScopeId(id)))
     }
 
     struct Thing;
@@ -155,8 +166,8 @@ mod tests {
     fn what_is_kept_holds_until_it_was_told() {
         let queue = Queue::default();
         assert!(!queue.reaches(&Thing));
-        let ban = Change::Ban(Pattern::trusted("api:th*".into()));
-        for change in [Change::Scope(ScopeId([1; 16])), ban, Change::Everything] {
+        let ban = hard(Reach::Ban(Pattern::trusted("api:th*".into())));
+        for change in [hard(Reach::Scope(ScopeId([1; 16]))), ban, EVERYTHING] {
             queue.keep(vec![change.clone(), scope(9)]);
             assert!(queue.reaches(&Thing), "{change:?}");
             let (_, upto) = queue.untold();
@@ -182,6 +193,6 @@ mod tests {
         let queue = Queue::default();
         queue.keep((0..5_000).map(scope).collect());
         queue.keep(vec![scope(1)]);
-        assert_eq!(queue.untold().0, [Change::Everything]);
+        assert_eq!(queue.untold().0, [EVERYTHING]);
     }
 }

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Key;
-use crate::store::{Granted, Lease, Record, Removal, Store, StoreFuture};
+use crate::store::{Granted, Lease, Record, Removal, Removed, Store, StoreFuture};
 
 /// Removing a group or a pattern may take this many times as long as one
 /// operation.
@@ -47,11 +47,14 @@ impl<S: Store> Store for Timed<S> {
         Box::pin(async move { held(self.timeout, async { self.store.put(record).await }).await })
     }
 
-    fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, u64> {
-        Box::pin(async move {
-            let work = async { self.store.remove(removal).await };
-            held(self.timeout * REMOVAL, work).await
-        })
+    fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
+        let work = async move { self.store.remove(removal).await };
+        Box::pin(held(self.timeout * REMOVAL, work))
+    }
+
+    fn count<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
+        let work = async move { self.store.count(removal).await };
+        Box::pin(held(self.timeout * REMOVAL, work))
     }
 
     fn acquire<'a>(&'a self, lease: &'a Lease, ttl: Duration) -> StoreFuture<'a, Granted> {

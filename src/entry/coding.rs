@@ -40,7 +40,7 @@ impl Coding {
 }
 
 /// A body in one coding.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Coded {
     coding: Coding,
     body: Bytes,

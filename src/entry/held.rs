@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::coding::Coded;
 use super::stored::Entry;
 use crate::clock::Clock;
-use crate::generation::{Generation, Generations};
+use crate::generation::{Aging, Generation, Generations, Standing};
 use crate::outcome::Eviction;
 use crate::stats::Counts;
 
@@ -91,20 +91,38 @@ impl Held {
         u64::try_from(signed(now).saturating_sub(self.born)).unwrap_or(0)
     }
 
-    /// Whether no invalidation has reached it. One comparison, while none has
-    /// happened since the last check.
-    #[inline]
+    /// Whether it is not gone.
     pub(crate) fn valid(&self, generations: &Generations) -> bool {
+        self.standing(generations) != Standing::Gone
+    }
+
+    /// What invalidations have done to it. One comparison, while none has happened
+    /// since the last check.
+    #[inline]
+    pub(crate) fn standing(&self, generations: &Generations) -> Standing {
         let now = generations.clock();
         let number = self.number();
         if number == now {
-            return true;
+            return Standing::Good;
         }
-        let valid = generations.valid(&self.entry, number);
-        if valid {
+        let standing = generations.standing(&self.entry, number);
+        if standing == Standing::Good {
             self.number.fetch_max(now, Ordering::AcqRel);
         }
-        valid
+        standing
+    }
+
+    /// The same entry, its time to live ended.
+    pub(crate) fn aged(&self, aging: Aging) -> Self {
+        let mut aged = self.with(self.coded.clone());
+        let ended = self.age(aging.at);
+        aged.entry.lifetime = self.entry.lifetime.ended(ended);
+        aged.number = AtomicU64::new(aging.reading.number);
+        let stamp = aging.reading.stamp;
+        if stamp.covers(self.entry.stamp) {
+            aged.entry.stamp = stamp; // what the handler confirms now is not older
+        }
+        aged
     }
 }
 
@@ -117,7 +135,7 @@ mod tests {
     use super::*;
     use crate::entry::Fields;
     use crate::generation::Stamp;
-    use crate::invalidate::{Find, Target};
+    use crate::invalidate::{Find, Target, What};
     use crate::key::{Key, ScopeId};
     use crate::policy::freshness::{Lifetime, Rules};
     use bytes::Bytes;
@@ -151,9 +169,11 @@ mod tests {
         let generations = Generations::default();
         let held = held(0, 0);
         assert!(held.valid(&generations));
-        let target = |name| Target::Scope {
-            ids: vec![ScopeId::tag(None, name)],
-            how: Find::Group,
+        let target = |name| {
+            Target::hard(What::Scope {
+                ids: vec![ScopeId::tag(None, name)],
+                how: Find::Group,
+            })
         };
         let _ = generations.advance(&target("b"), 0);
         assert!(held.valid(&generations));

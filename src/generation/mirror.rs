@@ -1,11 +1,10 @@
 //! The clock that instances share, as this process knows it: pure state, that
 //! whoever talks to the store feeds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::Scoped;
-use crate::invalidate::{Pattern, Target};
-use crate::key::ScopeId;
+use super::change::{Change, Force, Mark, Numbers, Reach};
 
 /// A reading of the shared clock. The epoch 0 is none: nothing was read yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -24,14 +23,6 @@ impl Stamp {
     pub(crate) fn covers(self, other: Self) -> bool {
         self.epoch == other.epoch && self.number >= other.number
     }
-}
-
-/// One thing that was invalidated.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Change {
-    Scope(ScopeId),
-    Ban(Pattern),
-    Everything,
 }
 
 /// One invalidation, as the store announces it.
@@ -69,9 +60,8 @@ pub(crate) enum Learnt {
 pub(crate) struct Mirror {
     stamp: Stamp,
     floor: u64,
-    everything: u64,
-    scopes: HashMap<ScopeId, u64>,
-    bans: Vec<(u64, Pattern)>,
+    hard: Numbers,
+    soft: Numbers,
     /// News that came before others which they follow.
     early: BTreeMap<u64, News>,
 }
@@ -86,22 +76,20 @@ impl Mirror {
 
     /// Whether an entry with a stamp is valid, as far as is known here.
     pub(crate) fn holds(&self, entry: &impl Scoped, stamp: Stamp) -> bool {
-        let number = stamp.number;
-        if !stamp.is_known() || stamp.epoch != self.stamp.epoch {
-            return false;
-        }
-        let above = |n: &u64| *n > number;
-        let mut scopes = entry.scopes().iter();
-        let mut bans = self.bans.iter();
-        number >= self.floor
-            && !above(&self.everything)
-            && !scopes.any(|scope| self.scopes.get(scope).is_some_and(above))
-            && !bans.any(|(n, ban)| above(n) && ban.matches(entry.name()))
+        stamp.is_known()
+            && stamp.epoch == self.stamp.epoch
+            && stamp.number >= self.floor
+            && self.hard.above(entry, stamp.number).is_none()
+    }
+
+    /// What has ended the time to live of an entry that holds.
+    pub(super) fn aged(&self, entry: &impl Scoped, stamp: Stamp) -> Option<Mark> {
+        self.soft.above(entry, stamp.number)
     }
 
     /// Learns of one invalidation. Only the next one is taken: one that was lost in
     /// between must not be covered up (8 in `generation/mod.rs`).
-    pub(crate) fn learn(&mut self, news: &News) -> Learnt {
+    pub(super) fn learn(&mut self, news: &News, at: u64) -> Learnt {
         if news.stamp.epoch != self.stamp.epoch {
             return Learnt::Gap;
         }
@@ -115,24 +103,25 @@ impl Mirror {
             return Learnt::Gap;
         }
         let mut new = Vec::new();
-        self.take(news, &mut new);
-        self.catch_up(&mut new);
+        self.take(news, at, &mut new);
+        self.catch_up(at, &mut new);
         Learnt::New(new)
     }
 
-    fn take(&mut self, news: &News, new: &mut Vec<Change>) {
+    fn take(&mut self, news: &News, at: u64, new: &mut Vec<Change>) {
         self.stamp = news.stamp;
+        let number = news.stamp.number;
         for change in &news.changes {
-            self.mark(news.stamp.number, change.clone());
+            self.mark(Mark { number, at }, change.clone());
         }
         self.rise(news.floor);
         new.extend_from_slice(&news.changes);
     }
 
     /// Takes what came early and is next by now.
-    fn catch_up(&mut self, new: &mut Vec<Change>) {
+    fn catch_up(&mut self, at: u64, new: &mut Vec<Change>) {
         while let Some(next) = self.early.remove(&(self.stamp.number + 1)) {
-            self.take(&next, new);
+            self.take(&next, at, new);
         }
         let known = self.stamp.number;
         self.early.retain(|number, _| *number > known);
@@ -140,7 +129,7 @@ impl Mirror {
 
     /// Takes over all that the store knows, and says what of it is new. An older
     /// snapshot than what is known tells nothing.
-    pub(crate) fn resync(&mut self, snapshot: Snapshot) -> Vec<Change> {
+    pub(super) fn resync(&mut self, snapshot: Snapshot, at: u64) -> Vec<Change> {
         let known = self.stamp;
         let same = known.epoch == snapshot.stamp.epoch;
         if same && snapshot.stamp.number < known.number {
@@ -159,54 +148,44 @@ impl Mirror {
             if number > known.number {
                 new.push(change.clone());
             }
-            self.mark(number, change);
+            self.mark(Mark { number, at }, change);
         }
         self.rise(snapshot.floor);
-        self.catch_up(&mut new);
+        self.catch_up(at, &mut new);
+        let everything = Change {
+            reach: Reach::Everything,
+            force: Force::Hard,
+        };
         match lost {
-            true => vec![Change::Everything],
+            true => vec![everything],
             false => new,
         }
     }
 
-    fn mark(&mut self, number: u64, change: Change) {
-        match change {
-            Change::Scope(id) => {
-                self.scopes.insert(id, number);
-            }
-            Change::Ban(pattern) => {
-                self.bans.retain(|(_, known)| *known != pattern);
-                self.bans.push((number, pattern));
-            }
-            Change::Everything => self.everything = number,
-        }
+    fn mark(&mut self, mark: Mark, change: Change) {
+        let numbers = match change.force {
+            Force::Hard => &mut self.hard,
+            Force::Soft => &mut self.soft,
+        };
+        numbers.mark(mark, change.reach);
     }
 
     /// Forgets what the floor stands for.
     fn rise(&mut self, floor: u64) {
-        let everything = self.everything;
-        if floor <= self.floor && everything <= self.floor {
-            return;
+        let floor = floor.max(self.hard.everything.number);
+        if floor > self.floor {
+            self.floor = floor;
+            self.hard.forget(floor);
+            self.soft.forget(floor);
         }
-        self.floor = self.floor.max(floor).max(everything);
-        let floor = self.floor;
-        self.scopes.retain(|_, n| *n > floor);
-        self.bans.retain(|(n, _)| *n > floor);
-    }
-}
-
-/// What of a target instances are told.
-pub(crate) fn changes_of(target: &Target) -> Vec<Change> {
-    match target {
-        Target::Scope { ids, .. } => ids.iter().copied().map(Change::Scope).collect(),
-        Target::Pattern(pattern) => vec![Change::Ban(pattern.clone())],
-        Target::Everything(_) => vec![Change::Everything],
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::invalidate::Pattern;
+    use crate::key::ScopeId;
 
     struct Thing;
 
@@ -229,12 +208,17 @@ mod tests {
         }
     }
 
+    fn hard(reach: Reach) -> Change {
+        let force = Force::Hard;
+        Change { reach, force }
+    }
+
     fn scope(n: u8) -> Change {
-        Change::Scope(ScopeId([n; 16]))
+        hard(Reach::Scope(ScopeId([n; 16])))
     }
 
     fn ban(text: &str) -> Change {
-        Change::Ban(Pattern::trusted(text.to_owned()))
+        hard(Reach::Ban(Pattern::trusted(text.to_owned())))
     }
 
     fn news(number: u64, change: Change) -> News {
@@ -247,26 +231,29 @@ mod tests {
 
     fn mirror(number: u64) -> Mirror {
         let mut mirror = Mirror::default();
-        mirror.resync(Snapshot {
-            stamp: at(number),
-            ..Snapshot::default()
-        });
+        mirror.resync(
+            Snapshot {
+                stamp: at(number),
+                ..Snapshot::default()
+            },
+            0,
+        );
         mirror
     }
 
     #[test]
     fn what_was_made_before_an_invalidation_does_not_hold_after_it() {
-        for change in [scope(1), ban("api:th*"), Change::Everything] {
+        for change in [scope(1), ban("api:th*"), hard(Reach::Everything)] {
             let mut mirror = mirror(4);
             assert!(mirror.holds(&Thing, at(4)));
-            let learnt = mirror.learn(&news(5, change.clone()));
+            let learnt = mirror.learn(&news(5, change.clone()), 0);
             assert_eq!(learnt, Learnt::New(vec![change.clone()]));
             assert!(!mirror.holds(&Thing, at(4)), "{change:?}");
             assert!(mirror.holds(&Thing, at(5)), "{change:?}");
         }
         for change in [scope(2), ban("api:other*")] {
             let mut mirror = mirror(4);
-            let _ = mirror.learn(&news(5, change.clone()));
+            let _ = mirror.learn(&news(5, change.clone()), 0);
             assert!(mirror.holds(&Thing, at(4)), "{change:?}");
         }
     }
@@ -285,31 +272,34 @@ mod tests {
     #[test]
     fn news_are_taken_in_their_order() {
         let mut mirror = mirror(4);
-        assert_eq!(mirror.learn(&news(6, scope(2))), Learnt::Gap);
-        assert_eq!(mirror.learn(&news(4, scope(1))), Learnt::Known);
+        assert_eq!(mirror.learn(&news(6, scope(2)), 0), Learnt::Gap);
+        assert_eq!(mirror.learn(&news(4, scope(1)), 0), Learnt::Known);
         assert_eq!(mirror.stamp(), at(4));
         assert!(mirror.holds(&Thing, at(4)));
         let mut foreign = news(5, scope(1));
         foreign.stamp.epoch = 8;
-        assert_eq!(mirror.learn(&foreign), Learnt::Gap);
+        assert_eq!(mirror.learn(&foreign, 0), Learnt::Gap);
     }
 
     #[test]
     fn what_came_early_is_taken_in_its_turn() {
         let mut mirror = mirror(4);
         for early in [8, 7, 6] {
-            assert_eq!(mirror.learn(&news(early, scope(2))), Learnt::Gap);
+            assert_eq!(mirror.learn(&news(early, scope(2)), 0), Learnt::Gap);
         }
-        let learnt = mirror.learn(&news(5, scope(1)));
+        let learnt = mirror.learn(&news(5, scope(1)), 0);
         assert!(matches!(learnt, Learnt::New(changes) if changes.len() == 4));
         assert_eq!((mirror.stamp(), mirror.early.len()), (at(8), 0));
         assert!(!mirror.holds(&Thing, at(4)) && mirror.holds(&Thing, at(5)));
         // also behind a snapshot that is older than the last of it
-        assert_eq!(mirror.learn(&news(11, scope(1))), Learnt::Gap);
-        let new = mirror.resync(Snapshot {
-            stamp: at(10),
-            ..Snapshot::default()
-        });
+        assert_eq!(mirror.learn(&news(11, scope(1)), 0), Learnt::Gap);
+        let new = mirror.resync(
+            Snapshot {
+                stamp: at(10),
+                ..Snapshot::default()
+            },
+            0,
+        );
         assert_eq!((new, mirror.stamp()), (vec![scope(1)], at(11)));
     }
 
@@ -322,7 +312,7 @@ mod tests {
             changes: vec![(3, scope(2)), (8, scope(1)), (9, ban("api:x*"))],
         };
         assert_eq!(
-            mirror.resync(snapshot.clone()),
+            mirror.resync(snapshot.clone(), 0),
             [scope(1), ban("api:x*")],
             "what is new"
         );
@@ -332,7 +322,7 @@ mod tests {
             stamp: at(8),
             ..snapshot
         };
-        assert_eq!(mirror.resync(older), []);
+        assert_eq!(mirror.resync(older, 0), []);
         assert_eq!(mirror.stamp(), at(9));
     }
 
@@ -344,13 +334,16 @@ mod tests {
             changes: vec![(9, scope(2))],
         };
         assert_eq!(
-            mirror(4).resync(snapshot(EPOCH, 6)),
-            [Change::Everything],
+            mirror(4).resync(snapshot(EPOCH, 6), 0),
+            [hard(Reach::Everything)],
             "the floor has risen above what is known"
         );
-        assert_eq!(mirror(4).resync(snapshot(8, 0)), [Change::Everything]);
+        assert_eq!(
+            mirror(4).resync(snapshot(8, 0), 0),
+            [hard(Reach::Everything)]
+        );
         let mut mirror = mirror(4);
-        mirror.resync(snapshot(EPOCH, 6));
+        mirror.resync(snapshot(EPOCH, 6), 0);
         assert!(!mirror.holds(&Thing, at(5)) && mirror.holds(&Thing, at(6)));
     }
 
@@ -358,13 +351,13 @@ mod tests {
     fn a_mirror_forgets_what_its_floor_stands_for() {
         let mut mirror = mirror(0);
         for n in 1..=200_u64 {
-            let id = Change::Scope(ScopeId([u8::try_from(n).unwrap(); 16]));
+            let id = hard(Reach::Scope(ScopeId([u8::try_from(n).unwrap(); 16])));
             let mut news = news(n, id);
             news.floor = n.saturating_sub(10);
-            let _ = mirror.learn(&news);
+            let _ = mirror.learn(&news, 0);
         }
-        assert_eq!(mirror.scopes.len(), 10);
-        let _ = mirror.learn(&news(201, Change::Everything));
-        assert_eq!(mirror.scopes.len(), 0);
+        assert_eq!(mirror.hard.scopes.len(), 10);
+        let _ = mirror.learn(&news(201, hard(Reach::Everything)), 0);
+        assert_eq!(mirror.hard.scopes.len(), 0);
     }
 }

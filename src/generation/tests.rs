@@ -1,7 +1,9 @@
 //! The clock, and what it keeps from coming back.
 
+use super::clock::MOST_SCOPES;
 use super::*;
-use crate::invalidate::Find;
+use crate::invalidate::{Find, Pattern, Target, What};
+use crate::key::ScopeId;
 
 struct Thing(Vec<ScopeId>, &'static str);
 
@@ -19,18 +21,18 @@ fn thing() -> Thing {
 }
 
 fn tag(name: &str) -> Target {
-    Target::Scope {
+    Target::hard(What::Scope {
         ids: vec![ScopeId::tag(None, name)],
         how: Find::Group,
-    }
+    })
 }
 
 fn pattern(text: &str) -> Target {
-    Target::Pattern(Pattern::trusted(text.to_owned()))
+    Target::hard(What::Pattern(Pattern::trusted(text.to_owned())))
 }
 
 fn everything() -> Target {
-    Target::Everything(Pattern::trusted("api:*".into()))
+    Target::hard(What::Everything(Pattern::trusted("api:*".into())))
 }
 
 #[test]
@@ -62,7 +64,7 @@ fn forgetting_keeps_the_living_and_refuses_the_late() {
     let _ = clock.advance(&tag("a"), 0);
     let alive = clock.clock();
     clock.forget(0, || assert!(!clock.valid(&thing(), late)));
-    assert!(clock.read().scopes.is_empty());
+    assert!(clock.read().hard.scopes.is_empty());
     assert!(clock.valid(&thing(), alive));
     assert!(!clock.valid(&thing(), late));
 }
@@ -112,5 +114,27 @@ fn one_pattern_is_one_ban() {
     for _ in 0..10_000 {
         assert!(!clock.advance(&pattern("api:x:*"), 0));
     }
-    assert_eq!(clock.read().bans.len(), 1);
+    assert_eq!(clock.read().hard.bans.len(), 1);
+}
+
+#[test]
+fn what_was_invalidated_softly_is_aged_once() {
+    for target in [tag("a"), pattern("api:things:*"), everything()] {
+        let clock = Generations::default();
+        let before = clock.clock();
+        assert_eq!(clock.standing(&thing(), before), Standing::Good);
+        let _ = clock.advance(&target.clone().soft(), 7);
+        assert!(clock.valid(&thing(), before), "{target:?}");
+        let Standing::Aged(aging) = clock.standing(&thing(), before) else {
+            panic!("{target:?} has done nothing");
+        };
+        assert_eq!((aging.at, aging.reading), (7, clock.note()));
+        let after = clock.standing(&thing(), aging.reading.number);
+        assert_eq!(after, Standing::Good);
+        let _ = clock.advance(&target, 8);
+        assert_eq!(clock.standing(&thing(), before), Standing::Gone);
+    }
+    let clock = Generations::default();
+    let _ = clock.advance(&tag("b").soft(), 7);
+    assert_eq!(clock.standing(&thing(), 0), Standing::Good);
 }

@@ -1,13 +1,17 @@
 //! What an invalidation did.
 
-/// What an invalidation removed.
+/// What an invalidation removed, made stale ([`Selector::soft`](crate::Selector::soft)),
+/// or would remove ([`Selector::dry_run`](crate::Selector::dry_run)).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Invalidated {
-    /// Entries removed from this process' memory.
+    /// Entries of this process' memory.
     pub memory: u64,
-    /// Entries removed from the shared store.
+    /// Entries of the shared store. None of a soft one: what lies there is found stale
+    /// when it is read.
     pub store: u64,
+    /// Primaries of the shared store that were scanned; none where nothing had to be.
+    pub primaries: u64,
     /// Other processes that have confirmed it. Those that did not answer have
     /// stopped serving what they hold, and look anew first.
     pub confirmed: u64,

@@ -6,16 +6,71 @@ use crate::policy::template::{Missing, Params, Template};
 
 use super::escape_pattern;
 
-/// What an invalidation reaches. A `&str` is a pattern over keys; the other
-/// kinds have functions: [`tag`], [`endpoint`], [`uri`], [`key`],
-/// [`everything`].
+/// What an invalidation reaches. A `&str` is a pattern over keys, as is
+/// [`pattern`]; the other kinds have functions: [`tag`], [`endpoint`], [`uri`],
+/// [`key`], [`everything`].
 ///
 /// On a route ([`Policy::invalidates`](crate::Policy::invalidates),
 /// [`Cache::invalidates`](crate::Cache::invalidates)) the text may name route
 /// parameters in braces, as in `tag("character:{id}")`; a call of
 /// [`Cache::invalidate`](crate::Cache::invalidate) takes it literally.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Selector(pub(crate) Kind);
+pub struct Selector {
+    pub(crate) kind: Kind,
+    pub(crate) mode: Mode,
+}
+
+/// What is done to what is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Hard,
+    Soft,
+    DryRun,
+}
+
+impl Selector {
+    fn new(kind: Kind) -> Self {
+        let mode = Mode::Hard;
+        Self { kind, mode }
+    }
+
+    /// Makes stale instead of gone: the time to live of what is reached ends now. It
+    /// may still be served where its policy allows stale answers, counted from now, and
+    /// be confirmed by its handler; where neither is allowed it is gone for practical
+    /// purposes. Costs one step in Redis, whatever it reaches. A store of your own has no
+    /// clock by which others would know: what lies there is removed.
+    ///
+    /// ```
+    /// # async fn run(cache: larder::Cache) {
+    /// use larder::tag;
+    ///
+    /// let _ = cache.invalidate(tag("character:7").soft()).await;
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn soft(self) -> Self {
+        let mode = Mode::Soft;
+        Self { mode, ..self }
+    }
+
+    /// Counts what would be removed, and removes nothing. In Redis that takes a SCAN
+    /// for a pattern or an endpoint.
+    ///
+    /// ```
+    /// # async fn run(cache: larder::Cache) -> Result<(), larder::InvalidateError> {
+    /// use larder::pattern;
+    ///
+    /// let would = cache.invalidate(pattern("api:characters:*").dry_run()).await?;
+    /// println!("{} entries would go", would.removed());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn dry_run(self) -> Self {
+        let mode = Mode::DryRun;
+        Self { mode, ..self }
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -27,64 +82,71 @@ pub(crate) enum Kind {
     Everything,
 }
 
+/// Every entry whose key matches: `*`, `?`, `[..]` and `\` as in Redis. The same as a
+/// `&str`, to go on from: `pattern("api:characters:*").soft()`.
+#[must_use]
+pub fn pattern(pattern: impl Into<String>) -> Selector {
+    Selector::new(Kind::Pattern(pattern.into()))
+}
+
 /// Every entry that bears the tag.
 #[must_use]
 pub fn tag(tag: impl Into<String>) -> Selector {
-    Selector(Kind::Tag(tag.into()))
+    Selector::new(Kind::Tag(tag.into()))
 }
 
 /// Every entry of the endpoint, as the policy names it or the route implies it.
 #[must_use]
 pub fn endpoint(endpoint: impl Into<String>) -> Selector {
-    Selector(Kind::Endpoint(endpoint.into()))
+    Selector::new(Kind::Endpoint(endpoint.into()))
 }
 
 /// Every entry of one path and query: all hosts, users, keyed fields and
 /// variants. A full URI is taken by its path and query.
 #[must_use]
 pub fn uri(path_and_query: impl Into<String>) -> Selector {
-    Selector(Kind::Uri(path_and_query.into()))
+    Selector::new(Kind::Uri(path_and_query.into()))
 }
 
 /// One entry, by its key.
 #[must_use]
 pub fn key(key: impl Into<String>) -> Selector {
-    Selector(Kind::Key(key.into()))
+    Selector::new(Kind::Key(key.into()))
 }
 
 /// All entries under the cache's prefix.
 #[must_use]
 pub fn everything() -> Selector {
-    Selector(Kind::Everything)
+    Selector::new(Kind::Everything)
 }
 
 impl From<&str> for Selector {
     fn from(pattern: &str) -> Self {
-        Self(Kind::Pattern(pattern.to_owned()))
+        Self::new(Kind::Pattern(pattern.to_owned()))
     }
 }
 
 impl From<String> for Selector {
     fn from(pattern: String) -> Self {
-        Self(Kind::Pattern(pattern))
+        Self::new(Kind::Pattern(pattern))
     }
 }
 
 impl From<&String> for Selector {
     fn from(pattern: &String) -> Self {
-        Self(Kind::Pattern(pattern.clone()))
+        Self::new(Kind::Pattern(pattern.clone()))
     }
 }
 
 impl From<Key> for Selector {
     fn from(key: Key) -> Self {
-        Self(Kind::Key(key.as_str().to_owned()))
+        Self::new(Kind::Key(key.as_str().to_owned()))
     }
 }
 
 impl From<&Key> for Selector {
     fn from(key: &Key) -> Self {
-        Self(Kind::Key(key.as_str().to_owned()))
+        Self::new(Kind::Key(key.as_str().to_owned()))
     }
 }
 
@@ -99,11 +161,12 @@ impl From<&Selector> for Selector {
 pub(crate) struct SelectorTemplate {
     kind: fn(String) -> Kind,
     template: Template,
+    mode: Mode,
 }
 
 impl SelectorTemplate {
     pub(crate) fn parse(selector: &Selector) -> Result<Self, ConfigError> {
-        let (kind, text): (fn(String) -> Kind, &str) = match &selector.0 {
+        let (kind, text): (fn(String) -> Kind, &str) = match &selector.kind {
             Kind::Pattern(text) => (Kind::Pattern, text),
             Kind::Endpoint(text) => (Kind::Endpoint, text),
             Kind::Key(text) => (Kind::Key, text),
@@ -111,11 +174,22 @@ impl SelectorTemplate {
             Kind::Tag(text) => (Kind::Tag, text),
             Kind::Everything => (|_| Kind::Everything, ""),
         };
-        if text.is_empty() && selector.0 != Kind::Everything {
+        if text.is_empty() && selector.kind != Kind::Everything {
             return Err(ConfigError::new("invalidates", "an empty selector"));
         }
+        if selector.mode == Mode::DryRun {
+            return Err(ConfigError::new(
+                "invalidates",
+                "a dry run invalidates nothing",
+            ));
+        }
         let template = Template::parse(text).map_err(|why| ConfigError::new("invalidates", why))?;
-        Ok(Self { kind, template })
+        let mode = selector.mode;
+        Ok(Self {
+            kind,
+            template,
+            mode,
+        })
     }
 
     /// The selector for one request. A value that comes from the request can
@@ -127,7 +201,10 @@ impl SelectorTemplate {
             Kind::Uri(_) => percent_encoding::utf8_percent_encode(value, SEGMENT).to_string(),
             _ => value.to_owned(),
         })?;
-        Ok(Selector((self.kind)(text)))
+        Ok(Selector {
+            kind: (self.kind)(text),
+            mode: self.mode,
+        })
     }
 
     pub(crate) fn missing_in(&self, pattern: &str) -> Option<Missing> {
@@ -187,5 +264,12 @@ mod tests {
     fn an_empty_selector_is_refused() {
         assert!(SelectorTemplate::parse(&tag("")).is_err());
         assert!(SelectorTemplate::parse(&"".into()).is_err());
+    }
+
+    #[test]
+    fn a_soft_one_stays_soft_and_a_dry_run_is_refused() {
+        let soft = tag("c:{id}").soft();
+        assert_eq!(render(soft, "/characters/7"), tag("c:7").soft());
+        assert!(SelectorTemplate::parse(&tag("c").dry_run()).is_err());
     }
 }

@@ -2,15 +2,23 @@
 
 use http::Uri;
 
-use super::{Kind, Pattern, Selector};
+use super::selector::{Kind, Mode};
+use super::{Pattern, Selector};
 use crate::error::InvalidateError;
-use crate::generation::Scoped;
+use crate::generation::{Force, Scoped};
 use crate::key::{Key, ScopeId, Writer, escape_endpoint, write_query};
 use crate::policy::{Compiled, Params};
 
-/// What goes.
+/// What is invalidated, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(crate) struct Target {
+    pub(crate) what: What,
+    pub(crate) force: Force,
+}
+
+/// What is invalidated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum What {
     /// Entries of a scope; the store finds them by `how`.
     Scope { ids: Vec<ScopeId>, how: Find },
     /// Entries whose key matches.
@@ -20,32 +28,49 @@ pub(crate) enum Target {
 }
 
 impl Target {
+    pub(crate) fn hard(what: What) -> Self {
+        let force = Force::Hard;
+        Self { what, force }
+    }
+
+    /// The same, made stale and not gone.
+    pub(crate) fn soft(self) -> Self {
+        let force = Force::Soft;
+        Self { force, ..self }
+    }
+
     /// One path and query; and the path, for answers whose policy does not key
     /// every parameter.
     pub(crate) fn of_uri(uri: &Uri, tenant: Option<&str>) -> Self {
+        Self::hard(What::of_uri(uri, tenant))
+    }
+
+    /// A group that an answer names.
+    pub(crate) fn of_group(id: ScopeId) -> Self {
+        Self::hard(What::Scope {
+            ids: vec![id],
+            how: Find::Group,
+        })
+    }
+
+    /// Whether it reaches an entry.
+    pub(crate) fn reaches(&self, entry: &impl Scoped) -> bool {
+        match &self.what {
+            What::Scope { ids, .. } => ids.iter().any(|id| entry.scopes().contains(id)),
+            What::Pattern(pattern) => pattern.matches(entry.name()),
+            What::Everything(_) => true,
+        }
+    }
+}
+
+impl What {
+    fn of_uri(uri: &Uri, tenant: Option<&str>) -> Self {
         Self::Scope {
             ids: vec![
                 ScopeId::uri(tenant, &canonical_target(uri)),
                 ScopeId::path(tenant, uri.path()),
             ],
             how: Find::Group,
-        }
-    }
-
-    /// A group that an answer names.
-    pub(crate) fn of_group(id: ScopeId) -> Self {
-        Self::Scope {
-            ids: vec![id],
-            how: Find::Group,
-        }
-    }
-
-    /// Whether it reaches an entry.
-    pub(crate) fn reaches(&self, entry: &impl Scoped) -> bool {
-        match self {
-            Self::Scope { ids, .. } => ids.iter().any(|id| entry.scopes().contains(id)),
-            Self::Pattern(pattern) => pattern.matches(entry.name()),
-            Self::Everything(_) => true,
         }
     }
 }
@@ -67,15 +92,23 @@ pub(crate) fn target_of(
     prefix: &str,
     tenant: Option<&str>,
 ) -> Result<Target, InvalidateError> {
+    let target = Target::hard(what_of(&selector.kind, prefix, tenant)?);
+    Ok(match selector.mode {
+        Mode::Soft => target.soft(),
+        Mode::Hard | Mode::DryRun => target,
+    })
+}
+
+fn what_of(kind: &Kind, prefix: &str, tenant: Option<&str>) -> Result<What, InvalidateError> {
     let bad = InvalidateError::bad_selector;
     let suffix = tenant.map(tenant_suffix);
-    match &selector.0 {
+    match kind {
         Kind::Pattern(text) => {
             let pattern = Pattern::of_user(text, prefix).map_err(bad)?;
             if suffix.is_some() && text.contains('[') {
                 return Err(bad("a tenant's pattern has no classes".into()));
             }
-            Ok(Target::Pattern(match suffix {
+            Ok(What::Pattern(match suffix {
                 None => pattern,
                 Some(suffix) => for_tenant(&pattern, prefix, &suffix),
             }))
@@ -93,7 +126,7 @@ pub(crate) fn target_of(
                     (name, pattern)
                 }
             };
-            Ok(Target::Scope {
+            Ok(What::Scope {
                 ids: vec![ScopeId::endpoint(&scope)],
                 how: Find::Pattern(Pattern::trusted(pattern)),
             })
@@ -112,20 +145,20 @@ pub(crate) fn target_of(
             if !theirs {
                 return Err(bad(format!("key {name:?} is another tenant's")));
             }
-            Ok(Target::Scope {
+            Ok(What::Scope {
                 ids: vec![ScopeId::key(name)],
                 how: Find::Key(Key::new(name.as_str())),
             })
         }
         Kind::Uri(text) => match text.parse() {
-            Ok(uri) => Ok(Target::of_uri(&uri, tenant)),
+            Ok(uri) => Ok(What::of_uri(&uri, tenant)),
             Err(_) => Err(bad(format!("{text:?} is no URI"))),
         },
         Kind::Tag(text) => {
             if text.is_empty() {
                 return Err(bad("an empty tag".into()));
             }
-            Ok(Target::Scope {
+            Ok(What::Scope {
                 ids: vec![ScopeId::tag(tenant, text)],
                 how: Find::Group,
             })
@@ -134,8 +167,8 @@ pub(crate) fn target_of(
             let tail = suffix.map_or_else(|| "*".to_owned(), |s| format!("*{s}:*"));
             let pattern = Pattern::trusted(format!("{prefix}:{tail}"));
             Ok(match tenant {
-                None => Target::Everything(pattern),
-                Some(_) => Target::Pattern(pattern),
+                None => What::Everything(pattern),
+                Some(_) => What::Pattern(pattern),
             })
         }
     }
@@ -178,8 +211,8 @@ mod tests {
     use super::*;
     use crate::invalidate::{endpoint, everything, key, tag, uri};
 
-    fn target(selector: impl Into<Selector>) -> Result<Target, InvalidateError> {
-        target_of(&selector.into(), "api", None)
+    fn target(selector: impl Into<Selector>) -> Result<What, InvalidateError> {
+        target_of(&selector.into(), "api", None).map(|target| target.what)
     }
 
     #[test]
@@ -200,7 +233,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_never_reaches_its_neighbours() {
-        let Ok(Target::Scope {
+        let Ok(What::Scope {
             how: Find::Pattern(pattern),
             ..
         }) = target(endpoint("user"))
@@ -217,7 +250,8 @@ mod tests {
         let own = format!("api:users{a}:00");
         let other = format!("api:users{}:00", tenant_suffix("b"));
         for selector in [everything(), "api:users:*".into(), "api:us*".into()] {
-            let Ok(Target::Pattern(pattern)) = target_of(&selector, "api", Some("a")) else {
+            let target = target_of(&selector, "api", Some("a")).unwrap();
+            let What::Pattern(pattern) = target.what else {
                 panic!("{selector:?} is a pattern");
             };
             assert!(pattern.matches(&own) && !pattern.matches(&other));

@@ -6,43 +6,9 @@ use http::header::{AGE, DATE, EXPIRES, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::cache_control::{Directives, number};
+pub(crate) use super::life::Lifetime;
 pub(crate) use super::rules::Rules;
 use super::wish::Wish;
-
-/// Four clocks of an entry, each counted from its creation, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lifetime {
-    /// Fresh until then.
-    pub(crate) fresh: u64,
-    /// May be served stale until then, while it is revalidated (RFC 5861, 3).
-    pub(crate) stale: u64,
-    /// May be served stale until then if the handler fails (RFC 5861, 4).
-    pub(crate) error: u64,
-    /// May be revalidated until then; the tiers drop it afterwards.
-    pub(crate) keep: u64,
-}
-
-impl Lifetime {
-    /// Fresh, and then gone.
-    pub(crate) fn fresh(millis: u64) -> Self {
-        Self {
-            fresh: millis,
-            stale: millis,
-            error: millis,
-            keep: millis,
-        }
-    }
-
-    /// The same, ended by then.
-    pub(crate) fn at_most(self, millis: u64) -> Self {
-        Self {
-            fresh: self.fresh.min(millis),
-            stale: self.stale.min(millis),
-            error: self.error.min(millis),
-            keep: self.keep.min(millis),
-        }
-    }
-}
 
 /// How an entry may be used for one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

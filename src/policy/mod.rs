@@ -12,6 +12,7 @@ mod failure;
 mod fields;
 pub(crate) mod freshness;
 mod hint;
+mod life;
 mod lifetime;
 mod nonce;
 pub(crate) mod range;

@@ -7,7 +7,7 @@ use futures_util::stream::BoxStream;
 
 use super::StoreFuture;
 use super::insight::Insight;
-use crate::generation::{Change, News, Snapshot, Stamp};
+use crate::generation::{Change, Force, News, Reach, Snapshot, Stamp};
 use crate::invalidate::Pattern;
 use crate::key::ScopeId;
 
@@ -79,18 +79,28 @@ pub(crate) trait Fence: Insight {
     fn listen(&self) -> StoreFuture<'_, BoxStream<'static, Vec<u8>>>;
 }
 
+/// The kind of a change, a letter, and its name. Soft ones have other letters.
+pub(crate) fn parts(change: &Change) -> (&'static str, &[u8]) {
+    let (letters, name): (_, &[u8]) = match &change.reach {
+        Reach::Scope(id) => (["s", "S"], &id.0),
+        Reach::Ban(pattern) => (["b", "B"], pattern.as_str().as_bytes()),
+        Reach::Everything => (["*", "+"], b""),
+    };
+    let [hard, soft] = letters;
+    match change.force {
+        Force::Hard => (hard, name),
+        Force::Soft => (soft, name),
+    }
+}
+
 /// A list of changes as it is sent: for each its kind, the length of its name (4,
 /// little-endian), the name.
 #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "redis sends it"))]
 pub(crate) fn encode(changes: &[Change]) -> Vec<u8> {
     let mut out = Vec::new();
     for change in changes {
-        let (kind, name): (u8, &[u8]) = match change {
-            Change::Scope(id) => (b's', &id.0),
-            Change::Ban(pattern) => (b'b', pattern.as_str().as_bytes()),
-            Change::Everything => (b'*', b""),
-        };
-        out.push(kind);
+        let (kind, name) = parts(change);
+        out.extend_from_slice(kind.as_bytes());
         out.extend_from_slice(&u32::try_from(name.len()).unwrap_or(u32::MAX).to_le_bytes());
         out.extend_from_slice(name);
     }
@@ -110,13 +120,19 @@ pub(crate) fn decode(mut bytes: &[u8]) -> Option<Vec<Change>> {
     Some(changes)
 }
 
-fn change(kind: u8, name: &[u8]) -> Option<Change> {
-    Some(match kind {
-        b's' => Change::Scope(ScopeId(name.try_into().ok()?)),
-        b'b' => Change::Ban(Pattern::trusted(String::from_utf8(name.to_vec()).ok()?)),
-        b'*' if name.is_empty() => Change::Everything,
+/// A change by its parts.
+pub(crate) fn change(kind: u8, name: &[u8]) -> Option<Change> {
+    let reach = match kind {
+        b's' | b'S' => Reach::Scope(ScopeId(name.try_into().ok()?)),
+        b'b' | b'B' => Reach::Ban(Pattern::trusted(String::from_utf8(name.to_vec()).ok()?)),
+        b'*' | b'+' if name.is_empty() => Reach::Everything,
         _ => return None,
-    })
+    };
+    let force = match kind {
+        b'S' | b'B' | b'+' => Force::Soft,
+        _ => Force::Hard,
+    };
+    Some(Change { reach, force })
 }
 
 /// Reads what is told of an invalidation: `<epoch> <number> <floor> <changes>`, the
@@ -139,11 +155,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn changes() -> Vec<Change> {
-        vec![
-            Change::Scope(ScopeId([b' '; 16])),
-            Change::Ban(Pattern::trusted("api:a b*".into())),
-            Change::Everything,
-        ]
+        let all = [
+            Reach::Scope(ScopeId([b' '; 16])),
+            Reach::Ban(Pattern::trusted("api:a b*".into())),
+            Reach::Everything,
+        ];
+        let forces = [Force::Hard, Force::Soft].into_iter();
+        let each = |force| all.clone().map(|reach| Change { reach, force });
+        forces.flat_map(each).collect()
     }
 
     #[test]
@@ -170,7 +189,7 @@ mod tests {
         let whole = encode(&changes());
         for end in 1..whole.len() {
             let part = decode(&whole[..end]);
-            assert!(part.is_none_or(|part| part.len() < 3), "{end}");
+            assert!(part.is_none_or(|part| part.len() < 6), "{end}");
         }
         for bad in [
             &b"x\0\0\0\0"[..],

@@ -11,7 +11,7 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 use super::variants::{Variant, Variants};
 use crate::clock::{Clock, millis};
 use crate::entry::{Held, Shapes};
-use crate::generation::Generations;
+use crate::generation::{Aging, Generations, Standing};
 use crate::key::Canonical;
 
 /// What lies under a canonical request.
@@ -120,11 +120,11 @@ impl Memory {
     }
 
     /// Puts an entry in the place of this very one, if it is still there.
-    pub(crate) fn replace(&self, held: &Arc<Held>, by: Held) {
+    pub(crate) fn replace(&self, held: &Arc<Held>, by: Arc<Held>) {
         let at_once = Some(std::time::Duration::ZERO);
         let _ = self.slots.entry(&held.entry.canonical, at_once, |_, slot| {
             if matches!(slot, Slot::Entry(there) if Arc::ptr_eq(there, held)) {
-                *slot = Slot::Entry(Arc::new(by));
+                *slot = Slot::Entry(by);
             }
             EntryAction::Retain(())
         });
@@ -208,19 +208,34 @@ impl Memory {
         }
     }
 
-    /// Visits all entries and removes those that are to go. Takes a shard's
-    /// lock for one item at a time.
-    pub(crate) fn sweep(&self, goes: impl Fn(&Held) -> bool) -> u64 {
-        let mut removed = 0;
+    /// Visits all entries, removes those that are gone, and ages those that have aged.
+    /// Returns how many that were. Takes a shard's lock for one item at a time.
+    pub(crate) fn sweep(&self, standing: impl Fn(&Held) -> Standing) -> u64 {
+        let mut reached = 0;
         for (_, slot) in self.slots.iter() {
-            if let Slot::Entry(held) = slot
-                && goes(&held)
-            {
-                self.remove_entry(&held);
-                removed += 1;
+            let Slot::Entry(held) = slot else { continue };
+            match standing(&held) {
+                Standing::Good => continue,
+                Standing::Gone => self.remove_entry(&held),
+                Standing::Aged(aging) => drop(self.age(&held, aging)),
             }
+            reached += 1;
         }
-        removed
+        reached
+    }
+
+    /// How many entries are of a kind.
+    pub(crate) fn count(&self, kind: impl Fn(&Held) -> bool) -> u64 {
+        let slots = self.slots.iter();
+        let found = slots.filter(|(_, slot)| matches!(slot, Slot::Entry(held) if kind(held)));
+        found.count() as u64
+    }
+
+    /// Ends an entry's time to live.
+    pub(crate) fn age(&self, held: &Arc<Held>, aging: Aging) -> Arc<Held> {
+        let aged = Arc::new(held.aged(aging));
+        self.replace(held, Arc::clone(&aged));
+        aged
     }
 
     /// Visits entries until it returns `false`.

@@ -8,4 +8,4 @@ pub(crate) mod redis;
 mod shared;
 pub(crate) mod variants;
 
-pub use shared::{Granted, Group, Lease, Record, Removal, Seen, Store, StoreFuture};
+pub use shared::{Granted, Group, Lease, Record, Removal, Removed, Seen, Store, StoreFuture};

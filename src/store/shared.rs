@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Key, ScopeId};
 
 /// What a [`Store`]'s methods return.
@@ -94,6 +94,33 @@ pub enum Removal<'a> {
     Pattern(&'a str),
 }
 
+/// What a removal has removed, or would.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Removed {
+    /// Entries that were there.
+    pub entries: u64,
+    /// Servers that were looked through from one end to the other for them.
+    pub primaries: u64,
+}
+
+impl From<u64> for Removed {
+    fn from(entries: u64) -> Self {
+        Self {
+            entries,
+            primaries: 0,
+        }
+    }
+}
+
+impl std::ops::AddAssign for Removed {
+    /// The entries of both; the servers are the same ones.
+    fn add_assign(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.primaries = self.primaries.max(other.primaries);
+    }
+}
+
 /// A store that instances share. Implement it to bring your own; for Redis it
 /// is there ([`CacheBuilder::redis`](crate::CacheBuilder::redis)).
 ///
@@ -115,7 +142,15 @@ pub trait Store: Send + Sync + 'static {
     fn put<'a>(&'a self, record: Record<'a>) -> StoreFuture<'a, ()>;
 
     /// Removes entries and returns how many there were.
-    fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, u64>;
+    fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed>;
+
+    /// Counts what [`remove`](Self::remove) would remove. Default: an error, for a
+    /// store that cannot tell.
+    fn count<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
+        let _ = removal;
+        let error = StoreError::new(StoreErrorKind::Refused, "this store cannot count");
+        Box::pin(std::future::ready(Err(error)))
+    }
 
     /// Asks for the right to fill a key, for `ttl`. Default: everybody has it, and
     /// instances fill side by side.
@@ -158,8 +193,12 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         (**self).put(record)
     }
 
-    fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, u64> {
+    fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
         (**self).remove(removal)
+    }
+
+    fn count<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
+        (**self).count(removal)
     }
 
     fn acquire<'a>(&'a self, lease: &'a Lease, ttl: Duration) -> StoreFuture<'a, Granted> {

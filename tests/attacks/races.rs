@@ -14,8 +14,8 @@ use axum::http::{HeaderMap, Method};
 use axum::routing::get as on_get;
 use bytes::Bytes;
 use larder::{
-    Cache, Hint, InvalidateErrorKind, Key, MIB, Policy, Record, Removal, Scope, Store, StoreFuture,
-    tag, testing, uri,
+    Cache, Hint, InvalidateErrorKind, Key, MIB, Policy, Record, Removal, Removed, Scope, Store,
+    StoreFuture, tag, testing, uri,
 };
 use tokio::sync::Notify;
 use tower::ServiceExt;
@@ -76,12 +76,12 @@ impl Store for Gated {
         })
     }
 
-    fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, u64> {
+    fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
         let gone = match removal {
             Removal::Key(key) => self.frames.lock().unwrap().remove(key.as_str()).is_some(),
             _ => false, // it came too early to see the late write
         };
-        Box::pin(async move { Ok(u64::from(gone)) })
+        Box::pin(async move { Ok(u64::from(gone).into()) })
     }
 }
 
@@ -127,12 +127,12 @@ impl Store for SlowRemoval {
         Box::pin(async { Ok(()) })
     }
 
-    fn remove<'a>(&'a self, _removal: Removal<'a>) -> StoreFuture<'a, u64> {
+    fn remove<'a>(&'a self, _removal: Removal<'a>) -> StoreFuture<'a, Removed> {
         Box::pin(async {
             self.begun.notify_one();
             self.go.notified().await;
             self.frames.lock().unwrap().clear();
-            Ok(1)
+            Ok(1.into())
         })
     }
 }
@@ -341,7 +341,7 @@ impl Store for Panics {
         panic!("at once")
     }
 
-    fn remove<'a>(&'a self, _removal: Removal<'a>) -> StoreFuture<'a, u64> {
+    fn remove<'a>(&'a self, _removal: Removal<'a>) -> StoreFuture<'a, Removed> {
         panic!("at once")
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! | name | what |
 //! |---|---|
-//! | `<prefix>:!{clock}` | a hash: the server's run id, the epoch, the clock, the floor; `off` while the cache is switched off for all; `all` and `=<pattern>`, the numbers of these invalidations; `@<instance>`, what it has seen |
-//! | `<prefix>:!{clock}:scopes` | a sorted set: the scopes by the number of their last invalidation |
+//! | `<prefix>:!{clock}` | a hash: the server's run id, the epoch, the clock, the floor; `off` while the cache is switched off for all; `all` and `=<pattern>`, the numbers of these invalidations, `aged` and `~<pattern>` those of soft ones; `@<instance>`, what it has seen |
+//! | `<prefix>:!{clock}:scopes` | a sorted set: the scopes by the number of their last invalidation, a `~` before those of soft ones |
 //! | `<prefix>:!clock` | a channel: each invalidation |
 //!
 //! Every access is a script that first compares the server's run id and the size
@@ -20,11 +20,9 @@ use super::tier::{RedisStore, refused};
 use crate::clock::millis;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::generation::{Change, News, Snapshot, Stamp};
-use crate::invalidate::Pattern;
-use crate::key::ScopeId;
 use crate::random::random;
 use crate::store::StoreFuture;
-use crate::store::fence::{Beat, Fence, Heard, Row, Rows, encode, news};
+use crate::store::fence::{self, Beat, Fence, Heard, Row, Rows, encode, news, parts};
 
 type Reply = Result<Value, StoreError>;
 
@@ -60,11 +58,8 @@ impl Fence for RedisStore {
             let (blob, channel) = (encode(changes), self.clock_channel());
             let mut args: Vec<&[u8]> = vec![channel.as_bytes(), &blob];
             for change in changes {
-                args.extend(match change {
-                    Change::Scope(id) => [&b"s"[..], &id.0],
-                    Change::Ban(pattern) => [&b"b"[..], pattern.as_str().as_bytes()],
-                    Change::Everything => [&b"*"[..], b""],
-                });
+                let (kind, name) = parts(change);
+                args.extend([kind.as_bytes(), name]);
             }
             let reply = match self.on_clock(&self.scripts.advance, &args).await {
                 Err(error) if is_out_of_memory(&error) => {
@@ -118,20 +113,31 @@ impl Fence for RedisStore {
                 epoch: reply.hex()?,
                 number: reply.number()?,
             };
-            let (floor, all) = (reply.number()?, reply.number()?);
+            let (floor, all, aged) = (reply.number()?, reply.number()?, reply.number()?);
             let mut changes = Vec::new();
-            if all > 0 {
-                changes.push((all, Change::Everything));
+            for (kind, number) in [("*", all), ("+", aged)] {
+                if number > 0 {
+                    changes.push((number, change(kind, b"")?));
+                }
             }
             let mut bans = Items::of(reply.next()?)?;
             while !bans.is_empty() {
-                let pattern = String::from_utf8(bans.bytes()?).map_err(|_| unreadable())?;
-                changes.push((bans.number()?, Change::Ban(Pattern::trusted(pattern))));
+                let name = bans.bytes()?;
+                let change = match name.split_first() {
+                    Some((b'=', pattern)) => change("b", pattern)?,
+                    Some((b'~', pattern)) => change("B", pattern)?,
+                    _ => return Err(unreadable()),
+                };
+                changes.push((bans.number()?, change));
             }
             let mut scopes = Items::of(reply.next()?)?;
             while !scopes.is_empty() {
-                let id = scopes.bytes()?.try_into().map_err(|_| unreadable())?;
-                changes.push((scopes.number()?, Change::Scope(ScopeId(id))));
+                let name = scopes.bytes()?;
+                let change = match name.len() > 16 {
+                    true => change("S", &name[1..])?,
+                    false => change("s", &name)?,
+                };
+                changes.push((scopes.number()?, change));
             }
             Ok(Snapshot {
                 stamp,
@@ -165,6 +171,10 @@ impl Fence for RedisStore {
             messages.map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))
         })
     }
+}
+
+fn change(kind: &str, name: &[u8]) -> Result<Change, StoreError> {
+    fence::change(kind.as_bytes()[0], name).ok_or_else(unreadable)
 }
 
 fn hexed(epoch: u64) -> String {

@@ -1,4 +1,4 @@
-//! Removal by pattern: SCAN over every primary, UNLINK as the scan goes. Never
+//! By pattern: SCAN over every primary, UNLINK as the scan goes. Never
 //! KEYS, which would stop the server for everybody.
 
 use redis::{FromRedisValue, RedisError, Value};
@@ -6,29 +6,50 @@ use redis::{FromRedisValue, RedisError, Value};
 use super::connect::Node;
 use super::tier::{RedisStore, refused};
 use crate::error::StoreError;
+use crate::store::Removed;
 
 /// What measured best: fewer round trips than 100, and no stall for others as
 /// with 5,000.
 const COUNT: usize = 1_000;
 
+/// What is done with the keys that are found.
+#[derive(Clone, Copy)]
+enum Found {
+    Removed,
+    Counted,
+}
+
 impl RedisStore {
     /// Removes what matches, but nothing that larder keeps for itself.
-    pub(super) async fn remove_pattern(&self, pattern: &str) -> Result<u64, StoreError> {
-        let mut removed = 0;
+    pub(super) async fn remove_pattern(&self, pattern: &str) -> Result<Removed, StoreError> {
+        self.scan_all(pattern, Found::Removed).await
+    }
+
+    /// Counts what matches.
+    pub(super) async fn count_pattern(&self, pattern: &str) -> Result<Removed, StoreError> {
+        self.scan_all(pattern, Found::Counted).await
+    }
+
+    async fn scan_all(&self, pattern: &str, found: Found) -> Result<Removed, StoreError> {
+        let mut done = Removed::default();
         for node in self.link.primaries(self.slow()).await? {
             let mut cursor = b"0".to_vec();
             loop {
                 let (next, keys) = self.scan(&node, &cursor, pattern, COUNT).await?;
                 let theirs = |key: &Vec<u8>| !key.starts_with(self.internal.as_bytes());
                 let keys: Vec<Vec<u8>> = keys.into_iter().filter(theirs).collect();
-                removed += self.unlink(&keys).await?;
+                done.entries += match found {
+                    Found::Removed => self.unlink(&keys).await?,
+                    Found::Counted => keys.len() as u64,
+                };
                 if next == b"0" {
                     break;
                 }
                 cursor = next;
             }
+            done.primaries += 1;
         }
-        Ok(removed)
+        Ok(done)
     }
 
     /// One step: where to go on, and what was found.
@@ -49,17 +70,26 @@ impl RedisStore {
 
     /// Removes keys, in batches, and counts those that were there.
     pub(super) async fn unlink(&self, keys: &[Vec<u8>]) -> Result<u64, StoreError> {
-        let mut removed = 0;
+        self.batches("UNLINK", keys).await
+    }
+
+    /// Counts the keys that are there.
+    pub(super) async fn existing(&self, keys: &[Vec<u8>]) -> Result<u64, StoreError> {
+        self.batches("EXISTS", keys).await
+    }
+
+    async fn batches(&self, command: &str, keys: &[Vec<u8>]) -> Result<u64, StoreError> {
+        let mut all = 0;
         for batch in keys.chunks(COUNT) {
-            let mut unlink = redis::cmd("UNLINK");
+            let mut cmd = redis::cmd(command);
             for key in batch {
-                unlink.arg(key);
+                cmd.arg(key);
             }
-            match self.run(&unlink, self.slow()).await? {
-                Value::Int(n) => removed += u64::try_from(n).unwrap_or(0),
-                _ => return Err(refused("UNLINK did not answer with a number")),
+            match self.run(&cmd, self.slow()).await? {
+                Value::Int(n) => all += u64::try_from(n).unwrap_or(0),
+                _ => return Err(refused(format!("{command} did not answer with a number"))),
             }
         }
-        Ok(removed)
+        Ok(all)
     }
 }

@@ -133,7 +133,7 @@ end
 }
 
 /// Invalidates. Arguments: epoch, channel, what is told; kind and name of each scope
-/// and pattern.
+/// and pattern, in capitals where they are to be soft.
 const ADVANCE: &str = concat!(
     clock!(),
     r"
@@ -143,19 +143,24 @@ local told = ARGV[3]
 for at = 4, #ARGV, 2 do
   local kind, name = ARGV[at], ARGV[at + 1]
   if kind == 's' then redis.call('ZADD', scopes, number, name)
+  elseif kind == 'S' then redis.call('ZADD', scopes, number, '~' .. name)
   elseif kind == 'b' then redis.call('HSET', hash, '=' .. name, number)
-  else redis.call('HSET', hash, 'all', number) end
+  elseif kind == 'B' then redis.call('HSET', hash, '~' .. name, number)
+  elseif kind == '*' then redis.call('HSET', hash, 'all', number)
+  else redis.call('HSET', hash, 'aged', number) end
 end
 local all = tonumber(redis.call('HGET', hash, 'all') or '0')
 local bans = {}
-for _, ban in ipairs(fields('=')) do
-  if tonumber(ban[2]) > all then bans[#bans + 1] = ban
-  else redis.call('HDEL', hash, '=' .. ban[1]) end
+for _, first in ipairs({'=', '~'}) do
+  for _, ban in ipairs(fields(first)) do
+    if tonumber(ban[2]) > all then bans[#bans + 1] = {first .. ban[1], ban[2]}
+    else redis.call('HDEL', hash, first .. ban[1]) end
+  end
 end
 if #bans > MOST_BANS then
   table.sort(bans, function(a, b) return tonumber(a[2]) < tonumber(b[2]) end)
   for at = 1, math.floor(#bans / 4) do
-    redis.call('HDEL', hash, '=' .. bans[at][1])
+    redis.call('HDEL', hash, bans[at][1])
     floor = math.max(floor, tonumber(bans[at][2]))
   end
 end
@@ -211,12 +216,15 @@ const SNAPSHOT: &str = concat!(
     clock!(),
     r"
 local bans = {}
-for _, ban in ipairs(fields('=')) do
-  bans[#bans + 1] = ban[1]
-  bans[#bans + 1] = ban[2]
+for _, first in ipairs({'=', '~'}) do
+  for _, ban in ipairs(fields(first)) do
+    bans[#bans + 1] = first .. ban[1]
+    bans[#bans + 1] = ban[2]
+  end
 end
 local all = redis.call('HGET', hash, 'all') or '0'
-return {epoch, string.format('%.0f', clock), string.format('%.0f', floor), all, bans,
+local aged = redis.call('HGET', hash, 'aged') or '0'
+return {epoch, string.format('%.0f', clock), string.format('%.0f', floor), all, aged, bans,
   redis.call('ZRANGE', scopes, 0, -1, 'WITHSCORES')}"
 );
 

@@ -21,7 +21,7 @@ use super::wakes::Wakes;
 use crate::clock::{Clock, millis};
 use crate::error::{BoxError, ConfigError, StoreError, StoreErrorKind};
 use crate::key::Key;
-use crate::store::{Granted, Group, Lease, Record, Removal, Store, StoreFuture};
+use crate::store::{Granted, Group, Lease, Record, Removal, Removed, Store, StoreFuture};
 
 /// Writes, scans and removals may take this many times as long as a read:
 /// no request waits for them.
@@ -151,12 +151,12 @@ impl RedisStore {
         self.run(&set, self.slow()).await.map(drop)
     }
 
-    async fn remove_group(&self, group: Group) -> Result<u64, StoreError> {
+    /// The keys of a group.
+    async fn members(&self, group: Group) -> Result<Vec<Vec<u8>>, StoreError> {
         let members = &self.scripts.members;
         let reply = self.script(members, &[self.group(group)], &[]).await?;
-        let keys: Vec<Vec<u8>> = FromRedisValue::from_redis_value(reply)
-            .map_err(|error| refused(redis::RedisError::from(error)))?;
-        self.unlink(&keys).await
+        FromRedisValue::from_redis_value(reply)
+            .map_err(|error| refused(redis::RedisError::from(error)))
     }
 }
 
@@ -169,15 +169,26 @@ impl Store for RedisStore {
         Box::pin(self.write(record))
     }
 
-    fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, u64> {
-        match removal {
-            Removal::Key(key) => Box::pin(async move {
-                let key = key.as_str().as_bytes().to_vec();
-                self.unlink(&[key]).await
-            }),
-            Removal::Group(group) => Box::pin(self.remove_group(group)),
-            Removal::Pattern(pattern) => Box::pin(self.remove_pattern(pattern)),
-        }
+    fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
+        Box::pin(async move {
+            match removal {
+                Removal::Key(key) => Ok(self.unlink(&[key_of(key)]).await?.into()),
+                Removal::Group(group) => Ok(self.unlink(&self.members(group).await?).await?.into()),
+                Removal::Pattern(pattern) => self.remove_pattern(pattern).await,
+            }
+        })
+    }
+
+    fn count<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
+        Box::pin(async move {
+            match removal {
+                Removal::Key(key) => Ok(self.existing(&[key_of(key)]).await?.into()),
+                Removal::Group(group) => {
+                    Ok(self.existing(&self.members(group).await?).await?.into())
+                }
+                Removal::Pattern(pattern) => self.count_pattern(pattern).await,
+            }
+        })
     }
 
     fn acquire<'a>(&'a self, lease: &'a Lease, ttl: Duration) -> StoreFuture<'a, Granted> {
@@ -198,6 +209,10 @@ impl Store for RedisStore {
             Ok(())
         })
     }
+}
+
+fn key_of(key: &Key) -> Vec<u8> {
+    key.as_str().as_bytes().to_vec()
 }
 
 pub(super) fn refused(why: impl Into<BoxError>) -> StoreError {

@@ -1,0 +1,102 @@
+//! What is invalidated, and the numbers under which that is remembered.
+
+use std::collections::HashMap;
+
+use super::Scoped;
+use crate::invalidate::{Pattern, Target, What};
+use crate::key::ScopeId;
+
+/// What an invalidation does to what it reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) enum Force {
+    /// It is gone.
+    #[default]
+    Hard,
+    /// Its time to live has ended.
+    Soft,
+}
+
+/// What an invalidation reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Reach {
+    Scope(ScopeId),
+    Ban(Pattern),
+    Everything,
+}
+
+/// One thing that was invalidated.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Change {
+    pub(crate) reach: Reach,
+    pub(crate) force: Force,
+}
+
+/// What of a target instances are told.
+pub(crate) fn changes_of(target: &Target) -> Vec<Change> {
+    let reaches = match &target.what {
+        What::Scope { ids, .. } => ids.iter().copied().map(Reach::Scope).collect(),
+        What::Pattern(pattern) => vec![Reach::Ban(pattern.clone())],
+        What::Everything(_) => vec![Reach::Everything],
+    };
+    let force = target.force;
+    let change = |reach| Change { reach, force };
+    reaches.into_iter().map(change).collect()
+}
+
+/// An invalidation: its number, and when this process heard of it, in milliseconds.
+/// The number 0 is none.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Mark {
+    pub(super) number: u64,
+    pub(super) at: u64,
+}
+
+/// The last invalidations of everything, of each scope, and by each pattern.
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    pub(super) everything: Mark,
+    pub(super) scopes: HashMap<ScopeId, Mark>,
+    pub(super) bans: Vec<(Mark, Pattern)>,
+}
+
+impl Numbers {
+    pub(super) fn mark(&mut self, mark: Mark, reach: Reach) {
+        match reach {
+            Reach::Everything => self.everything = mark,
+            Reach::Scope(id) => {
+                self.scopes.insert(id, mark);
+            }
+            Reach::Ban(pattern) => {
+                self.bans.retain(|(_, known)| *known != pattern);
+                self.bans.push((mark, pattern));
+            }
+        }
+    }
+
+    /// The first found of those of a kind that have reached an entry.
+    pub(super) fn find(&self, entry: &impl Scoped, kind: impl Fn(&Mark) -> bool) -> Option<Mark> {
+        let everything = kind(&self.everything).then_some(self.everything);
+        let scopes = || {
+            let marks = entry.scopes().iter();
+            let mut marks = marks.filter_map(|scope| self.scopes.get(scope));
+            marks.find(|mark| kind(mark)).copied()
+        };
+        let bans = || {
+            let mut bans = self.bans.iter();
+            let found = bans.find(|(mark, ban)| kind(mark) && ban.matches(entry.name()));
+            found.map(|(mark, _)| *mark)
+        };
+        everything.or_else(scopes).or_else(bans)
+    }
+
+    /// Whether one is above a number.
+    pub(super) fn above(&self, entry: &impl Scoped, number: u64) -> Option<Mark> {
+        self.find(entry, |mark| mark.number > number)
+    }
+
+    /// Forgets what is not above a number.
+    pub(super) fn forget(&mut self, upto: u64) {
+        self.scopes.retain(|_, mark| mark.number > upto);
+        self.bans.retain(|(mark, _)| mark.number > upto);
+    }
+}

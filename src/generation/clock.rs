@@ -1,0 +1,313 @@
+//! The clock of this process, and what it knows of the one that instances share.
+
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::change::{Change, Force, Mark, Numbers, changes_of};
+use super::mirror::{Learnt, Mirror, News, Snapshot, Stamp};
+use crate::invalidate::Target;
+use crate::key::ScopeId;
+
+/// More numbers than this are forgotten together.
+pub(super) const MOST_SCOPES: usize = 16_384;
+/// More bans than this are forgotten together.
+const MOST_BANS: usize = 256;
+
+/// A reading of the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Generation {
+    /// Of this process' clock.
+    pub(crate) number: u64,
+    /// Of the one that instances share.
+    pub(crate) stamp: Stamp,
+}
+
+impl Generation {
+    /// The one that was read earlier in this process.
+    pub(crate) fn earlier(self, other: Self) -> Self {
+        match self.number <= other.number {
+            true => self,
+            false => other,
+        }
+    }
+}
+
+/// What an entry can be invalidated by.
+pub(crate) trait Scoped {
+    fn scopes(&self) -> &[ScopeId];
+    /// Its name in the store, for bans.
+    fn name(&self) -> &str;
+}
+
+/// An entry to be, while its own request invalidates what it belongs to.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    scopes: Box<[ScopeId]>,
+    name: Box<str>,
+    note: Generation,
+    alone: bool,
+}
+
+impl Watch {
+    pub(crate) fn new(entry: &impl Scoped, note: Generation) -> Self {
+        Self {
+            scopes: entry.scopes().into(),
+            name: entry.name().into(),
+            note,
+            alone: true,
+        }
+    }
+
+    /// The reading under which it is valid, if nobody else has invalidated it.
+    pub(crate) fn note(&self) -> Option<Generation> {
+        self.alone.then_some(self.note)
+    }
+}
+
+impl Scoped for Watch {
+    fn scopes(&self) -> &[ScopeId] {
+        &self.scopes
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// What invalidations have done to an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing.
+    Good,
+    /// Its time to live has ended.
+    Aged(Aging),
+    Gone,
+}
+
+/// The end of a time to live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Aging {
+    /// When this process heard of it, in milliseconds.
+    pub(crate) at: u64,
+    /// The reading under which that is all that has happened.
+    pub(crate) reading: Generation,
+}
+
+impl Standing {
+    fn after(mark: Option<Mark>, reading: Generation) -> Self {
+        mark.map_or(Self::Good, |mark| {
+            Self::Aged(Aging {
+                at: mark.at,
+                reading,
+            })
+        })
+    }
+}
+
+/// What became of news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Learning {
+    Known,
+    /// `crowded` asks the caller to [`forget`](Generations::forget) soon.
+    New {
+        crowded: bool,
+    },
+    /// Something before it is missing.
+    Gap,
+}
+
+/// The clock and its numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Generations {
+    /// Equals `Marks::clock`; read without the lock.
+    clock: AtomicU64,
+    marks: RwLock<Marks>,
+    /// Somebody has been told to forget.
+    forgetting: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    clock: u64,
+    floor: Mark,
+    pub(super) hard: Numbers,
+    soft: Numbers,
+    /// What is known of the clock that instances share.
+    mirror: Mirror,
+}
+
+impl Marks {
+    fn valid(&self, entry: &impl Scoped, number: u64) -> bool {
+        number >= self.floor.number && self.hard.above(entry, number).is_none()
+    }
+
+    fn standing(&self, entry: &impl Scoped, number: u64) -> Standing {
+        if !self.valid(entry, number) {
+            return Standing::Gone;
+        }
+        Standing::after(self.soft.above(entry, number), self.reading())
+    }
+
+    fn reading(&self) -> Generation {
+        Generation {
+            number: self.clock,
+            stamp: self.mirror.stamp(),
+        }
+    }
+
+    fn crowded(&self) -> bool {
+        let both = [&self.hard, &self.soft];
+        both.iter()
+            .any(|n| n.scopes.len() > MOST_SCOPES || n.bans.len() > MOST_BANS)
+    }
+}
+
+impl Generations {
+    pub(super) fn read(&self) -> std::sync::RwLockReadGuard<'_, Marks> {
+        self.marks
+            .read()
+            .unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Marks> {
+        self.marks
+            .write()
+            .unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    /// This process' clock now.
+    #[inline]
+    pub(crate) fn clock(&self) -> u64 {
+        self.clock.load(Ordering::Acquire)
+    }
+
+    /// Both clocks now. A fill takes them before its handler starts.
+    pub(crate) fn note(&self) -> Generation {
+        self.read().reading()
+    }
+
+    /// Whether an entry of this number is still valid in this process.
+    pub(crate) fn valid(&self, entry: &impl Scoped, number: u64) -> bool {
+        self.clock() == number || self.read().valid(entry, number)
+    }
+
+    /// Whether an invalidation of either kind has reached what began under this number:
+    /// who asks after it does not share that.
+    pub(crate) fn reached(&self, entry: &impl Scoped, number: u64) -> bool {
+        self.clock() != number && self.read().standing(entry, number) != Standing::Good
+    }
+
+    /// What has happened to an entry of this number in this process.
+    pub(crate) fn standing(&self, entry: &impl Scoped, number: u64) -> Standing {
+        self.read().standing(entry, number)
+    }
+
+    /// What has happened to an entry from the store, by its stamp.
+    pub(crate) fn standing_of(&self, entry: &impl Scoped, stamp: Stamp) -> Standing {
+        let marks = self.read();
+        match marks.mirror.holds(entry, stamp) {
+            false => Standing::Gone,
+            true => Standing::after(marks.mirror.aged(entry, stamp), marks.reading()),
+        }
+    }
+
+    /// The shared clock as it is known here.
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.read().mirror.stamp()
+    }
+
+    /// Learns of another instance's invalidation, or of what became of an own one.
+    pub(crate) fn learn(&self, news: &News, at: u64) -> Learning {
+        let mut marks = self.write();
+        match marks.mirror.learn(news, at) {
+            Learnt::Known => Learning::Known,
+            Learnt::Gap => Learning::Gap,
+            Learnt::New(changes) => {
+                let crowded = self.take(&mut marks, changes, at);
+                Learning::New { crowded }
+            }
+        }
+    }
+
+    /// Takes over all that the store knows. `true` asks the caller to
+    /// [`forget`](Self::forget) soon.
+    #[must_use]
+    pub(crate) fn resync(&self, snapshot: Snapshot, at: u64) -> bool {
+        let mut marks = self.write();
+        let changes = marks.mirror.resync(snapshot, at);
+        self.take(&mut marks, changes, at)
+    }
+
+    /// Moves the clock on.
+    fn take(&self, marks: &mut Marks, changes: Vec<Change>, at: u64) -> bool {
+        if changes.is_empty() {
+            return false;
+        }
+        marks.clock += 1;
+        let number = marks.clock;
+        for Change { reach, force } in changes {
+            let numbers = match force {
+                Force::Hard => &mut marks.hard,
+                Force::Soft => &mut marks.soft,
+            };
+            numbers.mark(Mark { number, at }, reach);
+        }
+        self.clock.store(number, Ordering::Release);
+        self.is_crowded(marks)
+    }
+
+    fn is_crowded(&self, marks: &Marks) -> bool {
+        marks.crowded() && !self.forgetting.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether an entry was invalidated since a moment, in milliseconds. What is
+    /// forgotten may have been it.
+    pub(crate) fn invalidated_since(&self, entry: &impl Scoped, since: u64) -> bool {
+        let happened = |mark: &Mark| mark.number > 0 && mark.at >= since;
+        let marks = self.read();
+        let mut both = [&marks.hard, &marks.soft].into_iter();
+        happened(&marks.floor) || both.any(|numbers| numbers.find(entry, happened).is_some())
+    }
+
+    /// Invalidates, at `at` in milliseconds. `true` asks the caller to
+    /// [`forget`](Self::forget) soon.
+    #[must_use]
+    pub(crate) fn advance(&self, target: &Target, at: u64) -> bool {
+        self.advance_watched(target, at, None)
+    }
+
+    /// The same, and `watch` sees whether somebody else has been there.
+    #[must_use]
+    pub(crate) fn advance_watched(
+        &self,
+        target: &Target,
+        at: u64,
+        watch: Option<&mut Watch>,
+    ) -> bool {
+        let mut marks = self.write();
+        if let Some(watch) = watch {
+            watch.alone &= marks.valid(watch, watch.note.number);
+            watch.note.number = marks.clock + 1;
+        }
+        self.take(&mut marks, changes_of(target), at)
+    }
+
+    /// Forgets all numbers up to now, `at` in milliseconds. `sweep` must check every entry of the
+    /// memory tier once, remove what is gone and age what has aged; a check gives the
+    /// rest its present number.
+    pub(crate) fn forget(&self, at: u64, sweep: impl FnOnce()) {
+        let number = self.clock();
+        sweep();
+        let mut marks = self.write();
+        if number > marks.floor.number {
+            marks.floor = Mark { number, at };
+        }
+        marks.hard.forget(number);
+        marks.soft.forget(number);
+    }
+
+    /// It is done, or nobody will do it: the next invalidation may ask again.
+    pub(crate) fn forgotten(&self) {
+        self.forgetting.store(false, Ordering::Release);
+    }
+}
