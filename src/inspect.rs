@@ -70,8 +70,9 @@ pub struct StoreHealth {
     pub round_trip: Option<Duration>,
     /// Why no answer came.
     pub error: Option<StoreErrorKind>,
-    /// Redis is left alone, but for a probe a second: so long since its breaker has
-    /// opened. None while it is closed.
+    /// Redis is left alone until it answers to a probe behind the scenes: so long since
+    /// the breaker has opened, of a cluster the first of those that are. None while
+    /// all are closed.
     pub open_for: Option<Duration>,
     /// Whether invalidations of other processes are pushed to this one. One without
     /// requests does not listen.

@@ -1,107 +1,126 @@
-//! The circuit breaker: after five failures in a row nothing is asked, except
-//! for one probe a second.
+//! The circuit breaker of one server: after five failures in a row nothing is
+//! asked, until `mend.rs` has found that it answers again.
+//!
+//! | event | closed | open |
+//! |---|---|---|
+//! | an answer | closed, nothing counted | closed: one that was on its way |
+//! | a failure | open if it is the fifth since the last answer | open |
+//! | a timeout | the same, unless others were answered meanwhile | open |
+//! | no connection to be had | open | open |
+//! | mended | | closed, and the next failure opens it again |
+//!
+//! A timeout on a connection that has answered others since is a wait for one's
+//! turn: a busy connection is no outage.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-const FAILURES: u32 = 5;
-const REST: Duration = Duration::from_secs(1);
+use tokio::time::Instant;
 
-/// Times are readings of one monotonic clock.
+const FAILURES: u32 = 5;
+
 #[derive(Debug)]
 pub(super) struct Breaker {
     /// The state is `Closed { failures: 0 }`. Changed under its lock; while it
     /// stays so, nobody takes that.
     calm: AtomicBool,
     state: Mutex<State>,
+    /// Counts answers.
+    answers: AtomicU32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Everything is asked; so many failures since the last answer.
     Closed { failures: u32 },
-    /// Nothing is asked until then; then one is. It opened at `since`.
-    Open { until: Duration, since: Duration },
+    /// Nothing is asked, since then.
+    Open { since: Instant },
 }
 
-impl Breaker {
-    pub(super) fn new() -> Self {
+impl Default for Breaker {
+    fn default() -> Self {
         Self {
             calm: AtomicBool::new(true),
             state: Mutex::new(State::Closed { failures: 0 }),
+            answers: AtomicU32::new(0),
         }
     }
+}
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .unwrap_or_else(|broken| broken.into_inner())
+impl Breaker {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether to ask now. Of those who come while it is open, the first after
-    /// the rest is the probe; the next one is let through a rest later, also
-    /// if the probe never says how it ended.
+    /// Whether to ask now.
     #[inline]
-    pub(super) fn admits(&self, now: impl FnOnce() -> Duration) -> bool {
-        self.calm.load(Ordering::Relaxed) || self.state_admits(now())
+    pub(super) fn admits(&self) -> bool {
+        self.calm.load(Ordering::Relaxed) || self.open_for().is_none()
     }
 
-    fn state_admits(&self, now: Duration) -> bool {
-        let mut state = self.state();
-        match *state {
-            State::Closed { .. } => true,
-            State::Open { until, .. } if now < until => false,
-            State::Open { since, .. } => {
-                let until = now + REST;
-                *state = State::Open { until, since };
-                true
-            }
-        }
+    /// Answers so far: who asks notes them.
+    #[inline]
+    pub(super) fn answers(&self) -> u32 {
+        self.answers.load(Ordering::Relaxed)
     }
 
     /// An answer came.
     #[inline]
     pub(super) fn success(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
         if !self.calm.load(Ordering::Relaxed) {
-            self.calm_down();
+            self.close(0);
         }
     }
 
-    fn calm_down(&self) {
+    /// No answer came in time to who had noted `answers`. `true` if that opens it.
+    pub(super) fn timeout(&self, answers: u32) -> bool {
+        answers == self.answers() && self.failure()
+    }
+
+    /// An answer came that says that there will be none, or the connection ended.
+    /// `true` if that opens it.
+    pub(super) fn failure(&self) -> bool {
+        let failures = match *self.state() {
+            State::Closed { failures } => failures + 1,
+            State::Open { .. } => FAILURES,
+        };
+        if failures < FAILURES {
+            self.close(failures);
+            return false;
+        }
+        self.open()
+    }
+
+    /// There is no connection to be had. `true` if that opens it.
+    pub(super) fn open(&self) -> bool {
         let mut state = self.state();
         if let State::Open { .. } = *state {
-            tracing::warn!(target: "larder", "redis answers again");
+            return false;
         }
-        *state = State::Closed { failures: 0 };
-        self.calm.store(true, Ordering::Relaxed);
+        let since = Instant::now();
+        *state = State::Open { since };
+        self.calm.store(false, Ordering::Relaxed);
+        true
     }
 
-    /// No answer came, or one that says that none will.
-    pub(super) fn failure(&self, now: Duration) {
+    /// It answers again, to one question at least.
+    pub(super) fn mended(&self) {
+        self.close(FAILURES - 1);
+    }
+
+    fn close(&self, failures: u32) {
         let mut state = self.state();
-        self.calm.store(false, Ordering::Relaxed);
-        *state = match *state {
-            State::Closed { failures } if failures + 1 < FAILURES => State::Closed {
-                failures: failures + 1,
-            },
-            State::Closed { .. } => {
-                tracing::warn!(target: "larder", "redis does not answer, it is left alone");
-                let (until, since) = (now + REST, now);
-                State::Open { until, since }
-            }
-            State::Open { since, .. } => {
-                let until = now + REST;
-                State::Open { until, since }
-            }
-        };
+        *state = State::Closed { failures };
+        self.calm.store(failures == 0, Ordering::Relaxed);
     }
 
     /// How long ago it has opened; none while it is closed.
-    pub(super) fn open_for(&self, now: Duration) -> Option<Duration> {
+    pub(super) fn open_for(&self) -> Option<Duration> {
         match *self.state() {
             State::Closed { .. } => None,
-            State::Open { since, .. } => Some(now.saturating_sub(since)),
+            State::Open { since } => Some(since.elapsed()),
         }
     }
 }
@@ -110,57 +129,64 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    fn at(millis: u64) -> Duration {
-        Duration::from_millis(10_000 + millis)
-    }
-
     fn opened() -> Breaker {
-        let breaker = Breaker::new();
-        for n in 0..5 {
-            assert!(breaker.admits(|| at(n)));
-            breaker.failure(at(n));
-        }
+        let breaker = Breaker::default();
+        let opens: Vec<bool> = (0..6).map(|_| breaker.failure()).collect();
+        assert_eq!(opens, [false, false, false, false, true, false]);
         breaker
     }
 
     #[test]
     fn it_opens_after_five_failures_in_a_row() {
-        assert!(!opened().admits(|| at(10)));
-    }
-
-    #[test]
-    fn it_opens_however_slow_the_failures_are() {
-        let breaker = Breaker::new();
-        for n in 0..5 {
-            assert!(breaker.admits(|| at(n * 2_000)));
-            breaker.failure(at(n * 2_000));
-        }
-        assert!(!breaker.admits(|| at(8_500)));
+        assert!(!opened().admits());
     }
 
     #[test]
     fn an_answer_between_failures_keeps_it_closed() {
-        let breaker = Breaker::new();
-        for n in 0..20 {
-            breaker.failure(at(n));
+        let breaker = Breaker::default();
+        for _ in 0..20 {
+            breaker.failure();
             breaker.success();
         }
-        assert!(breaker.admits(|| at(30)));
+        assert!(breaker.admits());
     }
 
     #[test]
-    fn one_probe_a_second_and_its_answer_closes_it() {
+    fn who_waited_while_others_were_answered_opens_nothing() {
+        let breaker = Breaker::default();
+        for _ in 0..20 {
+            let noted = breaker.answers();
+            breaker.success(); // another one's
+            assert!(!breaker.timeout(noted));
+        }
+        assert!(breaker.admits());
+        let noted = breaker.answers();
+        let opens = (0..5).filter(|_| breaker.timeout(noted)).count();
+        assert_eq!((opens, breaker.admits()), (1, false));
+    }
+
+    #[test]
+    fn without_a_connection_it_opens_at_once() {
+        let breaker = Breaker::default();
+        assert!(breaker.open() && !breaker.open());
+        assert!(!breaker.admits());
+    }
+
+    #[test]
+    fn once_mended_it_opens_at_the_first_failure_and_not_after_an_answer() {
         let breaker = opened();
-        assert!(breaker.admits(|| at(1_010)), "the probe");
-        assert!(!breaker.admits(|| at(1_011)), "one at a time");
-        assert!(
-            breaker.admits(|| at(2_011)),
-            "the next, if the first never ended"
-        );
-        breaker.failure(at(2_020));
-        assert!(!breaker.admits(|| at(3_000)));
-        assert!(breaker.admits(|| at(3_021)));
+        breaker.mended();
+        assert!(breaker.admits());
+        assert!(breaker.failure() && !breaker.admits());
+        breaker.mended();
         breaker.success();
-        assert!(breaker.admits(|| at(3_022)) && breaker.admits(|| at(3_023)));
+        assert!(!breaker.failure() && breaker.admits());
+    }
+
+    #[test]
+    fn an_answer_that_was_on_its_way_closes_it() {
+        let breaker = opened();
+        breaker.success();
+        assert!(breaker.admits());
     }
 }

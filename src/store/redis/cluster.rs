@@ -10,10 +10,10 @@ use redis::cluster::ClusterClient;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
-use redis::{Client, ErrorKind, FromRedisValue, RedisResult, Value};
+use redis::{Arg, Client, Cmd, ErrorKind, FromRedisValue, RedisResult, Value};
 
 use super::connect::{Connect, Connection, Messages, Node, Work};
-use super::link::CONNECT;
+use super::line::CONNECT;
 use super::single::{listen, tcp};
 use crate::inspect::Topology;
 
@@ -43,8 +43,14 @@ pub(super) fn open(nodes: Vec<String>, timeout: Duration) -> RedisResult<Box<dyn
 impl Connect for Cluster {
     fn connect(&self) -> BoxFuture<'_, RedisResult<Arc<dyn Connection>>> {
         async {
-            let connection: Arc<dyn Connection> =
-                Arc::new(Slots(self.client.get_async_connection().await?));
+            let mut connection = self.client.get_async_connection().await?;
+            let ranges = ranges(&mut connection).await?;
+            let primaries = primaries(&ranges);
+            let connection: Arc<dyn Connection> = Arc::new(Slots {
+                connection,
+                ranges,
+                primaries,
+            });
             Ok(connection)
         }
         .boxed()
@@ -73,11 +79,25 @@ impl Connect for Cluster {
     }
 }
 
-struct Slots(ClusterConnection);
+struct Slots {
+    connection: ClusterConnection,
+    /// As they were when it was made.
+    ranges: Vec<Range>,
+    primaries: Vec<Address>,
+}
+
+type Address = (String, u16);
+
+/// Slots that lie together, and their primary.
+struct Range {
+    first: u16,
+    last: u16,
+    primary: Address,
+}
 
 impl Connection for Slots {
     fn run<'a>(&self, work: Work<'a>) -> BoxFuture<'a, RedisResult<Value>> {
-        let mut connection = self.0.clone();
+        let mut connection = self.connection.clone();
         let (host, port, cmd) = match work {
             Work::One(Node::At { host, port }, cmd) => (host, port, cmd),
             Work::One(Node::Only, cmd) => {
@@ -98,48 +118,120 @@ impl Connection for Slots {
         Box::pin(async move { connection.route_command(cmd.clone(), routing).await })
     }
 
+    fn shard(&self, work: Work<'_>) -> usize {
+        let range = |key| {
+            let slot = slot(key);
+            let mut ranges = self.ranges.iter();
+            ranges.find(|range| (range.first..=range.last).contains(&slot))
+        };
+        let at = |address: &Address| self.primaries.iter().position(|known| known == address);
+        let shard = match work {
+            Work::One(Node::At { host, port }, _) => at(&(host.clone(), *port)),
+            Work::One(Node::Only, cmd) => key(cmd)
+                .and_then(range)
+                .and_then(|range| at(&range.primary)),
+            Work::Reads(_) => None,
+        };
+        shard.unwrap_or(0)
+    }
+
     fn primaries(&self) -> BoxFuture<'_, RedisResult<Vec<Node>>> {
-        let mut connection = self.0.clone();
+        let mut connection = self.connection.clone();
         async move {
-            let mut ask = redis::cmd("CLUSTER");
-            ask.arg("SLOTS");
-            primaries(connection.req_packed_command(&ask).await?.extract_error()?)
+            let now = ranges(&mut connection).await?;
+            let node = |(host, port)| Node::At { host, port };
+            Ok(primaries(&now).into_iter().map(node).collect())
         }
         .boxed()
     }
 }
 
-/// The primaries of `CLUSTER SLOTS`: for each range its ends, its primary, its
-/// replicas.
-fn primaries(slots: Value) -> RedisResult<Vec<Node>> {
-    let bad = || {
-        (
-            ErrorKind::UnexpectedReturnType,
-            "CLUSTER SLOTS has another form",
-        )
+/// The primaries of ranges, each once, in an order that is always the same.
+fn primaries(ranges: &[Range]) -> Vec<Address> {
+    let mut primaries: Vec<_> = ranges.iter().map(|range| range.primary.clone()).collect();
+    primaries.sort_unstable();
+    primaries.dedup();
+    primaries
+}
+
+/// The first key of a command.
+fn key(cmd: &Cmd) -> Option<&[u8]> {
+    let word = |n| match cmd.args_iter().nth(n) {
+        Some(Arg::Simple(word)) => Some(word),
+        _ => None,
     };
-    let Value::Array(ranges) = slots else {
-        return Err(bad().into());
-    };
-    let mut nodes: Vec<(String, u16)> = Vec::new();
-    for range in ranges {
-        let Value::Array(range) = range else {
-            return Err(bad().into());
-        };
-        let Some(Value::Array(primary)) = range.into_iter().nth(2) else {
-            return Err(bad().into());
-        };
-        let mut primary = primary.into_iter();
-        let (Some(host), Some(port)) = (primary.next(), primary.next()) else {
-            return Err(bad().into());
-        };
-        nodes.push((
-            String::from_redis_value(host)?,
-            u16::from_redis_value(port)?,
-        ));
+    match word(0)?.starts_with(b"EVAL") {
+        true => word(3), // behind the script and the number of keys
+        false => word(1),
     }
-    nodes.sort_unstable();
-    nodes.dedup();
-    let node = |(host, port)| Node::At { host, port };
-    Ok(nodes.into_iter().map(node).collect())
+}
+
+/// The slot of a key: CRC-16 (XMODEM) of what stands in its first braces, or of all.
+fn slot(key: &[u8]) -> u16 {
+    let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
+        let rest = &key[open + 1..];
+        let close = rest.iter().position(|byte| *byte == b'}')?;
+        (close > 0).then(|| &rest[..close])
+    });
+    let crc = tag.unwrap_or(key).iter().fold(0_u16, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| match crc >> 15 {
+            0 => crc << 1,
+            _ => (crc << 1) ^ 0x1021,
+        })
+    });
+    crc % 16_384
+}
+
+/// What `CLUSTER SLOTS` says now.
+async fn ranges(connection: &mut ClusterConnection) -> RedisResult<Vec<Range>> {
+    let mut ask = redis::cmd("CLUSTER");
+    ask.arg("SLOTS");
+    let slots = connection.req_packed_command(&ask).await?.extract_error()?;
+    read_ranges(slots).ok_or_else(|| {
+        let kind = ErrorKind::UnexpectedReturnType;
+        (kind, "CLUSTER SLOTS has another form").into()
+    })
+}
+
+/// For each range its ends, its primary, its replicas.
+fn read_ranges(slots: Value) -> Option<Vec<Range>> {
+    let array = |value| match value {
+        Value::Array(items) => Some(items.into_iter()),
+        _ => None,
+    };
+    let number = |value| u16::from_redis_value(value).ok();
+    let range = |value| {
+        let mut range = array(value)?;
+        let (first, last) = (number(range.next()?)?, number(range.next()?)?);
+        let mut primary = array(range.next()?)?;
+        let host = String::from_redis_value(primary.next()?).ok()?;
+        Some(Range {
+            first,
+            last,
+            primary: (host, number(primary.next()?)?),
+        })
+    };
+    array(slots)?.map(range).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_those_of_the_specification() {
+        assert_eq!(slot(b"123456789"), 0x31C3); // below 16,384
+        assert_eq!(slot(b"{user1000}.following"), slot(b"user1000"));
+        assert_eq!(slot(b"foo{}{bar}"), 8_363);
+        assert_eq!(slot(b"{clock}"), slot(b"api:!{clock}:scopes"));
+    }
+
+    #[test]
+    fn a_commands_server_is_that_of_its_first_key() {
+        let mut eval = redis::cmd("EVALSHA");
+        eval.arg("hash").arg(2).arg("first").arg("second");
+        assert_eq!(key(&eval), Some(&b"first"[..]));
+        assert_eq!(key(redis::cmd("GET").arg("first")), Some(&b"first"[..]));
+        assert_eq!(key(&redis::cmd("PING")), None);
+    }
 }

@@ -32,6 +32,12 @@ pub(super) trait Connect: Send + Sync + 'static {
 pub(super) trait Connection: Send + Sync {
     fn run<'a>(&self, work: Work<'a>) -> BoxFuture<'a, RedisResult<Value>>;
 
+    /// Which of the primaries some work is for, as far as this connection knows.
+    fn shard(&self, work: Work<'_>) -> usize {
+        let _ = work;
+        0
+    }
+
     /// The servers that hold keys, to be scanned one by one.
     fn primaries(&self) -> BoxFuture<'_, RedisResult<Vec<Node>>>;
 }

@@ -1,99 +1,46 @@
-//! The link to Redis: one connection shared by all, made when it is first
-//! needed and again when it has died; every command with a bound in time.
+//! The link to Redis: every command with a bound in time, and none where it would
+//! not be answered.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value};
 
-use super::breaker::Breaker;
-use super::connect::{Connect, Connection, Messages, Node, Work};
+use super::connect::{Connect, Messages, Node, Work};
+use super::line::{Current, Line, is_outage};
 use super::reads::Reads;
-use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::inspect::Topology;
 
-/// How long making a connection may take.
-pub(super) const CONNECT: Duration = Duration::from_millis(250);
 /// How long it may take to begin to listen, where a topology is asked first too.
 const LISTEN: Duration = Duration::from_secs(1);
-/// A connection on which this many commands in a row ran out of time is given
-/// up: it hangs, or leads to a server that does.
-const HUNG: u32 = 3;
 
 pub(super) struct Link {
     pub(super) reads: Reads,
     line: Arc<Line>,
-    breaker: Breaker,
-    clock: Arc<dyn Clock>,
 }
 
 /// Why a command got no answer.
 #[derive(Clone)]
 pub(super) enum Failure {
     Redis(RedisError),
-    /// On the connection of this number.
-    Timeout(u64),
+    Timeout,
 }
 
-/// The connection, and how to make it.
-struct Line {
-    connect: Box<dyn Connect>,
-    current: Mutex<Current>,
-    /// Commands in a row that ran out of time on it. Changed under the lock of
-    /// `current`, read without.
-    timeouts: AtomicU32,
-    /// Held while a connection is made, so that one is.
-    connecting: tokio::sync::Mutex<()>,
-}
-
-#[derive(Clone, Default)]
-struct Current {
-    connection: Option<Arc<dyn Connection>>,
-    /// Counts connections, so that a dead one is given up once.
-    number: u64,
-}
-
-/// A connection in use.
-struct Borrowed {
-    connection: Arc<dyn Connection>,
-    number: u64,
-    /// Made for this very use.
-    fresh: bool,
-}
-
-impl Borrowed {
-    /// An error that the server answers with is an error here too.
-    /// An error among the answers of reads stays where it is, unless it ends
-    /// the connection.
-    async fn run(&self, work: Work<'_>) -> Result<Value, RedisError> {
-        match self.connection.run(work).await? {
-            Value::ServerError(error) => Err(error.into()),
-            Value::Array(values) if matches!(work, Work::Reads(_)) => {
-                match values.iter().find_map(deadly) {
-                    Some(error) => Err(error),
-                    None => Ok(Value::Array(values)),
-                }
-            }
-            value => Ok(value),
-        }
-    }
+/// The right to ask one server, and how much it had answered before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Admission {
+    shard: usize,
+    answers: u32,
 }
 
 impl Link {
-    pub(super) fn new(connect: Box<dyn Connect>, clock: Arc<dyn Clock>) -> Self {
+    /// `timeout` is that of an ordinary command.
+    pub(super) fn new(connect: Box<dyn Connect>, timeout: Duration) -> Self {
         Self {
             reads: Reads::default(),
-            line: Arc::new(Line {
-                connect,
-                current: Mutex::default(),
-                timeouts: AtomicU32::new(0),
-                connecting: tokio::sync::Mutex::new(()),
-            }),
-            breaker: Breaker::new(),
-            clock,
+            line: Arc::new(Line::new(connect, timeout)),
         }
     }
 
@@ -104,18 +51,27 @@ impl Link {
         cmd: &Cmd,
         timeout: Duration,
     ) -> Result<Value, StoreError> {
-        self.admit()?;
-        let end = self.bounded(Work::One(node, cmd), timeout).await;
-        self.settle(end)
+        let (work, current) = (Work::One(node, cmd), self.line.current().clone());
+        let admission = self.admit(current.shard(work))?;
+        let end = self.bounded(current, work, timeout);
+        let end = match timeout > self.line.timeout {
+            false => end.await,
+            // who has so much time has none left once the server is lost
+            true => Box::pin(self.line.unless_lost(admission.shard, end)).await,
+        };
+        self.settle(admission, end)
     }
 
     /// Whether to ask now. Who is admitted lets [`settle`](Self::settle) know
     /// how it ended.
-    pub(super) fn admit(&self) -> Result<(), StoreError> {
-        match self.breaker.admits(|| self.clock.monotonic()) {
-            true => Ok(()),
-            false => Err(unavailable()),
+    pub(super) fn admit(&self, shard: usize) -> Result<Admission, StoreError> {
+        let breaker = &self.line.breakers[shard];
+        if !breaker.admits() {
+            self.line.wanted();
+            return Err(unavailable());
         }
+        let answers = breaker.answers();
+        Ok(Admission { shard, answers })
     }
 
     /// Listens to a channel, on a connection of its own.
@@ -130,37 +86,50 @@ impl Link {
         }
     }
 
-    /// The number of the connection now.
-    pub(super) fn number(&self) -> u64 {
-        self.line.current().number
+    /// The connection now.
+    pub(super) fn current(&self) -> Current {
+        self.line.current().clone()
     }
 
     /// Does some work within `timeout`.
     pub(super) async fn bounded(
         &self,
+        current: Current,
         work: Work<'_>,
         timeout: Duration,
     ) -> Result<Value, Failure> {
-        let current = self.line.current().clone();
-        let number = current.number;
         match tokio::time::timeout(timeout, self.attempt(current, work)).await {
             Ok(end) => end.map_err(Failure::Redis),
-            Err(_) => Err(Failure::Timeout(number)),
+            Err(_) => Err(Failure::Timeout),
         }
     }
 
     /// Draws the consequences of how a command ended.
-    pub(super) fn settle(&self, end: Result<Value, Failure>) -> Result<Value, StoreError> {
+    pub(super) fn settle(
+        &self,
+        admission: Admission,
+        end: Result<Value, Failure>,
+    ) -> Result<Value, StoreError> {
+        let breaker = &self.line.breakers[admission.shard];
         match end {
             Ok(value) => {
-                self.breaker.success();
-                self.line.answered();
+                breaker.success();
                 Ok(value)
             }
-            Err(Failure::Redis(error)) => Err(self.failed(error)),
-            Err(Failure::Timeout(number)) => {
-                self.breaker.failure(self.clock.monotonic());
-                self.line.timed_out(number);
+            Err(Failure::Redis(error)) if is_outage(&error) => {
+                if breaker.failure() {
+                    self.line.lost();
+                }
+                Err(StoreError::new(StoreErrorKind::Unavailable, error))
+            }
+            Err(Failure::Redis(error)) => {
+                breaker.success(); // an answer is an answer
+                Err(StoreError::new(StoreErrorKind::Refused, error))
+            }
+            Err(Failure::Timeout) => {
+                if breaker.timeout(admission.answers) {
+                    self.line.lost();
+                }
                 let why = "redis did not answer in time";
                 Err(StoreError::new(StoreErrorKind::Timeout, why))
             }
@@ -170,10 +139,10 @@ impl Link {
     /// A connection that was shared may have died since, with its server or
     /// with the runtime that drove it: the command is tried once more on a
     /// fresh one. All commands of this store may be repeated.
-    async fn attempt(&self, current: Current, work: Work<'_>) -> Result<Value, RedisError> {
+    async fn attempt(&self, current: Current, work: Work<'_>) -> RedisResult<Value> {
         if let Some(borrowed) = current.borrowed() {
             match borrowed.run(work).await {
-                Err(error) if is_dead(&error) => self.line.give_up(borrowed.number),
+                Err(error) if self.line.ends(&error) => self.line.give_up(borrowed.number),
                 result => return result,
             }
         }
@@ -183,10 +152,10 @@ impl Link {
 
     /// Runs a command on a connection that has to be made; once more if
     /// somebody else made it and it has died since.
-    async fn attempt_anew(&self, again: bool, work: Work<'_>) -> Result<Value, RedisError> {
+    async fn attempt_anew(&self, again: bool, work: Work<'_>) -> RedisResult<Value> {
         let borrowed = Line::borrow(&self.line).await?;
         match borrowed.run(work).await {
-            Err(error) if is_dead(&error) => {
+            Err(error) if self.line.ends(&error) => {
                 self.line.give_up(borrowed.number);
                 if !again || borrowed.fresh {
                     return Err(error);
@@ -196,7 +165,7 @@ impl Link {
         }
         let borrowed = Line::borrow(&self.line).await?;
         let result = borrowed.run(work).await;
-        if result.as_ref().is_err_and(is_dead) {
+        if result.as_ref().is_err_and(|error| self.line.ends(error)) {
             self.line.give_up(borrowed.number);
         }
         result
@@ -204,18 +173,22 @@ impl Link {
 
     /// The primaries now.
     pub(super) async fn primaries(&self, timeout: Duration) -> Result<Vec<Node>, StoreError> {
-        self.admit()?;
+        let admission = self.admit(0)?;
         let ask = async {
             let borrowed = Line::borrow(&self.line).await?;
             borrowed.connection.primaries().await
         };
         match tokio::time::timeout(timeout, ask).await {
-            Ok(Ok(nodes)) => {
-                self.breaker.success();
-                Ok(nodes)
-            }
-            Ok(Err(error)) => Err(self.failed(error)),
-            Err(elapsed) => Err(StoreError::new(StoreErrorKind::Timeout, elapsed)),
+            Ok(Ok(nodes)) => Ok(nodes),
+            Ok(Err(error)) => Err(self.failed(admission, Failure::Redis(error))),
+            Err(_) => Err(self.failed(admission, Failure::Timeout)),
+        }
+    }
+
+    fn failed(&self, admission: Admission, failure: Failure) -> StoreError {
+        match self.settle(admission, Err(failure)) {
+            Err(error) => error,
+            Ok(_) => unavailable(),
         }
     }
 
@@ -225,129 +198,17 @@ impl Link {
 
     /// For how long the breaker has been open.
     pub(super) fn open_for(&self) -> Option<Duration> {
-        self.breaker.open_for(self.clock.monotonic())
+        let breakers = self.line.breakers.iter();
+        breakers.filter_map(|breaker| breaker.open_for()).max()
     }
 
     /// Whether the keys of one command may lie anywhere.
     pub(super) fn any_keys(&self) -> bool {
         self.line.connect.any_keys()
     }
-
-    fn failed(&self, error: RedisError) -> StoreError {
-        if is_outage(&error) {
-            self.breaker.failure(self.clock.monotonic());
-            return StoreError::new(StoreErrorKind::Unavailable, error);
-        }
-        self.breaker.success(); // an answer is an answer
-        StoreError::new(StoreErrorKind::Refused, error)
-    }
-}
-
-impl Line {
-    /// The connection. One that must be made first is made in a task of its
-    /// own: a caller whose time is up does not stop it.
-    async fn borrow(line: &Arc<Self>) -> Result<Borrowed, RedisError> {
-        if let Some(borrowed) = line.current().borrowed() {
-            return Ok(borrowed);
-        }
-        let line = Arc::clone(line);
-        let made = tokio::spawn(async move { line.make().await }).await;
-        made.unwrap_or_else(|_| Err((ErrorKind::Io, "connecting was stopped").into()))
-    }
-
-    async fn make(&self) -> Result<Borrowed, RedisError> {
-        let _one = self.connecting.lock().await;
-        if let Some(borrowed) = self.current().borrowed() {
-            return Ok(borrowed);
-        }
-        let connection = self.connect.connect().await?;
-        let mut current = self.current();
-        current.connection = Some(Arc::clone(&connection));
-        current.number += 1;
-        self.timeouts.store(0, Relaxed);
-        Ok(Borrowed {
-            connection,
-            number: current.number,
-            fresh: true,
-        })
-    }
-
-    fn current(&self) -> MutexGuard<'_, Current> {
-        self.current
-            .lock()
-            .unwrap_or_else(|broken| broken.into_inner())
-    }
-
-    fn give_up(&self, number: u64) {
-        let mut current = self.current();
-        if current.number == number {
-            current.connection = None;
-        }
-    }
-
-    /// Counts a timeout of the connection that was there when it began.
-    fn timed_out(&self, number: u64) {
-        let mut current = self.current();
-        if current.number != number {
-            return;
-        }
-        if self.timeouts.fetch_add(1, Relaxed) + 1 >= HUNG {
-            self.timeouts.store(0, Relaxed);
-            current.connection = None;
-        }
-    }
-
-    /// A command ended in time: what ran out of it was not in a row.
-    fn answered(&self) {
-        if self.timeouts.load(Relaxed) > 0 {
-            let _changing = self.current();
-            self.timeouts.store(0, Relaxed);
-        }
-    }
-}
-
-impl Current {
-    fn borrowed(&self) -> Option<Borrowed> {
-        Some(Borrowed {
-            connection: Arc::clone(self.connection.as_ref()?),
-            number: self.number,
-            fresh: false,
-        })
-    }
 }
 
 fn unavailable() -> StoreError {
     let why = "redis has failed repeatedly just now";
     StoreError::new(StoreErrorKind::Unavailable, why)
-}
-
-/// The error that a value is, if the connection is of no use with it.
-fn deadly(value: &Value) -> Option<RedisError> {
-    match value {
-        Value::ServerError(error) => Some(error.clone().into()).filter(is_dead),
-        _ => None,
-    }
-}
-
-/// A new connection may do better.
-fn is_dead(error: &RedisError) -> bool {
-    error.is_unrecoverable_error()
-        || error.is_io_error()
-        || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
-}
-
-/// Not the command's fault.
-fn is_outage(error: &RedisError) -> bool {
-    let kinds = [
-        ServerErrorKind::BusyLoading,
-        ServerErrorKind::ClusterDown,
-        ServerErrorKind::MasterDown,
-        ServerErrorKind::ReadOnly,
-    ];
-    is_dead(error)
-        || matches!(error.kind(), ErrorKind::Server(kind) if kinds.contains(&kind))
-        || matches!(
-            error.kind(),
-            ErrorKind::ClusterConnectionNotFound | ErrorKind::AuthenticationFailed
-        )
 }

@@ -32,8 +32,6 @@ pub(super) struct Reads(Mutex<Forming>);
 struct Forming {
     /// Where the task will run that takes them, if there is one.
     runtime: Option<Id>,
-    /// Of the connection that was there when the first came.
-    number: u64,
     waiting: Vec<Waiting>,
 }
 
@@ -55,33 +53,34 @@ impl Link {
         key: &Key,
         timeout: Duration,
     ) -> Result<Value, StoreError> {
-        self.admit()?;
+        if !self.any_keys() {
+            let get = get(key);
+            return Box::pin(self.run(&Node::Only, &get, timeout)).await;
+        }
+        let admission = self.admit(0)?; // keys that lie anywhere are on one server
         let end = match self.join(key, timeout) {
-            Some((end, number)) => {
+            Some(end) => {
                 // a timer of its own: the task may be stuck behind one that blocks its thread
                 match tokio::time::timeout(timeout, end).await {
                     Ok(end) => end.unwrap_or_else(|_| Err(stopped())),
-                    Err(_) => Err(Failure::Timeout(number)),
+                    Err(_) => Err(Failure::Timeout),
                 }
             }
             None => {
                 let get = get(key);
-                Box::pin(self.bounded(Work::One(&Node::Only, &get), timeout)).await
+                let work = Work::One(&Node::Only, &get);
+                Box::pin(self.bounded(self.current(), work, timeout)).await
             }
         };
-        self.settle(end)
+        self.settle(admission, end)
     }
 
-    /// Waits with others, if they are of the same runtime and their keys may
-    /// lie anywhere. Also the number of the connection that they begin with.
+    /// Waits with others, if they are of the same runtime.
     fn join(
         self: &Arc<Self>,
         key: &Key,
         timeout: Duration,
-    ) -> Option<(oneshot::Receiver<Result<Value, Failure>>, u64)> {
-        if !self.any_keys() {
-            return None;
-        }
+    ) -> Option<oneshot::Receiver<Result<Value, Failure>>> {
         let runtime = Handle::try_current().ok()?;
         let mut forming = self.reads.forming();
         let first = forming.runtime.is_none();
@@ -93,7 +92,6 @@ impl Link {
         forming.waiting.push(Waiting { key, end });
         if first {
             forming.runtime = Some(runtime.id());
-            forming.number = self.number();
             let mut taker = Taker(Some(Arc::clone(self)));
             runtime.spawn(async move {
                 if let Some((link, waiting)) = taker.take() {
@@ -105,7 +103,7 @@ impl Link {
             let (link, full) = (Arc::clone(self), mem::take(&mut forming.waiting));
             runtime.spawn(async move { link.read_all(full, timeout).await });
         }
-        Some((ended, forming.number))
+        Some(ended)
     }
 
     async fn read_all(&self, mut waiting: Vec<Waiting>, timeout: Duration) {
@@ -117,7 +115,8 @@ impl Link {
         for Waiting { key, .. } in &waiting {
             pipeline.add_command(get(key));
         }
-        let values = match self.bounded(Work::Reads(&pipeline), timeout).await {
+        let work = Work::Reads(&pipeline);
+        let values = match self.bounded(self.current(), work, timeout).await {
             Ok(Value::Array(values)) if values.len() == waiting.len() => values,
             Ok(_) => return end_all(waiting, &failure("redis answered to something else")),
             Err(failure) => return end_all(waiting, &failure),

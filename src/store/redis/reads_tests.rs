@@ -6,7 +6,6 @@ use redis::{Arg, RedisResult};
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
-use crate::clock::SystemClock;
 use crate::error::StoreErrorKind;
 use crate::store::redis::connect::{Connect, Connection, Messages};
 
@@ -76,7 +75,7 @@ fn server(any_keys: bool, hangs: bool) -> (Arc<Link>, Arc<Fake>) {
         hangs,
     });
     let connect = Box::new(Server(Arc::clone(&fake)));
-    let link = Link::new(connect, Arc::new(SystemClock::new()));
+    let link = Link::new(connect, TIMEOUT);
     (Arc::new(link), fake)
 }
 

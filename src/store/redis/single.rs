@@ -9,7 +9,7 @@ use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisResult, Value};
 
 use super::connect::{Connect, Connection, Messages, Node, Work};
-use super::link::CONNECT;
+use super::line::CONNECT;
 
 /// How many commands may wait to be written. With the crate's 50 a busy server
 /// pays for a second wait with each command.

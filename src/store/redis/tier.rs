@@ -18,7 +18,7 @@ use super::link::Link;
 use super::scripts::{Scripts, Text};
 use super::url;
 use super::wakes::Wakes;
-use crate::clock::{Clock, millis};
+use crate::clock::millis;
 use crate::error::{BoxError, ConfigError, StoreError, StoreErrorKind};
 use crate::key::Key;
 use crate::store::{Granted, Group, Lease, Record, Removal, Removed, Store, StoreFuture};
@@ -39,14 +39,9 @@ pub(crate) struct RedisStore {
 
 impl RedisStore {
     /// Reads the URL; connects when it is first needed.
-    pub(crate) fn open(
-        url: &str,
-        prefix: &str,
-        timeout: Duration,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, ConfigError> {
+    pub(crate) fn open(url: &str, prefix: &str, timeout: Duration) -> Result<Self, ConfigError> {
         Ok(Self {
-            link: Arc::new(Link::new(url::open(url, timeout)?, clock)),
+            link: Arc::new(Link::new(url::open(url, timeout)?, timeout)),
             timeout,
             scripts: Scripts::new(),
             wakes: Wakes::default(),
