@@ -40,6 +40,8 @@ pub(crate) struct Answered {
     pub(crate) chance: f64,
     /// The right to fill, among instances.
     pub(crate) lease: Option<Leased>,
+    /// The TTL that the policy has come to, where it adapts.
+    pub(crate) adapted: Option<Duration>,
     /// The tags that the answer's own fields name.
     pub(crate) named: Result<Vec<String>, Refusal>,
 }
@@ -269,6 +271,7 @@ impl Answered {
             chance: self.chance,
             took: self.took,
             params: self.route.params(),
+            adapted: self.adapted,
             named: self.named.as_deref().map_err(|refusal| *refusal),
         };
         judge::judge(&self.question.policy, &answer, hint)

@@ -87,6 +87,7 @@ impl<S> Serve<S> {
         let response = within(engine, question.policy.hard_timeout, asking).await;
         filling.ended(&*engine.clock);
         let counted = !self.behind && asker.answers() && enclosing.answers();
+        let adapted = self.counts.watch.adapted(&question.policy);
         let answered = Answered {
             question,
             cause,
@@ -99,6 +100,7 @@ impl<S> Serve<S> {
             stale,
             validating,
             lease,
+            adapted,
             named: Ok(Vec::new()),
         };
         let (mut response, drive) = match response {

@@ -143,7 +143,7 @@ mod write;
 #[cfg(feature = "axum")]
 pub use around::{CachedRouter, CachedRouterFuture};
 pub use body::ResponseBody;
-pub use cache::{Cache, CacheBuilder, Outage};
+pub use cache::{Cache, CacheBuilder, Outage, TtlProposal};
 pub use clock::{Clock, days, hours, minutes, seconds};
 pub use entry::Coding;
 pub use error::{

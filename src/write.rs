@@ -72,6 +72,7 @@ impl<S> Serve<S> {
                     stale: None,
                     validating: false,
                     lease: None,
+                    adapted: None,
                     named: Ok(Vec::new()),
                 };
                 answered.posted(engine, &mut parts, &body)

@@ -17,6 +17,7 @@ use crate::generation::Generation;
 use crate::key::Key;
 use crate::outcome::Eviction;
 use crate::policy::Compiled;
+use crate::stats::Kept;
 use crate::store::variants::Variant;
 use crate::store::{Group, Record, Removal};
 
@@ -136,6 +137,7 @@ impl Engine {
             false => Arc::new(held),
         };
         held.counts.stored();
+        self.watch(&held, fill.age);
         if self.store.is_none() || fill.policy.memory_only {
             return Some(held);
         }
@@ -147,6 +149,20 @@ impl Engine {
         self.tasks
             .spawn(runtime, async move { engine.write(fill).await });
         Some(held)
+    }
+
+    /// Takes note of whether an answer has changed.
+    fn watch(&self, held: &Held, age: u64) {
+        let (entry, counts) = (&held.entry, &held.counts);
+        let kept = Kept {
+            key: &entry.canonical,
+            body: &entry.body,
+            now: self.now(),
+            ttl: entry.lifetime.fresh.saturating_sub(age),
+        };
+        let invalidated = |since| self.generations.invalidated_since(entry, since);
+        let watch = &counts.watch;
+        watch.saw(&kept, invalidated, || counts.taking_part());
     }
 
     /// Writes an entry to the store. Of two writes of one key the earlier note

@@ -1,5 +1,6 @@
 //! The cache itself: its handle, its builder, and the engine behind both.
 
+mod adapt;
 mod builder;
 mod confirm;
 mod engine;
@@ -21,6 +22,7 @@ mod standing;
 mod switch;
 mod timed;
 
+pub use adapt::TtlProposal;
 pub use builder::CacheBuilder;
 pub(crate) use engine::Engine;
 pub use handle::Cache;

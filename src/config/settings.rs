@@ -31,7 +31,7 @@ use crate::policy::Routes;
 /// cover) and `paths` (patterns and their policies). A policy is a TTL
 /// (`"5m"`, or seconds), `"http"` ([`Policy::http`]) or a table with `ttl` or
 /// `http = true`, `stale_while_revalidate`, `stale_if_error`, `revalidate`,
-/// `targets`, `store_set_cookie`, `etag`, `jitter`, `early`, `settle`, `coalesce`, `finish`, `wait`,
+/// `targets`, `store_set_cookie`, `etag`, `jitter`, `adaptive` (`["30s", "1h"]`), `early`, `settle`, `coalesce`, `finish`, `wait`,
 /// `soft_timeout`, `hard_timeout`,
 /// `methods`, `max_request_body`, `precompress`, `unmatched`, `endpoint`, `tags`, `tag_fields`, `statuses`,
 /// `negative_ttl`, `max_body`, `version`, `vary`, `only_params`,

@@ -54,6 +54,7 @@ struct Fields {
     store_set_cookie: bool,
     etag: Option<bool>,
     jitter: f64,
+    adaptive: Option<Bounds>,
     early: Option<bool>,
     coalesce: Option<bool>,
     finish: bool,
@@ -90,6 +91,13 @@ struct Fields {
     scope: Option<String>,
     memory_only: bool,
 }
+
+/// The bounds of a TTL that adapts: `["30s", "1h"]`.
+#[derive(Deserialize)]
+struct Bounds(
+    #[serde(deserialize_with = "units::length")] Duration,
+    #[serde(deserialize_with = "units::length")] Duration,
+);
 
 /// A policy: a TTL alone, or a table.
 struct PolicyData(Policy);
@@ -145,6 +153,7 @@ fn policy(fields: Fields) -> Result<Policy, String> {
     policy.store_set_cookie = fields.store_set_cookie;
     policy.etag = fields.etag.unwrap_or(policy.etag);
     policy.jitter = fields.jitter;
+    policy.adaptive = fields.adaptive.map(|Bounds(least, most)| (least, most));
     policy.early = fields.early.unwrap_or(policy.early);
     policy.coalesce = fields.coalesce.unwrap_or(policy.coalesce);
     policy.finish = fields.finish;

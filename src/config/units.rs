@@ -58,6 +58,11 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Dura
     .map(Some)
 }
 
+/// A duration that must be there.
+pub(super) fn length<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    duration(from).map(Option::unwrap_or_default)
+}
+
 pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     from.deserialize_any(Unit {
         expected: "a size such as \"256MiB\", or bytes",

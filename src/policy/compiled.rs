@@ -44,6 +44,8 @@ pub(crate) struct Compiled {
     pub(crate) etag: bool,
     /// The share of a TTL that chance may take.
     pub(crate) jitter: f64,
+    /// The bounds of a TTL that adapts.
+    pub(crate) adaptive: Option<(Duration, Duration)>,
     /// What is fresh may be renewed before its end.
     pub(crate) early: bool,
     pub(crate) fallback: Option<FallbackFn>,
@@ -110,6 +112,7 @@ impl Compiled {
             store_set_cookie: set_cookie(policy)?,
             etag: policy.etag,
             jitter: jitter(policy.jitter)?,
+            adaptive: adaptive(policy)?,
             early: policy.early,
             fallback: policy.fallback.clone(),
             coalesce: policy.coalesce,
@@ -156,11 +159,13 @@ impl Compiled {
     }
 
     /// Whether answers with this status are stored at all.
-    pub(crate) fn ttl_of(&self, status: StatusCode) -> Option<Duration> {
+    /// `adapted` is the TTL that it has come to.
+    pub(crate) fn ttl_of(&self, status: StatusCode, adapted: Option<Duration>) -> Option<Duration> {
         let negative = status == StatusCode::NOT_FOUND || status == StatusCode::GONE;
         match self.negative_ttl {
             Some(ttl) if negative => Some(ttl),
-            _ => self.ttl.filter(|_| self.statuses.contains(&status)),
+            _ if self.statuses.contains(&status) => adapted.or(self.ttl),
+            _ => None,
         }
     }
 
@@ -225,6 +230,28 @@ fn jitter(share: f64) -> Result<f64, ConfigError> {
         false => Err(ConfigError::new(
             "jitter",
             format!("{share} is not at least 0 and below 1"),
+        )),
+    }
+}
+
+fn adaptive(policy: &Policy) -> Result<Option<(Duration, Duration)>, ConfigError> {
+    let Some((least, most)) = policy.adaptive else {
+        return Ok(None);
+    };
+    if policy.ttl.is_none() {
+        return Err(ConfigError::new(
+            "adaptive",
+            "there is no TTL to begin with",
+        ));
+    }
+    for bound in [least, most] {
+        positive("adaptive", Some(bound))?;
+    }
+    match least <= most {
+        true => Ok(Some((least, most))),
+        false => Err(ConfigError::new(
+            "adaptive",
+            "its bounds are the wrong way round",
         )),
     }
 }

@@ -4,6 +4,7 @@
 //! [`response`] judges an answer, and both return a reason when they decline.
 
 pub(crate) mod accept;
+pub(crate) mod adapt;
 pub(crate) mod cache_control;
 mod classify;
 mod compiled;

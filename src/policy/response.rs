@@ -62,6 +62,8 @@ pub(crate) struct Answer<'a> {
     /// How long the handler took.
     pub(crate) took: Duration,
     pub(crate) params: Params<'a>,
+    /// The TTL that the policy has come to, where it adapts.
+    pub(crate) adapted: Option<Duration>,
     /// The tags that its own fields name.
     pub(crate) named: Result<&'a [String], Refusal>,
 }
@@ -74,7 +76,9 @@ pub(crate) fn judge(policy: &Compiled, answer: &Answer<'_>, hint: Hint) -> Resul
     let status = answer.status;
     let allowed = match policy.http {
         true => Duration::MAX,
-        false => policy.ttl_of(status).ok_or(Refusal::Status)?,
+        false => policy
+            .ttl_of(status, answer.adapted)
+            .ok_or(Refusal::Status)?,
     };
     whole(policy, answer)?;
     let (directives, targeted) = directives(policy, answer.headers);

@@ -28,6 +28,7 @@ fn judged(policy: &Compiled, fields: &[(&'static str, String)]) -> Option<Terms>
         now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_132_800),
         chance: 0.0,
         took: Duration::ZERO,
+        adapted: None,
         params: Params::new(None, "/"),
         named: Ok(&[]),
     };

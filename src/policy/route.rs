@@ -47,6 +47,8 @@ pub struct Policy {
     pub(crate) store_set_cookie: bool,
     pub(crate) etag: bool,
     pub(crate) jitter: f64,
+    /// The bounds of a TTL that adapts.
+    pub(crate) adaptive: Option<(Duration, Duration)>,
     pub(crate) early: bool,
     pub(crate) fallback: Option<FallbackFn>,
     pub(crate) coalesce: bool,
@@ -147,6 +149,7 @@ impl Policy {
             store_set_cookie: false,
             etag: true,
             jitter: 0.0,
+            adaptive: None,
             early: true,
             fallback: None,
             coalesce: true,

@@ -1,6 +1,7 @@
 //! What a [`Policy`] says of HTTP: staleness, validation, targeted fields,
 //! methods, codings, and how a fill is shared.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,6 +91,23 @@ impl Policy {
     /// under [`http`](Self::http), whose answers state their own end.
     pub fn jitter(mut self, share: f64) -> Self {
         self.jitter = share;
+        self
+    }
+
+    /// Lets the TTL adapt between these bounds: shorter where refreshed answers turn out
+    /// to have changed, longer where they have not and the hit rate leaves something to
+    /// gain. The [`ttl`](Self::ttl) is what it begins with, in each process. What a
+    /// handler or an answer says of its own life still counts. Default: it does not
+    /// adapt; what it would be is in
+    /// [`Cache::ttl_proposals`](crate::Cache::ttl_proposals) all the same.
+    ///
+    /// ```
+    /// # use larder::{Policy, hours, minutes, seconds};
+    /// let policy = Policy::ttl(minutes(5)).adaptive(seconds(30)..=hours(1));
+    /// # let _ = policy;
+    /// ```
+    pub fn adaptive(mut self, bounds: RangeInclusive<Duration>) -> Self {
+        self.adaptive = Some(bounds.into_inner());
         self
     }
 

@@ -8,6 +8,7 @@ use super::histogram::{Histogram, Sum};
 use super::shards::{SAMPLE, Sharded};
 use super::snapshot::Stats;
 use super::tally::Tallied;
+use super::watch::Watch;
 use crate::clock::Clock;
 use crate::outcome::{Bypass, Cause, Eviction, Fault, Outcome, Refusal, Staleness, Tier};
 
@@ -61,6 +62,8 @@ pub(crate) struct Counts {
     fills: AtomicU64,
     waiters: AtomicU64,
     pub(crate) measured: Measured,
+    /// How often its answers change.
+    pub(crate) watch: Watch,
 }
 
 impl Counts {
@@ -136,6 +139,21 @@ impl Counts {
             false => Way::Bypass,
         };
         self.ways.here()[way as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests that took part in caching: those that were no misses, and all.
+    pub(crate) fn taking_part(&self) -> (u64, u64) {
+        let ways = self.ways.sum();
+        let of = |way: Way| ways[way as usize];
+        let answered = [
+            Way::Memory,
+            Way::Redis,
+            Way::Stale,
+            Way::Revalidated,
+            Way::Coalesced,
+        ];
+        let answered: u64 = answered.into_iter().map(of).sum();
+        (answered, answered + of(Way::Miss))
     }
 
     pub(crate) fn abandoned(&self) {

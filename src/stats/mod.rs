@@ -15,6 +15,7 @@ mod shards;
 mod snapshot;
 mod tally;
 mod ticket;
+mod watch;
 
 pub(crate) use counters::Counters;
 pub(crate) use counts::Counts;
@@ -23,3 +24,4 @@ pub use snapshot::{EndpointStats, Latencies, Stats};
 pub(crate) use tally::Reason;
 pub use tally::Tally;
 pub(crate) use ticket::{Counted, Counting, Ticket};
+pub(crate) use watch::Kept;

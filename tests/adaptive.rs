@@ -1,0 +1,119 @@
+//! TTLs that adapt to how often answers change.
+
+mod support;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::routing::get as on_get;
+use larder::{Cache, Policy, hours, minutes, seconds, tag};
+use support::{Calls, get, tiers};
+
+/// One thing that is new each time, and one that is always the same.
+fn app(cache: &Cache, policy: impl Fn() -> Policy) -> Router {
+    let calls = Calls::default();
+    let changing = move |Path(id): Path<String>| async move { format!("{id} {}", calls.count()) };
+    let constant = |Path(id): Path<String>| async move { id };
+    let named = |name: &str| cache.layer(policy().endpoint(name).tag("all"));
+    Router::new()
+        .route("/changing/{id}", on_get(changing).layer(named("changing")))
+        .route("/constant/{id}", on_get(constant).layer(named("constant")))
+}
+
+async fn ttl(app: &Router, cache: &Cache, uri: &str) -> u64 {
+    get(app, uri).await;
+    cache.idle().await;
+    let status = get(app, uri).await.cache_status().to_owned();
+    let ttl = status
+        .split("ttl=")
+        .nth(1)
+        .and_then(|rest| rest.split(';').next());
+    ttl.unwrap_or_else(|| panic!("no hit: {status}"))
+        .parse()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_ttl_adapts_within_its_bounds_and_only_where_the_policy_says_so() {
+    for tiers in tiers().await {
+        let cache = tiers.cache;
+        let adapts = || Policy::ttl(minutes(4)).adaptive(seconds(30)..=minutes(10));
+        let adaptive = app(&cache, adapts);
+        let fixed = app(&cache, || Policy::ttl(minutes(4)).version("fixed"));
+        for round in 0..65 {
+            for uri in ["/changing/1", "/constant/1"] {
+                get(&adaptive, uri).await;
+            }
+            cache.idle().await;
+            tiers.clock.advance(minutes(11));
+            if round == 10 {
+                assert!(cache.ttl_proposals().is_empty(), "too early to tell");
+            }
+        }
+        let name = tiers.name;
+        assert_eq!(ttl(&adaptive, &cache, "/changing/1").await, 30, "{name}");
+        assert_eq!(ttl(&adaptive, &cache, "/constant/1").await, 600, "{name}");
+        assert_eq!(ttl(&fixed, &cache, "/changing/1").await, 240, "{name}");
+        let proposals = cache.ttl_proposals();
+        let [changing, constant] = &proposals[..] else {
+            panic!("{proposals:?}");
+        };
+        assert_eq!(
+            (&*changing.endpoint, &*constant.endpoint),
+            ("changing", "constant")
+        );
+        assert_eq!(changing.changed, changing.refreshes, "{changing:?}");
+        assert!(changing.proposed < changing.ttl, "{changing:?}");
+        assert_eq!(constant.changed, 0, "{constant:?}");
+        assert!(constant.proposed > constant.ttl, "{constant:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_good_hit_rate_is_no_reason_for_a_longer_ttl() {
+    let (cache, clock) = larder::testing::cache();
+    let app = app(&cache, || Policy::ttl(minutes(4)));
+    for _ in 0..25 {
+        for _ in 0..40 {
+            get(&app, "/constant/1").await;
+        }
+        clock.advance(minutes(4));
+    }
+    let proposal = &cache.ttl_proposals()[0];
+    assert!(proposal.hit_rate > 0.95, "{proposal:?}");
+    assert_eq!(proposal.proposed, minutes(4), "{proposal:?}");
+}
+
+#[tokio::test]
+async fn what_was_invalidated_does_not_count_as_changed() {
+    let (cache, clock) = larder::testing::cache();
+    let app = app(&cache, || Policy::ttl(hours(1)));
+    for _ in 0..30 {
+        get(&app, "/changing/1").await;
+        clock.advance(Duration::from_secs(1));
+        cache.invalidate(tag("all")).await.unwrap();
+    }
+    assert!(
+        cache.ttl_proposals().is_empty(),
+        "{:?}",
+        cache.ttl_proposals()
+    );
+}
+
+#[test]
+fn bounds_that_make_no_sense_are_refused() {
+    let (cache, _clock) = larder::testing::cache();
+    let ttl = || Policy::ttl(minutes(1));
+    for policy in [
+        ttl().adaptive(minutes(2)..=minutes(1)),
+        ttl().adaptive(Duration::ZERO..=minutes(1)),
+        Policy::http().adaptive(minutes(1)..=minutes(2)),
+    ] {
+        let error = cache.try_layer(policy).unwrap_err();
+        assert_eq!(error.setting(), "adaptive", "{error}");
+    }
+    let table: larder::config::Config =
+        toml::from_str("[routes]\ndefault = { ttl = \"1m\", adaptive = [\"30s\", 3600] }").unwrap();
+    assert!(cache.try_routes(table.routes().unwrap()).is_ok());
+}
