@@ -8,12 +8,13 @@ use http::Request;
 use tower_layer::Layer;
 
 use crate::cache::Engine;
+use crate::guard;
 use crate::key::endpoint_of_route;
 use crate::outcome::Bypass;
 use crate::place::{original_uri, place};
-use crate::policy::{Compiled, Found, Place, Table};
+use crate::policy::{Compiled, Found, NameFn, Place, RequestHead, Table, Watch};
 use crate::service::CacheService;
-use crate::stats::Counts;
+use crate::stats::{Counts, Users};
 
 /// Caches the responses of the service it is laid around. Made by
 /// [`Cache::layer`](crate::Cache::layer) and its siblings; cheap to clone.
@@ -55,11 +56,43 @@ impl Shared {
         let extensions = request.extensions();
         let path = original_uri(extensions, request.uri()).path();
         match self.annotation.find(place(extensions), path) {
-            Ok(Found { policy, pattern }) => match &policy.endpoint {
-                Some(endpoint) => self.engine.counters.endpoint(endpoint),
-                None => self.engine.counters.endpoint(&self.endpoint_of(pattern)),
-            },
+            Ok(Found { policy, pattern }) => {
+                let counts = match &policy.endpoint {
+                    Some(endpoint) => self.engine.counters.endpoint(endpoint),
+                    None => self.engine.counters.endpoint(&self.endpoint_of(pattern)),
+                };
+                counts.costs(policy.watch.cost);
+                self.look_at(policy, &counts, request);
+                counts
+            }
             Err(_) => self.engine.counters.rest(),
+        }
+    }
+}
+
+impl Shared {
+    /// Takes down what a policy tells of a request for the statistics.
+    #[inline]
+    pub(crate) fn look_at<R>(&self, policy: &Compiled, counts: &Counts, request: &Request<R>) {
+        if policy.watch.names() {
+            self.look_closely(&policy.watch, counts, request);
+        }
+    }
+
+    #[cold]
+    fn look_closely<R>(&self, watch: &Watch, counts: &Counts, request: &Request<R>) {
+        let head = RequestHead {
+            method: request.method(),
+            uri: original_uri(request.extensions(), request.uri()),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        };
+        let name = |of: &Option<NameFn>| guard::call(|| of.as_ref()?(&head)).flatten();
+        if let Some(label) = name(&watch.label) {
+            self.engine.counters.asked.saw(&label, 1);
+        }
+        if let Some(user) = name(&watch.user) {
+            counts.users.get_or_init(Users::default).saw(&user);
         }
     }
 }

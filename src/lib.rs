@@ -161,7 +161,10 @@ pub use policy::{
     Scope,
 };
 pub use service::CacheService;
-pub use stats::{EndpointStats, Latencies, Latency, Stats, Tally};
+pub use stats::{
+    Analytics, EndpointAnalytics, EndpointStats, Frequented, Latencies, Latency, Recent, Span,
+    Stats, Tally, Totals,
+};
 pub use store::{Granted, Group, Lease, Record, Removal, Removed, Seen, Store, StoreFuture};
 pub use warm::{WarmFailure, WarmList, WarmReport, WarmStep, Warmed, Warming, Warmup};
 

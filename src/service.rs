@@ -101,6 +101,7 @@ where
         match engine.look_memory(&asked, &canonical, request.headers()) {
             Ok(found) => {
                 let counts = !nested || nested::counts(request.extensions(), engine);
+                shared.look_at(asked.policy, &found.entry.counts, &request);
                 let spare = std::mem::take(request.extensions_mut());
                 let (entry, times) = (&found.entry.entry, found.times());
                 let mut response =
@@ -116,6 +117,7 @@ where
                 }
                 if let Some(began) = began {
                     found.entry.took(&*engine.clock, began);
+                    engine.sampled(&found.entry, asked.policy);
                 }
                 ResponseFuture::ready(response)
             }
@@ -230,6 +232,7 @@ impl<S: Clone> CacheService<S> {
     ) -> (Serve<S>, Counting) {
         let shared = &self.core.shared;
         let engine = &shared.engine;
+        engine.record();
         let known = match nested && nested::is_behind(request.extensions()) {
             true => Some(Ticket::void()),
             false => nested::ticket(request.extensions(), engine),

@@ -45,6 +45,7 @@ const LEAST_MEMORY: u64 = 64 << 10;
 pub(super) struct StoreSettings<'a> {
     pub(super) prefix: &'a str,
     pub(super) timeout: Duration,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 type OpenStore = Box<dyn FnOnce(StoreSettings<'_>) -> Result<Opened, ConfigError> + Send>;
@@ -297,6 +298,7 @@ impl CacheBuilder {
             open(StoreSettings {
                 prefix: &self.prefix,
                 timeout: self.operation_timeout,
+                clock: Arc::clone(&self.clock),
             })
         };
         let opened = self.store.map(open).transpose()?;

@@ -206,6 +206,7 @@ impl Cache {
     pub async fn shutdown(&self) {
         self.engine.renewals.close();
         self.engine.tasks.idle().await;
+        self.engine.tell_last().await;
         self.engine.resign().await;
     }
 

@@ -138,6 +138,7 @@ impl Engine {
         };
         held.counts.stored();
         self.watch(&held, fill.age);
+        self.asked_for(&held.entry, &fill.policy);
         if self.store.is_none() || fill.policy.memory_only {
             return Some(held);
         }

@@ -13,6 +13,7 @@ use crate::entry::{Entry, Held};
 use crate::generation::Standing;
 use crate::key::{Key, Writer};
 use crate::outcome::{Cause, Fault, Tier};
+use crate::policy::Compiled;
 use crate::policy::conditional;
 use crate::policy::freshness::{Rules, Use, is_early, usable};
 use crate::policy::request::Asks;
@@ -346,7 +347,15 @@ impl Engine {
                 self.precompress(held, &question.policy, runtime.as_ref());
             }
         }
+        self.asked_for(&entry, &question.policy);
         Ok(Found { entry, age, ttl })
+    }
+
+    /// Counts what was asked for, where the policy does not say what it is called.
+    pub(crate) fn asked_for(&self, entry: &Entry, policy: &Compiled) {
+        if policy.watch.label.is_none() {
+            self.counters.asked.saw_perhaps(entry.key.as_str(), 1);
+        }
     }
 
     async fn corrupt(&self, key: &Key, corrupt: Corrupt) {

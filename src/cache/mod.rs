@@ -13,6 +13,7 @@ mod look;
 mod precompress;
 mod pulse;
 mod queue;
+mod record;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(all(feature = "config", not(feature = "redis")))]

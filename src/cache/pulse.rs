@@ -30,6 +30,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::generation::{Learning, News, Stamp};
 use crate::random::token;
 use crate::store::fence::{Beat, Fence, Rows, news};
+use crate::store::ledger::Ledger;
 
 /// Beats in a lease.
 const BEATS: u32 = 3;
@@ -170,6 +171,12 @@ impl Pulse {
 
     fn end_lease(&self) {
         self.until.store(0, Ordering::Release);
+    }
+}
+
+impl Pulse {
+    pub(super) fn ledger(&self) -> &dyn Ledger {
+        &*self.fence
     }
 }
 

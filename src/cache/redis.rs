@@ -22,8 +22,12 @@ impl CacheBuilder {
     pub fn redis(mut self, url: impl Into<String>) -> Self {
         let url = url.into();
         self.store = Some(Box::new(move |settings| {
-            let super::builder::StoreSettings { prefix, timeout } = settings;
-            let store = Arc::new(RedisStore::open(&url, prefix, timeout)?);
+            let super::builder::StoreSettings {
+                prefix,
+                timeout,
+                clock,
+            } = settings;
+            let store = Arc::new(RedisStore::open(&url, prefix, timeout, clock)?);
             Ok(Opened {
                 store: Box::new(Arc::clone(&store)),
                 fence: Some(store),

@@ -13,6 +13,7 @@ use super::parse_names;
 use super::route::{FallbackFn, KeyFn, Params, Policy, StoreIf};
 use super::scope::{Kind as ScopeKind, Scope};
 use super::template::Template;
+use super::watch::Watch;
 use crate::entry::Coding;
 use crate::error::ConfigError;
 use crate::invalidate::{Pattern, SelectorTemplate};
@@ -81,6 +82,7 @@ pub(crate) struct Compiled {
     pub(crate) invalidates: Vec<SelectorTemplate>,
     pub(crate) unmatched: bool,
     pub(crate) memory_only: bool,
+    pub(crate) watch: Watch,
     pub(crate) classes: Classes,
     hidden: Vec<HeaderName>,
     /// An answer with one of these carries somebody's credential.
@@ -146,6 +148,7 @@ impl Compiled {
             invalidates: invalidates(policy, context)?,
             unmatched: policy.unmatched,
             memory_only: policy.memory_only,
+            watch: policy.watch.check(context)?,
             credentials: context.credentials.clone(),
             hidden: classes.of(Class::Hidden).cloned().collect(),
             preamble: preamble(policy, &classes, context),

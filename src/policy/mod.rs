@@ -27,6 +27,7 @@ mod table;
 pub(crate) mod targeted;
 pub(crate) mod template;
 pub(crate) mod vary;
+mod watch;
 mod wish;
 
 pub(crate) use cache_control::is_token;
@@ -43,3 +44,4 @@ pub(crate) use scope::Scoped;
 pub use scope::{RequestHead, Scope};
 pub use table::Routes;
 pub(crate) use table::{Found, Place, Table};
+pub(crate) use watch::{NameFn, Watch};

@@ -10,6 +10,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 
 use super::failure::Failure;
 use super::scope::{RequestHead, Scope};
+use super::watch::Watch;
 use crate::entry::Coding;
 use crate::invalidate::Selector;
 
@@ -81,6 +82,7 @@ pub struct Policy {
     pub(crate) invalidates: Vec<Selector>,
     pub(crate) unmatched: bool,
     pub(crate) memory_only: bool,
+    pub(crate) watch: Watch,
 }
 
 /// Which query parameters are part of the key.
@@ -181,6 +183,7 @@ impl Policy {
             invalidates: Vec::new(),
             unmatched: false,
             memory_only: false,
+            watch: Watch::default(),
         }
     }
 

@@ -6,8 +6,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::counts::{Counts, Sums};
+use super::recorder::Recorder;
+use super::seen::Asked;
 use super::shards::is_sample;
 use super::snapshot::{EndpointStats, Stats};
+use super::windows::Kind;
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Key;
@@ -22,6 +25,8 @@ pub(crate) struct Counters {
     rest: Arc<Counts>,
     invalidations: AtomicU64,
     removed: AtomicU64,
+    pub(crate) recorder: Recorder,
+    pub(crate) asked: Asked,
 }
 
 impl Counters {
@@ -111,6 +116,29 @@ impl Counters {
         all
     }
 
+    /// Takes what was counted since the last look. Whether there was anything.
+    pub(crate) fn capture(&self, now: u64, shares: bool) -> bool {
+        let mut rest = self.rest.counted();
+        rest[Kind::Removed as usize] = signed(self.removed.load(Ordering::Relaxed));
+        let list = self.list().into_iter();
+        let mut all: Vec<_> = list.map(|(name, c)| (name, c.counted())).collect();
+        all.push((Box::default(), rest));
+        for (name, counts) in self.list() {
+            if let Some(users) = counts.users.get() {
+                self.recorder.users(now, &name, &users.take(), shares);
+            }
+        }
+        self.recorder.asked(now, self.asked.take(), shares);
+        self.recorder.capture(now, &all, shares)
+    }
+
+    /// The endpoints whose users are counted.
+    pub(crate) fn naming_users(&self) -> Vec<Box<str>> {
+        let all = self.list().into_iter();
+        let named = all.filter(|(_, counts)| counts.users.get().is_some());
+        named.map(|(name, _)| name).collect()
+    }
+
     pub(crate) fn list(&self) -> Vec<(Box<str>, Arc<Counts>)> {
         let known = self
             .endpoints
@@ -121,6 +149,10 @@ impl Counters {
             .map(|(name, counts)| (name.clone(), Arc::clone(counts)))
             .collect()
     }
+}
+
+pub(super) fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 fn of_one((name, counts): (Box<str>, Arc<Counts>)) -> EndpointStats {

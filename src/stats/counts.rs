@@ -1,14 +1,17 @@
 //! What is counted of one endpoint.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::counters::signed;
 use super::histogram::{Histogram, Sum};
+use super::seen::Users;
 use super::shards::{SAMPLE, Sharded};
 use super::snapshot::Stats;
 use super::tally::Tallied;
 use super::watch::Watch;
+use super::windows::{COST, Counted};
 use crate::clock::Clock;
 use crate::outcome::{Bypass, Cause, Eviction, Fault, Outcome, Refusal, Staleness, Tier};
 
@@ -61,9 +64,13 @@ pub(crate) struct Counts {
     evictions: Tallied<Eviction>,
     fills: AtomicU64,
     waiters: AtomicU64,
+    /// What one fill costs, in millionths.
+    cost: AtomicU64,
     pub(crate) measured: Measured,
     /// How often its answers change.
     pub(crate) watch: Watch,
+    /// Where a policy names them.
+    pub(crate) users: OnceLock<Users>,
 }
 
 impl Counts {
@@ -187,6 +194,39 @@ impl Counts {
     /// A request that waits for another's fill, until this is dropped.
     pub(crate) fn waiting(self: &Arc<Self>) -> Running {
         Running::new(self, |counts| &counts.waiters)
+    }
+
+    /// What one fill costs.
+    pub(crate) fn costs(&self, cost: f64) {
+        let millionths = (cost * COST).round() as u64;
+        self.cost.store(millionths, Ordering::Relaxed);
+    }
+
+    /// What is counted over time.
+    pub(crate) fn counted(&self) -> Counted {
+        let (mut stats, mut sums) = (Stats::default(), Sums::default());
+        self.add_to(&mut stats, &mut sums);
+        let (fills, nanos) = sums.fill.count_and_nanos();
+        let cost = self.cost.load(Ordering::Relaxed);
+        let all = [
+            stats.hits_memory + stats.hits_redis,
+            stats.stale,
+            stats.revalidated,
+            stats.coalesced,
+            stats.misses,
+            stats.bypasses,
+            stats.stores,
+            0, // of the whole cache alone
+            stats.faults.total(),
+            stats.bytes_cached,
+            stats.bytes_handled,
+            stats.calls_saved,
+            fills,
+            nanos / 1_000,
+            stats.calls_saved.saturating_mul(cost),
+            fills.saturating_mul(cost),
+        ];
+        all.map(signed)
     }
 
     /// Adds what was counted to a snapshot, and what was measured to sums.

@@ -84,6 +84,10 @@ impl Default for Sum {
 }
 
 impl Sum {
+    pub(crate) fn count_and_nanos(&self) -> (u64, u64) {
+        (self.buckets.iter().sum(), self.nanos)
+    }
+
     pub(crate) fn latency(&self) -> Latency {
         let count: u64 = self.buckets.iter().sum();
         let quantile = |share: f64| {

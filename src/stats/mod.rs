@@ -11,17 +11,28 @@
 mod counters;
 mod counts;
 mod histogram;
+mod recorder;
+mod seen;
 mod shards;
+mod sketch;
 mod snapshot;
 mod tally;
 mod ticket;
 mod watch;
+mod windows;
 
 pub(crate) use counters::Counters;
 pub(crate) use counts::Counts;
 pub use histogram::Latency;
+pub(crate) use recorder::{Batch, DAY};
+pub(crate) use seen::Users;
+pub(crate) use shards::SAMPLE;
 pub use snapshot::{EndpointStats, Latencies, Stats};
 pub(crate) use tally::Reason;
 pub use tally::Tally;
 pub(crate) use ticket::{Counted, Counting, Ticket};
 pub(crate) use watch::Kept;
+pub use windows::{Analytics, EndpointAnalytics, Frequented, Recent, Span, Totals};
+#[cfg(feature = "redis")]
+pub(crate) use windows::{Counted as Vector, KINDS};
+pub(crate) use windows::{Grain, Slot, Slots};

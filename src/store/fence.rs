@@ -7,6 +7,7 @@ use futures_util::stream::BoxStream;
 
 use super::StoreFuture;
 use super::insight::Insight;
+use super::ledger::Ledger;
 use crate::generation::{Change, Force, News, Reach, Snapshot, Stamp};
 use crate::invalidate::Pattern;
 use crate::key::ScopeId;
@@ -54,7 +55,7 @@ pub(crate) struct Heard {
 
 /// A shared clock. Whatever it does it does at once, and whatever it has lost shows
 /// as another epoch.
-pub(crate) trait Fence: Insight {
+pub(crate) trait Fence: Insight + Ledger {
     /// Invalidates, tells everybody who listens, and says who must know.
     fn advance<'a>(&'a self, changes: &'a [Change]) -> StoreFuture<'a, (News, Rows)>;
 

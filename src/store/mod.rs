@@ -2,6 +2,7 @@
 
 pub(crate) mod fence;
 pub(crate) mod insight;
+pub(crate) mod ledger;
 pub(crate) mod memory;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;

@@ -129,9 +129,13 @@ impl RedisStore {
                 .as_bytes(),
         ];
         let reply = self.script(&self.scripts.store, &keys, &args).await;
-        match self.number(reply).await? {
-            1 => Ok(()),
-            _ => Err(fenced()),
+        match u64::try_from(self.number(reply).await?).unwrap_or(0) {
+            0 => Err(fenced()),
+            known => {
+                let before = known.checked_sub(3).map(Duration::from_millis);
+                self.has_written(record.ttl, before);
+                Ok(())
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ mod connect;
 mod fence;
 mod insight;
 mod lease;
+mod ledger;
 mod line;
 mod link;
 mod mend;

@@ -70,7 +70,9 @@ impl RedisStore {
 
     /// Removes keys, in batches, and counts those that were there.
     pub(super) async fn unlink(&self, keys: &[Vec<u8>]) -> Result<u64, StoreError> {
-        self.batches("UNLINK", keys).await
+        let removed = self.batches("UNLINK", keys).await?;
+        self.written.removed(removed);
+        Ok(removed)
     }
 
     /// Counts the keys that are there.

@@ -2,6 +2,8 @@
 
 use redis::Script;
 
+use super::ledger;
+
 /// Puts a key into groups until it expires, and drops what has expired.
 macro_rules! join {
     () => {
@@ -35,7 +37,8 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf')";
 
 /// Writes an entry, if its lease is still held, and gives that back. The groups
 /// come first: an entry is never there without them. Who may not publish leaves
-/// the others to their polling.
+/// the others to their polling. Returns 0 where it is not held; else 3 more than the
+/// milliseconds that what was there would have lived, or 1 if nothing was.
 /// Keys: entry, lock, groups. Arguments: token or nothing, frame, life in
 /// milliseconds, channel, the groups' life, what is told.
 const STORE: &str = concat!(
@@ -44,12 +47,13 @@ const STORE: &str = concat!(
 local leased = ARGV[1] ~= ''
 if leased and redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 join(3, KEYS[1], tonumber(ARGV[5]))
+local before = redis.call('PTTL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 if leased then
   redis.call('DEL', KEYS[2])
   redis.pcall('PUBLISH', ARGV[4], ARGV[6])
 end
-return 1"
+return before + 3"
 );
 
 /// Asks for a lock: 1 is ours, 0 another's, 2 nobody's, 3 nobody's for the key was
@@ -277,6 +281,9 @@ pub(super) struct Scripts {
     pub(super) snapshot: Text,
     pub(super) rows: Text,
     pub(super) leave: Text,
+    pub(super) tell: Text,
+    pub(super) sums: Text,
+    pub(super) living: Text,
 }
 
 impl Scripts {
@@ -294,6 +301,9 @@ impl Scripts {
             snapshot: Text::new(SNAPSHOT),
             rows: Text::new(ROWS),
             leave: Text::new(LEAVE),
+            tell: Text::new(ledger::TELL),
+            sums: Text::new(ledger::READ),
+            living: Text::new(ledger::LIVING),
         }
     }
 }

@@ -14,11 +14,12 @@ use bytes::Bytes;
 use redis::{Cmd, ErrorKind, FromRedisValue, ServerErrorKind, Value};
 
 use super::connect::Node;
+use super::ledger::Written;
 use super::link::Link;
 use super::scripts::{Scripts, Text};
 use super::url;
 use super::wakes::Wakes;
-use crate::clock::millis;
+use crate::clock::{Clock, millis};
 use crate::error::{BoxError, ConfigError, StoreError, StoreErrorKind};
 use crate::key::Key;
 use crate::store::{Granted, Group, Lease, Record, Removal, Removed, Store, StoreFuture};
@@ -33,18 +34,27 @@ pub(crate) struct RedisStore {
     timeout: Duration,
     pub(super) scripts: Scripts,
     pub(super) wakes: Wakes,
+    pub(super) written: Written,
+    pub(super) clock: Arc<dyn Clock>,
     /// How names begin that larder keeps for itself.
     pub(super) internal: String,
 }
 
 impl RedisStore {
     /// Reads the URL; connects when it is first needed.
-    pub(crate) fn open(url: &str, prefix: &str, timeout: Duration) -> Result<Self, ConfigError> {
+    pub(crate) fn open(
+        url: &str,
+        prefix: &str,
+        timeout: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
         Ok(Self {
             link: Arc::new(Link::new(url::open(url, timeout)?, timeout)),
             timeout,
             scripts: Scripts::new(),
             wakes: Wakes::default(),
+            written: Written::default(),
+            clock,
             internal: format!("{prefix}:!"),
         })
     }
@@ -143,7 +153,9 @@ impl RedisStore {
         let mut set = redis::cmd("SET");
         set.arg(record.key.as_str()).arg(&record.frame[..]);
         set.arg("PX").arg(ttl);
-        self.run(&set, self.slow()).await.map(drop)
+        self.run(&set, self.slow()).await?;
+        self.has_written(record.ttl, None);
+        Ok(())
     }
 
     /// The keys of a group.
