@@ -76,6 +76,7 @@ impl Grain {
         self.millis() * (self.slots() + 1) + 3_600_000
     }
 
+    #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "redis names it"))]
     pub(crate) fn letter(self) -> char {
         match self {
             Self::TenSeconds => 's',
@@ -129,6 +130,7 @@ impl Slots {
         self.slots.is_empty()
     }
 
+    #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "redis names it"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Slot, &HashMap<Box<str>, Counted>)> {
         self.slots.iter()
     }

@@ -174,7 +174,7 @@ impl Ledger for RedisStore {
                 self.stats_name(&format!("by:{}", batch.who)),
                 self.stats_name("entries"),
             ];
-            let mut args = vec![batch.number, self.hour_in(Duration::ZERO), batch.removed]
+            let mut args = [batch.number, self.hour_in(Duration::ZERO), batch.removed]
                 .iter()
                 .map(u64::to_string)
                 .collect::<Vec<String>>();
