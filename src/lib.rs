@@ -78,12 +78,15 @@
 //! | `precompress` | | br, gzip and zstd variants made beforehand: [`Policy::precompress`] |
 //! | `serde` | | `Serialize` for [`Stats`] and its like |
 //! | `config` | | settings and route tables by serde, and from the environment |
+//! | `admin` | | [`admin`]: a JSON API and a live page over a cache, as an axum router |
 //! | `testing` | | helpers for your own tests |
 
 #![warn(missing_docs, unreachable_pub)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "admin")]
+pub mod admin;
 mod ahead;
 mod answered;
 #[cfg(feature = "axum")]

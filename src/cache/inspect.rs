@@ -23,6 +23,18 @@ use crate::store::Store;
 const PAGE: usize = 100;
 
 impl Cache {
+    /// The first part of every key.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.engine.context.prefix
+    }
+
+    /// Milliseconds since 1970.
+    #[cfg_attr(not(feature = "admin"), allow(dead_code, reason = "the page shows it"))]
+    pub(crate) fn wall(&self) -> u64 {
+        self.engine.wall()
+    }
+
     /// How the cache is: whether Redis answers, and how fast just now, how the other
     /// processes are, and whether it is on. Takes one operation of the store, and where
     /// there is Redis a second one; each ends within the

@@ -1,0 +1,88 @@
+//! Server-sent events: all that the page shows, once a second, computed once
+//! however many look on, and not at all while nobody does.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use http::{HeaderValue, header};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use super::figures::Figures;
+use super::router::Shared;
+use crate::cache::Cache;
+
+const EVERY: Duration = Duration::from_secs(1);
+
+pub(super) struct Live {
+    cache: Cache,
+    latest: watch::Sender<Bytes>,
+    /// Who computes them, while somebody looks on.
+    work: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Live {
+    pub(super) fn new(cache: &Cache) -> Self {
+        Self {
+            cache: cache.clone(),
+            latest: watch::Sender::new(Bytes::new()),
+            work: Mutex::default(),
+        }
+    }
+
+    /// One who looks on. The first begins the work, which ends with the last.
+    fn watch(self: &Arc<Self>) -> watch::Receiver<Bytes> {
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let viewer = self.latest.subscribe();
+        if work.as_ref().is_none_or(JoinHandle::is_finished) {
+            *work = Some(tokio::spawn(compute(Arc::downgrade(self))));
+        }
+        viewer
+    }
+
+    /// Whether nobody looks on: then nobody computes any more.
+    fn is_deserted(&self) -> bool {
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let deserted = self.latest.receiver_count() == 0;
+        if deserted {
+            *work = None;
+        }
+        deserted
+    }
+}
+
+async fn compute(live: Weak<Live>) {
+    let mut next = tokio::time::interval(EVERY);
+    next.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut figures = Figures::default();
+    loop {
+        next.tick().await;
+        let Some(live) = live.upgrade().filter(|live| !live.is_deserted()) else {
+            return;
+        };
+        let message = figures.message(&live.cache).await;
+        live.latest.send_replace(message);
+    }
+}
+
+pub(super) async fn events(State(shared): State<Shared>) -> Response {
+    let messages = unfold(shared.live.watch(), |mut viewer| async {
+        viewer.changed().await.ok()?;
+        let message = viewer.borrow_and_update().clone();
+        Some((Ok::<_, Infallible>(message), viewer))
+    });
+    let mut response = Body::from_stream(messages).into_response();
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("text/event-stream");
+    headers.insert(header::CONTENT_TYPE, kind);
+    // proxies such as nginx would hold it back
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}

@@ -1,0 +1,46 @@
+//! The admin router: a JSON API over a cache and a live page, for the path of your
+//! choice (feature `admin`).
+//!
+//! ```
+//! use axum::Router;
+//! use larder::{Cache, MIB, admin};
+//!
+//! let cache = Cache::builder().memory(64 * MIB).build()?;
+//! let token = "from your secrets, at least 16 bytes"; // std::env::var("CACHE_ADMIN_TOKEN")?
+//! let app: Router = Router::new().nest("/admin/cache", admin::router(&cache).token(token).build()?);
+//! # let _ = app;
+//! # Ok::<(), larder::ConfigError>(())
+//! ```
+//!
+//! | route | rights | what it does |
+//! |---|---|---|
+//! | `GET /`, `/dashboard`, `/assets/..` | none | the page, which holds no data and asks for a token |
+//! | `GET /health` | read | status `ok` or `degraded`, Redis and its round trip, breaker, instances; 200 while the process serves |
+//! | `GET /stats` | read | counters and latencies: of all, and of each endpoint |
+//! | `GET /servers` | read | what the Redis servers say of themselves |
+//! | `GET /entries?pattern=&cursor=&tier=` | read | a page of a listing; `tier=memory` lists this process' memory |
+//! | `GET /entry?key=` | read | one entry; 404 where nothing is stored |
+//! | `GET /events` | read | server-sent events: all that the page shows, once a second |
+//! | `POST /invalidate` | full | `{"pattern" \| "tag" \| "endpoint" \| "key" \| "uri": "..", "tenant"?}` or `{"everything": true}`; `"soft": true` makes stale, `"dry_run": true` counts alone |
+//! | `POST /warm` | full | `{"targets": ["/path", ..], "host"?: ".."}` through [`AdminRouter::warms`]; answers at the end |
+//! | `POST /enabled` | full | `{"enabled": bool, "everywhere"?: bool}`, by default in all processes |
+//!
+//! Without a token every route but the page answers 403, unless [`AdminRouter::open`]
+//! says otherwise. A token comes as `Authorization: Bearer ..`; cookies are not looked
+//! at. What changes something is a POST of `application/json` from the same origin.
+//! Errors are `{"error": ".."}`. Nothing here is to be stored by anyone
+//! (`Cache-Control: no-store`), and nothing shows bodies, fields, URLs or tags of
+//! requests: keys and tags are hashes.
+
+mod access;
+mod acting;
+mod asking;
+mod figures;
+mod live;
+mod page;
+mod problem;
+mod reading;
+mod router;
+mod views;
+
+pub use router::{AdminRouter, router};

@@ -1,0 +1,186 @@
+//! [`AdminRouter`]: its settings, and the routes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use tower_service::Service;
+
+use super::access::{Access, Rights};
+use super::live::Live;
+use super::problem::Problem;
+use super::{acting, live, page, reading};
+use crate::cache::Cache;
+use crate::error::ConfigError;
+use crate::warm::{Warming, Warmup};
+
+/// Shorter tokens can be guessed.
+const SHORTEST: usize = 16;
+
+/// What all routes share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) cache: Cache,
+    pub(super) live: Arc<Live>,
+    pub(super) warms: Option<Arc<Through>>,
+}
+
+/// Begins a run of warming.
+pub(super) type Through = dyn Fn(Warmup, Vec<String>) -> Warming + Send + Sync;
+
+/// Begins the settings of an admin router over `cache`.
+pub fn router(cache: &Cache) -> AdminRouter {
+    AdminRouter {
+        cache: cache.clone(),
+        tokens: Vec::new(),
+        open: false,
+        warms: None,
+    }
+}
+
+/// The settings of an admin router. Made by [`router`](fn@router).
+#[must_use]
+pub struct AdminRouter {
+    cache: Cache,
+    tokens: Vec<(String, Rights)>,
+    open: bool,
+    warms: Option<Arc<Through>>,
+}
+
+impl AdminRouter {
+    /// A bearer token that may do everything, at least 16 bytes. Call it again for more
+    /// tokens, as while one replaces another. Default: none, and every route that has
+    /// data answers 403.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.tokens.push((token.into(), Rights::Full));
+        self
+    }
+
+    /// A bearer token that may read and change nothing, at least 16 bytes.
+    pub fn read_only_token(mut self, token: impl Into<String>) -> Self {
+        self.tokens.push((token.into(), Rights::Read));
+        self
+    }
+
+    /// Asks nobody for a token: for a router that only those can reach who may do
+    /// everything, such as one on loopback or behind your own authentication. Other
+    /// sites' requests are refused all the same.
+    pub fn open(mut self) -> Self {
+        self.open = true;
+        self
+    }
+
+    /// What `POST /warm` sends its requests through: the application's router, as it is
+    /// before this one is nested in it. Default: nothing, and the route answers 501.
+    pub fn warms<S, B>(mut self, service: S) -> Self
+    where
+        S: Service<Request, Response = http::Response<B>> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        S::Error: fmt::Display + Send,
+        B: Send + 'static,
+    {
+        self.warms = Some(Arc::new(move |settings, targets| {
+            settings.requests(service.clone(), targets)
+        }));
+        self
+    }
+
+    /// The router, to be nested under a path: `app.nest("/admin/cache", ..)`.
+    ///
+    /// # Errors
+    ///
+    /// If a token is too short, or holds what an `Authorization` field cannot.
+    pub fn build<S: Clone + Send + Sync + 'static>(self) -> Result<Router<S>, ConfigError> {
+        let mut access = Access::default();
+        for (token, rights) in &self.tokens {
+            check(token)?;
+            access.allow(token, *rights);
+        }
+        if self.open {
+            access.open();
+        }
+        let closed = !self.open && self.tokens.is_empty();
+        let shared = Shared {
+            live: Arc::new(Live::new(&self.cache)),
+            cache: self.cache,
+            warms: self.warms,
+        };
+        let pages = match closed {
+            true => Router::new(),
+            false => page::routes(self.open),
+        };
+        let routes = routes().layer(from_fn_with_state(Arc::new(access), admit));
+        Ok(pages
+            .merge(routes)
+            .layer(map_response(secured))
+            .with_state(shared))
+    }
+}
+
+impl fmt::Debug for AdminRouter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminRouter")
+            .field("tokens", &self.tokens.len())
+            .field("open", &self.open)
+            .finish_non_exhaustive()
+    }
+}
+
+fn check(token: &str) -> Result<(), ConfigError> {
+    if token.len() < SHORTEST {
+        let why = format!("shorter than {SHORTEST} bytes");
+        return Err(ConfigError::new("token", why));
+    }
+    match token
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() || byte == b' ')
+    {
+        true => Ok(()),
+        false => Err(ConfigError::new("token", "not of printable ASCII")),
+    }
+}
+
+fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/health", get(reading::health))
+        .route("/stats", get(reading::stats))
+        .route("/servers", get(reading::servers))
+        .route("/entries", get(reading::entries))
+        .route("/entry", get(reading::entry))
+        .route("/events", get(live::events))
+        .route("/invalidate", post(acting::invalidate))
+        .route("/warm", post(acting::warm))
+        .route("/enabled", post(acting::switch))
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no such route") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not by this method")
+        })
+}
+
+async fn admit(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+    match access.check(request.method(), request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Nothing of this is kept by anyone, framed, or taken for something else.
+async fn secured(mut response: Response) -> Response {
+    const FIELDS: [(HeaderName, &str); 5] = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::CONTENT_SECURITY_POLICY, page::CSP),
+    ];
+    for (name, value) in FIELDS {
+        let value = HeaderValue::from_static(value);
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
