@@ -12,7 +12,7 @@ use crate::cache::Engine;
 use crate::content;
 use crate::guard;
 use crate::invalidate::tenant_suffix;
-use crate::key::{Canonical, Writer, write_query};
+use crate::key::{Canonical, Key, Writer, write_query};
 use crate::layer::Shared;
 use crate::outcome::Bypass;
 use crate::place::{original_uri, place, rewritten};
@@ -50,6 +50,7 @@ impl Asked<'_> {
             asks: self.asks,
             canonical: canonical.finish(),
             variant: variant.map(|variant| variant.finish()),
+            name: None,
             began: None,
         }
     }
@@ -88,11 +89,21 @@ pub(crate) struct Question {
     pub(crate) canonical: Canonical,
     /// The place of its answer among those that vary, once that is known.
     pub(crate) variant: Option<Canonical>,
+    /// Its name in the store, where that is no hash: a value's.
+    pub(crate) name: Option<Key>,
     /// When the store was first asked for it, in milliseconds.
     pub(crate) began: Option<u64>,
 }
 
 impl Question {
+    /// The name of its answer in the store.
+    pub(crate) fn key(&self, prefix: &str, family: &str) -> Key {
+        match &self.name {
+            Some(name) => name.clone(),
+            None => Key::of(prefix, family, self.place()),
+        }
+    }
+
     /// The canonical request of the entry that can answer.
     pub(crate) fn place(&self) -> &Canonical {
         self.variant.as_ref().unwrap_or(&self.canonical)

@@ -15,7 +15,7 @@ use crate::flight::{self, ALONE, Drive, Landed, Landing, Opened};
 use crate::generation::{Generation, Scoped};
 use crate::guard;
 use crate::inner::Content;
-use crate::invalidate::{Target, target_of, uri_scope};
+use crate::invalidate::{Target, target_in, uri_scope};
 use crate::key::{Key, ScopeId};
 use crate::known::number_value;
 use crate::layer::Shared;
@@ -115,8 +115,7 @@ impl Route {
                 .render(&params)
                 .map_err(|missing| missing.to_string())
                 .and_then(|selector| {
-                    target_of(&selector, &engine.context.prefix, tenant)
-                        .map_err(|error| error.to_string())
+                    target_in(&selector, &engine.context, tenant).map_err(|error| error.to_string())
                 });
             match target {
                 Ok(target) => targets.push(target),
@@ -272,6 +271,8 @@ impl Made {
             policy: question.policy,
             landing: None,
             lease,
+            value: None,
+            written: None,
         }
     }
 }

@@ -79,6 +79,7 @@
 //! | `serde` | | `Serialize` for [`Stats`] and its like |
 //! | `config` | | settings and route tables by serde, and from the environment |
 //! | `admin` | | [`admin`]: a JSON API and a live page over a cache, as an axum router |
+//! | `values` | | typed values on the same engine: [`Cache::values`], [`values`] |
 //! | `testing` | | helpers for your own tests |
 
 #![warn(missing_docs, unreachable_pub)]
@@ -140,6 +141,8 @@ mod store;
 mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "values")]
+pub mod values;
 mod warm;
 mod write;
 

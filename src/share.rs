@@ -11,7 +11,7 @@ use http::{HeaderMap, Request, Response};
 
 use crate::ask::Question;
 use crate::body::ResponseBody;
-use crate::cache::{Missed, Right};
+use crate::cache::{Missed, Right, seen};
 use crate::fill::Route;
 use crate::flight::{Crowded, Drive, Entered, Flight, Handoff, Landed, Landing, Leads, Led};
 use crate::follow::Followed;
@@ -319,7 +319,7 @@ impl<S> Serve<S> {
         let (start, cause) = (engine.now(), missed.cause);
         let headers = request.headers().clone();
         let policy = Arc::clone(&question.policy);
-        let seen = (cause, missed.stale.as_ref());
+        let seen = (cause, seen(missed.stale.as_ref()));
         let right = engine.right_to_fill(&mut question, &family, &headers, seen);
         match right.await {
             Right::Fill(lease) => {

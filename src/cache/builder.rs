@@ -14,6 +14,7 @@ use crate::entry::Budget;
 use crate::error::ConfigError;
 use crate::flight::Flights;
 use crate::generation::Generations;
+use crate::invalidate::Namespaces;
 use crate::key::valid_prefix;
 use crate::policy::{CREDENTIALS, Context, PER_REQUEST, RequestHead, is_token, parse_names};
 use crate::stats::Counters;
@@ -324,6 +325,7 @@ impl CacheBuilder {
                 release: self.release,
                 max_body: self.max_body,
                 credentials,
+                namespaces: Namespaces::default(),
             },
             tenant: self.tenant,
             per_request,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::builder::CacheBuilder;
 use super::engine::Engine;
 use crate::error::{ConfigError, InvalidateError};
-use crate::invalidate::{Invalidated, Kind, Mode, Selector, target_of};
+use crate::invalidate::{Invalidated, Kind, Mode, Selector, Target, target_in};
 use crate::layer::{Annotation, CacheLayer};
 use crate::policy::{Compiled, Policy, Routes, Table};
 use crate::stats::{EndpointStats, Stats};
@@ -40,7 +40,7 @@ impl Cache {
         CacheBuilder::new().disabled()
     }
 
-    pub(super) fn of(engine: Arc<Engine>) -> Self {
+    pub(crate) fn of(engine: Arc<Engine>) -> Self {
         Self { engine }
     }
 
@@ -167,11 +167,18 @@ impl Cache {
                 "this cache has tenants, and tags and URIs are one tenant's: use invalidate_for",
             ));
         }
-        let target = target_of(selector, &self.engine.context.prefix, tenant)?;
+        let target = target_in(selector, &self.engine.context, tenant)?;
         if selector.mode == Mode::DryRun {
             let found = self.engine.count(&target).await;
             return found.map_err(InvalidateError::store);
         }
+        self.invalidate_target(target).await
+    }
+
+    pub(crate) async fn invalidate_target(
+        &self,
+        target: Target,
+    ) -> Result<Invalidated, InvalidateError> {
         let done = self.engine.invalidate(target).await;
         done.map_err(|error| match self.engine.pulse.is_some() {
             true => InvalidateError::queued(error),

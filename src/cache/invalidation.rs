@@ -61,7 +61,7 @@ impl Engine {
 
     /// Moves the clock: from now on memory serves nothing of the target that
     /// is there yet.
-    fn fence(self: &Arc<Self>, target: &Target) {
+    pub(crate) fn fence(self: &Arc<Self>, target: &Target) {
         if self.generations.advance(target, self.now()) {
             self.forget_soon();
         }
@@ -100,7 +100,8 @@ impl Engine {
             .count(|held| target.reaches(&held.entry) && held.valid(&self.generations));
         let mut found = Removed::default();
         if let Some(store) = &self.store {
-            for removal in removals(target) {
+            let beside = self.beside(target);
+            for removal in removals(target).into_iter().chain(patterns(&beside)) {
                 found += store.count(removal).await?;
             }
         }
@@ -147,12 +148,21 @@ impl Engine {
         })
     }
 
+    /// What lies beside the prefix, where everything is to go.
+    fn beside(&self, target: &Target) -> Vec<String> {
+        match target.what {
+            What::Everything(_) => self.context.namespaces.patterns(),
+            _ => Vec::new(),
+        }
+    }
+
     async fn remove(&self, target: &Target) -> Result<Removed, StoreError> {
         let mut removed = Removed::default();
         let Some(store) = &self.store else {
             return Ok(removed);
         };
-        for removal in removals(target) {
+        let beside = self.beside(target);
+        for removal in removals(target).into_iter().chain(patterns(&beside)) {
             match store.remove(removal).await {
                 Ok(n) => removed += n,
                 Err(error) => {
@@ -172,6 +182,10 @@ struct Reached {
     confirmed: u64,
     /// The shared clock after it.
     stamp: Stamp,
+}
+
+fn patterns(texts: &[String]) -> impl Iterator<Item = Removal<'_>> {
+    texts.iter().map(|text| Removal::Pattern(text))
 }
 
 /// What the store is told to remove.

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use http::HeaderName;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use super::engine::{Engine, Writes};
 use super::lease::Leased;
 use crate::entry::codec;
-use crate::entry::{Entry, Held};
+use crate::entry::{Entry, Held, Value};
 use crate::error::StoreErrorKind;
 use crate::flight::Landing;
 use crate::generation::Generation;
@@ -36,6 +37,11 @@ pub(crate) struct Fill {
     pub(crate) landing: Option<Landing>,
     /// The right under which it was made.
     pub(crate) lease: Option<Leased>,
+    /// What it stands for, where it is no response.
+    pub(crate) value: Option<Value>,
+    /// Dropped when the store has it, or will not have it.
+    #[allow(dead_code, reason = "somebody may wait for its end")]
+    pub(crate) written: Option<oneshot::Sender<()>>,
 }
 
 impl Fill {
@@ -127,7 +133,9 @@ impl Engine {
         }
         self.balance();
         let held = self.held(fill.entry.clone(), fill.age, fill.note.number);
-        let held = match self.memory.keeps_entries() {
+        let wanted = fill.value.as_ref().is_none_or(|value| value.kept);
+        let held = held.holding(fill.value.take());
+        let held = match self.memory.keeps_entries() && wanted {
             true => {
                 let held = self.memory.insert(held, &self.generations)?;
                 self.precompress(Arc::clone(&held), &fill.policy, runtime);

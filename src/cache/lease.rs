@@ -15,7 +15,6 @@ use super::engine::Engine;
 use super::look::{Found, Missed, Stale};
 use crate::ask::Question;
 use crate::entry::Entry;
-use crate::key::Key;
 use crate::outcome::{Cause, Tier};
 use crate::policy::freshness::Use;
 use crate::random::token;
@@ -58,7 +57,7 @@ impl Engine {
         question: &mut Question,
         family: &str,
         headers: &HeaderMap,
-        (cause, stale): (Cause, Option<&Stale>),
+        (cause, known): (Cause, Seen),
     ) -> Right {
         let shared = question.policy.coalesce && !question.policy.memory_only;
         let Some(store) = self
@@ -68,7 +67,7 @@ impl Engine {
         else {
             return Right::Fill(None);
         };
-        let mut lease = self.lease_of(question, family, seen(stale));
+        let mut lease = self.lease_of(question, family, known);
         let key = lease.key.clone();
         let start = self.now();
         let (mut waits, mut filled) = (false, false);
@@ -89,8 +88,12 @@ impl Engine {
                             }),
                         ..
                     }) => {
-                        let entry = held.entry.clone(); // somebody renews it in his turn
-                        return Right::Found(Found { entry, age, ttl });
+                        return Right::Found(Found {
+                            entry: held.entry.clone(), // somebody renews it in his turn
+                            age,
+                            ttl,
+                            number: held.number(),
+                        });
                     }
                     // it has been filled, and that is of no use to this request
                     Err(_) if filled => lease.seen = Seen::Useless,
@@ -132,7 +135,7 @@ impl Engine {
     fn lease_of(&self, question: &Question, family: &str, seen: Seen) -> Lease {
         Lease {
             token: token(),
-            key: Key::of(&self.context.prefix, family, question.place()),
+            key: question.key(&self.context.prefix, family),
             seen,
         }
     }
@@ -235,7 +238,7 @@ impl Drop for Leased {
 }
 
 /// What was seen of an entry under its key: none that came from memory alone.
-fn seen(stale: Option<&Stale>) -> Seen {
+pub(crate) fn seen(stale: Option<&Stale>) -> Seen {
     match stale {
         Some(stale) if stale.tier == Tier::Redis => frame_of(stale),
         Some(_) => Seen::Useless,

@@ -17,6 +17,7 @@ use crate::policy::Compiled;
 use crate::policy::conditional;
 use crate::policy::freshness::{Rules, Use, is_early, usable};
 use crate::policy::request::Asks;
+use crate::stats::Counts;
 use crate::store::Removal;
 use crate::store::memory::Slot;
 
@@ -27,6 +28,8 @@ pub(crate) struct Found<E> {
     pub(crate) age: u64,
     /// Milliseconds.
     pub(crate) ttl: u64,
+    /// This process' clock of invalidations from before it was looked up.
+    pub(crate) number: u64,
 }
 
 impl<E> Found<E> {
@@ -126,6 +129,19 @@ impl Engine {
         }
     }
 
+    /// Looks into memory at one place, where nothing varies.
+    #[cfg_attr(not(feature = "values"), allow(dead_code, reason = "values lie so"))]
+    #[inline]
+    pub(crate) fn look_at(&self, place: &[u8]) -> Result<Found<Arc<Held>>, Missed> {
+        let now = self.now();
+        match self.memory.get(place) {
+            Some(Slot::Entry(entry)) if self.is_leased(now) => {
+                self.fresh(entry, now, &Asks::default())
+            }
+            _ => Err(Cause::New.into()), // without a lease that comes first, see `look_again`
+        }
+    }
+
     /// What memory says once there is a lease; without one nothing may be served.
     pub(crate) async fn look_again(
         self: &Arc<Self>,
@@ -181,6 +197,7 @@ impl Engine {
         let age = held.age(now);
         match self.judged(&held.entry, age, asks) {
             Ok(Use::Fresh(ttl)) => Ok(Found {
+                number: held.number(),
                 entry: held,
                 age,
                 ttl,
@@ -286,7 +303,7 @@ impl Engine {
             return Err(Read::nothing(Cause::StoreError));
         }
         let canonical = question.place();
-        let key = Key::of(&self.context.prefix, family, canonical);
+        let key = question.key(&self.context.prefix, family);
         let number = self.generations.clock(); // before the read: rule 3 of `generation/mod.rs`
         let frame = match store.get(&key).await {
             Ok(Some(frame)) => frame,
@@ -321,8 +338,16 @@ impl Engine {
 
     /// An entry of this age, from now on.
     pub(crate) fn held(&self, entry: Entry, age: u64, number: u64) -> Held {
-        let counts = self.counters.of(&entry.key);
+        let counts = self.counts_of(&entry.key);
         Held::new(entry, age, self.now(), number, counts)
+    }
+
+    /// The counters of an entry's endpoint, or of a value's namespace.
+    pub(crate) fn counts_of(&self, key: &Key) -> Arc<Counts> {
+        match self.context.namespaces.of(key.as_str()) {
+            Some(namespace) => self.counters.endpoint(&namespace),
+            None => self.counters.of(key),
+        }
     }
 
     /// An entry from the store: served if fresh, and kept in memory.
@@ -340,7 +365,8 @@ impl Engine {
             let held = Arc::new(self.held(entry, age, number));
             return Err(Read::Nothing(missed(held, Tier::Redis, age, usable)));
         };
-        if self.memory.keeps_entries() {
+        // a value is kept as what it stands for, once it was read
+        if self.memory.keeps_entries() && !entry.rules.has(Rules::VALUE) {
             let held = self.held(entry.clone(), age, number);
             if let Some(held) = self.memory.insert(held, &self.generations) {
                 let runtime = Handle::try_current().ok();
@@ -348,7 +374,12 @@ impl Engine {
             }
         }
         self.asked_for(&entry, &question.policy);
-        Ok(Found { entry, age, ttl })
+        Ok(Found {
+            entry,
+            age,
+            ttl,
+            number,
+        })
     }
 
     /// Counts what was asked for, where the policy does not say what it is called.
@@ -359,10 +390,16 @@ impl Engine {
     }
 
     async fn corrupt(&self, key: &Key, corrupt: Corrupt) {
-        self.counters.of(key).fault(Fault::Corrupt);
-        let Corrupt::Damaged(why) = corrupt else {
-            return; // another version's: it will be overwritten
-        };
+        match corrupt {
+            Corrupt::Damaged(why) => self.damaged(key, why).await,
+            // another version's: it will be overwritten
+            Corrupt::Foreign => self.counts_of(key).fault(Fault::Corrupt),
+        }
+    }
+
+    /// Removes from the store what is of no use to anybody.
+    pub(crate) async fn damaged(&self, key: &Key, why: &str) {
+        self.counts_of(key).fault(Fault::Corrupt);
         tracing::warn!(target: "larder", %key, why, "a damaged entry is removed");
         if let Some(store) = &self.store {
             let _ = store.remove(Removal::Key(key)).await; // the fill overwrites it anyway

@@ -22,6 +22,8 @@ mod redis;
 mod standing;
 mod switch;
 mod timed;
+#[cfg(feature = "values")]
+mod values;
 
 pub use adapt::TtlProposal;
 pub use builder::CacheBuilder;
@@ -29,7 +31,9 @@ pub(crate) use engine::Engine;
 pub use handle::Cache;
 pub(crate) use invalidation::Writing;
 pub(crate) use keep::{Fill, Varies};
-pub(crate) use lease::{Leased, Right};
+pub(crate) use lease::{Leased, Right, seen};
+#[cfg(feature = "values")]
+pub(crate) use look::Found;
 pub(crate) use look::{Missed, Stale};
 pub use pulse::Outage;
 #[cfg(feature = "config")]

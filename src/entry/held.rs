@@ -1,8 +1,11 @@
 //! [`Held`]: an entry in the memory tier, with what belongs to this process.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::coding::Coded;
 use super::stored::Entry;
@@ -25,6 +28,20 @@ pub(crate) struct Held {
     pub(crate) coded: Box<[Coded]>,
     /// Those of its endpoint.
     pub(crate) counts: Arc<Counts>,
+    /// What it stands for, where it is no response: then it has no body here.
+    pub(crate) value: Option<Value>,
+}
+
+/// A typed value.
+#[derive(Debug, Clone)]
+pub(crate) struct Value {
+    pub(crate) it: Arc<dyn Any + Send + Sync>,
+    /// An estimate of its bytes.
+    pub(crate) weight: u64,
+    /// The end of its life in this process, in milliseconds from its creation.
+    pub(crate) until: u64,
+    /// Whether the memory tier keeps it.
+    pub(crate) kept: bool,
 }
 
 impl Held {
@@ -34,6 +51,7 @@ impl Held {
             entry,
             counts,
             coded: Box::default(),
+            value: None,
             born: signed(now).saturating_sub(signed(age)),
             number: AtomicU64::new(number),
         }
@@ -45,6 +63,7 @@ impl Held {
             entry: self.entry.clone(),
             coded,
             counts: Arc::clone(&self.counts),
+            value: self.value.clone(),
             born: self.born,
             number: AtomicU64::new(self.number()),
         }
@@ -65,10 +84,24 @@ impl Held {
             });
     }
 
+    /// The same entry with what it stands for in the place of its body.
+    pub(crate) fn holding(mut self, value: Option<Value>) -> Self {
+        if let Some(value) = &value {
+            self.entry.body = Bytes::new();
+            if value.until < self.entry.lifetime.fresh {
+                self.entry.took = 0; // it ends here before its time: the store is asked first
+            }
+            self.entry.lifetime = self.entry.lifetime.at_most(value.until);
+        }
+        self.value = value;
+        self
+    }
+
     /// An estimate of the bytes it holds.
     pub(crate) fn weight(&self) -> u64 {
         let coded: usize = self.coded.iter().map(|coded| coded.len() + 96).sum();
-        self.entry.weight() + coded as u64
+        let value = self.value.as_ref().map_or(0, |value| value.weight);
+        self.entry.weight() + coded as u64 + value
     }
 
     /// The invalidation clock's value at which it was last found valid.
@@ -138,7 +171,6 @@ mod tests {
     use crate::invalidate::{Find, Target, What};
     use crate::key::{Key, ScopeId};
     use crate::policy::freshness::{Lifetime, Rules};
-    use bytes::Bytes;
     use http::StatusCode;
 
     fn held(age: u64, now: u64) -> Held {

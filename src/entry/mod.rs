@@ -25,7 +25,7 @@ mod stored;
 pub(crate) use budget::Budget;
 pub use coding::Coding;
 pub(crate) use headers::{Fields, etag_of, storable};
-pub(crate) use held::Held;
+pub(crate) use held::{Held, Value};
 pub(crate) use record::{Complete, Recording};
 pub(crate) use shape::Shapes;
 pub(crate) use stored::Entry;

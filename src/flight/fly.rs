@@ -6,11 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::Response;
 use http_body::{Body, Frame};
 
 use super::{Finish, Flight, Landing, Leading, Opened};
-use crate::body::ResponseBody;
 use crate::entry::Recording;
 use crate::error::BoxError;
 use crate::inner::Content;
@@ -36,32 +34,28 @@ impl<B> Rest<B> {
 }
 
 /// From the fill, wherever it runs, to its leader.
-pub(crate) struct Handoff<B, E> {
-    response: Mutex<Option<Result<Response<ResponseBody<B>>, E>>>,
+pub(crate) struct Handoff<A> {
+    answer: Mutex<Option<A>>,
 }
 
-impl<B, E> Handoff<B, E> {
+impl<A> Handoff<A> {
     pub(crate) fn new() -> Arc<Self> {
-        let response = Mutex::new(None);
-        Arc::new(Self { response })
+        let answer = Mutex::new(None);
+        Arc::new(Self { answer })
     }
 
     /// Gives the answer to the leader, and wakes it. The fill keeps no hold of it:
     /// a leader that has gone away takes its body along.
-    pub(crate) fn give(
-        self: Arc<Self>,
-        flight: &Flight,
-        answer: Result<Response<ResponseBody<B>>, E>,
-    ) {
-        let mut response = self.response.lock().unwrap_or_else(PoisonError::into_inner);
-        *response = Some(answer);
-        drop(response);
+    pub(crate) fn give(self: Arc<Self>, flight: &Flight, answer: A) {
+        let mut place = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        *place = Some(answer);
+        drop(place);
         flight.change(|_| ());
     }
 
-    pub(crate) fn take(&self) -> Option<Result<Response<ResponseBody<B>>, E>> {
-        let mut response = self.response.lock().unwrap_or_else(PoisonError::into_inner);
-        response.take()
+    pub(crate) fn take(&self) -> Option<A> {
+        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        answer.take()
     }
 }
 

@@ -1,13 +1,15 @@
 //! What to invalidate: selectors and patterns. How: [`crate::cache`].
 
+mod namespaces;
 mod pattern;
 mod report;
 mod selector;
 mod target;
 
+pub(crate) use namespaces::Namespaces;
 pub(crate) use pattern::Pattern;
 pub use pattern::escape_pattern;
 pub use report::Invalidated;
 pub(crate) use selector::{Kind, Mode, SelectorTemplate};
 pub use selector::{Selector, endpoint, everything, key, pattern, tag, uri};
-pub(crate) use target::{Find, Target, What, target_of, tenant_suffix, uri_scope};
+pub(crate) use target::{Find, Target, What, target_in, tenant_suffix, uri_scope};

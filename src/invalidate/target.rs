@@ -7,7 +7,7 @@ use super::{Pattern, Selector};
 use crate::error::InvalidateError;
 use crate::generation::{Force, Scoped};
 use crate::key::{Key, ScopeId, Writer, escape_endpoint, write_query};
-use crate::policy::{Compiled, Params};
+use crate::policy::{Compiled, Context, Params};
 
 /// What is invalidated, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,17 +86,49 @@ pub(crate) enum Find {
     Pattern(Pattern),
 }
 
+/// Checks a selector of a cache: keys and patterns may also lie in a namespace of
+/// typed values.
+pub(crate) fn target_in(
+    selector: &Selector,
+    context: &Context,
+    tenant: Option<&str>,
+) -> Result<Target, InvalidateError> {
+    let namespace = match &selector.kind {
+        Kind::Pattern(text) | Kind::Key(text) => context.namespaces.of(text),
+        _ => None,
+    };
+    match (&selector.kind, namespace) {
+        (_, Some(_)) if tenant.is_some() => Err(InvalidateError::bad_selector(
+            "typed values are no tenant's: use invalidate",
+        )),
+        (Kind::Key(name), Some(_)) => {
+            let what = What::Scope {
+                ids: vec![ScopeId::key(name)],
+                how: Find::Key(Key::new(name.as_str())),
+            };
+            Ok(with_mode(what, selector.mode))
+        }
+        (_, Some(namespace)) => target_of(selector, &namespace, tenant),
+        (_, None) => target_of(selector, &context.prefix, tenant),
+    }
+}
+
 /// Checks a selector. With a tenant it reaches that tenant's entries alone.
-pub(crate) fn target_of(
+fn target_of(
     selector: &Selector,
     prefix: &str,
     tenant: Option<&str>,
 ) -> Result<Target, InvalidateError> {
-    let target = Target::hard(what_of(&selector.kind, prefix, tenant)?);
-    Ok(match selector.mode {
+    let what = what_of(&selector.kind, prefix, tenant)?;
+    Ok(with_mode(what, selector.mode))
+}
+
+fn with_mode(what: What, mode: Mode) -> Target {
+    let target = Target::hard(what);
+    match mode {
         Mode::Soft => target.soft(),
         Mode::Hard | Mode::DryRun => target,
-    })
+    }
 }
 
 fn what_of(kind: &Kind, prefix: &str, tenant: Option<&str>) -> Result<What, InvalidateError> {

@@ -47,6 +47,12 @@ impl ScopeId {
         Self::new(b'g', tenant, &name)
     }
 
+    /// A namespace of typed values.
+    #[cfg_attr(not(feature = "values"), allow(dead_code, reason = "values have them"))]
+    pub(crate) fn namespace(name: &str) -> Self {
+        Self::new(b'n', None, name.as_bytes())
+    }
+
     pub(crate) fn key(key: &str) -> Self {
         Self::new(b'k', None, key.as_bytes())
     }
@@ -72,6 +78,7 @@ mod tests {
             ScopeId::key("a"),
             ScopeId::uri(None, b"a"),
             ScopeId::endpoint("a"),
+            ScopeId::namespace("a"),
             ScopeId::group(None, "", "a"),
             ScopeId::group(None, "a", ""),
         ];

@@ -16,7 +16,7 @@ use super::template::Template;
 use super::watch::Watch;
 use crate::entry::Coding;
 use crate::error::ConfigError;
-use crate::invalidate::{Pattern, SelectorTemplate};
+use crate::invalidate::{Namespaces, Pattern, SelectorTemplate};
 use crate::key::{Writer, escape_endpoint};
 
 /// No life is longer.
@@ -29,6 +29,8 @@ pub(crate) struct Context {
     pub(crate) release: String,
     pub(crate) max_body: usize,
     pub(crate) credentials: Vec<HeaderName>,
+    /// Where typed values lie.
+    pub(crate) namespaces: Namespaces,
 }
 
 /// A checked policy.
@@ -332,7 +334,8 @@ fn invalidates(policy: &Policy, context: &Context) -> Result<Vec<SelectorTemplat
     let compile = |selector| {
         let template = SelectorTemplate::parse(selector)?;
         if let Some(pattern) = template.pattern() {
-            Pattern::of_user(pattern, &context.prefix)
+            let namespace = context.namespaces.of(pattern);
+            Pattern::of_user(pattern, namespace.as_deref().unwrap_or(&context.prefix))
                 .map_err(|why| ConfigError::new("invalidates", why))?;
         }
         Ok(template)

@@ -10,6 +10,7 @@ fn compiled(policy: &Policy) -> Compiled {
         release: String::new(),
         max_body: 1 << 20,
         credentials: Vec::new(),
+        namespaces: crate::invalidate::Namespaces::default(),
     };
     Compiled::new(policy, &context).unwrap()
 }

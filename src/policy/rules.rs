@@ -18,7 +18,13 @@ impl Rules {
     pub(crate) const NO_TRANSFORM: Self = Self(8);
     /// Has a validator that the handler knows, and may be revalidated.
     pub(crate) const VALIDATES: Self = Self(16);
-    const ALL: u8 = 31;
+    /// No response: a typed value.
+    #[cfg_attr(
+        not(feature = "values"),
+        allow(dead_code, reason = "values are written with it")
+    )]
+    pub(crate) const VALUE: Self = Self(32);
+    const ALL: u8 = 63;
 
     pub(crate) fn of(directives: &Directives) -> Self {
         let rule = |set: bool, rule: Self| if set { rule } else { Self(0) };

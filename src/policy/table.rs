@@ -214,6 +214,7 @@ mod tests {
             release: String::new(),
             max_body: 1024,
             credentials: Vec::new(),
+            namespaces: crate::invalidate::Namespaces::default(),
         }
     }
 

@@ -1,0 +1,281 @@
+//! [`Values`]: a namespace of typed values.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use tokio::sync::oneshot;
+
+use super::ask::{Ask, CheckFn};
+use super::cached::CachedValue;
+use super::count::Counting;
+use super::key::ValueKey;
+use super::load::bypassed;
+use super::made::{Made, miss};
+use super::space::Space;
+use crate::cache::Cache;
+use crate::error::InvalidateError;
+use crate::flight::{Landing, Led};
+use crate::invalidate::{Find, Invalidated, Target, What};
+use crate::key::{Key, ScopeId};
+use crate::outcome::Cause;
+
+/// So many keys are looked for at a time.
+const TOGETHER: usize = 64;
+
+/// A namespace of typed values, made by [`Cache::values`]. Cheap to clone; all
+/// clones are the same namespace.
+///
+/// A key is a text ([`ValueKey`]). Whatever the cache's own trouble, none of the
+/// look-ups fails: what cannot be had from the tiers is a miss.
+pub struct Values<T> {
+    space: Arc<Space<T>>,
+}
+
+impl<T: Send + Sync + 'static> Values<T> {
+    pub(super) fn of(space: Space<T>) -> Self {
+        Self {
+            space: Arc::new(space),
+        }
+    }
+
+    /// The value under a key, if it is stored and fresh.
+    pub async fn get<'a>(&self, key: impl Into<ValueKey<'a>>) -> Option<CachedValue<T>> {
+        self.find(&key.into(), None).await
+    }
+
+    /// The value under a key, if it is stored, fresh, and this caller may use it: one
+    /// for which `check` says no, or panics, is a miss.
+    pub async fn get_valid<'a>(
+        &self,
+        key: impl Into<ValueKey<'a>>,
+        check: impl Fn(&T) -> bool + Send + Sync + 'static,
+    ) -> Option<CachedValue<T>> {
+        let check: CheckFn<T> = Arc::new(check);
+        self.find(&key.into(), Some(check)).await
+    }
+
+    async fn find(&self, key: &ValueKey<'_>, check: Option<CheckFn<T>>) -> Option<CachedValue<T>> {
+        if let Some(reason) = self.space.bypass(key) {
+            self.space.passed(&bypassed(reason));
+            return None;
+        }
+        match self.space.hit(key, check.as_ref()) {
+            Ok(value) => Some(value),
+            Err(by) => {
+                let counting = Counting::begin(&self.space);
+                let mut ask = Ask::new(&self.space, key, check);
+                let found = Box::pin(ask.find(by)).await;
+                counting.ended(&match &found {
+                    Ok(value) => value.outcome(),
+                    Err(by) => miss(by.cause, Ok(())), // nothing was refused
+                });
+                found.ok()
+            }
+        }
+    }
+
+    /// The values under some keys, in their order, as [`get`](Self::get) would find
+    /// them: 64 at a time, and what goes to Redis goes together.
+    pub async fn get_many<'a, K>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Vec<Option<CachedValue<T>>>
+    where
+        K: Into<ValueKey<'a>>,
+    {
+        let keys: Vec<ValueKey<'a>> = keys.into_iter().map(Into::into).collect();
+        let finds = keys.iter().map(|key| self.find(key, None));
+        stream::iter(finds).buffered(TOGETHER).collect().await
+    }
+
+    /// The value under a key, or what `loader` makes of it, which is stored. However
+    /// many ask, in all processes, one loader runs; the others wait for it
+    /// ([`wait`](super::ValuesBuilder::wait)).
+    ///
+    /// A caller that is dropped takes its load along, unless others wait for it. A
+    /// loader must not ask for its own key: it would wait for itself.
+    ///
+    /// # Errors
+    ///
+    /// The loader's own, as it is. It is not stored: of those who wait one runs its
+    /// own loader next. What is stale comes first where
+    /// [`stale_if_error`](super::ValuesBuilder::stale_if_error) allows it, then the
+    /// [`fallback`](super::ValuesBuilder::fallback).
+    pub async fn get_or_try_insert_with<'a, F, L, E>(
+        &self,
+        key: impl Into<ValueKey<'a>>,
+        loader: F,
+    ) -> Result<CachedValue<T>, E>
+    where
+        F: FnOnce() -> L + Send + 'static,
+        L: Future<Output = Result<T, E>> + Send + 'static,
+        E: Send + 'static,
+    {
+        self.find_or_load(&key.into(), None, loader).await
+    }
+
+    /// The same, but a value that was found and for which `check` says no, or panics,
+    /// is replaced by the loader's. What the loader makes is not checked.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_try_insert_with`](Self::get_or_try_insert_with).
+    pub async fn get_valid_or_try_insert_with<'a, F, L, E>(
+        &self,
+        key: impl Into<ValueKey<'a>>,
+        check: impl Fn(&T) -> bool + Send + Sync + 'static,
+        loader: F,
+    ) -> Result<CachedValue<T>, E>
+    where
+        F: FnOnce() -> L + Send + 'static,
+        L: Future<Output = Result<T, E>> + Send + 'static,
+        E: Send + 'static,
+    {
+        let check: CheckFn<T> = Arc::new(check);
+        self.find_or_load(&key.into(), Some(check), loader).await
+    }
+
+    async fn find_or_load<F, L, E>(
+        &self,
+        key: &ValueKey<'_>,
+        check: Option<CheckFn<T>>,
+        loader: F,
+    ) -> Result<CachedValue<T>, E>
+    where
+        F: FnOnce() -> L + Send + 'static,
+        L: Future<Output = Result<T, E>> + Send + 'static,
+        E: Send + 'static,
+    {
+        if let Some(reason) = self.space.bypass(key) {
+            let outcome = bypassed(reason);
+            self.space.passed(&outcome);
+            let value = loader().await?;
+            return Ok(CachedValue::new(Arc::new(value), outcome));
+        }
+        match self.space.hit(key, check.as_ref()) {
+            Ok(value) => Ok(value),
+            Err(missed) => {
+                let counting = Counting::begin(&self.space);
+                let ask = Ask::new(&self.space, key, check);
+                let loaded = Box::pin(ask.load(missed, loader)).await;
+                match &loaded {
+                    Ok(value) => counting.ended(&value.outcome()),
+                    Err(_) => counting.failed(),
+                }
+                loaded
+            }
+        }
+    }
+
+    /// Stores a value in place of any earlier one, and ends when the shared store has
+    /// it, or cannot have it. A load of this process that began before does not
+    /// overwrite it. What other processes hold in memory they serve on:
+    /// [`remove`](Self::remove) reaches them.
+    pub async fn insert<'a>(&self, key: impl Into<ValueKey<'a>>, value: T) -> CachedValue<T> {
+        let (key, value, engine) = (key.into(), Arc::new(value), &self.space.engine);
+        if let Some(reason) = self.space.bypass(&key) {
+            return CachedValue::new(value, bypassed(reason));
+        }
+        if !engine.is_leased(engine.now()) {
+            let _ = engine.lease().await; // without one memory alone has it
+        }
+        engine.fence(&self.target(&key)); // for loads that began before
+        let led = Led::new(engine.generations.note(), engine.now(), false);
+        let (written, done) = oneshot::channel();
+        let made = Made {
+            value: Arc::clone(&value),
+            note: led.flight().note,
+            took: Duration::ZERO,
+            lease: None,
+            written: Some(written),
+        };
+        let ask = Ask::new(&self.space, &key, None);
+        let stored = ask.store(made, Landing::unlisted(&led));
+        let _ = done.await; // dropped, when it is written
+        CachedValue::new(value, miss(Cause::New, stored))
+    }
+
+    /// Removes a value, as [`Cache::invalidate`] does by [`key`](crate::key()): once it
+    /// has returned, no process serves the value, nor one whose load began before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::invalidate`].
+    pub async fn remove<'a>(
+        &self,
+        key: impl Into<ValueKey<'a>>,
+    ) -> Result<Invalidated, InvalidateError> {
+        let target = self.target(&key.into());
+        Cache::of(Arc::clone(&self.space.engine))
+            .invalidate_target(target)
+            .await
+    }
+
+    fn target(&self, key: &ValueKey<'_>) -> Target {
+        let name = self.space.key(key);
+        Target::hard(What::Scope {
+            ids: vec![ScopeId::key(name.as_str())],
+            how: Find::Key(name),
+        })
+    }
+
+    /// What [`get`](Self::get) would find, without being counted, and without
+    /// taking it into memory.
+    pub async fn peek<'a>(&self, key: impl Into<ValueKey<'a>>) -> Option<CachedValue<T>> {
+        let key = key.into();
+        if self.space.bypass(&key).is_some() {
+            return None;
+        }
+        match self.space.look(&key, None) {
+            Ok(value) => Some(value),
+            Err(missed) => {
+                let mut ask = Ask::new(&self.space, &key, None);
+                ask.keeps = false;
+                ask.find(missed).await.ok()
+            }
+        }
+    }
+
+    /// Whether [`peek`](Self::peek) finds a value.
+    pub async fn contains<'a>(&self, key: impl Into<ValueKey<'a>>) -> bool {
+        self.peek(key).await.is_some()
+    }
+
+    /// How much longer the value under a key is fresh, where it is stored: in memory,
+    /// else in Redis.
+    pub async fn ttl<'a>(&self, key: impl Into<ValueKey<'a>>) -> Option<Duration> {
+        self.peek(key).await?.ttl()
+    }
+
+    /// The name under which a value lies in Redis.
+    #[must_use]
+    pub fn key<'a>(&self, key: impl Into<ValueKey<'a>>) -> Key {
+        self.space.key(&key.into())
+    }
+
+    /// The namespace's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.space.name
+    }
+}
+
+impl<T> Clone for Values<T> {
+    fn clone(&self) -> Self {
+        Self {
+            space: Arc::clone(&self.space),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Values<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Values")
+            .field("name", &self.space.name)
+            .finish_non_exhaustive()
+    }
+}

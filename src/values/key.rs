@@ -1,0 +1,119 @@
+//! [`ValueKey`]: what a value lies under in its namespace.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
+use crate::key::hex;
+
+/// What a value lies under in its namespace: a text, as `&str` and `String` are.
+///
+/// In Redis it lies under `<namespace>:<key>`. There control characters and braces
+/// stand as `%XX`, and a text of more than 512 bytes stands as `#` and its SHA-256.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ValueKey<'a> {
+    pub(super) text: Cow<'a, str>,
+    pub(super) seed: Option<Cow<'a, str>>,
+    pub(super) never: bool,
+}
+
+/// Longer texts stand as their hash.
+const LONGEST: usize = 512;
+
+impl<'a> ValueKey<'a> {
+    /// A key by its text.
+    pub fn new(text: impl Into<Cow<'a, str>>) -> Self {
+        Self {
+            text: text.into(),
+            seed: None,
+            never: false,
+        }
+    }
+
+    /// The same text for one seed alone, such as a user or a player
+    /// (`player:42`): `<text>|<seed>`. What is stored under it bears the seed as a
+    /// tag, so that all of a user's values can be
+    /// [erased](crate::Cache::invalidate) together.
+    #[must_use]
+    pub fn seed(self, seed: impl Into<Cow<'a, str>>) -> Self {
+        let seed = seed.into();
+        Self {
+            text: format!("{}|{seed}", self.text).into(),
+            seed: Some(seed),
+            ..self
+        }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// As it stands in Redis behind the namespace.
+    pub(super) fn name(&self) -> Cow<'_, str> {
+        let special = |b: u8| b < 0x20 || matches!(b, b'{' | b'}' | 0x7f);
+        if self.text.len() > LONGEST {
+            let mut name = String::from("#");
+            hex(&mut name, &Sha256::digest(self.text.as_bytes()));
+            return name.into();
+        }
+        if !self.text.bytes().any(special) {
+            return Cow::Borrowed(&self.text);
+        }
+        let mut name = String::with_capacity(self.text.len() + 8);
+        for c in self.text.chars() {
+            match u8::try_from(c).is_ok_and(special) {
+                true => drop(write!(name, "%{:02X}", u32::from(c))),
+                false => name.push(c),
+            }
+        }
+        name.into()
+    }
+}
+
+impl<'a> From<&'a str> for ValueKey<'a> {
+    #[inline]
+    fn from(text: &'a str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl<'a> From<&'a String> for ValueKey<'a> {
+    fn from(text: &'a String) -> Self {
+        Self::new(text.as_str())
+    }
+}
+
+impl From<String> for ValueKey<'_> {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+impl<'a> From<&'a ValueKey<'_>> for ValueKey<'a> {
+    fn from(key: &'a ValueKey<'_>) -> Self {
+        ValueKey {
+            text: Cow::Borrowed(&key.text),
+            seed: key.seed.as_deref().map(Cow::Borrowed),
+            never: key.never,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_its_text_but_for_what_would_break_it() {
+        let name = |text: &str| ValueKey::new(text.to_owned()).name().into_owned();
+        assert_eq!(name("char_123"), "char_123");
+        assert_eq!(name("a|b:c"), "a|b:c");
+        assert_eq!(name("a\r\nb{c}"), "a%0D%0Ab%7Bc%7D");
+        let long = "x".repeat(LONGEST + 1);
+        assert_eq!(name(&long).len(), 65);
+        assert_ne!(name(&long), name(&"y".repeat(LONGEST + 1)));
+    }
+}

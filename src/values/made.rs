@@ -1,0 +1,171 @@
+//! From a loaded value to an entry.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::ask::Ask;
+use crate::cache::{Fill, Leased};
+use crate::clock::millis;
+use crate::entry::{Entry, Fields};
+use crate::flight::{Landed, Landing};
+use crate::generation::Generation;
+use crate::guard;
+use crate::key::ScopeId;
+use crate::outcome::{Cause, Outcome, Refusal};
+use crate::policy::freshness::{Lifetime, Rules};
+use crate::store::Group;
+
+/// A value that was just made.
+pub(super) struct Made<T> {
+    pub(super) value: Arc<T>,
+    /// From before its load began.
+    pub(super) note: Generation,
+    /// How long that took.
+    pub(super) took: Duration,
+    pub(super) lease: Option<Leased>,
+    /// Dropped when the store has it.
+    pub(super) written: Option<oneshot::Sender<()>>,
+}
+
+/// How a value that was just made was come by.
+pub(super) fn miss(cause: Cause, stored: Result<(), Refusal>) -> Outcome {
+    Outcome::Miss {
+        cause,
+        stored,
+        status: StatusCode::OK,
+    }
+}
+
+impl<T: Send + Sync + 'static> Ask<T> {
+    /// Stores what was made, if it may be, and lands its flight: those who wait
+    /// for it have it in any case. Tells why it is not stored.
+    pub(super) fn store(&self, made: Made<T>, landing: Landing) -> Result<(), Refusal> {
+        let engine = &self.space.engine;
+        let written = self.written(&made.value);
+        let tags = self.tags(&made.value);
+        let refused = match (&written, &tags) {
+            (Err(refusal), _) | (_, Err(refusal)) => Some(*refusal),
+            _ => None,
+        };
+        let (note, took) = (made.note, made.took);
+        let body = written.unwrap_or_default();
+        let holds = self.space.to_hold(&made.value, body.len(), 0);
+        let entry = self.entry(body, &tags.unwrap_or_default(), note, took);
+        let groups = entry.scopes.iter().skip(2); // neither the key's nor the namespace's
+        let fill = Fill {
+            groups: groups.copied().map(Group).collect(),
+            entry,
+            note,
+            age: 0,
+            varies: None,
+            policy: Arc::clone(&self.space.policy),
+            landing: None,
+            lease: made.lease,
+            value: Some(holds),
+            written: made.written,
+        };
+        if let Some(refusal) = refused {
+            let held = engine.held(fill.entry, 0, note.number).holding(fill.value);
+            landing.make(|_landing| Landed::Stored(Arc::new(held)));
+            return Err(refusal);
+        }
+        landing.make(|landing| {
+            let fill = Fill {
+                landing: Some(landing),
+                ..fill
+            };
+            match engine.keep(fill, Handle::try_current().ok().as_ref()) {
+                Some(held) => Landed::Stored(held),
+                None => Landed::Outdated,
+            }
+        });
+        Ok(())
+    }
+
+    /// A value as it is written, where it may be stored.
+    fn written(&self, value: &T) -> Result<Bytes, Refusal> {
+        let rulings = &self.space.rulings;
+        if let Some(check) = &rulings.store_if
+            && guard::call(|| check(&self.key, value)) != Some(true)
+        {
+            return Err(Refusal::StoreIf);
+        }
+        let alone = self.space.engine.store.is_none() || self.space.policy.memory_only;
+        if alone && rulings.weigh.is_some() {
+            return Ok(Bytes::new()); // nobody reads it
+        }
+        let bytes = match guard::call(|| self.space.codec.encode(value)) {
+            Some(Ok(bytes)) => bytes,
+            Some(Err(error)) => {
+                tracing::warn!(target: "larder", namespace = %self.space.name, %error, "a value cannot be written");
+                return Err(Refusal::Malformed);
+            }
+            None => return Err(Refusal::Malformed),
+        };
+        match bytes.len() <= self.space.policy.max_body {
+            true => Ok(bytes.into()),
+            false => Err(Refusal::TooLarge),
+        }
+    }
+
+    /// The tags that only the value tells.
+    fn tags(&self, value: &T) -> Result<Vec<ScopeId>, Refusal> {
+        let Some(tags_of) = &self.space.rulings.tags_of else {
+            return Ok(Vec::new());
+        };
+        let tags = guard::call(|| tags_of(&self.key, value)).ok_or(Refusal::Tags)?;
+        match tags.iter().any(String::is_empty) || tags.len() > 1_000 {
+            true => Err(Refusal::Tags),
+            false => Ok(tags.iter().map(|tag| ScopeId::tag(None, tag)).collect()),
+        }
+    }
+
+    fn entry(&self, body: Bytes, tags: &[ScopeId], note: Generation, took: Duration) -> Entry {
+        let (space, engine) = (&self.space, &self.space.engine);
+        let key = self.question.key("", "");
+        let mut scopes = space.belongs(&key, self.seed.as_deref()).scopes;
+        scopes.extend_from_slice(tags);
+        Entry {
+            canonical: Arc::clone(&self.question.canonical),
+            key,
+            scopes: scopes.into(),
+            status: StatusCode::OK,
+            fields: Fields::empty(),
+            body,
+            created: engine.wall(),
+            lifetime: self.lifetime(),
+            rules: Rules::VALUE,
+            took: match space.policy.early {
+                true => u32::try_from(millis(took)).unwrap_or(u32::MAX),
+                false => 0, // as if it cost nothing to renew it late
+            },
+            stamp: note.stamp,
+        }
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        let policy = &self.space.policy;
+        let chance = self.space.engine.dice.chance();
+        let ttl = policy.ttl.unwrap_or_default();
+        let fresh = millis(ttl.mul_f64(1.0 - policy.jitter * chance)).max(1);
+        let window = |window: Option<Duration>| {
+            let window = window.map_or(0, millis);
+            fresh.saturating_add(window)
+        };
+        let (stale, error) = (
+            window(policy.stale_while_revalidate),
+            window(policy.stale_if_error),
+        );
+        Lifetime {
+            fresh,
+            stale,
+            error,
+            keep: stale.max(error),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A namespace: what its handles share, and where its values lie.
+
+use std::sync::Arc;
+
+use super::cached::CachedValue;
+use super::codec::Codec;
+use super::key::ValueKey;
+use crate::ask::Question;
+use crate::cache::Engine;
+use crate::entry::{Held, Value};
+use crate::generation::Scoped;
+use crate::guard;
+use crate::key::{Key, ScopeId, Writer};
+use crate::outcome::{Bypass, Outcome, Tier};
+use crate::policy::Compiled;
+use crate::policy::request::Asks;
+use crate::stats::Counts;
+
+use super::builder::Sharing;
+
+type TagsFn<T> = Arc<dyn Fn(&str, &T) -> Vec<String> + Send + Sync>;
+type FallbackFn<T> = Arc<dyn Fn(&str) -> Option<T> + Send + Sync>;
+type WeighFn<T> = Arc<dyn Fn(&T) -> usize + Send + Sync>;
+type Check<T> = Arc<dyn Fn(&str, &T) -> bool + Send + Sync>;
+
+/// What a user's functions decide.
+pub(super) struct Rulings<T> {
+    pub(super) tags_of: Option<TagsFn<T>>,
+    pub(super) valid_if: Option<Check<T>>,
+    pub(super) store_if: Option<Check<T>>,
+    pub(super) fallback: Option<FallbackFn<T>>,
+    pub(super) weigh: Option<WeighFn<T>>,
+}
+
+impl<T> Default for Rulings<T> {
+    fn default() -> Self {
+        Self {
+            tags_of: None,
+            valid_if: None,
+            store_if: None,
+            fallback: None,
+            weigh: None,
+        }
+    }
+}
+
+/// A namespace.
+pub(super) struct Space<T> {
+    pub(super) engine: Arc<Engine>,
+    pub(super) name: Arc<str>,
+    pub(super) policy: Arc<Compiled>,
+    /// How the canonical form of each key begins.
+    pub(super) preamble: Vec<u8>,
+    pub(super) codec: Arc<dyn Codec<T>>,
+    pub(super) in_memory: bool,
+    /// How long memory answers without a look at the store, in milliseconds.
+    pub(super) memory_ttl: u64,
+    pub(super) sharing: Sharing,
+    pub(super) version: Option<String>,
+    pub(super) of_namespace: ScopeId,
+    pub(super) tags: Vec<ScopeId>,
+    pub(super) rulings: Rulings<T>,
+    pub(super) counts: Arc<Counts>,
+}
+
+/// What a value that is not known yet will belong to.
+pub(super) struct Belongs {
+    pub(super) name: Key,
+    pub(super) scopes: Vec<ScopeId>,
+}
+
+impl Scoped for Belongs {
+    fn scopes(&self) -> &[ScopeId] {
+        &self.scopes
+    }
+
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+}
+
+impl<T: Send + Sync + 'static> Space<T> {
+    /// Why nothing is cached under a key.
+    #[inline]
+    pub(super) fn bypass(&self, key: &ValueKey<'_>) -> Option<Bypass> {
+        match self.sharing {
+            _ if !self.engine.enabled() => Some(Bypass::Disabled),
+            Sharing::Never => Some(Bypass::NotCached),
+            Sharing::PerSeed if key.seed.is_none() => Some(Bypass::NoScope),
+            _ if key.never => Some(Bypass::NotCached),
+            _ => None,
+        }
+    }
+
+    /// The canonical form of a key: where its value lies in memory.
+    #[inline]
+    pub(super) fn place(&self, key: &ValueKey<'_>) -> Writer {
+        let mut place = Writer::resume(&self.preamble);
+        place.field(key.text.as_bytes());
+        place
+    }
+
+    /// Where a value lies in the store.
+    pub(super) fn key(&self, key: &ValueKey<'_>) -> Key {
+        let mut name = format!("{}:{}", self.name, key.name());
+        if let Some(version) = &self.version {
+            name.push_str(":v");
+            name.push_str(version);
+        }
+        Key::new(name)
+    }
+
+    /// The question that a look-up asks of the engine.
+    pub(super) fn question(&self, key: &ValueKey<'_>) -> Question {
+        Question {
+            policy: Arc::clone(&self.policy),
+            tenant: None,
+            head: false,
+            asks: Asks::default(),
+            canonical: self.place(key).finish(),
+            variant: None,
+            name: Some(self.key(key)),
+            began: None,
+        }
+    }
+
+    /// What is known beforehand of what a value belongs to.
+    pub(super) fn belongs(&self, name: &Key, seed: Option<&str>) -> Belongs {
+        let own = [ScopeId::key(name.as_str()), self.of_namespace];
+        let seed = seed.map(|seed| ScopeId::tag(None, seed));
+        let tags = self.tags.iter().copied().chain(seed);
+        Belongs {
+            name: name.clone(),
+            scopes: own.into_iter().chain(tags).collect(),
+        }
+    }
+
+    /// The value that an entry in memory holds.
+    #[inline]
+    pub(super) fn held(&self, held: &Held) -> Option<Arc<T>> {
+        let value = held.value.as_ref()?;
+        Arc::clone(&value.it).downcast().ok()
+    }
+
+    /// The value of an entry, wherever it was found.
+    pub(super) fn value_of(&self, held: &Held) -> Option<Arc<T>> {
+        let decode = || self.decode(&held.entry.body).map(Arc::new);
+        self.held(held).or_else(decode)
+    }
+
+    /// Reads a value. What cannot be read, or panics, is none.
+    pub(super) fn decode(&self, bytes: &[u8]) -> Option<T> {
+        let decoded = guard::call(|| self.codec.decode(bytes))?;
+        match decoded {
+            Ok(value) => Some(value),
+            Err(error) => {
+                tracing::debug!(target: "larder", namespace = %self.name, %error, "a value cannot be read");
+                None
+            }
+        }
+    }
+
+    /// A value as memory holds it. One that has come of age elsewhere lives on for
+    /// the memory's own time from now.
+    pub(super) fn to_hold(&self, value: &Arc<T>, written: usize, age: u64) -> Value {
+        let weigh = self.rulings.weigh.as_ref();
+        let own = weigh.and_then(|weigh| guard::call(|| weigh(value)));
+        let estimate = || size_of::<T>().saturating_add(written.saturating_mul(2));
+        Value {
+            it: Arc::clone(value) as _,
+            weight: own.unwrap_or_else(estimate) as u64,
+            until: age.saturating_add(self.memory_ttl),
+            kept: self.in_memory,
+        }
+    }
+
+    /// Whether a value that was found may be used.
+    #[inline]
+    pub(super) fn is_valid(&self, key: &str, value: &T) -> bool {
+        match &self.rulings.valid_if {
+            None => true,
+            Some(check) => guard::call(|| check(key, value)) == Some(true),
+        }
+    }
+}
+
+/// A value that was found fresh.
+#[inline]
+pub(super) fn hit<T>(value: Arc<T>, tier: Tier, (age, ttl): (u64, u64)) -> CachedValue<T> {
+    let millis = std::time::Duration::from_millis;
+    let (age, ttl) = (millis(age), millis(ttl));
+    CachedValue::new(value, Outcome::Hit { tier, age, ttl })
+}

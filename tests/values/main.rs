@@ -1,0 +1,66 @@
+//! Typed values: on memory, and on a real Redis.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod reads;
+mod shared;
+mod stale;
+mod store;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use larder::values::{Values, ValuesBuilder};
+use larder::{Cache, minutes};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Character {
+    id: String,
+    run: usize,
+}
+
+/// Where characters come from: counts how often it is asked.
+#[derive(Clone, Default)]
+struct Source(Arc<AtomicUsize>);
+
+impl Source {
+    fn runs(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn make(&self, id: &str) -> Character {
+        Character {
+            id: id.to_owned(),
+            run: self.0.fetch_add(1, Ordering::SeqCst) + 1,
+        }
+    }
+
+    async fn load(self, id: &'static str) -> Result<Character, NotThere> {
+        tokio::task::yield_now().await;
+        Ok(self.make(id))
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct NotThere(&'static str);
+
+fn settings(cache: &Cache) -> ValuesBuilder<Character> {
+    cache.values::<Character>("character").ttl(minutes(5))
+}
+
+fn characters(cache: &Cache) -> Values<Character> {
+    settings(cache).build().unwrap()
+}
+
+/// Reads a character through the cache.
+async fn read(
+    values: &Values<Character>,
+    source: &Source,
+    id: &'static str,
+) -> larder::values::CachedValue<Character> {
+    let source = source.clone();
+    let read = values.get_or_try_insert_with(id, move || source.load(id));
+    read.await.unwrap()
+}

@@ -1,0 +1,168 @@
+//! What is not fresh, not valid, or not to be stored.
+
+use larder::values::Tiers;
+use larder::{Cache, MIB, Outcome, Staleness, days, minutes, seconds};
+
+use crate::support::redis_server::Redis;
+use crate::support::{PATIENT, SHORT, tiers};
+use crate::{NotThere, Source, characters, read, settings};
+
+#[tokio::test]
+async fn what_is_stale_is_served_and_renewed_behind_its_callers_back() {
+    for tier in tiers().await {
+        let builder = settings(&tier.cache).stale_while_revalidate(minutes(1));
+        let (values, source) = (builder.build().unwrap(), Source::default());
+        read(&values, &source, "a").await;
+        tier.cache.idle().await;
+        tier.clock.advance(minutes(5) + seconds(10));
+        let stale = read(&values, &source, "a").await;
+        let why = Staleness::WhileRevalidating;
+        assert!(matches!(stale.outcome(), Outcome::Stale { why: w, .. } if w == why));
+        assert_eq!((stale.run, stale.is_cached()), (1, true));
+        tier.cache.idle().await;
+        let renewed = read(&values, &source, "a").await;
+        assert_eq!((renewed.run, source.runs()), (2, 2), "{}", tier.name);
+        assert!(
+            matches!(renewed.outcome(), Outcome::Hit { .. }),
+            "{}",
+            tier.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_stale_stands_in_for_a_loader_that_fails_then_the_fallback() {
+    for tier in tiers().await {
+        let builder = settings(&tier.cache).stale_if_error(minutes(1));
+        let builder = builder.fallback(|key| {
+            let id = format!("template of {key}");
+            Some(crate::Character { id, run: 0 })
+        });
+        let (values, source) = (builder.build().unwrap(), Source::default());
+        read(&values, &source, "a").await;
+        tier.cache.idle().await;
+        let fails = || values.get_or_try_insert_with("a", || async { Err(NotThere("a")) });
+        tier.clock.advance(minutes(5) + seconds(10));
+        let stale = fails().await.unwrap();
+        let why = Staleness::IfError;
+        assert!(matches!(stale.outcome(), Outcome::Stale { why: w, .. } if w == why));
+        assert_eq!(stale.run, 1);
+        tier.clock.advance(minutes(1));
+        let fallback = fails().await.unwrap();
+        assert_eq!(fallback.id, "template of a");
+        assert!(fallback.is_fallback() && !fallback.is_cached());
+        assert!(!values.contains("a").await, "a fallback is not stored");
+        assert_eq!(read(&values, &source, "a").await.run, 2);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_valid_any_more_is_replaced() {
+    for tier in tiers().await {
+        let (values, source) = (characters(&tier.cache), Source::default());
+        read(&values, &source, "a").await;
+        tier.cache.idle().await;
+        let ask = |wanted: usize| {
+            let (values, source) = (values.clone(), source.clone());
+            let check = move |value: &crate::Character| value.run == wanted;
+            async move {
+                let load = move || source.load("a");
+                let ask = values.get_valid_or_try_insert_with("a", check, load);
+                ask.await.unwrap()
+            }
+        };
+        assert!(ask(1).await.is_cached(), "{}", tier.name);
+        let replaced = ask(2).await;
+        assert_eq!(
+            (replaced.run, replaced.is_cached()),
+            (2, false),
+            "{}",
+            tier.name
+        );
+        tier.cache.idle().await;
+        assert!(ask(2).await.is_cached());
+        assert!(
+            values
+                .get_valid("a", |value| value.run == 1)
+                .await
+                .is_none()
+        );
+        let never = settings(&tier.cache).valid_if(|_, _| panic!("a check's own"));
+        assert!(
+            never.build().unwrap().get("a").await.is_none(),
+            "{}",
+            tier.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_to_be_stored_is_served_and_not_stored() {
+    for tier in tiers().await {
+        let builder = settings(&tier.cache).store_if(|_, value| value.run > 1);
+        let (values, source) = (builder.build().unwrap(), Source::default());
+        let first = read(&values, &source, "a").await;
+        assert!(!first.outcome().is_stored());
+        assert!(!values.contains("a").await, "{}", tier.name);
+        assert!(read(&values, &source, "a").await.outcome().is_stored());
+        tier.cache.idle().await;
+        assert_eq!(read(&values, &source, "a").await.run, 2);
+        let small = settings(&tier.cache).max_size(10).build().unwrap();
+        read(&small, &source, "large").await;
+        assert!(!small.contains("large").await, "{}", tier.name);
+        assert_eq!(tier.cache.stats().refusals, 2);
+    }
+}
+
+#[tokio::test]
+async fn each_tier_has_its_time_and_its_values() {
+    let redis = Redis::start();
+    let clock = larder::testing::ManualClock::new();
+    let builder = Cache::builder()
+        .memory(16 * MIB)
+        .redis(redis.url())
+        .lease(SHORT);
+    let builder = builder.clock(std::sync::Arc::new(clock.clone()));
+    let cache = builder.operation_timeout(PATIENT).build().unwrap();
+    let both = settings(&cache)
+        .ttl(days(30))
+        .memory_ttl(days(7))
+        .build()
+        .unwrap();
+    let source = Source::default();
+    read(&both, &source, "a").await;
+    cache.idle().await;
+    let tier = |outcome| match outcome {
+        Outcome::Hit { tier, .. } => tier,
+        other => panic!("{other:?}"),
+    };
+    for (day, wanted) in [
+        (6, larder::Tier::Memory),
+        (8, larder::Tier::Redis),
+        (14, larder::Tier::Memory),
+        (16, larder::Tier::Redis),
+    ] {
+        let day = days(day).saturating_sub(days(0));
+        let now = both.peek("a").await.map_or(days(0), |value| value.age());
+        clock.advance(day - now);
+        let value = read(&both, &source, "a").await;
+        assert_eq!(tier(value.outcome()), wanted, "{day:?}");
+        assert_eq!(value.age(), day);
+    }
+    let memory = settings(&cache).tiers(Tiers::Memory).build().unwrap();
+    memory.insert("m", source.make("m")).await;
+    assert_eq!(redis.entries(), ["character:a"]);
+    assert_eq!(
+        tier(memory.get("m").await.unwrap().outcome()),
+        larder::Tier::Memory
+    );
+    let shared = settings(&cache).tiers(Tiers::Redis).build().unwrap();
+    shared.insert("r", source.make("r")).await;
+    for _ in 0..2 {
+        assert_eq!(
+            tier(shared.get("r").await.unwrap().outcome()),
+            larder::Tier::Redis
+        );
+    }
+    assert_eq!(source.runs(), 3);
+}
