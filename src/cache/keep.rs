@@ -83,7 +83,7 @@ impl Engine {
 
     fn drop_variants(self: &Arc<Self>, out: Vec<Variant>) {
         for variant in out {
-            self.counters.of(&variant.key).eviction(Eviction::Variants);
+            self.counts_of(&variant.key).eviction(Eviction::Variants);
             self.memory.remove(&variant.canonical);
             self.unlink(variant.key);
         }
