@@ -29,6 +29,10 @@ pub(crate) struct Found<E> {
     /// Milliseconds.
     pub(crate) ttl: u64,
     /// This process' clock of invalidations from before it was looked up.
+    #[cfg_attr(
+        not(feature = "values"),
+        allow(dead_code, reason = "values are kept by it")
+    )]
     pub(crate) number: u64,
 }
 

@@ -35,6 +35,7 @@ pub(crate) struct Held {
 /// A typed value.
 #[derive(Debug, Clone)]
 pub(crate) struct Value {
+    #[cfg_attr(not(feature = "values"), allow(dead_code, reason = "values read it"))]
     pub(crate) it: Arc<dyn Any + Send + Sync>,
     /// An estimate of its bytes.
     pub(crate) weight: u64,
