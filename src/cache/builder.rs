@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::engine::{Dice, Engine, TenantFn};
 use super::handle::Cache;
-use super::pulse::{Outage, Pulse};
+use super::pulse::Pulse;
+use super::sharing::Sharing;
 use super::switch::Switch;
 use super::timed::Timed;
 use crate::clock::{Clock, SystemClock};
@@ -68,8 +69,7 @@ pub struct CacheBuilder {
     max_variants: usize,
     max_renewals: usize,
     operation_timeout: Duration,
-    lease: Duration,
-    outage: Outage,
+    pub(super) sharing: Sharing,
     credentials: Vec<String>,
     per_request: Vec<String>,
     tenant: Option<TenantFn>,
@@ -91,8 +91,7 @@ impl CacheBuilder {
             max_variants: 128,
             max_renewals: 64,
             operation_timeout: Duration::from_millis(250),
-            lease: Duration::from_millis(1_500),
-            outage: Outage::Strict,
+            sharing: Sharing::default(),
             credentials: Vec::new(),
             per_request: Vec::new(),
             tenant: None,
@@ -170,28 +169,6 @@ impl CacheBuilder {
     /// Default: 250 ms.
     pub fn operation_timeout(mut self, timeout: Duration) -> Self {
         self.operation_timeout = timeout;
-        self
-    }
-
-    /// How long this process trusts what it holds without a word from Redis: from
-    /// 30 ms to 60 s. While requests come it asks Redis three times in that time. An [invalidation](Cache::invalidate) waits
-    /// as long as the longest lease of all that share the prefix, and a tenth more, for
-    /// one that does not answer. Default: 1.5 s.
-    pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = lease;
-        self
-    }
-
-    /// What this process does with its memory while Redis is away. Default:
-    /// [`Outage::Strict`].
-    ///
-    /// ```
-    /// # use larder::{Cache, MIB, Outage, minutes};
-    /// let cache = Cache::builder().memory(64 * MIB).on_outage(Outage::Serve(minutes(10)));
-    /// # let _ = cache;
-    /// ```
-    pub fn on_outage(mut self, outage: Outage) -> Self {
-        self.outage = outage;
         self
     }
 
@@ -308,7 +285,7 @@ impl CacheBuilder {
             memory: Memory::new(self.memory.unwrap_or(0), Arc::clone(&self.clock)),
             store,
             generations: Generations::default(),
-            pulse: fence.map(|fence| Pulse::new(fence, self.lease, self.outage)),
+            pulse: fence.map(|fence| Pulse::new(fence, self.sharing)),
             writing: Mutex::default(),
             in_flight: Budget::new(self.memory.map_or(IN_FLIGHT, |bytes| bytes / 2)),
             flights: Arc::new(Flights::new(MOST_FLIGHTS, MOST_FOLLOWERS)),
@@ -367,8 +344,10 @@ impl CacheBuilder {
             let why = format!("{timeout:?} is not between 1 ms and 60 s");
             return bad("operation_timeout", why);
         }
-        if self.lease < Duration::from_millis(30) || self.lease > Duration::from_secs(60) {
-            let why = format!("{:?} is not between 30 ms and 60 s", self.lease);
+        if self.sharing.lease < Duration::from_millis(30)
+            || self.sharing.lease > Duration::from_secs(60)
+        {
+            let why = format!("{:?} is not between 30 ms and 60 s", self.sharing.lease);
             return bad("lease", why);
         }
         let token = |name: &str| {

@@ -1,6 +1,7 @@
 //! The cache itself: its handle, its builder, and the engine behind both.
 
 mod adapt;
+mod beats;
 mod builder;
 mod confirm;
 mod engine;
@@ -9,6 +10,7 @@ mod inspect;
 mod invalidation;
 mod keep;
 mod lease;
+mod listen;
 mod look;
 mod precompress;
 mod pulse;
@@ -19,6 +21,7 @@ mod redis;
 #[cfg(all(feature = "config", not(feature = "redis")))]
 #[path = "no_redis.rs"]
 mod redis;
+mod sharing;
 mod standing;
 mod switch;
 mod timed;
@@ -35,6 +38,6 @@ pub(crate) use lease::{Leased, Right, seen};
 #[cfg(feature = "values")]
 pub(crate) use look::Found;
 pub(crate) use look::{Missed, Stale};
-pub use pulse::Outage;
 #[cfg(feature = "config")]
 pub(crate) use redis::with_redis;
+pub use sharing::Outage;

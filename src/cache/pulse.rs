@@ -11,51 +11,34 @@
 //! Beats come while requests do. A process without requests for a lease takes its
 //! row away and is silent.
 
-use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::future::{Either, select};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Notify};
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::engine::Engine;
 use super::queue::Queue;
+use super::sharing::{Outage, Sharing};
 use crate::clock::millis;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::generation::{Learning, News, Stamp};
 use crate::random::token;
-use crate::store::fence::{Beat, Fence, Rows, news};
+use crate::store::fence::{Beat, Fence, Rows};
 use crate::store::ledger::Ledger;
 
-/// Beats in a lease.
-const BEATS: u32 = 3;
 /// How long, in milliseconds, what was told may be on its way.
 const SOON: u32 = 5;
-
-/// What a process does with its memory while Redis is away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Outage {
-    /// It is not served once the lease has ended: what other processes invalidate
-    /// cannot be heard of.
-    #[default]
-    Strict,
-    /// It is served and filled for so long, counted from the first time that Redis did
-    /// not answer. Until Redis answers again, what other processes invalidate is served
-    /// on; `Cache-Status` says `detail=outage`.
-    Serve(Duration),
-}
 
 pub(crate) struct Pulse {
     pub(super) fence: Arc<dyn Fence>,
     /// This process among those that share the clock.
     pub(super) who: String,
     pub(super) lease: Duration,
+    /// Changes of entries by other hands are heard.
+    pub(super) tracks: bool,
     /// What is done when there is none to be had.
     outage: Outage,
     /// The end of the lease, or of what stands in for it, in milliseconds on the
@@ -64,17 +47,17 @@ pub(crate) struct Pulse {
     /// When the clock was first out of reach; 0 while it is not.
     lost: AtomicU64,
     /// A request has come since the last beat.
-    used: AtomicBool,
+    pub(super) used: AtomicBool,
     /// Somebody beats.
-    running: AtomicBool,
+    pub(super) running: AtomicBool,
     /// Attempts to get a lease that have ended, and whether the last one failed.
     attempts: AtomicU64,
     failed: AtomicBool,
     /// Held while a beat is on its way.
-    one: Mutex<Known>,
-    nudge: Arc<Notify>,
+    pub(super) one: Mutex<Known>,
+    pub(super) nudge: Arc<Notify>,
     /// What others tell is heard at once.
-    listening: AtomicBool,
+    pub(super) listening: AtomicBool,
     pub(super) queue: Queue,
     /// The rows as somebody has seen them last, and when he began to look.
     pub(super) looked: Mutex<Option<(Instant, Arc<Rows>)>>,
@@ -82,19 +65,20 @@ pub(crate) struct Pulse {
 
 /// The epoch that is known, and since when.
 #[derive(Default)]
-struct Known {
+pub(super) struct Known {
     epoch: u64,
     since: Option<Instant>,
 }
 
 impl Pulse {
-    pub(super) fn new(fence: Arc<dyn Fence>, lease: Duration, outage: Outage) -> Self {
+    pub(super) fn new(fence: Arc<dyn Fence>, sharing: Sharing) -> Self {
         Self {
             fence,
-            outage,
+            tracks: sharing.tracks,
+            outage: sharing.outage,
+            lease: sharing.lease,
             lost: AtomicU64::new(0),
             who: token(),
-            lease,
             until: AtomicU64::new(0),
             used: AtomicBool::new(false),
             running: AtomicBool::new(false),
@@ -169,7 +153,7 @@ impl Pulse {
         self.fence.switch(off).await
     }
 
-    fn end_lease(&self) {
+    pub(super) fn end_lease(&self) {
         self.until.store(0, Ordering::Release);
     }
 }
@@ -241,7 +225,11 @@ impl Engine {
     }
 
     /// A beat, counted when it has ended.
-    async fn beat(self: &Arc<Self>, pulse: &Pulse, known: &mut Known) -> Result<bool, StoreError> {
+    pub(super) async fn beat(
+        self: &Arc<Self>,
+        pulse: &Pulse,
+        known: &mut Known,
+    ) -> Result<bool, StoreError> {
         let mut done = self.beat_once(pulse, known).await;
         if !matches!(done, Ok(true)) && pulse.does_without(self.now()) {
             done = Ok(true);
@@ -289,7 +277,7 @@ impl Engine {
     }
 
     /// Hears of an invalidation. `false` if something before it is missing.
-    fn hear(self: &Arc<Self>, pulse: &Pulse, news: Option<&News>) -> bool {
+    pub(super) fn hear(self: &Arc<Self>, pulse: &Pulse, news: Option<&News>) -> bool {
         let learning = news.map(|news| self.generations.learn(news, self.now()));
         match learning {
             Some(Learning::Known) => return true,
@@ -345,28 +333,6 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn begin_beating(self: &Arc<Self>) {
-        let (Some(pulse), Ok(runtime)) = (&self.pulse, Handle::try_current()) else {
-            return;
-        };
-        if pulse.running.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let fence = Arc::clone(&pulse.fence);
-        let pause = pulse.lease / BEATS;
-        let listening = runtime.spawn(listen(Arc::downgrade(self), fence, pause));
-        let running = Running(Arc::downgrade(self), listening.abort_handle());
-        let nudge = Arc::clone(&pulse.nudge);
-        let (fence, who) = (Arc::clone(&pulse.fence), pulse.who.clone());
-        let (engine, beating) = (Arc::downgrade(self), Arc::downgrade(self));
-        runtime.spawn(async move {
-            beats(beating, pause, nudge, running).await;
-            if engine.strong_count() == 0 {
-                let _ = fence.leave(&who, None).await; // nobody need wait for it
-            }
-        });
-    }
-
     /// Takes this process' row away: nobody need wait for it.
     pub(super) async fn resign(self: &Arc<Self>) {
         let Some(pulse) = &self.pulse else { return };
@@ -377,98 +343,5 @@ impl Engine {
         {
             tracing::debug!(target: "larder", %error, "a row is left behind");
         }
-    }
-}
-
-/// Somebody beats, until this is dropped, with its runtime at the latest.
-struct Running(Weak<Engine>, AbortHandle);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.1.abort();
-        if let Some(engine) = self.0.upgrade()
-            && let Some(pulse) = &engine.pulse
-        {
-            pulse.running.store(false, Ordering::Release);
-        }
-    }
-}
-
-/// Somebody listens, until this is dropped.
-struct Listening(Weak<Engine>);
-
-impl Listening {
-    fn new(engine: &Weak<Engine>) -> Self {
-        let listening = Self(Weak::clone(engine));
-        listening.set(true);
-        listening
-    }
-
-    fn set(&self, listening: bool) {
-        if let Some(engine) = self.0.upgrade()
-            && let Some(pulse) = &engine.pulse
-        {
-            pulse.listening.store(listening, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.set(false);
-    }
-}
-
-/// Beats, until no request has come for a lease.
-async fn beats(engine: Weak<Engine>, every: Duration, nudge: Arc<Notify>, running: Running) {
-    let (mut idle, mut next) = (0, Instant::now() + every);
-    loop {
-        let pause = pin!(tokio::time::sleep_until(next));
-        let nudged = match select(pin!(nudge.notified()), pause).await {
-            Either::Left(_) => true,
-            Either::Right(_) => {
-                next = Instant::now() + every;
-                false
-            }
-        };
-        let Some(engine) = engine.upgrade() else {
-            return;
-        };
-        let Some(pulse) = &engine.pulse else { return };
-        if !nudged {
-            idle = match pulse.used.swap(false, Ordering::Relaxed) {
-                true => 0,
-                false => idle + 1,
-            };
-        }
-        let silent = idle >= BEATS && pulse.queue.is_empty();
-        if silent || engine.renewals.is_closed() {
-            engine.resign().await;
-            drop(running);
-            return;
-        }
-        let mut known = pulse.one.lock().await;
-        if let Err(error) = engine.beat(pulse, &mut known).await {
-            engine.counters.store_error(&error);
-            tracing::debug!(target: "larder", %error, "a beat has failed");
-        }
-    }
-}
-
-/// Hears what is told, and begins again when the connection ends. What was told in
-/// between shows at the next beat.
-async fn listen(engine: Weak<Engine>, fence: Arc<dyn Fence>, pause: Duration) {
-    loop {
-        if let Ok(mut messages) = fence.listen().await {
-            let _heard = Listening::new(&engine);
-            while let Some(message) = messages.next().await {
-                let Some(engine) = engine.upgrade() else {
-                    return;
-                };
-                let Some(pulse) = &engine.pulse else { return };
-                let _ = engine.hear(pulse, news(&message).as_ref());
-            }
-        }
-        tokio::time::sleep(pause).await;
     }
 }

@@ -125,9 +125,9 @@ impl Held {
         u64::try_from(signed(now).saturating_sub(self.born)).unwrap_or(0)
     }
 
-    /// Whether it is not gone.
+    /// Whether no hard invalidation has reached it.
     pub(crate) fn valid(&self, generations: &Generations) -> bool {
-        self.standing(generations) != Standing::Gone
+        generations.valid(&self.entry, self.number())
     }
 
     /// What invalidations have done to it. One comparison, while none has happened
@@ -201,7 +201,7 @@ mod tests {
     fn a_check_is_remembered_until_the_next_invalidation() {
         let generations = Generations::default();
         let held = held(0, 0);
-        assert!(held.valid(&generations));
+        assert_eq!(held.standing(&generations), Standing::Good);
         let target = |name| {
             Target::hard(What::Scope {
                 ids: vec![ScopeId::tag(None, name)],
@@ -209,9 +209,10 @@ mod tests {
             })
         };
         let _ = generations.advance(&target("b"), 0);
-        assert!(held.valid(&generations));
+        assert_eq!(held.standing(&generations), Standing::Good);
         assert_eq!(held.number.load(Ordering::Acquire), 1);
         let _ = generations.advance(&target("a"), 0);
+        assert_eq!(held.standing(&generations), Standing::Gone);
         assert!(!held.valid(&generations));
     }
 }

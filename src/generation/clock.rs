@@ -3,7 +3,7 @@
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::change::{Change, Force, Mark, Numbers, changes_of};
+use super::change::{Change, Force, Mark, Numbers, Reach, changes_of};
 use super::mirror::{Learnt, Mirror, News, Snapshot, Stamp};
 use crate::invalidate::Target;
 use crate::key::ScopeId;
@@ -132,6 +132,8 @@ pub(super) struct Marks {
     floor: Mark,
     pub(super) hard: Numbers,
     soft: Numbers,
+    /// What was changed in the store by other hands: memory's copy is not served.
+    doubts: Numbers,
     /// What is known of the clock that instances share.
     mirror: Mirror,
 }
@@ -142,7 +144,7 @@ impl Marks {
     }
 
     fn standing(&self, entry: &impl Scoped, number: u64) -> Standing {
-        if !self.valid(entry, number) {
+        if !self.valid(entry, number) || self.doubts.above(entry, number).is_some() {
             return Standing::Gone;
         }
         Standing::after(self.soft.above(entry, number), self.reading())
@@ -156,8 +158,8 @@ impl Marks {
     }
 
     fn crowded(&self) -> bool {
-        let both = [&self.hard, &self.soft];
-        both.iter()
+        let all = [&self.hard, &self.soft, &self.doubts];
+        all.iter()
             .any(|n| n.scopes.len() > MOST_SCOPES || n.bans.len() > MOST_BANS)
     }
 }
@@ -194,7 +196,11 @@ impl Generations {
     /// Whether an invalidation of either kind has reached what began under this number:
     /// who asks after it does not share that.
     pub(crate) fn reached(&self, entry: &impl Scoped, number: u64) -> bool {
-        self.clock() != number && self.read().standing(entry, number) != Standing::Good
+        if self.clock() == number {
+            return false;
+        }
+        let marks = self.read();
+        !marks.valid(entry, number) || marks.soft.above(entry, number).is_some()
     }
 
     /// What has happened to an entry of this number in this process.
@@ -236,6 +242,21 @@ impl Generations {
         let mut marks = self.write();
         let changes = marks.mirror.resync(snapshot, at);
         self.take(&mut marks, changes, at)
+    }
+
+    /// What memory holds of this is not served before the store was asked again; what is
+    /// being made is not touched by that. `true` asks the caller to
+    /// [`forget`](Self::forget) soon.
+    #[must_use]
+    pub(crate) fn doubt(&self, reaches: impl IntoIterator<Item = Reach>, at: u64) -> bool {
+        let mut marks = self.write();
+        marks.clock += 1;
+        let number = marks.clock;
+        for reach in reaches {
+            marks.doubts.mark(Mark { number, at }, reach);
+        }
+        self.clock.store(number, Ordering::Release);
+        self.is_crowded(&marks)
     }
 
     /// Moves the clock on.
@@ -304,6 +325,7 @@ impl Generations {
         }
         marks.hard.forget(number);
         marks.soft.forget(number);
+        marks.doubts.forget(number);
     }
 
     /// It is done, or nobody will do it: the next invalidation may ask again.

@@ -76,8 +76,21 @@ pub(crate) trait Fence: Insight + Ledger {
     /// Takes a row away: of this many beats, or whatever it says.
     fn leave<'a>(&'a self, who: &'a str, beats: Option<u64>) -> StoreFuture<'a, ()>;
 
-    /// Listens to what is told.
-    fn listen(&self) -> StoreFuture<'_, BoxStream<'static, Vec<u8>>>;
+    /// Listens to what is told: invalidations, the loss of everything, and with
+    /// `entries` each change of an entry, whoever makes it.
+    fn listen(&self, entries: bool) -> StoreFuture<'_, BoxStream<'static, Told>>;
+}
+
+/// What a store tells without being asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "redis tells it"))]
+pub(crate) enum Told {
+    /// An invalidation, see [`news`]; or nothing that can be read.
+    Message(Vec<u8>),
+    /// Names that were written or removed, or have expired.
+    Gone(Vec<String>),
+    /// All names were removed.
+    Flushed,
 }
 
 /// The kind of a change, a letter, and its name. Soft ones have other letters.

@@ -10,16 +10,19 @@ use redis::cluster::ClusterClient;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
-use redis::{Arg, Client, Cmd, ErrorKind, FromRedisValue, RedisResult, Value};
+use redis::{
+    Arg, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, RedisResult, Value,
+};
 
-use super::connect::{Connect, Connection, Messages, Node, Work};
+use super::connect::{Connect, Connection, Node, Work};
 use super::line::CONNECT;
-use super::single::{listen, tcp};
+use super::push::{Pushes, Topic, listen, together};
+use super::single::{config, tcp};
 use crate::inspect::Topology;
 
 struct Cluster {
     client: ClusterClient,
-    /// Some of its nodes: each tells what is published on any of them.
+    /// Some of its nodes.
     nodes: Vec<Client>,
 }
 
@@ -40,6 +43,39 @@ pub(super) fn open(nodes: Vec<String>, timeout: Duration) -> RedisResult<Box<dyn
     }))
 }
 
+impl Cluster {
+    /// The primaries, and how the node that named them was reached.
+    async fn primaries(&self) -> RedisResult<(ConnectionInfo, Vec<Address>)> {
+        let mut last = (ErrorKind::ClusterConnectionNotFound, "no node is named").into();
+        for node in &self.nodes {
+            match ask(node).await {
+                Ok(primaries) => return Ok((node.get_connection_info().clone(), primaries)),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// Asks one node for the primaries.
+async fn ask(node: &Client) -> RedisResult<Vec<Address>> {
+    let config = config();
+    let connection = node.get_multiplexed_async_connection_with_config(&config);
+    Ok(primaries(&ranges(&mut connection.await?).await?))
+}
+
+/// Another server, reached as this one was.
+fn at(known: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
+    let mut addr = known.clone();
+    match &mut addr {
+        ConnectionAddr::TcpTls {
+            host: h, port: p, ..
+        } => (*h, *p) = (host, port),
+        _ => addr = ConnectionAddr::Tcp(host, port),
+    }
+    addr
+}
+
 impl Connect for Cluster {
     fn connect(&self) -> BoxFuture<'_, RedisResult<Arc<dyn Connection>>> {
         async {
@@ -56,16 +92,23 @@ impl Connect for Cluster {
         .boxed()
     }
 
-    fn listen(&self, channel: String) -> BoxFuture<'_, RedisResult<Messages>> {
+    /// Each node tells what is published on any of them, but only its own keys.
+    fn listen(&self, topic: Topic) -> BoxFuture<'_, RedisResult<Pushes>> {
         async move {
-            let mut last = (ErrorKind::ClusterConnectionNotFound, "no node is named").into();
-            for node in &self.nodes {
-                match listen(node, channel.clone()).await {
-                    Ok(messages) => return Ok(messages),
-                    Err(error) => last = error,
+            let (info, primaries) = self.primaries().await?;
+            let mut links = Vec::new();
+            for (host, port) in primaries {
+                let mut topic = topic.clone();
+                if !links.is_empty() {
+                    topic.channel = None;
+                    if topic.tracked.is_none() {
+                        break;
+                    }
                 }
+                let at = info.clone().set_addr(at(info.addr(), host, port));
+                links.push(listen(&Client::open(at)?, topic).await?);
             }
-            Err(last)
+            Ok(together(links))
         }
         .boxed()
     }
@@ -183,7 +226,7 @@ fn slot(key: &[u8]) -> u16 {
 }
 
 /// What `CLUSTER SLOTS` says now.
-async fn ranges(connection: &mut ClusterConnection) -> RedisResult<Vec<Range>> {
+async fn ranges(connection: &mut impl ConnectionLike) -> RedisResult<Vec<Range>> {
     let mut ask = redis::cmd("CLUSTER");
     ask.arg("SLOTS");
     let slots = connection.req_packed_command(&ask).await?.extract_error()?;

@@ -3,20 +3,18 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 use redis::{Cmd, Pipeline, RedisResult, Value};
 
-use crate::inspect::Topology;
+use super::push::{Pushes, Topic};
 
-/// What comes on a channel.
-pub(super) type Messages = BoxStream<'static, Vec<u8>>;
+use crate::inspect::Topology;
 
 /// How to reach Redis. Nothing is done before `connect` is called.
 pub(super) trait Connect: Send + Sync + 'static {
     fn connect(&self) -> BoxFuture<'_, RedisResult<Arc<dyn Connection>>>;
 
-    /// Listens to a channel, on a connection of its own.
-    fn listen(&self, channel: String) -> BoxFuture<'_, RedisResult<Messages>>;
+    /// Opens a push link, on a connection of its own.
+    fn listen(&self, topic: Topic) -> BoxFuture<'_, RedisResult<Pushes>>;
 
     fn topology(&self) -> Topology {
         Topology::Server

@@ -5,6 +5,7 @@
 //! | `<prefix>:!{clock}` | a hash: the server's run id, the epoch, the clock, the floor; `off` while the cache is switched off for all; `all` and `=<pattern>`, the numbers of these invalidations, `aged` and `~<pattern>` those of soft ones; `@<instance>`, what it has seen |
 //! | `<prefix>:!{clock}:scopes` | a sorted set: the scopes by the number of their last invalidation, a `~` before those of soft ones |
 //! | `<prefix>:!clock` | a channel: each invalidation |
+//! | `<prefix>:!flushed` | never there: tracked, so that FLUSHALL is told |
 //!
 //! Every access is a script that first compares the server's run id and the size
 //! of the sorted set with what the hash says. A failover, a restart or a loss of
@@ -15,6 +16,7 @@ use std::time::Duration;
 use futures_util::stream::BoxStream;
 use redis::Value;
 
+use super::push::Topic;
 use super::scripts::Text;
 use super::tier::{RedisStore, refused};
 use crate::clock::millis;
@@ -22,7 +24,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::generation::{Change, News, Snapshot, Stamp};
 use crate::random::random;
 use crate::store::StoreFuture;
-use crate::store::fence::{self, Beat, Fence, Heard, Row, Rows, encode, news, parts};
+use crate::store::fence::{self, Beat, Fence, Heard, Row, Rows, Told, encode, news, parts};
 
 type Reply = Result<Value, StoreError>;
 
@@ -165,10 +167,17 @@ impl Fence for RedisStore {
         })
     }
 
-    fn listen(&self) -> StoreFuture<'_, BoxStream<'static, Vec<u8>>> {
+    fn listen(&self, entries: bool) -> StoreFuture<'_, BoxStream<'static, Told>> {
         Box::pin(async move {
-            let messages = self.link.listen(self.clock_channel()).await;
-            messages.map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))
+            let topic = Topic {
+                channel: Some(self.clock_channel()),
+                tracked: Some(match entries {
+                    true => self.internal.trim_end_matches('!').to_owned(),
+                    false => format!("{}flushed", self.internal),
+                }),
+            };
+            let pushes = self.link.listen(topic).await;
+            pushes.map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))
         })
     }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value};
 
-use super::connect::{Connect, Messages, Node, Work};
+use super::connect::{Connect, Node, Work};
 use super::line::{Current, Line, is_outage};
+use super::push::{Pushes, Topic};
 use super::reads::Reads;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::inspect::Topology;
@@ -74,14 +75,14 @@ impl Link {
         Ok(Admission { shard, answers })
     }
 
-    /// Listens to a channel, on a connection of its own.
+    /// Opens a push link, on a connection of its own.
     pub(super) fn listen(
         &self,
-        channel: String,
-    ) -> impl Future<Output = RedisResult<Messages>> + Send + 'static {
+        topic: Topic,
+    ) -> impl Future<Output = RedisResult<Pushes>> + Send + 'static {
         let line = Arc::clone(&self.line);
         async move {
-            let listening = tokio::time::timeout(LISTEN, line.connect.listen(channel)).await;
+            let listening = tokio::time::timeout(LISTEN, line.connect.listen(topic)).await;
             listening.unwrap_or_else(|_| Err((ErrorKind::Io, "no answer in time").into()))
         }
     }

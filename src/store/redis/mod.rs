@@ -12,6 +12,7 @@ mod ledger;
 mod line;
 mod link;
 mod mend;
+mod push;
 mod reads;
 mod scan;
 mod scripts;

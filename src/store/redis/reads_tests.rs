@@ -7,7 +7,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::*;
 use crate::error::StoreErrorKind;
-use crate::store::redis::connect::{Connect, Connection, Messages};
+use crate::store::redis::connect::{Connect, Connection};
+use crate::store::redis::push::{Pushes, Topic};
 
 const TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -27,7 +28,7 @@ impl Connect for Server {
         ready(Ok(connection)).boxed()
     }
 
-    fn listen(&self, _: String) -> BoxFuture<'_, RedisResult<Messages>> {
+    fn listen(&self, _: Topic) -> BoxFuture<'_, RedisResult<Pushes>> {
         pending().boxed()
     }
 

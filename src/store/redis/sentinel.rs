@@ -8,8 +8,9 @@ use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType}
 use redis::{IntoConnectionInfo, RedisResult};
 use tokio::sync::Mutex;
 
-use super::connect::{Connect, Connection, Messages};
-use super::single::{One, config, listen, tcp};
+use super::connect::{Connect, Connection};
+use super::push::{Pushes, Topic, listen};
+use super::single::{One, config, tcp};
 use super::url::SentinelUrl;
 use crate::inspect::Topology;
 
@@ -49,10 +50,10 @@ impl Connect for Sentinel {
         Topology::Sentinel
     }
 
-    fn listen(&self, channel: String) -> BoxFuture<'_, RedisResult<Messages>> {
+    fn listen(&self, topic: Topic) -> BoxFuture<'_, RedisResult<Pushes>> {
         async move {
             let primary = self.0.lock().await.async_get_client().await?;
-            listen(&primary, channel).await
+            listen(&primary, topic).await
         }
         .boxed()
     }

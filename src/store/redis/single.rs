@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use futures_util::{FutureExt, StreamExt};
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisResult, Value};
 
-use super::connect::{Connect, Connection, Messages, Node, Work};
+use super::connect::{Connect, Connection, Node, Work};
 use super::line::CONNECT;
+use super::push::{Pushes, Topic, listen};
 
 /// How many commands may wait to be written. With the crate's 50 a busy server
 /// pays for a second wait with each command.
@@ -48,18 +49,9 @@ impl Connect for Single {
         .boxed()
     }
 
-    fn listen(&self, channel: String) -> BoxFuture<'_, RedisResult<Messages>> {
-        listen(&self.0, channel).boxed()
+    fn listen(&self, topic: Topic) -> BoxFuture<'_, RedisResult<Pushes>> {
+        listen(&self.0, topic).boxed()
     }
-}
-
-/// Listens to a channel of one server.
-pub(super) async fn listen(client: &Client, channel: String) -> RedisResult<Messages> {
-    let mut channels = client.get_async_pubsub().await?;
-    channels.subscribe(channel).await?;
-    let messages = channels.into_on_message();
-    let payloads = messages.map(|message| message.get_payload_bytes().to_vec());
-    Ok(payloads.boxed())
 }
 
 /// A connection to one server.

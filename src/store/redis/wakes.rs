@@ -12,7 +12,9 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::link::Link;
+use super::push::Topic;
 use crate::key::Key;
+use crate::store::fence::Told;
 
 /// Who is told looks for himself after this, jittered by half.
 const TOLD: Duration = Duration::from_millis(200);
@@ -67,15 +69,16 @@ impl Wakes {
         }
         let (waiting, told) = (Arc::clone(&self.waiting), Arc::clone(&self.told));
         let ended = Ended(Arc::clone(&self.listening), Arc::clone(&self.told));
-        let listen = link.listen(channel);
+        let listen = link.listen(Topic::channel(channel));
         let listener = tokio::spawn(async move {
             let _ended = ended;
-            let Ok(mut keys) = listen.await else {
+            let Ok(mut pushes) = listen.await else {
                 tokio::time::sleep(TOLD).await; // not at once again
                 return;
             };
             told.store(true, Ordering::Release);
-            while let Some(key) = keys.next().await {
+            while let Some(push) = pushes.next().await {
+                let Told::Message(key) = push else { continue };
                 let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 let waiter = std::str::from_utf8(&key)
                     .ok()

@@ -1,0 +1,92 @@
+//! Beats while requests come, and silence afterwards.
+
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::engine::Engine;
+use super::listen::listen;
+
+/// Beats in a lease.
+const BEATS: u32 = 3;
+
+impl Engine {
+    pub(super) fn begin_beating(self: &Arc<Self>) {
+        let (Some(pulse), Ok(runtime)) = (&self.pulse, Handle::try_current()) else {
+            return;
+        };
+        if pulse.running.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let fence = Arc::clone(&pulse.fence);
+        let pause = pulse.lease / BEATS;
+        let listening = runtime.spawn(listen(Arc::downgrade(self), fence, pause, pulse.tracks));
+        let running = Running(Arc::downgrade(self), listening.abort_handle());
+        let nudge = Arc::clone(&pulse.nudge);
+        let (fence, who) = (Arc::clone(&pulse.fence), pulse.who.clone());
+        let (engine, beating) = (Arc::downgrade(self), Arc::downgrade(self));
+        runtime.spawn(async move {
+            beats(beating, pause, nudge, running).await;
+            if engine.strong_count() == 0 {
+                let _ = fence.leave(&who, None).await; // nobody need wait for it
+            }
+        });
+    }
+}
+
+/// Somebody beats, until this is dropped, with its runtime at the latest.
+struct Running(Weak<Engine>, AbortHandle);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.1.abort();
+        if let Some(engine) = self.0.upgrade()
+            && let Some(pulse) = &engine.pulse
+        {
+            pulse.running.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// Beats, until no request has come for a lease.
+async fn beats(engine: Weak<Engine>, every: Duration, nudge: Arc<Notify>, running: Running) {
+    let (mut idle, mut next) = (0, Instant::now() + every);
+    loop {
+        let pause = pin!(tokio::time::sleep_until(next));
+        let nudged = match select(pin!(nudge.notified()), pause).await {
+            Either::Left(_) => true,
+            Either::Right(_) => {
+                next = Instant::now() + every;
+                false
+            }
+        };
+        let Some(engine) = engine.upgrade() else {
+            return;
+        };
+        let Some(pulse) = &engine.pulse else { return };
+        if !nudged {
+            idle = match pulse.used.swap(false, Ordering::Relaxed) {
+                true => 0,
+                false => idle + 1,
+            };
+        }
+        let silent = idle >= BEATS && pulse.queue.is_empty();
+        if silent || engine.renewals.is_closed() {
+            engine.resign().await;
+            drop(running);
+            return;
+        }
+        let mut known = pulse.one.lock().await;
+        if let Err(error) = engine.beat(pulse, &mut known).await {
+            engine.counters.store_error(&error);
+            tracing::debug!(target: "larder", %error, "a beat has failed");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! How a process shares a Redis with others.
+
+use std::time::Duration;
+
+use super::builder::CacheBuilder;
+
+/// What a process does with its memory while Redis is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Outage {
+    /// It is not served once the lease has ended: what other processes invalidate
+    /// cannot be heard of.
+    #[default]
+    Strict,
+    /// It is served and filled for so long, counted from the first time that Redis did
+    /// not answer. Until Redis answers again, what other processes invalidate is served
+    /// on; `Cache-Status` says `detail=outage`.
+    Serve(Duration),
+}
+
+/// The settings.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sharing {
+    pub(super) lease: Duration,
+    pub(super) outage: Outage,
+    pub(super) tracks: bool,
+}
+
+impl Default for Sharing {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_millis(1_500),
+            outage: Outage::Strict,
+            tracks: false,
+        }
+    }
+}
+
+impl CacheBuilder {
+    /// How long this process trusts what it holds without a word from Redis: from
+    /// 30 ms to 60 s. While requests come it asks Redis three times in that time. An [invalidation](Cache::invalidate) waits
+    /// as long as the longest lease of all that share the prefix, and a tenth more, for
+    /// one that does not answer. Default: 1.5 s.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.sharing.lease = lease;
+        self
+    }
+
+    /// What this process does with its memory while Redis is away. Default:
+    /// [`Outage::Strict`].
+    ///
+    /// ```
+    /// # use larder::{Cache, MIB, Outage, minutes};
+    /// let cache = Cache::builder().memory(64 * MIB).on_outage(Outage::Serve(minutes(10)));
+    /// # let _ = cache;
+    /// ```
+    pub fn on_outage(mut self, outage: Outage) -> Self {
+        self.sharing.outage = outage;
+        self
+    }
+
+    /// Whether memory follows every change of an entry in Redis, by whoever makes it: a
+    /// `DEL` or `SET` by another application or by hand is heard at once (`CLIENT TRACKING`).
+    /// Redis then tells every process of every write under the prefix, and what a process
+    /// has filled itself is read back from Redis once. Default: no; what larder itself
+    /// invalidates, and FLUSHALL, are heard all the same.
+    pub fn track_entries(mut self, track: bool) -> Self {
+        self.sharing.tracks = track;
+        self
+    }
+}
