@@ -273,6 +273,7 @@ impl Made {
             lease,
             value: None,
             written: None,
+            alias: None,
         }
     }
 }

@@ -156,6 +156,8 @@ pub use error::{
     BoxError, ConfigError, InvalidateError, InvalidateErrorKind, StoreError, StoreErrorKind,
 };
 pub use future::ResponseFuture;
+#[cfg(feature = "values")]
+pub use invalidate::namespace;
 pub use invalidate::{
     Invalidated, Selector, endpoint, escape_pattern, everything, key, pattern, tag, uri,
 };

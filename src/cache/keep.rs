@@ -39,6 +39,8 @@ pub(crate) struct Fill {
     pub(crate) lease: Option<Leased>,
     /// What it stands for, where it is no response.
     pub(crate) value: Option<Value>,
+    /// What leads to it, where it has more than one key.
+    pub(crate) alias: Option<Entry>,
     /// Dropped when the store has it, or will not have it.
     #[allow(dead_code, reason = "somebody may wait for its end")]
     pub(crate) written: Option<oneshot::Sender<()>>,
@@ -216,6 +218,16 @@ impl Engine {
                 lease: None,
             };
             self.counted(store.put(marker).await);
+        }
+        if let Some(alias) = &fill.alias {
+            let leading = Record {
+                key: &alias.key,
+                frame: codec::encode(alias),
+                ttl,
+                groups: &fill.groups,
+                lease: None,
+            };
+            self.counted(store.put(leading).await);
         }
         let record = Record {
             key: &entry.key,

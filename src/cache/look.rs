@@ -262,12 +262,17 @@ impl Engine {
         cause: Cause,
     ) -> Result<Found<Entry>, Missed> {
         let start = self.now();
-        match self.read(question, family, cause).await {
+        let key = question.key(&self.context.prefix, family);
+        match self.read(question, &key, cause).await {
             Err(Read::Varies(names)) if question.variant.is_none() => {
                 self.memory.insert_vary(&question.canonical, &names);
                 question.vary(&names, headers);
                 // in a box of its own: an answer at the first read pays nothing for it
-                Box::pin(self.read_variant(question, family, start)).await
+                let key = question.key(&self.context.prefix, family);
+                Box::pin(self.read_next(question, &key, Cause::Variant, start)).await
+            }
+            Err(Read::Elsewhere(key)) if is_in(&key, family) => {
+                Box::pin(self.read_next(question, &key, cause, start)).await
             }
             found => found.map_err(Missed::from),
         }
@@ -275,15 +280,16 @@ impl Engine {
 
     /// The second read of a request that began at `start`: both together have
     /// one timeout; each has its own already.
-    async fn read_variant(
+    async fn read_next(
         self: &Arc<Self>,
         question: &Question,
-        family: &str,
+        key: &Key,
+        cause: Cause,
         start: u64,
     ) -> Result<Found<Entry>, Missed> {
         let spent = Duration::from_millis(self.now().saturating_sub(start));
         let left = self.budget.saturating_sub(spent);
-        let again = self.read(question, family, Cause::Variant);
+        let again = self.read(question, key, cause);
         match tokio::time::timeout(left, again).await {
             Ok(found) => found.map_err(Missed::from),
             Err(_) => {
@@ -293,11 +299,11 @@ impl Engine {
         }
     }
 
-    /// One read of the store, at the place that the question knows by now.
+    /// One read of the store, for the place that the question knows by now.
     async fn read(
         self: &Arc<Self>,
         question: &Question,
-        family: &str,
+        key: &Key,
         cause: Cause,
     ) -> Result<Found<Entry>, Read> {
         let Some(store) = &self.store else {
@@ -307,9 +313,8 @@ impl Engine {
             return Err(Read::nothing(Cause::StoreError));
         }
         let canonical = question.place();
-        let key = question.key(&self.context.prefix, family);
         let number = self.generations.clock(); // before the read: rule 3 of `generation/mod.rs`
-        let frame = match store.get(&key).await {
+        let frame = match store.get(key).await {
             Ok(Some(frame)) => frame,
             Ok(None) => return Err(Read::nothing(cause)),
             Err(error) => {
@@ -322,9 +327,10 @@ impl Engine {
             max_body: question.policy.max_body,
             cookies: question.policy.store_set_cookie,
         };
-        match codec::decode(&frame, &key, canonical, bounds) {
+        match codec::decode(&frame, key, canonical, bounds) {
             Ok(Frame::Entry(mut entry)) => match self.holds(&entry) {
                 Standing::Gone => Err(Read::nothing(Cause::Invalidated)),
+                _ if entry.rules.has(Rules::ALIAS) => Err(Read::elsewhere(&entry.body)),
                 standing => {
                     if let Standing::Aged(aging) = standing {
                         self.age(&mut entry, aging);
@@ -334,7 +340,7 @@ impl Engine {
             },
             Ok(Frame::Vary(names)) => Err(Read::Varies(names.into())),
             Err(corrupt) => {
-                Box::pin(self.corrupt(&key, corrupt)).await;
+                Box::pin(self.corrupt(key, corrupt)).await;
                 Err(Read::nothing(Cause::Corrupt))
             }
         }
@@ -415,12 +421,27 @@ impl Engine {
 enum Read {
     Nothing(Missed),
     Varies(Arc<[HeaderName]>),
+    /// Another name leads to it.
+    Elsewhere(Key),
 }
 
 impl Read {
     fn nothing(cause: Cause) -> Self {
         Self::Nothing(cause.into())
     }
+
+    fn elsewhere(name: &[u8]) -> Self {
+        match str::from_utf8(name) {
+            Ok(name) => Self::Elsewhere(Key::new(name)),
+            Err(_) => Self::nothing(Cause::Corrupt),
+        }
+    }
+}
+
+/// Whether a name lies in a namespace.
+fn is_in(key: &Key, namespace: &str) -> bool {
+    let rest = key.as_str().strip_prefix(namespace);
+    rest.is_some_and(|rest| rest.starts_with(':'))
 }
 
 /// An entry that is there and not fresh enough.
@@ -443,7 +464,8 @@ impl From<Read> for Missed {
     fn from(read: Read) -> Self {
         match read {
             Read::Nothing(missed) => missed,
-            Read::Varies(_) => Cause::Corrupt.into(), // a marker behind a marker
+            // a marker behind a marker
+            Read::Varies(_) | Read::Elsewhere(_) => Cause::Corrupt.into(),
         }
     }
 }

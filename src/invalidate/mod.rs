@@ -10,6 +10,8 @@ pub(crate) use namespaces::Namespaces;
 pub(crate) use pattern::Pattern;
 pub use pattern::escape_pattern;
 pub use report::Invalidated;
+#[cfg(feature = "values")]
+pub use selector::namespace;
 pub(crate) use selector::{Kind, Mode, SelectorTemplate};
 pub use selector::{Selector, endpoint, everything, key, pattern, tag, uri};
 pub(crate) use target::{Find, Target, What, target_in, tenant_suffix, uri_scope};

@@ -79,6 +79,7 @@ pub(crate) enum Kind {
     Key(String),
     Uri(String),
     Tag(String),
+    Namespace(String),
     Everything,
 }
 
@@ -99,6 +100,13 @@ pub fn tag(tag: impl Into<String>) -> Selector {
 #[must_use]
 pub fn endpoint(endpoint: impl Into<String>) -> Selector {
     Selector::new(Kind::Endpoint(endpoint.into()))
+}
+
+/// Every value of a namespace ([`Cache::values`](crate::Cache::values)), in one step.
+#[cfg(feature = "values")]
+#[must_use]
+pub fn namespace(namespace: impl Into<String>) -> Selector {
+    Selector::new(Kind::Namespace(namespace.into()))
 }
 
 /// Every entry of one path and query: all hosts, users, keyed fields and
@@ -172,6 +180,7 @@ impl SelectorTemplate {
             Kind::Key(text) => (Kind::Key, text),
             Kind::Uri(text) => (Kind::Uri, text),
             Kind::Tag(text) => (Kind::Tag, text),
+            Kind::Namespace(text) => (Kind::Namespace, text),
             Kind::Everything => (|_| Kind::Everything, ""),
         };
         if text.is_empty() && selector.kind != Kind::Everything {

@@ -95,6 +95,10 @@ pub(crate) fn target_in(
 ) -> Result<Target, InvalidateError> {
     let namespace = match &selector.kind {
         Kind::Pattern(text) | Kind::Key(text) => context.namespaces.of(text),
+        Kind::Namespace(name) => context
+            .namespaces
+            .of(&format!("{name}:"))
+            .filter(|n| **n == **name),
         _ => None,
     };
     match (&selector.kind, namespace) {
@@ -105,6 +109,13 @@ pub(crate) fn target_in(
             let what = What::Scope {
                 ids: vec![ScopeId::key(name)],
                 how: Find::Key(Key::new(name.as_str())),
+            };
+            Ok(with_mode(what, selector.mode))
+        }
+        (Kind::Namespace(_), Some(name)) => {
+            let what = What::Scope {
+                ids: vec![ScopeId::namespace(&name)],
+                how: Find::Pattern(Pattern::trusted(format!("{name}:*"))),
             };
             Ok(with_mode(what, selector.mode))
         }
@@ -195,6 +206,7 @@ fn what_of(kind: &Kind, prefix: &str, tenant: Option<&str>) -> Result<What, Inva
                 how: Find::Group,
             })
         }
+        Kind::Namespace(name) => Err(bad(format!("{name:?} is no namespace of this cache"))),
         Kind::Everything => {
             let tail = suffix.map_or_else(|| "*".to_owned(), |s| format!("*{s}:*"));
             let pattern = Pattern::trusted(format!("{prefix}:{tail}"));

@@ -24,7 +24,13 @@ impl Rules {
         allow(dead_code, reason = "values are written with it")
     )]
     pub(crate) const VALUE: Self = Self(32);
-    const ALL: u8 = 63;
+    /// A value whose body is the name of another: where it lies.
+    #[cfg_attr(
+        not(feature = "values"),
+        allow(dead_code, reason = "values are written with it")
+    )]
+    pub(crate) const ALIAS: Self = Self(64);
+    const ALL: u8 = 127;
 
     pub(crate) fn of(directives: &Directives) -> Self {
         let rule = |set: bool, rule: Self| if set { rule } else { Self(0) };

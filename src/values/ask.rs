@@ -6,10 +6,11 @@ use http::HeaderMap;
 
 use super::cached::CachedValue;
 use super::key::ValueKey;
-use super::space::{Space, hit};
+use super::space::{Belongs, Space, hit};
 use crate::ask::Question;
 use crate::cache::{Found, Missed, Stale};
 use crate::entry::Entry;
+use crate::key::Key;
 use crate::outcome::{Cause, Outcome, Staleness, Tier};
 use crate::policy::freshness::{Use, stands_in};
 use crate::store::Seen;
@@ -18,6 +19,10 @@ use crate::store::Seen;
 pub(super) struct Ask<T> {
     pub(super) space: Arc<Space<T>>,
     pub(super) question: Question,
+    /// Where its value lies in the store, if it was not found elsewhere.
+    pub(super) name: Key,
+    /// What leads to it, where keys share values.
+    pub(super) alias: Option<Key>,
     pub(super) key: Arc<str>,
     pub(super) seed: Option<Arc<str>>,
     /// A check of this look-up's own.
@@ -83,6 +88,8 @@ impl<T: Send + Sync + 'static> Ask<T> {
     ) -> Self {
         Self {
             question: space.question(key),
+            name: space.key(key),
+            alias: space.alias(key),
             space: Arc::clone(space),
             key: key.text.as_ref().into(),
             seed: key.seed.as_deref().map(Arc::from),
@@ -90,6 +97,12 @@ impl<T: Send + Sync + 'static> Ask<T> {
             useless: false,
             keeps: true,
         }
+    }
+
+    /// What is known beforehand of what its value belongs to.
+    pub(super) fn belongs(&self) -> Belongs {
+        let seed = self.seed.as_deref();
+        self.space.belongs(&self.name, self.alias.as_ref(), seed)
     }
 
     pub(super) fn may_use(&self, value: &T) -> bool {

@@ -59,6 +59,7 @@ pub struct ValuesBuilder<T> {
     memory_ttl: Option<Duration>,
     sharing: Sharing,
     version: Option<String>,
+    hashed: bool,
     tags: Vec<String>,
     max_size: usize,
     rulings: Rulings<T>,
@@ -75,6 +76,7 @@ impl<T: Send + Sync + 'static> ValuesBuilder<T> {
             memory_ttl: None,
             sharing: Sharing::Shared,
             version: None,
+            hashed: false,
             tags: Vec::new(),
             max_size: MAX_SIZE,
             rulings: Rulings::default(),
@@ -118,6 +120,13 @@ impl<T: Send + Sync + 'static> ValuesBuilder<T> {
     /// stored under another one is not found any more. Default: none.
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = Some(version.into());
+        self
+    }
+
+    /// Hides keys in Redis: a hash stands for each, in names and in what is stored.
+    /// Only the namespace can be read. A look-up hashes its key once. Default: no.
+    pub fn hashed_keys(mut self) -> Self {
+        self.hashed = true;
         self
     }
 
@@ -245,6 +254,7 @@ impl<T: Send + Sync + 'static> ValuesBuilder<T> {
             memory_ttl: self.memory_ttl.map_or(u64::MAX, millis),
             sharing: self.sharing,
             version: self.version,
+            hashed: self.hashed,
             rulings: self.rulings,
             engine: self.engine,
         }))

@@ -44,3 +44,28 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Json {
         Ok(serde_json::from_slice(bytes)?)
     }
 }
+
+/// A compact binary form by `postcard`, for types whose every field is told by the type:
+/// not for `serde_json::Value` and the like. A change of the type is not noticed: give
+/// the namespace another [`version`](super::ValuesBuilder::version) with it.
+#[cfg(feature = "postcard")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Postcard;
+
+#[cfg(feature = "postcard")]
+impl<T: Serialize + DeserializeOwned> Codec<T> for Postcard {
+    fn name(&self) -> &'static str {
+        "postcard"
+    }
+
+    fn encode(&self, value: &T) -> Result<Vec<u8>, BoxError> {
+        Ok(postcard::to_allocvec(value)?)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<T, BoxError> {
+        match postcard::take_from_bytes(bytes)? {
+            (value, []) => Ok(value),
+            _ => Err("bytes are left over".into()),
+        }
+    }
+}

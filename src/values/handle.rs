@@ -19,7 +19,7 @@ use super::space::Space;
 use crate::cache::Cache;
 use crate::error::InvalidateError;
 use crate::flight::{Landing, Led};
-use crate::invalidate::{Find, Invalidated, Target, What};
+use crate::invalidate::{Find, Invalidated, Target, What, namespace};
 use crate::key::{Key, ScopeId};
 use crate::outcome::Cause;
 
@@ -183,7 +183,12 @@ impl<T: Send + Sync + 'static> Values<T> {
         if !engine.is_leased(engine.now()) {
             let _ = engine.lease().await; // without one memory alone has it
         }
-        engine.fence(&self.target(&key)); // for loads that began before
+        // for loads that began before
+        engine.fence(&target(
+            self.space
+                .alias(&key)
+                .unwrap_or_else(|| self.space.key(&key)),
+        ));
         let led = Led::new(engine.generations.note(), engine.now(), false);
         let (written, done) = oneshot::channel();
         let made = Made {
@@ -209,18 +214,28 @@ impl<T: Send + Sync + 'static> Values<T> {
         &self,
         key: impl Into<ValueKey<'a>>,
     ) -> Result<Invalidated, InvalidateError> {
-        let target = self.target(&key.into());
-        Cache::of(Arc::clone(&self.space.engine))
-            .invalidate_target(target)
-            .await
+        let key = key.into();
+        let cache = Cache::of(Arc::clone(&self.space.engine));
+        let mut done = cache
+            .invalidate_target(target(self.space.key(&key)))
+            .await?;
+        if let Some(alias) = self.space.alias(&key) {
+            // what it leads to, whichever key that lies under
+            let led = cache.invalidate_target(target(alias)).await?;
+            done.memory += led.memory;
+            done.store += led.store;
+        }
+        Ok(done)
     }
 
-    fn target(&self, key: &ValueKey<'_>) -> Target {
-        let name = self.space.key(key);
-        Target::hard(What::Scope {
-            ids: vec![ScopeId::key(name.as_str())],
-            how: Find::Key(name),
-        })
+    /// Removes all values of the namespace, in one step.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cache::invalidate`].
+    pub async fn clear(&self) -> Result<Invalidated, InvalidateError> {
+        let cache = Cache::of(Arc::clone(&self.space.engine));
+        cache.invalidate(namespace(&*self.space.name)).await
     }
 
     /// What [`get`](Self::get) would find, without being counted, and without
@@ -278,4 +293,12 @@ impl<T> fmt::Debug for Values<T> {
             .field("name", &self.space.name)
             .finish_non_exhaustive()
     }
+}
+
+/// One value, by its name.
+fn target(name: Key) -> Target {
+    Target::hard(What::Scope {
+        ids: vec![ScopeId::key(name.as_str())],
+        how: Find::Key(name),
+    })
 }

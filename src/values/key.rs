@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
+use super::parts::escape;
 use crate::key::hex;
 
-/// What a value lies under in its namespace: a text, as `&str` and `String` are.
+/// What a value lies under in its namespace: a text, as `&str` and `String` are;
+/// [`KeyParts`](super::KeyParts) and [`JsonKey`](super::JsonKey) make others.
 ///
 /// In Redis it lies under `<namespace>:<key>`. There control characters and braces
 /// stand as `%XX`, and a text of more than 512 bytes stands as `#` and its SHA-256.
@@ -15,7 +17,28 @@ use crate::key::hex;
 pub struct ValueKey<'a> {
     pub(super) text: Cow<'a, str>,
     pub(super) seed: Option<Cow<'a, str>>,
+    pub(super) content: Option<Content>,
     pub(super) never: bool,
+}
+
+/// What a value is made of, by its SHA-256: see [`ValueKey::content`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Content(pub(super) [u8; 32]);
+
+impl Content {
+    /// That of some bytes.
+    #[must_use]
+    pub fn of(bytes: impl AsRef<[u8]>) -> Self {
+        Self(Sha256::digest(bytes.as_ref()).into())
+    }
+
+    /// 64 hexadecimal digits.
+    #[must_use]
+    pub fn to_hex(self) -> String {
+        let mut text = String::with_capacity(64);
+        hex(&mut text, &self.0);
+        text
+    }
 }
 
 /// Longer texts stand as their hash.
@@ -27,22 +50,44 @@ impl<'a> ValueKey<'a> {
         Self {
             text: text.into(),
             seed: None,
+            content: None,
             never: false,
+        }
+    }
+
+    /// A key under which nothing is cached: its loader always runs.
+    #[must_use]
+    pub fn never() -> Self {
+        Self {
+            never: true,
+            ..Self::new("")
         }
     }
 
     /// The same text for one seed alone, such as a user or a player
     /// (`player:42`): `<text>|<seed>`. What is stored under it bears the seed as a
-    /// tag, so that all of a user's values can be
-    /// [erased](crate::Cache::invalidate) together.
+    /// tag, so that all of a user's values can be [erased](crate::Cache::erase)
+    /// together.
     #[must_use]
     pub fn seed(self, seed: impl Into<Cow<'a, str>>) -> Self {
         let seed = seed.into();
+        let mut text = self.text.into_owned();
+        text.push('|');
+        escape(&mut text, &seed, '|');
         Self {
-            text: format!("{}|{seed}", self.text).into(),
+            text: text.into(),
             seed: Some(seed),
             ..self
         }
+    }
+
+    /// A key whose value is made of this, and of nothing else: all keys with one
+    /// content share one load and one stored value, which lies under the key that
+    /// came first. In Redis `<namespace>:hash:<hash>` leads to it.
+    #[must_use]
+    pub fn content(self, content: Content) -> Self {
+        let content = Some(content);
+        Self { content, ..self }
     }
 
     /// The text.
@@ -97,6 +142,7 @@ impl<'a> From<&'a ValueKey<'_>> for ValueKey<'a> {
         ValueKey {
             text: Cow::Borrowed(&key.text),
             seed: key.seed.as_deref().map(Cow::Borrowed),
+            content: key.content,
             never: key.never,
         }
     }

@@ -125,9 +125,11 @@ impl<T: Send + Sync + 'static> Ask<T> {
             return Entered::Lead(led, landing);
         }
         let holds = |flight: &Flight| {
-            let belongs = || space.belongs(&self.question.key("", ""), self.seed.as_deref());
             engine.since(flight.began) <= space.policy.wait
-                && (flight.note == note || engine.generations.valid(&belongs(), flight.note.number))
+                && (flight.note == note
+                    || engine
+                        .generations
+                        .valid(&self.belongs(), flight.note.number))
         };
         let place = self.question.place();
         engine.flights.enter(place, (note, now), leads, holds)

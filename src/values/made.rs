@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::ask::Ask;
+use super::space::Belongs;
 use crate::cache::{Fill, Leased};
 use crate::clock::millis;
 use crate::entry::{Entry, Fields};
@@ -55,10 +56,13 @@ impl<T: Send + Sync + 'static> Ask<T> {
         let (note, took) = (made.note, made.took);
         let body = written.unwrap_or_default();
         let holds = self.space.to_hold(&made.value, body.len(), 0);
-        let entry = self.entry(body, &tags.unwrap_or_default(), note, took);
-        let groups = entry.scopes.iter().skip(2); // neither the key's nor the namespace's
+        let tags = tags.unwrap_or_default();
+        let entry = self.entry(body, &tags, note, took);
+        let known = self.space.known_tags(self.seed.as_deref());
+        let groups = known.chain(tags).map(Group).collect();
         let fill = Fill {
-            groups: groups.copied().map(Group).collect(),
+            groups,
+            alias: self.leads_to(&entry),
             entry,
             note,
             age: 0,
@@ -127,12 +131,11 @@ impl<T: Send + Sync + 'static> Ask<T> {
 
     fn entry(&self, body: Bytes, tags: &[ScopeId], note: Generation, took: Duration) -> Entry {
         let (space, engine) = (&self.space, &self.space.engine);
-        let key = self.question.key("", "");
-        let mut scopes = space.belongs(&key, self.seed.as_deref()).scopes;
+        let Belongs { name, mut scopes } = self.belongs();
         scopes.extend_from_slice(tags);
         Entry {
             canonical: Arc::clone(&self.question.canonical),
-            key,
+            key: name,
             scopes: scopes.into(),
             status: StatusCode::OK,
             fields: Fields::empty(),
@@ -146,6 +149,17 @@ impl<T: Send + Sync + 'static> Ask<T> {
             },
             stamp: note.stamp,
         }
+    }
+
+    /// What leads to an entry, for other keys of the same content.
+    fn leads_to(&self, entry: &Entry) -> Option<Entry> {
+        let key = self.alias.clone()?;
+        Some(Entry {
+            key,
+            body: Bytes::copy_from_slice(entry.key.as_str().as_bytes()),
+            rules: Rules::VALUE.and(Rules::ALIAS),
+            ..entry.clone()
+        })
     }
 
     fn lifetime(&self) -> Lifetime {

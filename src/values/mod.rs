@@ -41,13 +41,19 @@ mod cached;
 mod codec;
 mod count;
 mod handle;
+mod json;
 mod key;
 mod load;
 mod made;
+mod parts;
 mod space;
 
 pub use builder::{Sharing, Tiers, ValuesBuilder};
 pub use cached::CachedValue;
+#[cfg(feature = "postcard")]
+pub use codec::Postcard;
 pub use codec::{Codec, Json};
 pub use handle::Values;
-pub use key::ValueKey;
+pub use json::{JsonKey, quantize};
+pub use key::{Content, ValueKey};
+pub use parts::{KeyError, KeyParts};

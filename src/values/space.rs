@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use super::cached::CachedValue;
 use super::codec::Codec;
 use super::key::ValueKey;
@@ -10,7 +12,7 @@ use crate::cache::Engine;
 use crate::entry::{Held, Value};
 use crate::generation::Scoped;
 use crate::guard;
-use crate::key::{Key, ScopeId, Writer};
+use crate::key::{Key, ScopeId, Writer, hex};
 use crate::outcome::{Bypass, Outcome, Tier};
 use crate::policy::Compiled;
 use crate::policy::request::Asks;
@@ -57,6 +59,8 @@ pub(super) struct Space<T> {
     pub(super) memory_ttl: u64,
     pub(super) sharing: Sharing,
     pub(super) version: Option<String>,
+    /// Nothing of a key can be read in the store.
+    pub(super) hashed: bool,
     pub(super) of_namespace: ScopeId,
     pub(super) tags: Vec<ScopeId>,
     pub(super) rulings: Rulings<T>,
@@ -96,13 +100,43 @@ impl<T: Send + Sync + 'static> Space<T> {
     #[inline]
     pub(super) fn place(&self, key: &ValueKey<'_>) -> Writer {
         let mut place = Writer::resume(&self.preamble);
-        place.field(key.text.as_bytes());
+        match (&key.content, self.hashed) {
+            // whatever its text: those of one content have one place
+            (Some(content), _) => {
+                place.absent();
+                place.field(&content.0);
+            }
+            (None, false) => place.field(key.text.as_bytes()),
+            (None, true) => place.secret(key.text.as_bytes()),
+        }
+        if let Some(seed) = &key.seed {
+            place.secret(seed.as_bytes());
+        }
         place
     }
 
     /// Where a value lies in the store.
     pub(super) fn key(&self, key: &ValueKey<'_>) -> Key {
-        let mut name = format!("{}:{}", self.name, key.name());
+        let text = match self.hashed {
+            false => key.name(),
+            true => hashed(key.text.as_bytes()).into(),
+        };
+        self.name(&text)
+    }
+
+    /// What leads to the value of a content.
+    pub(super) fn alias(&self, key: &ValueKey<'_>) -> Option<Key> {
+        let content = key.content?.to_hex();
+        // a seed's values are its own, whatever they are made of
+        let whose = key
+            .seed
+            .as_ref()
+            .map_or_else(String::new, |seed| format!("|{}", hashed(seed.as_bytes())));
+        Some(self.name(&format!("hash:{content}{whose}")))
+    }
+
+    fn name(&self, text: &str) -> Key {
+        let mut name = format!("{}:{text}", self.name);
         if let Some(version) = &self.version {
             name.push_str(":v");
             name.push_str(version);
@@ -119,20 +153,28 @@ impl<T: Send + Sync + 'static> Space<T> {
             asks: Asks::default(),
             canonical: self.place(key).finish(),
             variant: None,
-            name: Some(self.key(key)),
+            name: Some(self.alias(key).unwrap_or_else(|| self.key(key))),
             began: None,
         }
     }
 
     /// What is known beforehand of what a value belongs to.
-    pub(super) fn belongs(&self, name: &Key, seed: Option<&str>) -> Belongs {
-        let own = [ScopeId::key(name.as_str()), self.of_namespace];
-        let seed = seed.map(|seed| ScopeId::tag(None, seed));
-        let tags = self.tags.iter().copied().chain(seed);
+    pub(super) fn belongs(&self, name: &Key, alias: Option<&Key>, seed: Option<&str>) -> Belongs {
+        let keys = [Some(name), alias].into_iter().flatten();
+        let keys = keys.map(|key| ScopeId::key(key.as_str()));
         Belongs {
             name: name.clone(),
-            scopes: own.into_iter().chain(tags).collect(),
+            scopes: keys
+                .chain([self.of_namespace])
+                .chain(self.known_tags(seed))
+                .collect(),
         }
+    }
+
+    /// The tags that are known beforehand.
+    pub(super) fn known_tags(&self, seed: Option<&str>) -> impl Iterator<Item = ScopeId> {
+        let seed = seed.map(|seed| ScopeId::tag(None, seed));
+        self.tags.iter().copied().chain(seed)
     }
 
     /// The value that an entry in memory holds.
@@ -190,4 +232,11 @@ pub(super) fn hit<T>(value: Arc<T>, tier: Tier, (age, ttl): (u64, u64)) -> Cache
     let millis = std::time::Duration::from_millis;
     let (age, ttl) = (millis(age), millis(ttl));
     CachedValue::new(value, Outcome::Hit { tier, age, ttl })
+}
+
+/// 32 hexadecimal digits from which nothing can be read.
+fn hashed(text: &[u8]) -> String {
+    let mut name = String::with_capacity(32);
+    hex(&mut name, &Sha256::digest(text)[..16]);
+    name
 }

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod keys;
 mod reads;
 mod shared;
 mod stale;
