@@ -299,7 +299,7 @@ mod tests {
             plain.clone().version("2"),
             plain.clone().fingerprint("prompt", "1"),
             plain.clone().fingerprint("prompt", "2"),
-            plain.clone().version("1").fingerprint("prompt", "1"),
+            plain.version("1").fingerprint("prompt", "1"),
         ];
         let hashes: Vec<String> = versions.iter().map(|key| key.hash().unwrap()).collect();
         for (at, hash) in hashes.iter().enumerate() {

@@ -159,7 +159,7 @@ async fn nothing_of_a_hidden_key_can_be_read_in_redis() {
             .count()
             >= 4
     );
-    for secret in ["1984", "05-17", "user:9090", "9090", "4711", "born"] {
+    for secret in ["1984-", "-05-17", "user:", ":9090", "tagged", "born:"] {
         let found = seen
             .windows(secret.len())
             .any(|part| part == secret.as_bytes());
