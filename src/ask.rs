@@ -156,19 +156,32 @@ pub(crate) fn ask_with<'a, B: Body>(
     canonical: &mut Writer,
     content: Option<&[u8]>,
 ) -> Ask<'a> {
-    let (engine, extensions) = (&layer.engine, request.extensions());
+    let extensions = request.extensions();
     let place = place(extensions);
     let uri = original_uri(extensions, request.uri());
-    let found = match layer.annotation.find(place, uri.path()) {
-        Ok(found) => found,
-        Err(reason) => return Ask::Bypass(reason),
-    };
+    match layer.annotation.find(place, uri.path()) {
+        Ok(found) => ask_found(layer, request, &found, canonical, content),
+        Err(reason) => Ask::Bypass(reason),
+    }
+}
+
+/// The same once its policy is found.
+#[inline]
+pub(crate) fn ask_found<'a, B: Body>(
+    layer: &'a Shared,
+    request: &Request<B>,
+    found: &Found<'a, '_>,
+    canonical: &mut Writer,
+    content: Option<&[u8]>,
+) -> Ask<'a> {
+    let (engine, extensions) = (&layer.engine, request.extensions());
+    let uri = original_uri(extensions, request.uri());
     let policy = found.policy;
     let method = request.method();
     let asks_by_content = policy.methods.contains(method);
     if is_unsafe(method) && !asks_by_content {
         let posted = policy.http && *method == Method::POST && engine.enabled();
-        let question = posted.then(|| posted_question(layer, request, &found, canonical));
+        let question = posted.then(|| posted_question(layer, request, found, canonical));
         return Ask::Write(policy, question.flatten().map(Box::new));
     }
     if !engine.enabled() {
@@ -193,7 +206,7 @@ pub(crate) fn ask_with<'a, B: Body>(
     };
     match write(engine, policy, &head, canonical) {
         Ok(asked) => {
-            place_of(canonical, &found, rewritten(uri, request.uri()));
+            place_of(canonical, found, rewritten(uri, request.uri()));
             if let Some(content) = content {
                 content::write(canonical, request, content);
             }

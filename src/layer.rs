@@ -1,8 +1,9 @@
 //! [`CacheLayer`]: a cache and the policies of what it is laid around.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use http::Request;
 use tower_layer::Layer;
@@ -30,6 +31,9 @@ pub(crate) struct Shared {
     pub(crate) annotation: Annotation,
     /// The endpoints of the routes seen so far: as many as there are routes.
     endpoints: RwLock<HashMap<String, Arc<str>>>,
+    /// The routes seen so far, and whether a request came without one.
+    routes: RwLock<HashSet<String>>,
+    outside: AtomicBool,
 }
 
 impl Shared {
@@ -57,6 +61,7 @@ impl Shared {
         let path = original_uri(extensions, request.uri()).path();
         match self.annotation.find(place(extensions), path) {
             Ok(Found { policy, pattern }) => {
+                self.see(pattern);
                 let counts = match &policy.endpoint {
                     Some(endpoint) => self.engine.counters.endpoint(endpoint),
                     None => self.engine.counters.endpoint(&self.endpoint_of(pattern)),
@@ -71,6 +76,27 @@ impl Shared {
 }
 
 impl Shared {
+    /// Remembers a route, for who asks about requests without sending them.
+    fn see(&self, pattern: Option<&str>) {
+        let Some(pattern) = pattern else {
+            return self.outside.store(true, Ordering::Relaxed);
+        };
+        let known = |routes: &HashSet<String>| routes.contains(pattern);
+        if !known(&self.routes.read().unwrap_or_else(PoisonError::into_inner)) {
+            let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+            routes.insert(pattern.to_owned());
+        }
+    }
+
+    pub(crate) fn routes(&self) -> Vec<String> {
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        routes.iter().cloned().collect()
+    }
+
+    pub(crate) fn is_outside(&self) -> bool {
+        self.outside.load(Ordering::Relaxed)
+    }
+
     /// Takes down what a policy tells of a request for the statistics.
     #[inline]
     pub(crate) fn look_at<R>(&self, policy: &Compiled, counts: &Counts, request: &Request<R>) {
@@ -127,13 +153,15 @@ impl Annotation {
 
 impl CacheLayer {
     pub(crate) fn new(engine: Arc<Engine>, annotation: Annotation) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                engine,
-                annotation,
-                endpoints: RwLock::default(),
-            }),
-        }
+        let shared = Arc::new(Shared {
+            engine,
+            annotation,
+            endpoints: RwLock::default(),
+            routes: RwLock::default(),
+            outside: AtomicBool::new(false),
+        });
+        shared.engine.layers.add(&shared);
+        Self { shared }
     }
 }
 

@@ -101,6 +101,7 @@ pub mod config;
 mod content;
 mod entry;
 mod error;
+mod explain;
 mod fill;
 mod flight;
 mod follow;
@@ -155,6 +156,7 @@ pub use entry::Coding;
 pub use error::{
     BoxError, ConfigError, InvalidateError, InvalidateErrorKind, StoreError, StoreErrorKind,
 };
+pub use explain::{About, Explanation, Step, Would};
 pub use future::ResponseFuture;
 #[cfg(feature = "values")]
 pub use invalidate::namespace;
@@ -163,7 +165,9 @@ pub use invalidate::{
 };
 pub use key::Key;
 pub use layer::CacheLayer;
-pub use outcome::{Bypass, Cause, Eviction, Fault, Outcome, Refusal, Staleness, Tier};
+pub use outcome::{
+    Bypass, Cause, Eviction, Fault, InvalidatedBy, Outcome, Refusal, Staleness, Tier,
+};
 pub use policy::{
     CREDENTIALS, FORWARDED, FRAGMENTS, Failure, FailureKind, Hint, Policy, RequestHead, Routes,
     Scope,

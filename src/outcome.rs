@@ -175,6 +175,9 @@ reasons! {
     Cause {
         /// Nothing is stored for this key.
         New => "new",
+        /// What was stored had to leave memory for lack of room, as far as this process
+        /// remembers.
+        Evicted => "evicted",
         /// What was stored is no longer fresh.
         Expired => "expired",
         /// What was stored has been invalidated.
@@ -220,6 +223,27 @@ impl Fault {
         Self::StoreUnavailable,
         Self::StoreRefused,
     ];
+}
+
+reasons! {
+    /// By what scope an entry was invalidated, as
+    /// [`Stats::invalidated_by`](crate::Stats::invalidated_by) counts misses.
+    InvalidatedBy {
+        /// All entries.
+        Everything => "everything",
+        /// Those of an endpoint.
+        Endpoint => "endpoint",
+        /// Those of a tag, or of a group that the answer named (RFC 9875).
+        Tag => "tag",
+        /// Those of a URI: by a call, or an unsafe request to it.
+        Uri => "uri",
+        /// This one, by its key.
+        Key => "key",
+        /// Those whose key matches a pattern.
+        Pattern => "pattern",
+        /// Nobody knows any more.
+        Forgotten => "forgotten",
+    }
 }
 
 reasons! {

@@ -142,6 +142,7 @@ impl<S> Serve<S> {
         B: Content,
     {
         let Missed { cause, stale } = missed;
+        let cause = self.missed(question.place(), cause);
         let usable = stale.as_ref().map(|stale| stale.usable);
         if let (Some(Use::Early(left)), Some(found)) = (usable, &stale) {
             let (entry, times) = (&found.held.entry, (found.age, left));
@@ -182,6 +183,17 @@ impl<S> Serve<S> {
         }
         self.share(question, family, Missed { cause, stale }, request)
             .await
+    }
+
+    /// Takes note of why nothing fresh was found.
+    fn missed(&self, place: &[u8], cause: Cause) -> Cause {
+        let engine = &self.shared.engine;
+        let (cause, by) = engine.traced(place, cause);
+        if let Some(by) = by {
+            self.counts.invalidated(by);
+        }
+        engine.counters.traces.missed(place, cause);
+        cause
     }
 
     /// Renews an entry behind the back of the request that was served stale,

@@ -127,7 +127,7 @@ fn fwd(cause: Cause) -> &'static str {
         Cause::Variant => "vary-miss",
         Cause::StoreError => "miss",
         Cause::Request | Cause::Authorization => "request",
-        Cause::New | Cause::Corrupt => "uri-miss",
+        Cause::New | Cause::Evicted | Cause::Corrupt => "uri-miss",
     }
 }
 

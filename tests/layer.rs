@@ -284,7 +284,7 @@ async fn the_outcome_says_why() {
     clock.advance(seconds(1));
     assert_eq!(cause(get(&app, "/x").await.outcome), Cause::Expired);
     cache.invalidate("api:x:*").await.unwrap();
-    assert_eq!(cause(get(&app, "/x").await.outcome), Cause::New);
+    assert_eq!(cause(get(&app, "/x").await.outcome), Cause::Invalidated);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use super::timed::Timed;
 use crate::clock::{Clock, SystemClock};
 use crate::entry::Budget;
 use crate::error::ConfigError;
+use crate::explain::Layers;
 use crate::flight::Flights;
 use crate::generation::Generations;
 use crate::invalidate::Namespaces;
@@ -281,8 +282,13 @@ impl CacheBuilder {
         };
         let opened = self.store.map(open).transpose()?;
         let (store, fence) = opened.map_or((None, None), |o| (Some(o.store), o.fence));
+        let counters = Counters::default();
         let engine = Engine {
-            memory: Memory::new(self.memory.unwrap_or(0), Arc::clone(&self.clock)),
+            memory: Memory::new(
+                self.memory.unwrap_or(0),
+                Arc::clone(&self.clock),
+                Arc::clone(&counters.traces),
+            ),
             store,
             generations: Generations::default(),
             pulse: fence.map(|fence| Pulse::new(fence, self.sharing)),
@@ -295,7 +301,8 @@ impl CacheBuilder {
             clock: self.clock,
             tasks: Tasks::new(),
             timers: OnceLock::new(),
-            counters: Counters::default(),
+            counters,
+            layers: Layers::default(),
             switch: Switch::new(self.enabled),
             context: Context {
                 prefix: self.prefix,

@@ -14,6 +14,7 @@ use super::switch::Switch;
 use crate::ask::Question;
 use crate::clock::{Clock, millis, unix_millis};
 use crate::entry::Budget;
+use crate::explain::Layers;
 use crate::flight::{Flight, Flights};
 use crate::generation::{Generation, Generations};
 use crate::key::Key;
@@ -31,7 +32,7 @@ pub(crate) struct Engine {
     pub(crate) store: Option<Box<dyn Store>>,
     pub(crate) generations: Generations,
     /// The lease, where instances share a clock.
-    pub(super) pulse: Option<Pulse>,
+    pub(crate) pulse: Option<Pulse>,
     /// Keys that are being written to the store, and the numbers of what is
     /// written: until an invalidated one is taken back, nobody reads it.
     pub(crate) writing: Mutex<HashMap<Key, Writes>>,
@@ -49,6 +50,7 @@ pub(crate) struct Engine {
     /// The runtime of the first request has timers.
     pub(crate) timers: OnceLock<bool>,
     pub(crate) counters: Counters,
+    pub(crate) layers: Layers,
     pub(super) switch: Switch,
     /// What policies are compiled with.
     pub(crate) context: Context,

@@ -7,7 +7,7 @@ use futures_util::future::join;
 use tokio::runtime::Handle;
 
 use super::engine::Engine;
-use crate::entry::Entry;
+use crate::entry::{Entry, Held};
 use crate::error::StoreError;
 use crate::generation::{Force, Generation, Stamp, Standing, Watch};
 use crate::invalidate::{Find, Invalidated, Target, What};
@@ -88,9 +88,18 @@ impl Engine {
     /// Removes from memory what the target reaches, or ends its time to live.
     fn sweep(&self, target: &Target) -> u64 {
         self.memory.sweep(|held| match target.reaches(&held.entry) {
-            true => held.standing(&self.generations),
+            true => self.swept(held),
             false => Standing::Good,
         })
+    }
+
+    /// What has happened to an entry, which is remembered where it goes.
+    fn swept(&self, held: &Held) -> Standing {
+        let standing = held.standing(&self.generations);
+        if standing == Standing::Gone {
+            self.trace(held);
+        }
+        standing
     }
 
     /// What an invalidation of this target would remove now.
@@ -210,7 +219,7 @@ impl Sweeper {
     fn sweep(&self) {
         let generations = &self.0.generations;
         generations.forget(self.0.now(), || {
-            self.0.memory.sweep(|held| held.standing(generations));
+            self.0.memory.sweep(|held| self.0.swept(held));
         });
     }
 }

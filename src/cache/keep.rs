@@ -147,6 +147,7 @@ impl Engine {
             false => Arc::new(held),
         };
         held.counts.stored();
+        self.counters.traces.returned(&held.entry.canonical);
         self.watch(&held, fill.age);
         self.asked_for(&held.entry, &fill.policy);
         if self.store.is_none() || fill.policy.memory_only {

@@ -195,6 +195,7 @@ impl Engine {
             Standing::Aged(aging) => self.memory.age(&held, aging),
             Standing::Gone => {
                 self.memory.remove_entry(&held);
+                self.trace(&held);
                 return Err(Cause::Invalidated.into());
             }
         };
@@ -396,6 +397,29 @@ impl Engine {
     pub(crate) fn asked_for(&self, entry: &Entry, policy: &Compiled) {
         if policy.watch.label.is_none() {
             self.counters.asked.saw_perhaps(entry.key.as_str(), 1);
+        }
+    }
+
+    /// What the store holds under a key, with nothing counted or kept.
+    pub(crate) async fn peek_store(
+        &self,
+        question: &Question,
+        key: &Key,
+    ) -> Result<Option<Entry>, Cause> {
+        let Some(store) = &self.store else {
+            return Ok(None);
+        };
+        let bounds = Bounds {
+            max_body: question.policy.max_body,
+            cookies: question.policy.store_set_cookie,
+        };
+        match store.get(key).await.map_err(|_| Cause::StoreError)? {
+            None => Ok(None),
+            Some(frame) => match codec::decode(&frame, key, question.place(), bounds) {
+                Ok(Frame::Entry(entry)) => Ok(Some(entry)),
+                Ok(Frame::Vary(_)) => Err(Cause::Variant),
+                Err(_) => Err(Cause::Corrupt),
+            },
         }
     }
 

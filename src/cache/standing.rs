@@ -1,12 +1,13 @@
 //! What invalidations have done to what the store holds.
 
 use super::engine::Engine;
-use crate::entry::Entry;
+use crate::entry::{Entry, Held};
 use crate::generation::{Aging, Standing};
+use crate::outcome::{Cause, InvalidatedBy};
 
 impl Engine {
     /// What has happened to an entry from the store, as far as this process may know.
-    pub(super) fn holds(&self, entry: &Entry) -> Standing {
+    pub(crate) fn holds(&self, entry: &Entry) -> Standing {
         if self.late(entry) {
             return Standing::Gone;
         }
@@ -17,6 +18,24 @@ impl Engine {
                 Standing::Gone
             }
             Some(_) => self.generations.standing_of(entry, entry.stamp),
+        }
+    }
+
+    /// Remembers by what an entry in memory was invalidated.
+    #[cold]
+    pub(super) fn trace(&self, held: &Held) {
+        let by = self.generations.blame(&held.entry, held.number());
+        let traces = &self.counters.traces;
+        traces.invalidated(&held.entry.canonical, by);
+    }
+
+    /// Why nothing fresh was found, as far as this process remembers, and by what it
+    /// was invalidated.
+    pub(crate) fn traced(&self, place: &[u8], cause: Cause) -> (Cause, Option<InvalidatedBy>) {
+        match (cause, self.counters.traces.cause(place)) {
+            (Cause::New, traced) => traced,
+            (Cause::Invalidated, (_, by)) => (cause, by),
+            _ => (cause, None),
         }
     }
 

@@ -50,6 +50,7 @@
 //!     by the same numbers and in the same order, and keeps nothing from being stored.
 //!     (`what_was_invalidated_softly_is_aged_once`)
 
+mod blame;
 mod change;
 mod clock;
 mod mirror;

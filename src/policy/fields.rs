@@ -338,6 +338,11 @@ impl Classes {
     }
 
     /// All names of one class.
+    /// The fields that are part of the key.
+    pub(crate) fn keyed(&self) -> impl Iterator<Item = &HeaderName> {
+        self.of(Class::Keyed).chain(self.of(Class::KeyedSecret))
+    }
+
     pub(crate) fn of(&self, class: Class) -> impl Iterator<Item = &HeaderName> {
         self.by_len
             .iter()

@@ -10,6 +10,7 @@ use super::recorder::Recorder;
 use super::seen::Asked;
 use super::shards::is_sample;
 use super::snapshot::{EndpointStats, Stats};
+use super::traces::Traces;
 use super::windows::Kind;
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
@@ -27,6 +28,7 @@ pub(crate) struct Counters {
     removed: AtomicU64,
     pub(crate) recorder: Recorder,
     pub(crate) asked: Asked,
+    pub(crate) traces: Arc<Traces>,
 }
 
 impl Counters {

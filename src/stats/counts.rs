@@ -13,7 +13,9 @@ use super::tally::Tallied;
 use super::watch::Watch;
 use super::windows::{COST, Counted};
 use crate::clock::Clock;
-use crate::outcome::{Bypass, Cause, Eviction, Fault, Outcome, Refusal, Staleness, Tier};
+use crate::outcome::{
+    Bypass, Cause, Eviction, Fault, InvalidatedBy, Outcome, Refusal, Staleness, Tier,
+};
 
 /// How a request was answered, and the bytes of it.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +60,7 @@ pub(crate) struct Counts {
     abandoned: AtomicU64,
     stores: AtomicU64,
     misses: Tallied<Cause>,
+    invalidated: Tallied<InvalidatedBy>,
     bypasses: Tallied<Bypass>,
     refusals: Tallied<Refusal>,
     faults: Tallied<Fault>,
@@ -163,6 +166,11 @@ impl Counts {
         (answered, answered + of(Way::Miss))
     }
 
+    /// A request found something invalidated.
+    pub(crate) fn invalidated(&self, by: InvalidatedBy) {
+        self.invalidated.add(by, 1);
+    }
+
     pub(crate) fn abandoned(&self) {
         add(&self.abandoned, 1);
     }
@@ -249,6 +257,7 @@ impl Counts {
         stats.fills += self.fills.load(Ordering::Relaxed);
         stats.waiters += self.waiters.load(Ordering::Relaxed);
         self.misses.add_to(&mut stats.misses_by);
+        self.invalidated.add_to(&mut stats.invalidated_by);
         self.bypasses.add_to(&mut stats.bypasses_by);
         self.refusals.add_to(&mut stats.refusals_by);
         self.faults.add_to(&mut stats.faults);

@@ -18,6 +18,7 @@ mod sketch;
 mod snapshot;
 mod tally;
 mod ticket;
+mod traces;
 mod watch;
 mod windows;
 
@@ -31,6 +32,7 @@ pub use snapshot::{EndpointStats, Latencies, Stats};
 pub(crate) use tally::Reason;
 pub use tally::Tally;
 pub(crate) use ticket::{Counted, Counting, Ticket};
+pub(crate) use traces::Traces;
 pub(crate) use watch::Kept;
 pub use windows::{Analytics, EndpointAnalytics, Frequented, Recent, Span, Totals};
 #[cfg(feature = "redis")]

@@ -7,7 +7,7 @@ use super::histogram::Latency;
 #[cfg(feature = "serde")]
 use super::histogram::as_seconds;
 use super::tally::Tally;
-use crate::outcome::{Bypass, Cause, Eviction, Fault, Refusal};
+use crate::outcome::{Bypass, Cause, Eviction, Fault, InvalidatedBy, Refusal};
 
 /// What a cache, or one endpoint of it, has done in this process since it was made.
 /// `hits_memory + hits_redis + stale + revalidated + coalesced + misses + bypasses`
@@ -50,6 +50,9 @@ pub struct Stats {
     /// Why nothing stored could answer, for those of `misses` that were answered, and
     /// `revalidated`.
     pub misses_by: Tally<Cause>,
+    /// By what scope entries were invalidated that requests looked for, as far as this
+    /// process remembers.
+    pub invalidated_by: Tally<InvalidatedBy>,
     /// Why requests did not take part.
     pub bypasses_by: Tally<Bypass>,
     /// Why answers were not stored.

@@ -13,6 +13,7 @@ use crate::clock::{Clock, millis};
 use crate::entry::{Held, Shapes};
 use crate::generation::{Aging, Generations, Standing};
 use crate::key::Canonical;
+use crate::stats::Traces;
 
 /// What lies under a canonical request.
 #[derive(Clone)]
@@ -47,6 +48,7 @@ impl Weighter<Canonical, Slot> for Bytes {
 #[derive(Debug, Clone)]
 struct Evicted {
     clock: Arc<dyn Clock>,
+    traces: Arc<Traces>,
 }
 
 impl Lifecycle<Canonical, Slot> for Evicted {
@@ -55,6 +57,7 @@ impl Lifecycle<Canonical, Slot> for Evicted {
     fn on_evict(&self, _state: &mut (), _canonical: Canonical, slot: Slot) {
         if let Slot::Entry(held) = slot {
             held.evicted(millis(self.clock.monotonic()));
+            self.traces.evicted(&held.entry.canonical);
         }
     }
 }
@@ -77,7 +80,7 @@ const SHARD: u64 = 16 << 20;
 
 impl Memory {
     /// A tier of at most `bytes`; zero keeps markers alone.
-    pub(crate) fn new(bytes: u64, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(bytes: u64, clock: Arc<dyn Clock>, traces: Arc<Traces>) -> Self {
         let capacity = if bytes == 0 { MARKERS } else { bytes };
         let cores = std::thread::available_parallelism().map_or(4, usize::from);
         let shards = usize::try_from(capacity / SHARD).unwrap_or(usize::MAX);
@@ -90,7 +93,7 @@ impl Memory {
         let options = options.expect("capacity and estimate are set");
         let hasher = ahash::RandomState::new();
         Self {
-            slots: Cache::with_options(options, Bytes, hasher, Evicted { clock }),
+            slots: Cache::with_options(options, Bytes, hasher, Evicted { clock, traces }),
             shapes: Shapes::default(),
             bound: bytes,
             yielded: AtomicU64::new(0),
@@ -101,6 +104,11 @@ impl Memory {
     #[inline]
     pub(crate) fn get(&self, canonical: &[u8]) -> Option<Slot> {
         self.slots.get(canonical)
+    }
+
+    /// The same, and nobody has asked: it is not kept longer for that.
+    pub(crate) fn peek(&self, canonical: &[u8]) -> Option<Slot> {
+        self.slots.peek(canonical)
     }
 
     pub(crate) fn keeps_entries(&self) -> bool {

@@ -6,9 +6,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode};
 use axum::{Router, routing::get as on_get};
-use larder::{
-    Bypass, Cache, Cause, Eviction, Fault, MIB, Policy, Refusal, minutes, seconds, testing,
-};
+use larder::{Bypass, Cache, Cause, Eviction, Fault, InvalidatedBy, MIB, Policy, Refusal};
+use larder::{endpoint, everything, minutes, seconds, tag, testing, uri};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::support::{get, request, send};
@@ -194,4 +193,41 @@ async fn the_numbers_serialize() {
     assert_eq!(json[0]["endpoint"], "a");
     assert_eq!(json[0]["stats"]["misses_by"]["new"], 1);
     assert!(json[0]["stats"]["latency"]["miss"]["p99"].is_f64());
+}
+
+#[tokio::test]
+async fn a_miss_knows_what_became_of_what_was_there() {
+    let cache = Cache::builder().memory(MIB).build().unwrap();
+    let policy = Policy::ttl(minutes(1)).endpoint("x").tag("n:{n}");
+    let handler = on_get(|| body_of(20_000)).put(|| async {});
+    let app = Router::new().route("/{n}", handler.layer(cache.layer(policy)));
+    for n in (0..100).chain(0..100) {
+        get(&app, &format!("/{n}")).await;
+    }
+    let stats = cache.stats();
+    let evicted = stats.misses_by.get(Cause::Evicted);
+    assert_eq!(stats.misses_by.get(Cause::New), 100, "{stats:?}");
+    assert!(evicted > 0 && evicted == stats.misses - 100, "{stats:?}");
+    let selectors = [
+        tag("n:0"),
+        endpoint("x"),
+        everything(),
+        uri("/0"),
+        "api:x:*".into(),
+    ];
+    for selector in selectors {
+        get(&app, "/0").await;
+        cache.invalidate(selector).await.unwrap();
+        get(&app, "/0").await;
+    }
+    let stats = cache.stats();
+    assert_eq!(stats.misses_by.get(Cause::Invalidated), 5);
+    let by = |by| stats.invalidated_by.get(by);
+    use InvalidatedBy::{Endpoint, Everything, Pattern, Tag, Uri};
+    let all = [Tag, Endpoint, Everything, Uri, Pattern].map(by);
+    assert_eq!(
+        all,
+        [1, 1 + 1, 1, 1, 0],
+        "a pattern of an endpoint is one: {stats:?}"
+    );
 }

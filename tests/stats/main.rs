@@ -5,4 +5,5 @@ mod support;
 
 mod analytics;
 mod counting;
+mod explain;
 mod shared;

@@ -1,0 +1,9 @@
+//! Why a request would be answered as it would be: looked at step by step, with
+//! nothing filled, kept, counted or renewed.
+
+mod explanation;
+mod find;
+mod steps;
+
+pub use explanation::{About, Explanation, Step, Would};
+pub(crate) use find::Layers;

@@ -1,0 +1,405 @@
+//! The steps of a request (`serve.rs`), looked at and not taken.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Request};
+use http_body::Body;
+
+use super::explanation::{About, Explanation, Step, Would};
+use crate::ask::{Ask, Question, ask_found};
+use crate::cache::{Cache, Engine};
+use crate::entry::{Entry, Held};
+use crate::generation::Standing;
+use crate::invalidate::tenant_suffix;
+use crate::key::{Key, Writer};
+use crate::layer::{CacheLayer, Shared};
+use crate::outcome::{Bypass, Cause, Staleness, Tier};
+use crate::place::{original_uri, place};
+use crate::policy::freshness::{Lifetime, Rules, Use, usable};
+use crate::policy::{Compiled, Found, Place};
+use crate::store::memory::Slot;
+
+impl Cache {
+    /// What would become of a request now, step by step: which policy it has, whether it
+    /// takes part, its key, what the tiers hold, what invalidations have done to that,
+    /// how fresh it is, and why the last miss was one. Nothing is filled, counted or
+    /// renewed; Redis is asked once where a request would ask it.
+    ///
+    /// The layer is found by the request's path: by the routes that layers have seen, so
+    /// that a route is known once it was asked. [`CacheLayer::explain`] looks at one
+    /// layer.
+    ///
+    /// ```
+    /// # async fn why(cache: larder::Cache) -> Result<(), http::Error> {
+    /// let request = http::Request::get("/characters/7").header("host", "api.example");
+    /// println!("{}", cache.explain(&request.body(String::new())?).await);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn explain<B: Body>(&self, request: &Request<B>) -> Explanation {
+        let path = original_uri(request.extensions(), request.uri()).path();
+        match self.engine().layers.of_path(path) {
+            Some((layer, pattern)) => layer.explain(request, pattern.as_deref()).await,
+            None => {
+                let mut steps = Steps::default();
+                steps.say(About::Policy, "no layer of this cache is known to cover this path; a route is known once it was asked");
+                steps.end(None, Would::Bypass(Bypass::NoPolicy))
+            }
+        }
+    }
+}
+
+impl CacheLayer {
+    /// What would become of a request at this layer: see [`Cache::explain`].
+    pub async fn explain<B: Body>(&self, request: &Request<B>) -> Explanation {
+        let path = original_uri(request.extensions(), request.uri()).path();
+        let known = match place(request.extensions()) {
+            Place::Matched(pattern) => Some(pattern.to_owned()),
+            _ => self.shared.route_of(path),
+        };
+        self.shared.explain(request, known.as_deref()).await
+    }
+}
+
+#[derive(Default)]
+struct Steps(Vec<Step>);
+
+impl Steps {
+    fn say(&mut self, about: About, found: impl Into<String>) {
+        let found = found.into();
+        self.0.push(Step { about, found });
+    }
+
+    fn end(mut self, key: Option<Key>, would: Would) -> Explanation {
+        self.say(About::Result, would.to_string());
+        let steps = self.0;
+        Explanation { steps, key, would }
+    }
+}
+
+/// What a tier holds, and how it may be used.
+type Usable = (Tier, Use);
+
+impl Shared {
+    async fn explain<B: Body>(
+        self: &Arc<Self>,
+        request: &Request<B>,
+        pattern: Option<&str>,
+    ) -> Explanation {
+        let mut steps = Steps::default();
+        let path = original_uri(request.extensions(), request.uri()).path();
+        let Some(found) = self.policy_for(pattern, path) else {
+            steps.say(About::Policy, "no policy covers this path");
+            return steps.end(None, Would::Bypass(Bypass::NoPolicy));
+        };
+        let endpoint = match &found.policy.endpoint {
+            Some(endpoint) => Arc::clone(endpoint),
+            None => self.endpoint_of(found.pattern),
+        };
+        steps.say(About::Policy, policy_of(&found, &endpoint));
+        let mut canonical = Writer::empty();
+        let asked = match ask_found(self, request, &found, &mut canonical, None) {
+            Ask::Cache(asked) => asked,
+            Ask::Bypass(reason) => {
+                steps.say(About::Admission, format!("it bypasses: {reason}"));
+                return steps.end(None, Would::Bypass(reason));
+            }
+            Ask::Write(..) => {
+                steps.say(About::Admission, "its method may change something: it goes to the handler, and invalidates if that succeeds");
+                return steps.end(None, Would::Bypass(Bypass::Method));
+            }
+            Ask::Content(_) => {
+                steps.say(
+                    About::Admission,
+                    "it asks by its content, which is not looked at here",
+                );
+                return steps.end(None, Would::Bypass(Bypass::RequestBody));
+            }
+        };
+        steps.say(About::Admission, "it takes part");
+        let family = match &asked.tenant {
+            None => endpoint,
+            Some(tenant) => format!("{endpoint}{}", tenant_suffix(tenant)).into(),
+        };
+        let question = asked.question(&canonical, None);
+        self.engine.explain(steps, question, &family, request).await
+    }
+}
+
+impl Engine {
+    async fn explain<B>(
+        self: &Arc<Self>,
+        mut steps: Steps,
+        mut question: Question,
+        family: &str,
+        request: &Request<B>,
+    ) -> Explanation {
+        let in_memory = self.explain_memory(&mut steps, &mut question, request.headers());
+        let key = Key::of(&self.context.prefix, family, question.place());
+        let parts = key_of(&key, &question, request);
+        let at = steps.0.iter().position(|step| step.about == About::Lease);
+        steps.0.insert(
+            at.unwrap_or(0),
+            Step {
+                about: About::Key,
+                found: parts,
+            },
+        );
+        let (mut cause, mut best) = match in_memory {
+            Ok(usable) => (Cause::Expired, Some(usable)),
+            Err(cause) => (cause, None),
+        };
+        let answers = |best: &Option<Usable>| matches!(best, Some((_, Use::Fresh(_))));
+        if !answers(&best) && self.store.is_some() && !question.policy.memory_only {
+            match self.explain_store(&mut steps, &question, &key).await {
+                Ok(usable) => {
+                    best = best
+                        .filter(|(_, known)| {
+                            matches!(known, Use::WhileRevalidating)
+                                && !matches!(usable.1, Use::Fresh(_))
+                        })
+                        .or(Some(usable))
+                }
+                Err(found) if best.is_none() && found != Cause::New => cause = found,
+                Err(_) => {}
+            }
+        }
+        let place = question.place();
+        let flying = self.flights.is_flying(place);
+        if flying {
+            steps.say(About::Flight, "a fill is under way");
+        }
+        match self.counters.traces.last_miss(place) {
+            Some(cause) => steps.say(About::LastMiss, cause.as_str()),
+            None => steps.say(About::LastMiss, "this process remembers none"),
+        }
+        let would = match best {
+            Some((tier, Use::Fresh(_) | Use::Early(_))) => Would::Hit(tier),
+            Some((_, Use::WhileRevalidating)) => Would::Stale(Staleness::WhileRevalidating),
+            Some((_, Use::AsAsked)) => Would::Stale(Staleness::MaxStale),
+            Some((_, Use::Validate)) | None => {
+                let (cause, _) = self.traced(place, cause);
+                match flying && question.policy.coalesce && !question.head {
+                    true => Would::Coalesced(cause),
+                    false => Would::Miss(cause),
+                }
+            }
+        };
+        steps.end(Some(key), would)
+    }
+
+    fn explain_memory(
+        &self,
+        steps: &mut Steps,
+        question: &mut Question,
+        headers: &HeaderMap,
+    ) -> Result<Usable, Cause> {
+        match (self.is_leased(self.now()), self.pulse.is_some()) {
+            (true, false) => steps.say(About::Lease, "not needed: this process shares no clock"),
+            (true, true) => steps.say(About::Lease, "held: memory may be served"),
+            (false, _) => steps.say(
+                About::Lease,
+                "not held: the next request asks Redis for it first",
+            ),
+        }
+        let mut slot = self.memory.peek(&question.canonical);
+        if let Some(Slot::Vary(variants, _)) = &slot {
+            let names: Vec<&str> = variants.names.iter().map(|name| name.as_str()).collect();
+            steps.say(
+                About::Memory,
+                format!("answers vary on {}", names.join(", ")),
+            );
+            question.vary(&variants.names, headers);
+            slot = self.memory.peek(question.place());
+            if slot.is_none() {
+                steps.say(About::Memory, "none for these values");
+                return Err(Cause::Variant);
+            }
+        }
+        let Some(Slot::Entry(held)) = slot else {
+            let (cause, by) = self.traced(question.place(), Cause::New);
+            let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
+            let why = match cause {
+                Cause::Evicted => "nothing: it had to go for lack of room".to_owned(),
+                Cause::Invalidated => format!("nothing: it was invalidated{by}"),
+                _ if !self.memory.keeps_entries() => "this cache has no memory tier".to_owned(),
+                _ => "nothing".to_owned(),
+            };
+            steps.say(About::Memory, why);
+            return Err(cause);
+        };
+        steps.say(About::Memory, of_entry(&held.entry));
+        self.explain_held(steps, question, &held)
+    }
+
+    fn explain_held(
+        &self,
+        steps: &mut Steps,
+        question: &Question,
+        held: &Held,
+    ) -> Result<Usable, Cause> {
+        let (number, clock) = (held.number(), self.generations.clock());
+        let standing = self.generations.standing(&held.entry, number);
+        let age = held.age(self.now());
+        let about = format!("valid at {number}, the clock is at {clock}");
+        self.explain_use(
+            steps,
+            question,
+            (&held.entry, age, Tier::Memory),
+            (standing, &about),
+        )
+        .inspect_err(|cause| {
+            if *cause == Cause::Invalidated {
+                let by = self.generations.blame(&held.entry, number);
+                steps.say(About::Invalidations, format!("by {by}"));
+            }
+        })
+    }
+
+    async fn explain_store(
+        self: &Arc<Self>,
+        steps: &mut Steps,
+        question: &Question,
+        key: &Key,
+    ) -> Result<Usable, Cause> {
+        match self.peek_store(question, key).await {
+            Ok(Some(entry)) => {
+                steps.say(About::Store, of_entry(&entry));
+                let age = entry.age_at(self.wall());
+                let stamp = entry.stamp;
+                let about = format!(
+                    "made at {} of the shared clock, which is at {}",
+                    stamp.number,
+                    self.generations.stamp().number
+                );
+                let standing = self.holds(&entry);
+                self.explain_use(
+                    steps,
+                    question,
+                    (&entry, age, Tier::Redis),
+                    (standing, &about),
+                )
+            }
+            Ok(None) => {
+                steps.say(About::Store, "nothing");
+                Err(Cause::New)
+            }
+            Err(cause) => {
+                steps.say(About::Store, cause.as_str());
+                Err(cause)
+            }
+        }
+    }
+
+    fn explain_use(
+        &self,
+        steps: &mut Steps,
+        question: &Question,
+        (entry, age, tier): (&Entry, u64, Tier),
+        (standing, about): (Standing, &str),
+    ) -> Result<Usable, Cause> {
+        let mut lifetime = entry.lifetime;
+        match standing {
+            Standing::Gone => {
+                steps.say(About::Invalidations, format!("{about}: invalidated"));
+                return Err(Cause::Invalidated);
+            }
+            Standing::Aged(aging) => {
+                let since = self.now().saturating_sub(aging.at);
+                lifetime = lifetime.ended(age.saturating_sub(since));
+                steps.say(
+                    About::Invalidations,
+                    format!("{about}: its time to live was ended"),
+                );
+            }
+            Standing::Good => steps.say(About::Invalidations, format!("{about}: valid")),
+        }
+        let asks = &question.asks;
+        if asks.authorized && !entry.rules.has(Rules::SHARES_AUTHORIZED) {
+            steps.say(
+                About::Freshness,
+                "the request has Authorization, and the entry is not for it",
+            );
+            return Err(Cause::Authorization);
+        }
+        let usable = usable(&lifetime, entry.rules, age, asks.wish.as_ref());
+        steps.say(About::Freshness, freshness(&lifetime, age, usable));
+        Ok((tier, usable))
+    }
+}
+
+fn policy_of(found: &Found<'_, '_>, endpoint: &str) -> String {
+    let Found { policy, pattern } = found;
+    let route = pattern.map_or_else(|| "every path".to_owned(), |route| format!("route {route}"));
+    let ttl = match (policy.http, policy.ttl) {
+        (true, _) => "the answers' own fields decide (RFC 9111)".to_owned(),
+        (false, Some(ttl)) => format!("for {ttl:?}"),
+        (false, None) => "nothing is stored".to_owned(),
+    };
+    format!("{route}, endpoint {endpoint}, {ttl}")
+}
+
+/// What goes into a key, but for secrets.
+fn key_of<B>(key: &Key, question: &Question, request: &Request<B>) -> String {
+    let policy: &Compiled = &question.policy;
+    let mut parts = vec![format!("{key}, from method")];
+    let uri = original_uri(request.extensions(), request.uri());
+    parts.push(format!("host {:?}", host_of(request)));
+    match &policy.key {
+        Some(_) => parts.push("the policy's own key".to_owned()),
+        None => {
+            parts.push(format!("path {:?}", uri.path()));
+            if let Some(query) = uri.query() {
+                parts.push(format!("query {query:?} ({:?})", policy.params));
+            }
+        }
+    }
+    let keyed = policy.classes.keyed();
+    let there = keyed.filter(|name| request.headers().contains_key(*name));
+    parts.extend(there.map(|name| format!("field {name}")));
+    if policy.scope.is_some() {
+        parts.push("the scope".to_owned());
+    }
+    if question.tenant.is_some() {
+        parts.push("the tenant".to_owned());
+    }
+    if question.variant.is_some() {
+        parts.push("what answers vary on".to_owned());
+    }
+    parts.join(", ")
+}
+
+fn host_of<B>(request: &Request<B>) -> &str {
+    let field = request.headers().get(http::header::HOST);
+    let field = field.and_then(|host| host.to_str().ok());
+    request.uri().host().or(field).unwrap_or_default()
+}
+
+fn of_entry(entry: &Entry) -> String {
+    format!(
+        "an entry: status {}, {} bytes",
+        entry.status.as_u16(),
+        entry.body.len()
+    )
+}
+
+fn freshness(lifetime: &Lifetime, age: u64, usable: Use) -> String {
+    let time = Duration::from_millis;
+    let (life, old) = (time(lifetime.fresh), time(age));
+    let said = match usable {
+        Use::Fresh(left) | Use::Early(left) => format!("fresh for another {:?}", time(left)),
+        Use::WhileRevalidating => format!(
+            "stale, and served while it is renewed until {:?}",
+            time(lifetime.stale)
+        ),
+        Use::AsAsked => "stale, and the request takes it so".to_owned(),
+        Use::Validate if age < lifetime.fresh => "fresh, but the request asks for more".to_owned(),
+        Use::Validate => format!(
+            "stale; it may stand in for a failure until {:?}, and be confirmed until {:?}",
+            time(lifetime.error),
+            time(lifetime.keep)
+        ),
+    };
+    format!("age {old:?} of {life:?}: {said}")
+}

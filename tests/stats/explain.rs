@@ -1,0 +1,168 @@
+//! Explanations: what would become of a request, and why.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::Request;
+use axum::{Router, routing::get as on_get};
+use larder::testing::ManualClock;
+use larder::{About, Bypass, Cache, Cause, Explanation, MIB, Policy, Staleness, Tier, Would};
+use larder::{minutes, seconds, tag, testing};
+
+use crate::support::redis_server::Redis;
+use crate::support::{PATIENT, SHORT, get, get_with};
+
+fn asked(path: &str, fields: &[(&str, &str)]) -> Request<Body> {
+    let mut request = Request::get(path).header("host", "a.example");
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    request.body(Body::empty()).unwrap()
+}
+
+fn said(explanation: &Explanation, about: About) -> &str {
+    let mut steps = explanation.steps.iter();
+    let step = steps.find(|step| step.about == about);
+    step.map_or("", |step| step.found.as_str())
+}
+
+fn app(cache: &Cache) -> Router {
+    let policy = Policy::ttl(seconds(10))
+        .tag("character:{id}")
+        .stale_while_revalidate(seconds(5))
+        .vary(["accept-language"]);
+    Router::new().route(
+        "/characters/{id}",
+        on_get(|| async { "x" }).layer(cache.layer(policy)),
+    )
+}
+
+#[tokio::test]
+async fn each_step_and_what_follows() {
+    let (cache, clock) = testing::cache();
+    let app = app(&cache);
+    let would =
+        async |path: &str, fields: &[(&str, &str)]| cache.explain(&asked(path, fields)).await;
+    let unknown = would("/characters/1", &[]).await;
+    assert_eq!(
+        unknown.would,
+        Would::Bypass(Bypass::NoPolicy),
+        "no route was seen yet"
+    );
+    get(&app, "/characters/1").await;
+    let before = cache.stats();
+    let hit = would("/characters/1", &[]).await;
+    assert_eq!(hit.would, Would::Hit(Tier::Memory), "{hit}");
+    assert!(said(&hit, About::Policy).contains("/characters/{id}"));
+    assert!(
+        said(&hit, About::Freshness).contains("fresh for another 10s"),
+        "{hit}"
+    );
+    assert!(said(&hit, About::Invalidations).ends_with("valid"));
+    assert!(hit.key.unwrap().as_str().starts_with("api:characters:"));
+    let miss = would("/characters/2", &[]).await;
+    assert_eq!(
+        (miss.would, said(&miss, About::Memory)),
+        (Would::Miss(Cause::New), "nothing")
+    );
+    let other = would("/characters/1", &[("accept-language", "de")]).await;
+    assert_eq!(other.would, Would::Miss(Cause::New));
+    let bypass = would("/characters/1", &[("cookie", "a=b")]).await;
+    assert_eq!(bypass.would, Would::Bypass(Bypass::Credential));
+    clock.advance(seconds(12));
+    let stale = would("/characters/1", &[]).await;
+    assert_eq!(
+        stale.would,
+        Would::Stale(Staleness::WhileRevalidating),
+        "{stale}"
+    );
+    clock.advance(seconds(5));
+    assert_eq!(
+        would("/characters/1", &[]).await.would,
+        Would::Miss(Cause::Expired)
+    );
+    assert_eq!(cache.stats(), before, "nothing was counted or filled");
+}
+
+#[tokio::test]
+async fn why_it_is_gone_and_why_the_last_miss_was_one() {
+    let (cache, _clock) = testing::cache();
+    let app = app(&cache);
+    get(&app, "/characters/1").await;
+    cache.invalidate(tag("character:1")).await.unwrap();
+    let gone = cache.explain(&asked("/characters/1", &[])).await;
+    assert_eq!(gone.would, Would::Miss(Cause::Invalidated));
+    assert_eq!(
+        said(&gone, About::Memory),
+        "nothing: it was invalidated by tag"
+    );
+    assert_eq!(said(&gone, About::LastMiss), "new");
+    get(&app, "/characters/1").await;
+    let back = cache.explain(&asked("/characters/1", &[])).await;
+    assert_eq!(
+        (back.would, said(&back, About::LastMiss)),
+        (Would::Hit(Tier::Memory), "invalidated")
+    );
+    let text = back.to_string();
+    assert!(text.starts_with(" 1. policy "), "{text}");
+    let json = serde_json::to_value(&back).unwrap();
+    assert_eq!(
+        (&json["would"], &json["steps"][0]["about"]),
+        (&"hit (memory)".into(), &"policy".into())
+    );
+}
+
+#[tokio::test]
+async fn the_store_is_asked_where_a_request_would_ask_it() {
+    let redis = Redis::start();
+    let instance = || {
+        let cache = Cache::builder().redis(redis.url()).memory(MIB).lease(SHORT);
+        let clock = Arc::new(ManualClock::new());
+        cache
+            .operation_timeout(PATIENT)
+            .clock(clock)
+            .build()
+            .unwrap()
+    };
+    let (a, b) = (instance(), instance());
+    let (of_a, of_b) = (app(&a), app(&b));
+    get(&of_a, "/characters/1").await;
+    a.idle().await;
+    get(&of_b, "/characters/2").await; // it knows the route, and has a lease
+    let hit = b.explain(&asked("/characters/1", &[])).await;
+    assert_eq!(hit.would, Would::Hit(Tier::Redis), "{hit}");
+    assert!(said(&hit, About::Invalidations).contains("of the shared clock"));
+    assert_eq!(b.stats().hits_redis, 0);
+    let new = b.explain(&asked("/characters/3", &[])).await;
+    assert_eq!(
+        (new.would, said(&new, About::Store)),
+        (Would::Miss(Cause::New), "nothing")
+    );
+    let reply = get_with(&of_b, "/characters/1", &[]).await;
+    assert!(reply.hit());
+}
+
+#[tokio::test]
+async fn tables_and_single_layers_are_found() {
+    let (cache, _clock) = testing::cache();
+    let table = cache.routes(larder::Routes::new().route("/a/{x}", minutes(1)));
+    let handler = tower::service_fn(|_: Request<Body>| async {
+        Ok::<_, std::convert::Infallible>(axum::http::Response::new(Body::empty()))
+    });
+    let around = tower::Layer::layer(&table, handler);
+    let found = cache.explain(&asked("/a/1", &[])).await;
+    assert_eq!(
+        found.would,
+        Would::Miss(Cause::New),
+        "a table knows its routes: {found}"
+    );
+    let found = table.explain(&asked("/b", &[])).await;
+    assert_eq!(found.would, Would::Bypass(Bypass::NoPolicy));
+    drop((around, table));
+    let gone = cache.explain(&asked("/a/1", &[])).await;
+    assert_eq!(
+        gone.would,
+        Would::Bypass(Bypass::NoPolicy),
+        "the layer is gone"
+    );
+}
