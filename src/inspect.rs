@@ -14,7 +14,7 @@
 //! ```
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Key;
@@ -194,6 +194,51 @@ impl EntryInfo {
         let family = parts.nth(1).unwrap_or_default();
         let family = family.split_once(':').map_or("", |(_, family)| family);
         family.split('@').next().unwrap_or_default()
+    }
+}
+
+/// An invalidation that has been: [`Cache::invalidations`](crate::Cache::invalidations).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Invalidation {
+    /// When it was; of several, the last.
+    pub at: SystemTime,
+    /// What it reached.
+    pub scope: Scope,
+    /// It made stale instead of gone.
+    pub soft: bool,
+    /// How many entries went; none where that was not counted, as where a route
+    /// declares it.
+    pub removed: Option<u64>,
+    /// How often the same came in a row.
+    pub times: u64,
+}
+
+/// What an invalidation reaches. Tags, groups and URIs stand as hashes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the kinds of a selector")]
+pub enum Scope {
+    Pattern(String),
+    Endpoint(String),
+    Key(String),
+    Tag(String),
+    Uri(String),
+    Everything,
+}
+
+impl Scope {
+    /// The kind as one word, and what it names.
+    #[must_use]
+    pub fn parts(&self) -> (&'static str, &str) {
+        match self {
+            Self::Pattern(name) => ("pattern", name),
+            Self::Endpoint(name) => ("endpoint", name),
+            Self::Key(name) => ("key", name),
+            Self::Tag(name) => ("tag", name),
+            Self::Uri(name) => ("uri", name),
+            Self::Everything => ("everything", ""),
+        }
     }
 }
 

@@ -67,6 +67,8 @@ impl Shared {
                     None => self.engine.counters.endpoint(&self.endpoint_of(pattern)),
                 };
                 counts.costs(policy.watch.cost);
+                let windows = [policy.stale_while_revalidate, policy.stale_if_error];
+                counts.may_serve_stale(windows.iter().any(Option::is_some));
                 self.look_at(policy, &counts, request);
                 counts
             }

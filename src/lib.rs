@@ -88,6 +88,7 @@
 
 #[cfg(feature = "admin")]
 pub mod admin;
+mod advisor;
 mod ahead;
 mod answered;
 #[cfg(feature = "axum")]
@@ -147,6 +148,7 @@ pub mod values;
 mod warm;
 mod write;
 
+pub use advisor::{Advice, AdviceLevel};
 #[cfg(feature = "axum")]
 pub use around::{CachedRouter, CachedRouterFuture};
 pub use body::ResponseBody;

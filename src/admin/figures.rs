@@ -7,20 +7,57 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::views::{HealthView, ServerView, seconds};
+use super::views::{HealthView, InvalidationView, ServerView, SpanView, seconds};
+use crate::advisor::Advice;
 use crate::cache::Cache;
-use crate::stats::{EndpointStats, Latencies, Stats};
+use crate::stats::{EndpointStats, Frequented, Latencies, Stats};
 
-/// Servers are asked for what they say of themselves so often.
-const SERVERS: Duration = Duration::from_secs(5);
+/// What costs more is looked at so often.
+const SELDOM: Duration = Duration::from_secs(5);
+/// The keys that are asked for most.
+const TOP: usize = 12;
 
 /// What is remembered from one message to the next.
 #[derive(Default)]
 pub(super) struct Figures {
-    servers: Vec<ServerView>,
-    asked: Option<Instant>,
-    /// When Redis answered last, and since when it has not.
+    servers: Option<Dated<Vec<ServerView>>>,
+    lately: Option<Dated<Lately>>,
+    /// Since when Redis does not answer.
     down_since: Option<u64>,
+}
+
+/// Something, and when it was looked at.
+struct Dated<T>(T, Instant);
+
+impl<T> Dated<T> {
+    fn is_due(this: Option<&Self>) -> bool {
+        this.is_none_or(|Self(_, at)| at.elapsed() >= SELDOM)
+    }
+}
+
+/// Windows, keys and advice.
+#[derive(Serialize)]
+struct Lately {
+    /// Of all instances, not of this process alone.
+    shared: bool,
+    by_minute: Vec<SpanView>,
+    by_hour: Vec<SpanView>,
+    top: Vec<Frequented>,
+    advice: Vec<Advice>,
+}
+
+impl Lately {
+    async fn of(cache: &Cache) -> Self {
+        let (recent, mut analytics) = (cache.recent().await, cache.analytics().await);
+        analytics.top.truncate(TOP);
+        Self {
+            shared: recent.shared,
+            by_minute: recent.by_minute.iter().map(SpanView::of).collect(),
+            by_hour: recent.by_hour.iter().map(SpanView::of).collect(),
+            top: analytics.top,
+            advice: cache.advice().await,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -32,7 +69,8 @@ struct Message<'a> {
     health: HealthView,
     down_since: Option<u64>,
     servers: &'a [ServerView],
-    servers_age: Option<f64>,
+    lately: Option<&'a Lately>,
+    invalidations: Vec<InvalidationView>,
     total: &'a Stats,
     /// Names of the numbers in `endpoints`.
     columns: &'static [&'static str],
@@ -100,13 +138,15 @@ impl Figures {
                 Some(at.saturating_sub(open.map_or(0, crate::clock::millis)))
             }
         };
-        let due = self.asked.is_none_or(|asked| asked.elapsed() >= SERVERS);
         if answers
-            && due
+            && Dated::is_due(self.servers.as_ref())
             && let Ok(servers) = cache.servers().await
         {
-            self.servers = servers.into_iter().map(ServerView::of).collect();
-            self.asked = Some(Instant::now());
+            let servers = servers.into_iter().map(ServerView::of).collect();
+            self.servers = Some(Dated(servers, Instant::now()));
+        }
+        if Dated::is_due(self.lately.as_ref()) {
+            self.lately = Some(Dated(Lately::of(cache).await, Instant::now()));
         }
         let message = Message {
             version: env!("CARGO_PKG_VERSION"),
@@ -114,8 +154,16 @@ impl Figures {
             at,
             health: HealthView::of(&health),
             down_since: self.down_since,
-            servers: &self.servers,
-            servers_age: self.asked.map(|asked| seconds(asked.elapsed())),
+            servers: self
+                .servers
+                .as_ref()
+                .map_or(&[], |Dated(servers, _)| servers),
+            lately: self.lately.as_ref().map(|Dated(lately, _)| lately),
+            invalidations: cache
+                .invalidations()
+                .iter()
+                .map(InvalidationView::of)
+                .collect(),
             total: &cache.stats(),
             columns: &COLUMNS,
             endpoints: cache.endpoint_stats().into_iter().map(Row::of).collect(),

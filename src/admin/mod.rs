@@ -17,6 +17,8 @@
 //! | `GET /`, `/dashboard`, `/assets/..` | none | the page, which holds no data and asks for a token |
 //! | `GET /health` | read | status `ok` or `degraded`, Redis and its round trip, breaker, instances; 200 while the process serves |
 //! | `GET /stats` | read | counters and latencies: of all, and of each endpoint |
+//! | `GET /analytics` | read | the last minute, hour, day and month of all instances, what is asked for most, users, costs |
+//! | `GET /advisor` | read | what could be better, and what to do |
 //! | `GET /servers` | read | what the Redis servers say of themselves |
 //! | `GET /entries?pattern=&cursor=&tier=` | read | a page of a listing; `tier=memory` lists this process' memory |
 //! | `GET /entry?key=` | read | one entry; 404 where nothing is stored |

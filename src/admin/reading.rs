@@ -8,7 +8,8 @@ use super::asking::{Json, Params};
 use super::problem::Problem;
 use super::router::Shared;
 use super::views::{EntryView, HealthView, ServerView};
-use crate::stats::{EndpointStats, Stats};
+use crate::advisor::Advice;
+use crate::stats::{Analytics, EndpointStats, Recent, Stats};
 
 /// 200 whatever it says: an orchestrator must not kill a process that serves.
 pub(super) async fn health(State(shared): State<Shared>) -> Json<HealthView> {
@@ -38,6 +39,24 @@ pub(super) async fn servers(
 ) -> Result<Json<Vec<ServerView>>, Problem> {
     let servers = shared.cache.servers().await?;
     Ok(Json(servers.into_iter().map(ServerView::of).collect()))
+}
+
+#[derive(Serialize)]
+pub(super) struct AnalyticsView {
+    recent: Recent,
+    #[serde(flatten)]
+    analytics: Analytics,
+}
+
+pub(super) async fn analytics(State(shared): State<Shared>) -> Json<AnalyticsView> {
+    Json(AnalyticsView {
+        recent: shared.cache.recent().await,
+        analytics: shared.cache.analytics().await,
+    })
+}
+
+pub(super) async fn advisor(State(shared): State<Shared>) -> Json<Vec<Advice>> {
+    Json(shared.cache.advice().await)
 }
 
 #[derive(Deserialize)]

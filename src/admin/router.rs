@@ -149,6 +149,8 @@ fn routes() -> Router<Shared> {
     Router::new()
         .route("/health", get(reading::health))
         .route("/stats", get(reading::stats))
+        .route("/analytics", get(reading::analytics))
+        .route("/advisor", get(reading::advisor))
         .route("/servers", get(reading::servers))
         .route("/entries", get(reading::entries))
         .route("/entry", get(reading::entry))

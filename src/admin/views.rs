@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::clock::unix_millis;
 use crate::error::StoreErrorKind;
-use crate::inspect::{EntryInfo, Health, Instance, Server, StoreHealth};
+use crate::inspect::{EntryInfo, Health, Instance, Invalidation, Server, StoreHealth};
 use crate::outcome::Tier;
+use crate::stats::Span;
 
 #[derive(Serialize)]
 pub(super) struct HealthView {
@@ -150,6 +152,51 @@ impl EntryView {
             valid: entry.valid,
             scopes: entry.scopes.clone(),
         }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct InvalidationView {
+    /// Milliseconds since 1970.
+    at: u64,
+    kind: &'static str,
+    name: String,
+    soft: bool,
+    removed: Option<u64>,
+    times: u64,
+}
+
+impl InvalidationView {
+    pub(super) fn of(done: &Invalidation) -> Self {
+        let (kind, name) = done.scope.parts();
+        Self {
+            at: unix_millis(done.at),
+            kind,
+            name: name.to_owned(),
+            soft: done.soft,
+            removed: done.removed,
+            times: done.times,
+        }
+    }
+}
+
+/// A stretch of time: its start in seconds since 1970, and how requests were answered
+/// in the order of the page's outcomes, hits of both tiers as one.
+#[derive(Serialize)]
+pub(super) struct SpanView(u64, [u64; 6]);
+
+impl SpanView {
+    pub(super) fn of(span: &Span) -> Self {
+        let totals = &span.totals;
+        let counts = [
+            totals.hits,
+            totals.stale,
+            totals.revalidated,
+            totals.coalesced,
+            totals.misses,
+            totals.bypasses,
+        ];
+        Self(span.start, counts)
     }
 }
 

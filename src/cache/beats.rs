@@ -25,6 +25,7 @@ impl Engine {
         if pulse.running.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.advise_at_start(&runtime);
         let fence = Arc::clone(&pulse.fence);
         let pause = pulse.lease / BEATS;
         let listening = runtime.spawn(listen(Arc::downgrade(self), fence, pause, pulse.tracks));

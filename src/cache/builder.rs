@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use super::advise::{Advisor, Expected};
 use super::engine::{Dice, Engine, TenantFn};
 use super::handle::Cache;
 use super::pulse::Pulse;
 use super::sharing::Sharing;
 use super::switch::Switch;
 use super::timed::Timed;
+use super::trail::Trail;
 use crate::clock::{Clock, SystemClock};
 use crate::entry::Budget;
 use crate::error::ConfigError;
@@ -78,6 +80,7 @@ pub struct CacheBuilder {
     detail: bool,
     status_key: bool,
     enabled: bool,
+    pub(super) expected: Expected,
     clock: Arc<dyn Clock>,
 }
 
@@ -100,6 +103,7 @@ impl CacheBuilder {
             detail: true,
             status_key: false,
             enabled: true,
+            expected: Expected::default(),
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -304,6 +308,8 @@ impl CacheBuilder {
             counters,
             layers: Layers::default(),
             switch: Switch::new(self.enabled),
+            advisor: Advisor::new(self.expected),
+            trail: Trail::default(),
             context: Context {
                 prefix: self.prefix,
                 release: self.release,
@@ -328,6 +334,7 @@ impl CacheBuilder {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
+        self.expected.check()?;
         let bad = |setting: &str, why: String| Err(ConfigError::new(setting, why));
         if let Some(bytes) = self.memory.filter(|bytes| *bytes < LEAST_MEMORY) {
             let why = format!("{bytes} bytes hold nothing, at least {LEAST_MEMORY} are needed");

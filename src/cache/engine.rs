@@ -9,8 +9,10 @@ use http::{HeaderName, HeaderValue};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use super::advise::Advisor;
 use super::pulse::Pulse;
 use super::switch::Switch;
+use super::trail::Trail;
 use crate::ask::Question;
 use crate::clock::{Clock, millis, unix_millis};
 use crate::entry::Budget;
@@ -52,6 +54,8 @@ pub(crate) struct Engine {
     pub(crate) counters: Counters,
     pub(crate) layers: Layers,
     pub(super) switch: Switch,
+    pub(super) advisor: Advisor,
+    pub(super) trail: Trail,
     /// What policies are compiled with.
     pub(crate) context: Context,
     pub(crate) tenant: Option<TenantFn>,

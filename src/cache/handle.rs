@@ -74,7 +74,9 @@ impl Cache {
     ///
     /// If the policy cannot work; the error names the setting.
     pub fn try_layer(&self, policy: impl Into<Policy>) -> Result<CacheLayer, ConfigError> {
-        let compiled = Compiled::new(&policy.into(), &self.engine.context)?;
+        let policy = policy.into();
+        let compiled = Compiled::new(&policy, &self.engine.context)?;
+        self.engine.advisor.learn(&policy, None);
         let annotation = Annotation::One(Arc::new(compiled));
         Ok(CacheLayer::new(Arc::clone(&self.engine), annotation))
     }
@@ -95,7 +97,9 @@ impl Cache {
     ///
     /// If the table cannot work; the error names row and setting.
     pub fn try_routes(&self, routes: impl Into<Routes>) -> Result<CacheLayer, ConfigError> {
-        let table = Table::new(&routes.into(), &self.engine.context)?;
+        let routes = routes.into();
+        let table = Table::new(&routes, &self.engine.context)?;
+        self.engine.advisor.learn_all(&routes);
         let annotation = Annotation::Table(Box::new(table));
         Ok(CacheLayer::new(Arc::clone(&self.engine), annotation))
     }

@@ -21,7 +21,7 @@ impl Engine {
         target: Target,
     ) -> Result<Invalidated, StoreError> {
         self.counters.invalidations(1);
-        let force = target.force;
+        let (force, told) = (target.force, target.clone());
         self.fence(&target);
         let memory = self.sweep(&target);
         let mut done = Invalidated {
@@ -56,6 +56,7 @@ impl Engine {
             self.counters.removed(done.removed());
         }
         tracing::info!(target: "larder", memory = done.memory, store = done.store, "invalidated");
+        self.note_invalidation(&told, Some(done.removed()));
         Ok(done)
     }
 
@@ -315,6 +316,7 @@ impl Writing {
         let engine = &self.engine;
         for target in &targets {
             engine.fence_watched(target, &self.watching);
+            engine.note_invalidation(target, None);
         }
         engine.counters.invalidations(targets.len() as u64);
         let store: Option<&dyn Store> = engine.store.as_deref();

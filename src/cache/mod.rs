@@ -1,6 +1,7 @@
 //! The cache itself: its handle, its builder, and the engine behind both.
 
 mod adapt;
+mod advise;
 mod beats;
 mod builder;
 mod confirm;
@@ -25,6 +26,7 @@ mod sharing;
 mod standing;
 mod switch;
 mod timed;
+mod trail;
 #[cfg(feature = "values")]
 mod values;
 

@@ -86,6 +86,7 @@ impl Engine {
                     true => 0,
                     false => idle + 1,
                 };
+                engine.watch_hit_rate();
                 if let Err(error) = engine.tell_counts().await {
                     tracing::debug!(target: "larder", %error, "counts are told later");
                 }

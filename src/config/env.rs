@@ -27,6 +27,7 @@ impl Config {
     /// | `REDIS_HOST`, `REDIS_PORT` (6379), `REDIS_PASSWORD` | `redis`, where there is no `REDIS_URL` |
     /// | `CACHE_ENABLED` | `enabled`: `true`, `false`, `1`, `0`, `yes`, `no`, `on`, `off` |
     /// | `CACHE_MAX_MEMORY` | `memory`: `256MiB`, `2gb`, or bytes |
+    /// | `CACHE_EVICTION_POLICY` | `eviction_policy`: `allkeys-lru`; it is compared with the server's, and never set there |
     /// | `CACHE_TTL_<NAME>` | the TTL of the endpoint, or of [`ttl`](Self::ttl): `5m`, or seconds |
     ///
     /// # Errors
@@ -70,6 +71,9 @@ impl Config {
             let bytes =
                 parse_size(&text).map_err(|why| ConfigError::new("CACHE_MAX_MEMORY", why))?;
             self.memory = Some(bytes);
+        }
+        if let Some(policy) = get("CACHE_EVICTION_POLICY")? {
+            self.eviction_policy = Some(policy.trim().to_owned());
         }
         for (name, text) in ttls {
             if text.trim().is_empty() {

@@ -25,6 +25,8 @@ use crate::policy::Routes;
 /// | `max_variants` | number | 128 |
 /// | `operation_timeout` | duration: `"250ms"`, or seconds | 250 ms |
 /// | `lease` | duration; how long memory is trusted without a word from Redis | 1.5 s |
+/// | `eviction_policy` | the `maxmemory-policy` that Redis should have, such as `"allkeys-lru"` | any |
+/// | `least_hit_rate` | from 0 to 1: less is warned of | 0.6 |
 /// | `routes` | a table, see below | none |
 ///
 /// `routes` has `default` (a policy), `except` (paths that the default does not
@@ -67,6 +69,10 @@ pub struct Config {
     /// How long this process trusts what it holds without a word from Redis.
     #[serde(deserialize_with = "units::duration")]
     pub lease: Option<Duration>,
+    /// The `maxmemory-policy` that Redis should have.
+    pub eviction_policy: Option<String>,
+    /// The least hit rate that is well, from 0 to 1.
+    pub least_hit_rate: Option<f64>,
     /// The route table.
     routes: Option<Routes>,
     /// `CACHE_TTL_<NAME>`, by name.
@@ -110,6 +116,12 @@ impl Config {
         }
         if let Some(lease) = self.lease {
             builder = builder.lease(lease);
+        }
+        if let Some(policy) = &self.eviction_policy {
+            builder = builder.expect_eviction_policy(policy);
+        }
+        if let Some(rate) = self.least_hit_rate {
+            builder = builder.least_hit_rate(rate);
         }
         Ok(builder)
     }

@@ -1,6 +1,6 @@
 //! What is counted of one endpoint.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -69,6 +69,8 @@ pub(crate) struct Counts {
     waiters: AtomicU64,
     /// What one fill costs, in millionths.
     cost: AtomicU64,
+    /// Its policy has windows for stale answers.
+    serves_stale: AtomicBool,
     pub(crate) measured: Measured,
     /// How often its answers change.
     pub(crate) watch: Watch,
@@ -208,6 +210,14 @@ impl Counts {
     pub(crate) fn costs(&self, cost: f64) {
         let millionths = (cost * COST).round() as u64;
         self.cost.store(millionths, Ordering::Relaxed);
+    }
+
+    pub(crate) fn may_serve_stale(&self, serves: bool) {
+        self.serves_stale.store(serves, Ordering::Relaxed);
+    }
+
+    pub(crate) fn serves_stale(&self) -> bool {
+        self.serves_stale.load(Ordering::Relaxed)
     }
 
     /// What is counted over time.

@@ -34,12 +34,35 @@ function show(now) {
   panels.advice(now);
   panels.invalidations(now);
   panels.reasons(now);
+  panels.top(now);
   const rates = history.rates();
   view.traffic.show(rates);
-  view.ratio.show(rates);
+  ratioOf(now, rates);
   view.latency.show(now.total.latency);
   endpoints.show(now, history);
   age();
+}
+
+// The hit ratio of each second as this page has seen it, or of all instances as
+// Redis has it.
+let span = "now";
+
+function ratioOf(now, rates) {
+  const spans = now.lately?.[span];
+  if (!spans) return view.ratio.show(rates);
+  const of = ([at, [hits, ...rest]]) => ({ at, counts: [hits, 0, ...rest] });
+  view.ratio.show(spans.map(of));
+}
+
+function spans() {
+  const buttons = [...id("span").children];
+  for (const button of buttons) {
+    button.addEventListener("click", () => {
+      span = button.dataset.span;
+      for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
+      if (message) ratioOf(message, history.rates());
+    });
+  }
 }
 
 function age() {
@@ -67,7 +90,7 @@ async function begin() {
 function signIn(why) {
   stop.abort();
   setToken("");
-  message = view && null;
+  message = null;
   id("figures").hidden = true;
   id("actions").hidden = true;
   id("sign-in").hidden = false;
@@ -109,5 +132,6 @@ id("token-form").addEventListener("submit", (event) => {
 });
 id("leave").addEventListener("click", () => signIn(""));
 theme();
+spans();
 setInterval(age, 1000);
 begin();

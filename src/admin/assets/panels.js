@@ -107,15 +107,15 @@ function instancesOf(instances, known) {
 }
 
 export function advice(message) {
-  const all = message.advice ?? [];
+  const all = message.lately?.advice ?? [];
   text(id("advice-count"), all.length || "");
-  const shown = all.length ? all : [{ level: "good", what: "Nothing to advise.", todo: "" }];
+  const shown = all.length ? all : [{ level: "good", what: "Nothing to advise", todo: "" }];
   const create = () => make("li", {}, make("span", { class: "level pill" }), make("b"), make("div", { class: "what" }));
-  fill(id("advice"), shown, create, (element, { level, what, todo }) => {
+  fill(id("advice"), shown, create, (element, { level, subject, what, todo }) => {
     const [pill, title, rest] = element.children;
     pill.className = "level pill " + (level === "good" ? "good" : level === "warning" ? "warn" : "");
     text(pill, level === "good" ? "well" : level);
-    text(title, what);
+    text(title, (subject ? subject + ": " : "") + what);
     text(rest, todo);
   });
 }
@@ -127,7 +127,8 @@ export function invalidations(message) {
     const [kind, name, rest] = element.children;
     text(kind, done ? done.kind : "None yet.");
     text(name, done?.name ?? "");
-    text(rest, done ? `${clock(done.at)}${done.soft ? ", soft" : ""}${done.removed == null ? "" : ", " + plural(done.removed, "entry", "entries")}` : "");
+    const parts = !done ? [] : [clock(done.at), done.soft && "soft", done.times > 1 && done.times + " times", done.removed != null && plural(done.removed, "entry", "entries")];
+    text(rest, parts.filter(Boolean).join(", "));
   });
 }
 
@@ -136,13 +137,25 @@ export function reasons({ total }) {
   const of = (map, kind, word) => Object.entries(map).map(([reason, n]) => ({ kind, name: `${word}: ${reason}`, n }));
   const all = [...of(total.misses_by, "miss", "miss"), ...of(total.bypasses_by, "bypasses", "bypass"), ...of(total.refusals_by, "stale", "not stored"), ...of(total.faults, "revalidated", "fault")];
   all.sort((a, b) => b.n - a.n);
-  const most = all[0]?.n ?? 1;
+  bars("reasons", all.slice(0, 12), "No request yet.");
+}
+
+export function top({ lately }) {
+  const all = (lately?.top ?? []).map(({ name, count }) => ({ kind: "memory", name, n: count }));
+  text(id("top-note"), (lately?.shared ? "of all instances" : "of this process") + ", today and yesterday");
+  bars("top", all, "None seen yet.");
+}
+
+function bars(name, items, none) {
+  const most = items[0]?.n ?? 1;
   const create = () => make("li", {}, make("span"), make("div", { class: "track" }, make("i")), make("span", { class: "n" }));
-  fill(id("reasons"), all.slice(0, 12), create, (element, { kind, name, n }) => {
+  fill(id(name), items.length ? items : [{ name: none }], create, (element, item) => {
     const [label, track, value] = element.children;
-    text(label, name);
-    track.firstElementChild.className = kind;
-    track.firstElementChild.style.width = (100 * n) / most + "%";
-    text(value, number(n));
+    text(label, item.name);
+    label.title = item.name;
+    track.hidden = item.n == null;
+    track.firstElementChild.className = item.kind ?? "";
+    track.firstElementChild.style.width = (100 * (item.n ?? 0)) / most + "%";
+    text(value, item.n == null ? "" : number(item.n));
   });
 }

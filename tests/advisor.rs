@@ -1,0 +1,166 @@
+//! The advisor on real servers and real traffic.
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::get as on_get;
+use larder::{Advice, Cache, MIB, Policy, Routes, minutes, seconds, tag};
+use support::redis_server::Redis;
+use support::{PATIENT, eventually, get};
+
+fn names(advice: &[Advice]) -> Vec<&'static str> {
+    advice.iter().map(|one| one.rule).collect()
+}
+
+fn on(redis: &Redis) -> larder::CacheBuilder {
+    let builder = Cache::builder().memory(16 * MIB).redis(redis.url());
+    builder.operation_timeout(PATIENT)
+}
+
+const RECOMMENDED: [&str; 6] = [
+    "--maxmemory",
+    "2gb",
+    "--maxmemory-policy",
+    "allkeys-lru",
+    "--save",
+    "900 1 300 10 60 10000",
+];
+
+#[tokio::test]
+async fn it_is_silent_on_the_recommended_settings() {
+    let redis = Redis::start_with(&RECOMMENDED);
+    let cache = on(&redis).expect_eviction_policy("allkeys-lru").build();
+    assert_eq!(cache.unwrap().advice().await, []);
+}
+
+#[tokio::test]
+async fn it_names_a_server_without_a_bound_that_refuses_writes_when_full() {
+    let redis = Redis::start();
+    let cache = on(&redis).expect_eviction_policy("allkeys-lfu").build();
+    let advice = cache.unwrap().advice().await;
+    assert_eq!(
+        names(&advice),
+        [
+            "server-unbounded",
+            "server-noeviction",
+            "server-eviction-policy"
+        ]
+    );
+    assert!(advice.iter().all(|one| !one.todo.is_empty()));
+    let none: String = redis.command(&["INFO", "commandstats"]);
+    assert!(!none.contains("config|set"), "it changes nothing");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_let_its_settings_be_read_is_no_error() {
+    let redis = Redis::start_with(&["--rename-command", "CONFIG", "", "--maxmemory", "1gb"]);
+    let advice = on(&redis).build().unwrap().advice().await;
+    assert_eq!(names(&advice), ["server-noeviction"]);
+}
+
+#[tokio::test]
+async fn it_names_routes_that_share_or_never_hit_and_stale_windows_that_answers_forbid() {
+    let cache = Cache::builder().memory(16 * MIB).build().unwrap();
+    let routes = Routes::new()
+        .route("/never/{id}", Policy::ttl(minutes(5)))
+        .route(
+            "/shared/{id}",
+            Policy::ttl(minutes(5)).override_cache_control(),
+        )
+        .route(
+            "/stale/{id}",
+            Policy::ttl(minutes(5)).stale_while_revalidate(seconds(10)),
+        );
+    let forbids = || async { ([("cache-control", "max-age=60, must-revalidate")], "x") };
+    let app = Router::new()
+        .route(
+            "/never/{id}",
+            on_get(|| async { StatusCode::IM_A_TEAPOT.into_response() }),
+        )
+        .route("/shared/{id}", on_get(|| async { "x" }))
+        .route("/stale/{id}", on_get(forbids))
+        .layer(cache.routes(routes));
+    for n in 0..100 {
+        get(&app, &format!("/never/{n}")).await;
+    }
+    for n in 0..20 {
+        get(&app, &format!("/stale/{n}")).await;
+    }
+    let advice = cache.advice().await;
+    let about: Vec<_> = advice
+        .iter()
+        .map(|one| (one.rule, one.subject.as_deref().unwrap_or("")))
+        .collect();
+    assert!(
+        about.contains(&("policy-shares-private", "/shared/{id}")),
+        "{about:?}"
+    );
+    assert!(
+        about.contains(&("endpoint-never-hits", "never")),
+        "{about:?}"
+    );
+    assert!(
+        about.contains(&("policy-stale-forbidden", "stale")),
+        "{about:?}"
+    );
+    assert!(about.contains(&("hit-rate-low", "")), "{about:?}");
+}
+
+#[test]
+fn expectations_that_make_no_sense_are_refused() {
+    for (builder, setting) in [
+        (Cache::builder().least_hit_rate(1.5), "least_hit_rate"),
+        (Cache::builder().least_hit_rate(f64::NAN), "least_hit_rate"),
+        (
+            Cache::builder().expect_eviction_policy("All Keys"),
+            "eviction_policy",
+        ),
+    ] {
+        let error = builder.memory(MIB).build().unwrap_err();
+        assert_eq!(error.setting(), setting);
+    }
+}
+
+/// Writes down what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn has(&self, text: &str) -> bool {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).contains(text)
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_there_is_to_say_is_logged_when_redis_is_first_reached() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .finish();
+    let _logged = tracing::subscriber::set_default(subscriber);
+    let redis = Redis::start();
+    let cache = on(&redis).build().unwrap();
+    let layer = cache.layer(Policy::ttl(minutes(5)).override_cache_control());
+    assert!(log.has("policy-shares-private"));
+    let app = Router::new().route("/x", on_get(|| async { "x" }).layer(layer));
+    get(&app, "/x").await;
+    cache.invalidate(tag("x")).await.unwrap();
+    eventually("it is said", || async { log.has("server-unbounded") }).await;
+    assert!(log.has("maxmemory-policy allkeys-lru"));
+}
