@@ -149,7 +149,7 @@ impl<S> Serve<S> {
 impl Engine {
     /// Whether a key is to be filled: what was missed, or what is fresh but not for
     /// long enough.
-    async fn wants(
+    pub(crate) async fn wants(
         self: &Arc<Self>,
         question: &mut Question,
         family: &str,

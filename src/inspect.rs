@@ -142,6 +142,10 @@ pub struct Server {
     pub evicted_keys: Option<u64>,
     /// Keys whose time had come, since it was started.
     pub expired_keys: Option<u64>,
+    /// Look-ups of keys that were there, since it was started; of all its clients.
+    pub keyspace_hits: Option<u64>,
+    /// Look-ups of keys that were not.
+    pub keyspace_misses: Option<u64>,
     /// Whether its last snapshot could be written.
     pub last_save_ok: Option<bool>,
     /// Whether it writes an append-only file.

@@ -1,5 +1,6 @@
 //! Settings from environment variables.
 
+use std::collections::BTreeMap;
 use std::env::VarError;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -49,6 +50,29 @@ impl Config {
             Err(VarError::NotUnicode(_)) => Err(ConfigError::new(name, "is not UTF-8")),
         };
         self.with_variables(variable, named)
+    }
+
+    /// The same by variables from elsewhere than this process' environment, such as
+    /// another file's.
+    ///
+    /// # Errors
+    ///
+    /// As [`with_env`](Self::with_env).
+    pub fn with_vars<N, V>(
+        self,
+        vars: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, ConfigError>
+    where
+        N: Into<String>,
+        V: Into<String>,
+    {
+        let vars: BTreeMap<String, String> = vars
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        let ttls = vars.iter().filter(|(name, _)| name.starts_with(TTL));
+        let ttls = ttls.map(|(name, value)| (name.clone(), value.clone()));
+        self.with_variables(|name| Ok(vars.get(name).cloned()), ttls.collect())
     }
 
     fn with_variables(
@@ -140,13 +164,7 @@ mod tests {
     use std::time::Duration;
 
     fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let own = |name: &str| {
-            let found = variables.iter().find(|(n, _)| *n == name);
-            Ok(found.map(|(_, value)| (*value).to_owned()))
-        };
-        let ttls = variables.iter().filter(|(name, _)| name.starts_with(TTL));
-        let ttls = ttls.map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
-        Config::default().with_variables(own, ttls.collect())
+        Config::default().with_vars(variables.iter().copied())
     }
 
     #[test]

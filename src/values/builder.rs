@@ -1,6 +1,7 @@
 //! [`ValuesBuilder`]: the settings of a namespace, checked together.
 
 use std::any::{TypeId, type_name};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,6 +172,13 @@ impl<T: Send + Sync + 'static> ValuesBuilder<T> {
     /// Shortens each TTL by a random share of up to `share` of it. Default: 0.
     pub fn jitter(mut self, share: f64) -> Self {
         self.policy = self.policy.jitter(share);
+        self
+    }
+
+    /// Lets the TTL adapt between these bounds, as
+    /// [`Policy::adaptive`](crate::Policy::adaptive). Default: it does not.
+    pub fn adaptive(mut self, bounds: RangeInclusive<Duration>) -> Self {
+        self.policy = self.policy.adaptive(bounds);
         self
     }
 

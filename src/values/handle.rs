@@ -272,6 +272,10 @@ impl<T: Send + Sync + 'static> Values<T> {
         self.space.key(&key.into())
     }
 
+    pub(super) fn space(&self) -> &Arc<Space<T>> {
+        &self.space
+    }
+
     /// The namespace's name.
     #[must_use]
     pub fn name(&self) -> &str {

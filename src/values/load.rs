@@ -28,7 +28,7 @@ use super::cached::CachedValue;
 use super::made::{self, Made};
 use crate::cache::{Leased, Missed, Right};
 use crate::flight::{Crowded, Entered, Flight, Follower, Handoff, Landed, Landing, Leads, Led};
-use crate::outcome::{Bypass, Outcome, Staleness};
+use crate::outcome::{Bypass, Outcome, Refusal, Staleness};
 use crate::policy::freshness::Use;
 
 /// One that was sent from flight to flight so often goes on its own.
@@ -116,7 +116,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
 
     /// Enters the flight for a key. One that began before an invalidation of what
     /// is asked for is replaced, and so is one that takes longer than anybody waits.
-    fn enter(&self, leads: Leads) -> Entered {
+    pub(super) fn enter(&self, leads: Leads) -> Entered {
         let (space, engine) = (&self.space, &self.space.engine);
         let (note, now) = (engine.generations.note(), engine.now());
         if !engine.has_runtime() {
@@ -312,30 +312,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
         };
         let (longest, on) = (self.space.policy.wait, runtime.clone());
         let work = async move {
-            let (engine, none) = (Arc::clone(&self.space.engine), HeaderMap::new());
-            let family = Arc::clone(&self.space.name);
-            let right = engine.right_to_renew(&mut self.question, &family, &none, &missed);
-            let Right::Fill(lease) = right.await else {
-                return; // another process is at it
-            };
-            let note = landing.flight().note;
-            let started = engine.now();
-            let filling = self.space.counts.filling(&*engine.clock);
-            let loaded = loader().await;
-            filling.ended(&*engine.clock);
-            match loaded {
-                Ok(value) => {
-                    let made = Made {
-                        value: Arc::new(value),
-                        note,
-                        took: engine.since(started),
-                        lease,
-                        written: None,
-                    };
-                    let _ = self.store(made, landing);
-                }
-                Err(_) => engine.flights.throttle(self.question.place(), engine.now()),
-            }
+            let _ = self.renewed(landing, &missed, loader).await;
             drop(led);
         };
         let turns = Arc::clone(&engine);
@@ -350,6 +327,46 @@ impl<T: Send + Sync + 'static> Ask<T> {
                 drop(on.spawn(work));
             }
         });
+    }
+
+    /// Loads and stores what nobody waits for; none where another process does.
+    pub(super) async fn renewed<F, L, E>(
+        &mut self,
+        landing: Landing,
+        missed: &Missed,
+        loader: F,
+    ) -> Option<Result<Result<(), Refusal>, E>>
+    where
+        F: FnOnce() -> L,
+        L: Future<Output = Result<T, E>>,
+    {
+        let (engine, none) = (Arc::clone(&self.space.engine), HeaderMap::new());
+        let family = Arc::clone(&self.space.name);
+        let right = engine.right_to_renew(&mut self.question, &family, &none, missed);
+        let Right::Fill(lease) = right.await else {
+            return None;
+        };
+        let note = landing.flight().note;
+        let started = engine.now();
+        let filling = self.space.counts.filling(&*engine.clock);
+        let loaded = loader().await;
+        filling.ended(&*engine.clock);
+        Some(match loaded {
+            Ok(value) => {
+                let made = Made {
+                    value: Arc::new(value),
+                    note,
+                    took: engine.since(started),
+                    lease,
+                    written: None,
+                };
+                Ok(self.store(made, landing))
+            }
+            Err(error) => {
+                engine.flights.throttle(self.question.place(), engine.now());
+                Err(error)
+            }
+        })
     }
 
     fn coalesced(&self, value: Arc<T>, missed: &Missed, start: u64) -> CachedValue<T> {

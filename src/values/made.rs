@@ -165,7 +165,8 @@ impl<T: Send + Sync + 'static> Ask<T> {
     fn lifetime(&self) -> Lifetime {
         let policy = &self.space.policy;
         let chance = self.space.engine.dice.chance();
-        let ttl = policy.ttl.unwrap_or_default();
+        let adapted = self.space.counts.watch.adapted(policy);
+        let ttl = adapted.or(policy.ttl).unwrap_or_default();
         let fresh = millis(ttl.mul_f64(1.0 - policy.jitter * chance)).max(1);
         let window = |window: Option<Duration>| {
             let window = window.map_or(0, millis);

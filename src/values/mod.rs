@@ -35,6 +35,7 @@
 //! served again, one load runs for all who ask, in all processes, and trouble
 //! of the cache is never an error of the caller, whose loader then runs.
 
+mod ahead;
 mod ask;
 mod builder;
 mod cached;

@@ -21,6 +21,8 @@ mod router;
 mod run;
 mod settings;
 mod turns;
+#[cfg(feature = "values")]
+mod values;
 
 pub use list::WarmList;
 pub(crate) use mark::{Told, Warms, of};

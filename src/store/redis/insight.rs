@@ -152,6 +152,8 @@ fn read_info(info: &str) -> Server {
         eviction_policy: text("maxmemory_policy"),
         evicted_keys: number("evicted_keys"),
         expired_keys: number("expired_keys"),
+        keyspace_hits: number("keyspace_hits"),
+        keyspace_misses: number("keyspace_misses"),
         last_save_ok: text("rdb_last_bgsave_status").map(|status| status == "ok"),
         append_only: number("aof_enabled").map(|on| on == 1),
         replicas: number("connected_slaves"),
