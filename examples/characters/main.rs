@@ -1,41 +1,47 @@
 //! A web API over SQLite whose responses are cached: the TTLs in one table,
-//! writes that invalidate, Redis where `REDIS_URL` is set.
+//! queries as typed values, writes that invalidate, an outbound client behind the same
+//! layer, Redis where `REDIS_URL` is set.
 //!
 //! `cargo run --release --example characters`
 
 mod app;
 mod database;
+mod helpers;
+#[path = "../shared/serve.rs"]
+mod serve;
+#[path = "../shared/sqlite.rs"]
+mod sqlite;
+mod upstream;
 
-use std::error::Error;
+use std::time::Duration;
 
 use larder::config::Config;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .init();
+async fn main() -> serve::Result<()> {
+    serve::log();
     let config: Config = toml::from_str(app::CACHE_TOML)?;
     let config = config.with_env()?;
     let cache = config.builder()?.build()?;
     let database = database::Database::seeded(3_000)?;
-    let app = app::router(&cache, &config, database)?;
+    let upstream = upstream::Upstream::start(Duration::from_millis(300)).await?;
+    let app = app::router(&cache, &config, database, &upstream)?;
 
-    let port: u16 = std::env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
-        .await
-        .map_err(|error| format!("port {port}: {error}; choose another with PORT=.."))?;
-    let address = listener.local_addr()?;
+    // nobody waits for it: the first requests are served meanwhile
+    let port = std::env::var("PORT").unwrap_or_else(|_| "3000".to_owned());
+    let warmup = cache.warm().host(&format!("127.0.0.1:{port}"));
+    let run = warmup.requests(app.clone(), app::favourites());
+    tokio::spawn(async move { println!("warmed: {}", run.report().await) });
+
+    let redis = config.redis.is_some();
+    serve::serve(app, &cache, |address| app::usage(address, redis)).await?;
+    let stats = cache.stats();
     println!(
-        "{}",
-        app::usage(&format!("http://{address}"), config.redis.is_some())
+        "{:.1} % hits of {} requests; {} calls saved, {:.1} s of work",
+        stats.hit_rate() * 100.0,
+        stats.requests(),
+        stats.calls_saved,
+        stats.time_saved.as_secs_f64()
     );
-    let end = async {
-        let _ = tokio::signal::ctrl_c().await;
-    };
-    axum::serve(listener, app)
-        .with_graceful_shutdown(end)
-        .await?;
-    cache.idle().await; // what was answered last reaches Redis too
     Ok(())
 }

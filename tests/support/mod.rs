@@ -178,3 +178,36 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut check: impl Fn
         tokio::task::yield_now().await;
     }
 }
+
+/// What a route without a layer answers to JSON, or to nothing.
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {:?}", self.body))
+    }
+}
+
+pub async fn ask(
+    app: &axum::Router,
+    method: &str,
+    uri: &str,
+    json: Option<serde_json::Value>,
+) -> Answer {
+    let request = Request::builder().method(method).uri(uri);
+    let request = request
+        .header("host", "a.example")
+        .header("content-type", "application/json");
+    let body = json.map_or_else(Body::empty, |json| json.to_string().into());
+    let response = app.clone().oneshot(request.body(body).unwrap()).await;
+    let (parts, body) = response.unwrap().into_parts();
+    Answer {
+        status: parts.status.as_u16(),
+        headers: parts.headers,
+        body: body.collect().await.unwrap().to_bytes(),
+    }
+}

@@ -1,0 +1,32 @@
+//! Serving a router on the loopback until ctrl-c.
+
+use std::error::Error;
+
+use axum::Router;
+use larder::Cache;
+
+pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Events as `RUST_LOG` asks for them; warnings without it.
+pub fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).init();
+}
+
+/// Serves on `PORT` (3000), and tells where by `usage`.
+pub async fn serve(app: Router, cache: &Cache, usage: impl Fn(&str) -> String) -> Result<()> {
+    let port: u16 = std::env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
+        .await
+        .map_err(|error| format!("port {port}: {error}; choose another with PORT=.."))?;
+    println!("{}", usage(&format!("http://{}", listener.local_addr()?)));
+    let end = async {
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    axum::serve(listener, app)
+        .with_graceful_shutdown(end)
+        .await?;
+    cache.shutdown().await; // what was answered last reaches Redis too
+    Ok(())
+}
