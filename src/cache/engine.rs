@@ -151,8 +151,11 @@ impl Engine {
         }
     }
 
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970, for what leaves the process: by the clock that all who
+    /// share a Redis go by, or by this host's where there is none.
     pub(crate) fn wall(&self) -> u64 {
-        unix_millis(self.clock.wall())
+        let shared = self.pulse.as_ref();
+        let shared = shared.and_then(|pulse| pulse.time.at(self.now()));
+        shared.unwrap_or_else(|| unix_millis(self.clock.wall()))
     }
 }

@@ -25,6 +25,7 @@ mod redis;
 mod sharing;
 mod standing;
 mod switch;
+mod time;
 mod timed;
 mod trail;
 #[cfg(feature = "values")]

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use super::engine::Engine;
 use super::queue::Queue;
 use super::sharing::{Outage, Sharing};
+use super::time::SharedTime;
 use crate::clock::millis;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::generation::{Learning, News, Stamp};
@@ -59,6 +60,7 @@ pub(crate) struct Pulse {
     /// What others tell is heard at once.
     pub(super) listening: AtomicBool,
     pub(super) queue: Queue,
+    pub(super) time: SharedTime,
     /// The rows as somebody has seen them last, and when he began to look.
     pub(super) looked: Mutex<Option<(Instant, Arc<Rows>)>>,
 }
@@ -89,6 +91,7 @@ impl Pulse {
             nudge: Arc::default(),
             listening: AtomicBool::new(false),
             queue: Queue::default(),
+            time: SharedTime::default(),
         }
     }
 
@@ -266,6 +269,8 @@ impl Engine {
             };
             let heard = pulse.fence.beat(beat).await?;
             self.heard_off(heard.off);
+            let between = (sent, self.now());
+            pulse.time.heard(heard.clock.epoch, heard.time, between);
             if self.hears_soon(heard.clock).await {
                 pulse.leased(sent);
                 self.replay(pulse);

@@ -51,6 +51,8 @@ pub(crate) struct Heard {
     pub(crate) clock: Stamp,
     /// The cache is switched off for all.
     pub(crate) off: bool,
+    /// The server's time of day, milliseconds since 1970.
+    pub(crate) time: u64,
 }
 
 /// A shared clock. Whatever it does it does at once, and whatever it has lost shows

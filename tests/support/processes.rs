@@ -42,6 +42,10 @@ impl Site {
     }
 
     pub fn with(&self, cache: Cache) -> Process {
+        self.with_policy(cache, Policy::ttl(minutes(5)))
+    }
+
+    pub fn with_policy(&self, cache: Cache, policy: Policy) -> Process {
         let site = self.clone();
         let handler = on_get(move || async move {
             let answer = format!("v{}", site.version.load(Ordering::SeqCst));
@@ -51,7 +55,7 @@ impl Site {
             }
             answer
         });
-        let layer = cache.layer(Policy::ttl(minutes(5)).tag("item:{id}"));
+        let layer = cache.layer(policy.tag("item:{id}"));
         let app = Router::new().route("/items/{id}", handler.layer(layer));
         Process { cache, app }
     }

@@ -56,8 +56,8 @@ pub struct Rules {
     bytes: [Option<usize>; 2],
     chance: Chance,
     connections: u64,
-    /// Frames that have passed.
-    passed: [u64; 2],
+    /// On so many of the first connections nothing passes.
+    hung: u64,
 }
 
 /// xorshift64
@@ -111,7 +111,7 @@ impl Proxy {
             bytes: [None; 2],
             chance: Chance(1),
             connections: 0,
-            passed: [0; 2],
+            hung: 0,
         };
         let shared = Shared {
             rules: Arc::new(Mutex::new(rules)),
@@ -142,10 +142,6 @@ impl Proxy {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
     /// Changes the rules.
     pub fn set(&self, change: impl FnOnce(&mut Rules)) {
         change(&mut self.shared.rules());
@@ -159,6 +155,11 @@ impl Proxy {
     /// Nothing more passes in a direction, after so many frames.
     pub fn stall(&self, way: Way, after: u64) {
         self.set(|rules| rules.passes[way as usize] = Some(after));
+    }
+
+    /// Nothing more passes on the connections that there are.
+    pub fn hang(&self) {
+        self.set(|rules| rules.hung = rules.connections);
     }
 
     /// What was stalled passes.
@@ -199,11 +200,6 @@ impl Proxy {
     pub fn connections(&self) -> u64 {
         self.shared.rules().connections
     }
-
-    /// Frames that have passed in a direction.
-    pub fn passed(&self, way: Way) -> u64 {
-        self.shared.rules().passed[way as usize]
-    }
 }
 
 impl Shared {
@@ -217,19 +213,24 @@ async fn accept(listener: TcpListener, shared: Shared) {
         let Ok((client, _)) = listener.accept().await else {
             return;
         };
-        let (refuses, to) = {
+        let (refuses, place) = {
             let mut rules = shared.rules();
             rules.connections += 1;
-            (rules.refuses, rules.to)
+            (rules.refuses, (rules.to, rules.connections))
         };
         if !refuses {
             let cuts = shared.cuts.subscribe();
-            tokio::spawn(connection(client, to, shared.clone(), cuts));
+            tokio::spawn(connection(client, place, shared.clone(), cuts));
         }
     }
 }
 
-async fn connection(client: TcpStream, to: u16, shared: Shared, mut cuts: watch::Receiver<u64>) {
+async fn connection(
+    client: TcpStream,
+    (to, number): (u16, u64),
+    shared: Shared,
+    mut cuts: watch::Receiver<u64>,
+) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", to)).await else {
         return;
     };
@@ -239,6 +240,7 @@ async fn connection(client: TcpStream, to: u16, shared: Shared, mut cuts: watch:
     let asked = Arc::default();
     let up = Half {
         way: Way::ToServer,
+        number,
         shared: shared.clone(),
         asked: Arc::clone(&asked),
         to: to_server,
@@ -246,6 +248,7 @@ async fn connection(client: TcpStream, to: u16, shared: Shared, mut cuts: watch:
     };
     let down = Half {
         way: Way::ToClient,
+        number,
         shared,
         asked,
         to: to_client,
@@ -262,6 +265,8 @@ async fn connection(client: TcpStream, to: u16, shared: Shared, mut cuts: watch:
 /// One direction of a connection.
 struct Half {
     way: Way,
+    /// Of the connection.
+    number: u64,
     shared: Shared,
     /// For each command under way, what is said instead of its reply.
     asked: Arc<Mutex<VecDeque<Option<Vec<u8>>>>>,
@@ -286,12 +291,12 @@ impl Half {
     }
 
     async fn ask(&mut self, frame: Vec<u8>) -> io::Result<()> {
-        let mut rules = self.shared.rules();
-        let instead = rules
-            .answer
-            .as_mut()
-            .and_then(|answer| answer(&resp::words(&frame)));
-        drop(rules);
+        let instead = {
+            let answer = &mut self.shared.rules().answer;
+            answer
+                .as_mut()
+                .and_then(|answer| answer(&resp::words(&frame)))
+        };
         let frame = match &instead {
             Some(_) => resp::command(&[b"PING"]), // its reply keeps the order
             None => frame,
@@ -371,13 +376,11 @@ impl Half {
 
     fn may_pass(&self) -> bool {
         let mut rules = self.shared.rules();
-        let way = self.way as usize;
-        match &mut rules.passes[way] {
+        match &mut rules.passes[self.way as usize] {
             Some(0) => return false,
             Some(passes) => *passes -= 1,
             None => {}
         }
-        rules.passed[way] += 1;
-        true
+        self.number > rules.hung
     }
 }

@@ -59,13 +59,18 @@ impl Redis {
 
     /// Runs a command and reads its answer.
     pub fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        self.try_command(words).unwrap()
+    }
+
+    /// The same where the server may refuse it, or be busy with something else.
+    pub fn try_command<T: redis::FromRedisValue>(&self, words: &[&str]) -> redis::RedisResult<T> {
         let client = redis::Client::open(self.url()).unwrap();
-        let mut connection = client.get_connection().unwrap();
+        let mut connection = client.get_connection()?;
         let mut cmd = redis::cmd(words[0]);
         for word in &words[1..] {
             cmd.arg(*word);
         }
-        cmd.query(&mut connection).unwrap()
+        cmd.query(&mut connection)
     }
 
     /// All names, those that larder keeps for itself included, but for the shared

@@ -93,8 +93,11 @@ impl Fence for RedisStore {
                 epoch: reply.hex()?,
                 number: reply.number()?,
             };
-            let off = reply.number()? == 1;
-            Ok(Heard { clock, off })
+            Ok(Heard {
+                clock,
+                off: reply.number()? == 1,
+                time: reply.number()?,
+            })
         })
     }
 

@@ -201,7 +201,9 @@ local beats = row and tonumber(string.match(row, '(%d+)$')) or 0
 redis.call('HSET', hash, '@' .. ARGV[2],
   ARGV[3] .. ' ' .. ARGV[4] .. ' ' .. string.format('%.0f', beats + 1))
 if ARGV[5] == '1' and ARGV[3] == epoch then redis.call('HDEL', hash, 'young') end
-return {epoch, string.format('%.0f', clock), known[6] and '1' or '0'}"
+local t = redis.call('TIME')
+local time = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
+return {epoch, string.format('%.0f', clock), known[6] and '1' or '0', time}"
 );
 
 /// Switches the cache off or on for all. What is told is no invalidation: who hears

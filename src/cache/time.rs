@@ -1,0 +1,65 @@
+//! The time of day that all who share the clock go by: their Redis server's.
+//!
+//! Ages of entries are counted from it, so that hosts whose clocks differ, or jump,
+//! agree on them. Each beat brings it. It is kept as its distance from this process'
+//! monotonic clock, and follows later beats by a millisecond each: neither a slow
+//! answer nor a jump of the server's own clock moves ages by more.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Whether it is known, and since which server.
+#[derive(Debug, Default)]
+pub(super) struct SharedTime {
+    /// Milliseconds since 1970 where the monotonic clock began; 0 while it is unknown.
+    origin: AtomicU64,
+    /// The clock's epoch that it is from: with another one there may be another server.
+    epoch: AtomicU64,
+}
+
+impl SharedTime {
+    /// The server's time was `server` between two readings of the monotonic clock.
+    pub(super) fn heard(&self, epoch: u64, server: u64, (sent, now): (u64, u64)) {
+        let origin = server.saturating_sub(sent.midpoint(now)).max(1);
+        let known = self.origin.load(Ordering::Relaxed);
+        let anew = self.epoch.swap(epoch, Ordering::Relaxed) != epoch;
+        let next = match anew || known == 0 {
+            true => origin,
+            false => origin.clamp(known - 1, known + 1),
+        };
+        self.origin.store(next, Ordering::Relaxed);
+    }
+
+    /// The server's time now, if it is known.
+    pub(super) fn at(&self, now: u64) -> Option<u64> {
+        match self.origin.load(Ordering::Relaxed) {
+            0 => None,
+            origin => Some(origin + now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_the_servers_from_the_first_beat_on() {
+        let time = SharedTime::default();
+        assert_eq!(time.at(5), None);
+        time.heard(7, 1_000_050, (40, 60));
+        assert_eq!(time.at(50), Some(1_000_050));
+        assert_eq!(time.at(90), Some(1_000_090));
+    }
+
+    #[test]
+    fn later_beats_move_it_a_little_and_another_server_at_once() {
+        let time = SharedTime::default();
+        time.heard(7, 1_000_000, (0, 0));
+        time.heard(7, 1_900_000, (0, 0)); // its clock has jumped
+        assert_eq!(time.at(0), Some(1_000_001));
+        time.heard(7, 1_000_000, (0, 900)); // a slow answer
+        assert_eq!(time.at(0), Some(1_000_000));
+        time.heard(8, 1_900_000, (0, 0));
+        assert_eq!(time.at(0), Some(1_900_000));
+    }
+}

@@ -1,0 +1,137 @@
+//! The breaker, and who finds out that Redis is back (FAULTS 1, 4, 5).
+
+use std::time::Duration;
+
+use super::*;
+use crate::proxy::Way;
+use crate::support::redis_server::free_port;
+
+#[tokio::test]
+async fn a_tls_handshake_that_fails_is_a_redis_that_is_down() {
+    let redis = Redis::start(); // which speaks no TLS
+    let site = Site::new();
+    let a = process(&site, redis.url().replace("redis://", "rediss://"));
+    for _ in 0..10 {
+        served(&a, &site).await;
+    }
+    assert_eq!(a.get().await.detail(), "store-error");
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_and_says_nothing_is_a_redis_that_is_down() {
+    let (_redis, proxy) = behind_proxy();
+    proxy.stall(Way::ToClient, 0);
+    let site = Site::new();
+    let a = process(&site, proxy.url());
+    for _ in 0..20 {
+        served(&a, &site).await;
+    }
+    assert!(open_for(&a.cache).await.is_some());
+    proxy.flow();
+    comes_back(&a).await;
+}
+
+#[tokio::test]
+async fn who_waits_for_his_turn_opens_no_breaker() {
+    let (_redis, proxy) = behind_proxy();
+    let site = Site::new();
+    let a = site.with(
+        Cache::builder()
+            .redis(proxy.url())
+            .lease(Duration::from_secs(60))
+            .operation_timeout(TIMEOUT * 10)
+            .build()
+            .unwrap(),
+    );
+    comes_back(&a).await;
+    // a reply each 15 ms: two thirds of them have their turn in time
+    proxy.set(|rules| rules.delay = Some(15..16));
+    let before = a.cache.stats().store_errors;
+    flood(&a, 96).await;
+    let late = a.cache.stats().store_errors - before;
+    assert!(late > 10, "it was busy: {late}");
+    proxy.set(|rules| rules.delay = None);
+    assert_eq!(open_for(&a.cache).await, None);
+}
+
+#[tokio::test]
+async fn the_breaker_is_told_and_can_be_read() {
+    let said = Said::default();
+    let _listening = said.listen();
+    let redis = Redis::start();
+    let site = Site::new();
+    let patient = builder(redis.url()).operation_timeout(TIMEOUT * 3);
+    let a = site.with(patient.build().unwrap());
+    comes_back(&a).await;
+    assert_eq!(open_for(&a.cache).await, None);
+    redis.stop();
+    eventually("it is left alone", || async {
+        served(&a, &site).await;
+        open_for(&a.cache).await.is_some()
+    })
+    .await;
+    for _ in 0..100 {
+        served(&a, &site).await;
+    }
+    assert_eq!(said.times("it is left alone"), 1);
+    assert_eq!(said.times("answers again"), 0);
+    redis.resume();
+    comes_back(&a).await;
+    assert_eq!(open_for(&a.cache).await, None);
+    assert_eq!(said.times("answers again"), 1);
+}
+
+#[tokio::test]
+async fn while_redis_is_away_one_task_connects_and_no_request_does() {
+    let (_redis, proxy) = behind_proxy();
+    let site = Site::new();
+    let a = process(&site, proxy.url());
+    comes_back(&a).await;
+    proxy.refuse(true);
+    eventually("it is left alone", || async {
+        served(&a, &site).await;
+        open_for(&a.cache).await.is_some()
+    })
+    .await;
+    let before = proxy.connections();
+    for _ in 0..1_000 {
+        served(&a, &site).await;
+    }
+    let made = proxy.connections() - before;
+    // the push link tries too, once in a third of a lease
+    assert!(made < 100, "{made} connections for 1,000 requests");
+    proxy.refuse(false);
+    comes_back(&a).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_and_goes_every_100_ms_is_survived() {
+    let (_redis, proxy) = behind_proxy();
+    let site = Site::new();
+    let a = process(&site, proxy.url());
+    comes_back(&a).await;
+    for n in 0..20 {
+        let turn = tokio::time::Instant::now() + Duration::from_millis(100);
+        proxy.refuse(n % 2 == 0);
+        while tokio::time::Instant::now() < turn {
+            served(&a, &site).await;
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(proxy.connections() < 300, "{}", proxy.connections());
+    proxy.refuse(false);
+    comes_back(&a).await;
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_costs_no_request_its_time() {
+    let site = Site::new();
+    let a = process(
+        &site,
+        format!("redis://no-such-host.invalid:{}", free_port()),
+    );
+    for _ in 0..200 {
+        served(&a, &site).await;
+    }
+    assert!(open_for(&a.cache).await.is_some());
+}

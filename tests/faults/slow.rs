@@ -1,0 +1,80 @@
+//! Redis hangs, or answers late (FAULTS 3).
+
+use super::*;
+use crate::proxy::{Way, seed};
+
+#[tokio::test]
+async fn answers_after_5_ms_to_5_s_fail_no_request() {
+    let (_redis, proxy) = behind_proxy();
+    let site = Site::new();
+    let a = process(&site, proxy.url());
+    comes_back(&a).await;
+    proxy.seeded(seed());
+    for range in [5..20, 5..150, 5..5_000] {
+        proxy.set(|rules| rules.delay = Some(range));
+        for _ in 0..5 {
+            site.write();
+            let written = a.cache.invalidate(larder::tag("item:1"));
+            let _ = written.await; // told or kept: here it holds at once
+            flood(&a, 20).await;
+            served(&a, &site).await;
+        }
+    }
+    proxy.set(|rules| rules.delay = None);
+    proxy.cut(); // what is still on its way
+    comes_back(&a).await;
+}
+
+#[tokio::test]
+async fn one_direction_that_stands_still_is_a_redis_that_is_away() {
+    for way in [Way::ToServer, Way::ToClient] {
+        let (_redis, proxy) = behind_proxy();
+        let site = Site::new();
+        let a = process(&site, proxy.url());
+        comes_back(&a).await;
+        proxy.stall(way, 0);
+        site.write();
+        a.cache.invalidate(larder::tag("item:1")).await.unwrap_err();
+        for _ in 0..50 {
+            served(&a, &site).await;
+        }
+        proxy.flow();
+        comes_back(&a).await;
+        served(&a, &site).await;
+    }
+}
+
+/// The connection hangs and the server does not: another connection is made.
+#[tokio::test]
+async fn a_connection_that_hangs_is_replaced() {
+    let (_redis, proxy) = behind_proxy();
+    let site = Site::new();
+    let a = process(&site, proxy.url());
+    comes_back(&a).await;
+    for _ in 0..3 {
+        proxy.hang();
+        eventually("it is left alone", || async {
+            served(&a, &site).await;
+            open_for(&a.cache).await.is_some()
+        })
+        .await;
+        comes_back(&a).await;
+    }
+}
+
+#[tokio::test]
+async fn a_hung_redis_holds_no_request_longer_than_its_budget_and_then_not_at_all() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let a = process(&site, redis.url());
+    comes_back(&a).await;
+    redis.stop();
+    let start = tokio::time::Instant::now();
+    for _ in 0..500 {
+        served(&a, &site).await;
+    }
+    let took = start.elapsed();
+    assert!(took < TIMEOUT * 60, "500 requests took {took:?}");
+    redis.resume();
+    comes_back(&a).await;
+}
