@@ -85,7 +85,9 @@ async fn post(app: &Router, path: &str, body: &Value) -> Answer {
     ask(app, request(Method::POST, path, &fields, &body.to_string())).await
 }
 
-const READING: [&str; 6] = [
+const READING: [&str; 8] = [
+    "/analytics",
+    "/advisor",
     "/health",
     "/stats",
     "/servers",
@@ -93,7 +95,7 @@ const READING: [&str; 6] = [
     "/entry?key=x",
     "/events",
 ];
-const ACTING: [&str; 2] = ["/invalidate", "/enabled"];
+const ACTING: [&str; 3] = ["/invalidate", "/warm", "/enabled"];
 
 #[tokio::test]
 async fn who_has_no_token_or_a_wrong_one_gets_nothing() {
@@ -300,6 +302,79 @@ async fn invalidation_by_each_selector_answers_with_its_counts() {
     assert_eq!(answer.json()["removed"], 1);
     let gone = read(&app, &format!("/entry?key={}", key.as_str().unwrap())).await;
     assert_eq!(gone.status, 404);
+}
+
+#[tokio::test]
+async fn a_check_and_an_explanation_fill_and_count_nothing() {
+    let (cache, app) = memory();
+    get(&app, "/users/7").await;
+    let before = cache.stats();
+    let bearer = format!("Bearer {READER}");
+    let fields = [
+        ("authorization", &*bearer),
+        ("content-type", "application/json"),
+    ];
+    let asked = async |path, url| {
+        let body = json!({ "url": url }).to_string();
+        ask(&app, request(Method::POST, path, &fields, &body)).await
+    };
+    let hit = asked("/check", "http://a.example/users/7").await.json();
+    assert_eq!(hit["cached"], true, "{hit}");
+    assert!(hit["ttl"].as_f64().unwrap() > 290.0);
+    assert_eq!(
+        hit["key"].as_str().unwrap().split(':').nth(1),
+        Some("users")
+    );
+    let miss = asked("/check", "http://a.example/users/8").await.json();
+    assert_eq!(
+        (&miss["cached"], &miss["ttl"]),
+        (&json!(false), &Value::Null)
+    );
+    let told = asked("/explain", "http://a.example/users/7").await.json();
+    assert_eq!(told["would"], "hit (memory)", "{told}");
+    assert_eq!(told["steps"][0]["about"], "policy");
+    assert_eq!(asked("/explain", "http://[/").await.status, 400);
+    assert_eq!(cache.stats(), before);
+}
+
+#[tokio::test]
+async fn a_dry_run_counts_and_a_soft_one_makes_stale() {
+    let (cache, app) = memory();
+    get(&app, "/users/7").await;
+    let dry = json!({"tag": "user:7", "dry_run": true});
+    let dry = post(&app, "/invalidate", &dry).await.json();
+    assert_eq!(
+        (&dry["removed"], cache.stats().memory_entries),
+        (&json!(1), 1)
+    );
+    let soft = json!({"tag": "user:7", "soft": true});
+    let soft = post(&app, "/invalidate", &soft).await.json();
+    assert_eq!(
+        (&soft["soft"], &soft["dry_run"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(cache.invalidations().len(), 1, "a dry run is none");
+    assert!(cache.invalidations()[0].soft);
+}
+
+#[tokio::test]
+async fn warming_goes_through_the_application_and_answers_at_its_end() {
+    let cache = Cache::builder().memory(16 * MIB).build().unwrap();
+    let site = site(&cache);
+    let admin = admin::router(&cache).token(TOKEN).warms(site.clone());
+    let app = site.nest("/admin/cache", admin.build().unwrap());
+    let asked = json!({"targets": ["/users/7", "/users/8"], "host": "a.example"});
+    let done = post(&app, "/warm", &asked).await.json();
+    assert_eq!(
+        (&done["filled"], &done["failed"]),
+        (&json!(2), &json!([])),
+        "{done}"
+    );
+    assert_eq!(get(&app, "/users/7").await.detail(), "memory");
+    let many = json!({"targets": vec!["/x"; 1_001]});
+    assert_eq!(post(&app, "/warm", &many).await.status, 400);
+    let (_cache, without) = memory();
+    assert_eq!(post(&without, "/warm", &asked).await.status, 501);
 }
 
 #[tokio::test]

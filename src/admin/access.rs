@@ -4,7 +4,7 @@
 //! 2. A token is compared by its hash, in a time that says nothing of it, with all
 //!    that are known.
 //! 3. A token for reading changes nothing.
-//! 4. What changes something comes from the same origin, as browsers say it by
+//! 4. What is no GET comes from the same origin, as browsers say it by
 //!    `Sec-Fetch-Site` and `Origin`, and is JSON: no form of another site can send it.
 //!
 //! Cookies are not looked at, so there is nothing that a browser adds by itself.
@@ -41,15 +41,12 @@ impl Access {
     /// Whether a request may be answered.
     pub(super) fn check(
         &self,
+        needed: Rights,
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
     ) -> Result<(), Problem> {
-        let needed = match method.is_safe() {
-            true => Rights::Read,
-            false => Rights::Full,
-        };
-        if needed == Rights::Full {
+        if !method.is_safe() {
             same_origin(uri, headers)?;
         }
         match self.rights(headers)? {
@@ -59,7 +56,7 @@ impl Access {
             }
             _ => {}
         }
-        match needed == Rights::Full && !is_json(headers) {
+        match !method.is_safe() && !is_json(headers) {
             true => Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "content-type must be application/json",
@@ -140,13 +137,17 @@ fn same_origin(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
 mod tests {
     use super::*;
 
-    fn check(access: &Access, method: Method, fields: &[(&'static str, &'static str)]) -> u16 {
+    fn check(access: &Access, needed: Rights, fields: &[(&'static str, &'static str)]) -> u16 {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(*name, value.parse().unwrap());
         }
         let uri = Uri::from_static("/invalidate");
-        match access.check(&method, &uri, &headers) {
+        let method = match needed {
+            Rights::Read => Method::GET,
+            Rights::Full => Method::POST,
+        };
+        match access.check(needed, &method, &uri, &headers) {
             Ok(()) => 200,
             Err(problem) => axum::response::IntoResponse::into_response(problem)
                 .status()
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn who_has_no_token_or_a_wrong_one_is_refused() {
-        assert_eq!(check(&Access::default(), Method::GET, &[WRITER]), 403);
+        assert_eq!(check(&Access::default(), Rights::Read, &[WRITER]), 403);
         for field in [
             "",
             "writer",
@@ -177,36 +178,36 @@ mod tests {
             "Bearer writer ",
         ] {
             assert_eq!(
-                check(&two(), Method::GET, &[("authorization", field)]),
+                check(&two(), Rights::Read, &[("authorization", field)]),
                 401,
                 "{field}"
             );
         }
         assert_eq!(
-            check(&two(), Method::GET, &[("cookie", "token=writer")]),
+            check(&two(), Rights::Read, &[("cookie", "token=writer")]),
             401
         );
         assert_eq!(
-            check(&two(), Method::GET, &[WRITER, READER]),
+            check(&two(), Rights::Read, &[WRITER, READER]),
             401,
             "two of them"
         );
-        assert_eq!(check(&two(), Method::GET, &[WRITER]), 200);
-        assert_eq!(check(&two(), Method::GET, &[READER]), 200);
+        assert_eq!(check(&two(), Rights::Read, &[WRITER]), 200);
+        assert_eq!(check(&two(), Rights::Read, &[READER]), 200);
     }
 
     #[test]
     fn a_token_for_reading_changes_nothing() {
-        assert_eq!(check(&two(), Method::POST, &[READER, JSON]), 403);
-        assert_eq!(check(&two(), Method::DELETE, &[READER, JSON]), 403);
-        assert_eq!(check(&two(), Method::POST, &[WRITER, JSON]), 200);
+        assert_eq!(check(&two(), Rights::Full, &[READER, JSON]), 403);
+        assert_eq!(check(&two(), Rights::Full, &[READER, JSON]), 403);
+        assert_eq!(check(&two(), Rights::Full, &[WRITER, JSON]), 200);
     }
 
     #[test]
     fn what_changes_something_is_json_from_the_same_origin() {
         let mut open = Access::default();
         open.open();
-        let post = |fields: &[_]| check(&open, Method::POST, fields);
+        let post = |fields: &[_]| check(&open, Rights::Full, fields);
         let host = ("host", "a.example:3000");
         assert_eq!(post(&[host]), 415);
         assert_eq!(post(&[host, ("content-type", "text/plain")]), 415);

@@ -22,6 +22,8 @@
 //! | `GET /servers` | read | what the Redis servers say of themselves |
 //! | `GET /entries?pattern=&cursor=&tier=` | read | a page of a listing; `tier=memory` lists this process' memory |
 //! | `GET /entry?key=` | read | one entry; 404 where nothing is stored |
+//! | `POST /explain` | read | `{"url": "http://host/path", "headers"?: {..}}`: what would become of it, step by step |
+//! | `POST /check` | read | the same question: whether it is cached, its key and TTL; nothing is filled or counted |
 //! | `GET /events` | read | server-sent events: all that the page shows, once a second |
 //! | `POST /invalidate` | full | `{"pattern" \| "tag" \| "endpoint" \| "key" \| "uri": "..", "tenant"?}` or `{"everything": true}`; `"soft": true` makes stale, `"dry_run": true` counts alone |
 //! | `POST /warm` | full | `{"targets": ["/path", ..], "host"?: ".."}` through [`AdminRouter::warms`]; answers at the end |
@@ -29,7 +31,7 @@
 //!
 //! Without a token every route but the page answers 403, unless [`AdminRouter::open`]
 //! says otherwise. A token comes as `Authorization: Bearer ..`; cookies are not looked
-//! at. What changes something is a POST of `application/json` from the same origin.
+//! at. A POST is `application/json` and of the same origin.
 //! Errors are `{"error": ".."}`. Nothing here is to be stored by anyone
 //! (`Cache-Control: no-store`), and nothing shows bodies, fields, URLs or tags of
 //! requests: keys and tags are hashes.

@@ -1,14 +1,17 @@
 //! Routes that read.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
-use http::StatusCode;
+use http::{Request, StatusCode, Uri, header};
 use serde::{Deserialize, Serialize};
 
-use super::asking::{Json, Params};
+use super::asking::{Asked, Json, Params};
 use super::problem::Problem;
 use super::router::Shared;
-use super::views::{EntryView, HealthView, ServerView};
+use super::views::{EntryView, HealthView, ServerView, seconds};
 use crate::advisor::Advice;
+use crate::explain::{Explanation, Would};
 use crate::stats::{Analytics, EndpointStats, Recent, Stats};
 
 /// 200 whatever it says: an orchestrator must not kill a process that serves.
@@ -57,6 +60,66 @@ pub(super) async fn analytics(State(shared): State<Shared>) -> Json<AnalyticsVie
 
 pub(super) async fn advisor(State(shared): State<Shared>) -> Json<Vec<Advice>> {
     Json(shared.cache.advice().await)
+}
+
+/// A request that might come.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Question {
+    url: String,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+}
+
+impl Question {
+    /// As it would arrive at the service: its host is in `Host`.
+    fn request(&self) -> Result<Request<String>, Problem> {
+        let uri: Uri = self.url.parse().map_err(|_| Problem::bad("no URL"))?;
+        let mut request = Request::get(uri.path_and_query().map_or("/", |path| path.as_str()));
+        if let Some(host) = uri.authority() {
+            request = request.header(header::HOST, host.as_str());
+        }
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        request
+            .body(String::new())
+            .map_err(|error| Problem::bad(error.to_string()))
+    }
+}
+
+pub(super) async fn explain(
+    State(shared): State<Shared>,
+    Asked(question): Asked<Question>,
+) -> Result<Json<Explanation>, Problem> {
+    Ok(Json(shared.cache.explain(&question.request()?).await))
+}
+
+#[derive(Serialize)]
+pub(super) struct Checked {
+    cached: bool,
+    would: String,
+    key: Option<String>,
+    ttl: Option<f64>,
+}
+
+/// Whether it would be a hit, with nothing filled and nothing counted.
+pub(super) async fn check(
+    State(shared): State<Shared>,
+    Asked(question): Asked<Question>,
+) -> Result<Json<Checked>, Problem> {
+    let told = shared.cache.explain(&question.request()?).await;
+    let cached = matches!(told.would, Would::Hit(_) | Would::Stale(_));
+    let entry = match &told.key {
+        Some(key) if cached => shared.cache.entry(key.as_str()).await?,
+        _ => None,
+    };
+    Ok(Json(Checked {
+        cached,
+        would: told.would.to_string(),
+        key: told.key.map(|key| key.to_string()),
+        ttl: entry.map(|entry| seconds(entry.ttl)),
+    }))
 }
 
 #[derive(Deserialize)]

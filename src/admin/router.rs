@@ -114,9 +114,14 @@ impl AdminRouter {
             true => Router::new(),
             false => page::routes(self.open),
         };
-        let routes = routes().layer(from_fn_with_state(Arc::new(access), admit));
+        let access = Arc::new(access);
+        let admitted = |routes: Router<Shared>, needed| {
+            let access = Arc::clone(&access);
+            routes.layer(from_fn_with_state((access, needed), admit))
+        };
         Ok(pages
-            .merge(routes)
+            .merge(admitted(reading(), Rights::Read))
+            .merge(admitted(acting(), Rights::Full))
             .layer(map_response(secured))
             .with_state(shared))
     }
@@ -145,7 +150,7 @@ fn check(token: &str) -> Result<(), ConfigError> {
     }
 }
 
-fn routes() -> Router<Shared> {
+fn reading() -> Router<Shared> {
     Router::new()
         .route("/health", get(reading::health))
         .route("/stats", get(reading::stats))
@@ -155,17 +160,31 @@ fn routes() -> Router<Shared> {
         .route("/entries", get(reading::entries))
         .route("/entry", get(reading::entry))
         .route("/events", get(live::events))
-        .route("/invalidate", post(acting::invalidate))
-        .route("/warm", post(acting::warm))
-        .route("/enabled", post(acting::switch))
+        // by POST, so that no log on the way has the URL
+        .route("/explain", post(reading::explain))
+        .route("/check", post(reading::check))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no such route") })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not by this method")
         })
 }
 
-async fn admit(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
-    match access.check(request.method(), request.uri(), request.headers()) {
+fn acting() -> Router<Shared> {
+    Router::new()
+        .route("/invalidate", post(acting::invalidate))
+        .route("/warm", post(acting::warm))
+        .route("/enabled", post(acting::switch))
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not by this method")
+        })
+}
+
+async fn admit(
+    State((access, needed)): State<(Arc<Access>, Rights)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match access.check(needed, request.method(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }

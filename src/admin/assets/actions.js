@@ -2,7 +2,7 @@
 
 import { id, make, text } from "./dom.js";
 import { duration, plural } from "./format.js";
-import { Refused, get, post } from "./live.js";
+import { Refused, post } from "./live.js";
 
 export function actions(refused) {
   for (const dialog of document.querySelectorAll("dialog")) {
@@ -83,9 +83,10 @@ function warm(form, run) {
 
 function explain(form, run) {
   form("explain", () => run("explain-result", async (result) => {
-    const told = await get("explain?url=" + encodeURIComponent(id("explain-url").value.trim()));
-    const steps = told.steps.map(({ step, result }) => make("li", {}, make("b", {}, step), " ", result));
-    result.replaceChildren(make("p", {}, told.verdict), make("ol", {}, ...steps));
+    const told = await post("explain", { url: id("explain-url").value.trim() });
+    const steps = told.steps.map(({ about, found }) => make("li", {}, make("b", {}, about), " ", found));
+    const key = told.key ? make("p", {}, make("code", {}, told.key)) : null;
+    result.replaceChildren(make("p", {}, "It would be a ", make("b", {}, told.would), "."), ...(key ? [key] : []), make("ol", {}, ...steps));
   }));
 }
 

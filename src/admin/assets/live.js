@@ -35,10 +35,6 @@ async function answer(response) {
   return body;
 }
 
-export async function get(path) {
-  return answer(await ask(path));
-}
-
 export async function post(path, body) {
   const headers = { "content-type": "application/json" };
   return answer(await ask(path, { method: "POST", headers, body: JSON.stringify(body) }));
