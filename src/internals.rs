@@ -8,6 +8,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 
+use crate::entry::Wire;
 use crate::entry::codec::{self, Bounds};
 use crate::key::{Canonical, Key, json};
 use crate::policy::cache_control::Directives;
@@ -101,6 +102,7 @@ pub fn frame(data: &[u8]) {
     let bounds = Bounds {
         max_body: 1 << 20,
         cookies: data.first().is_some_and(|byte| byte % 2 == 0),
+        seals: None,
     };
     let key = Key::new("api:fuzz:00");
     let sealed = codec::sealed(data);
@@ -108,7 +110,7 @@ pub fn frame(data: &[u8]) {
         if let Ok(codec::Frame::Entry(entry)) =
             codec::decode(&frame, &key, &Canonical::from(&b""[..]), bounds)
         {
-            let _ = codec::encode(&entry);
+            let _ = codec::encode(&entry, &Wire::default());
         }
     }
 }

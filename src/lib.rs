@@ -79,6 +79,8 @@
 //! | `serde` | | `Serialize` for [`Stats`] and its like |
 //! | `config` | | settings and route tables by serde, and from the environment |
 //! | `admin` | | [`admin`]: a JSON API and a live page over a cache, as an axum router |
+//! | `encryption` | | entries in the shared store are sealed: `CacheBuilder::encryption` |
+//! | `postcard` | | typed values in a compact binary form |
 //! | `values` | | typed values on the same engine: [`Cache::values`], [`values`] |
 //! | `testing` | | helpers for your own tests |
 
@@ -152,9 +154,13 @@ pub use advisor::{Advice, AdviceLevel};
 #[cfg(feature = "axum")]
 pub use around::{CachedRouter, CachedRouterFuture};
 pub use body::ResponseBody;
+#[cfg(feature = "compression")]
+pub use cache::Compression;
 pub use cache::{Cache, CacheBuilder, Outage, TtlProposal};
 pub use clock::{Clock, days, hours, minutes, seconds};
 pub use entry::Coding;
+#[cfg(feature = "encryption")]
+pub use entry::Encryption;
 pub use error::{
     BoxError, ConfigError, InvalidateError, InvalidateErrorKind, StoreError, StoreErrorKind,
 };
@@ -179,7 +185,9 @@ pub use stats::{
     Analytics, EndpointAnalytics, EndpointStats, Frequented, Latencies, Latency, Recent, Span,
     Stats, Tally, Totals,
 };
-pub use store::{Granted, Group, Lease, Record, Removal, Removed, Seen, Store, StoreFuture};
+pub use store::{
+    Erasure, Granted, Group, Lease, Record, Removal, Removed, Seen, Store, StoreFuture,
+};
 pub use warm::{WarmFailure, WarmList, WarmReport, WarmStep, Warmed, Warming, Warmup};
 
 /// Bytes in a MiB: `Cache::builder().memory(256 * MIB)`.

@@ -13,7 +13,7 @@ use super::switch::Switch;
 use super::timed::Timed;
 use super::trail::Trail;
 use crate::clock::{Clock, SystemClock};
-use crate::entry::Budget;
+use crate::entry::{Budget, Wire};
 use crate::error::ConfigError;
 use crate::explain::Layers;
 use crate::flight::Flights;
@@ -66,6 +66,9 @@ pub(super) struct Opened {
 pub struct CacheBuilder {
     memory: Option<u64>,
     pub(super) store: Option<OpenStore>,
+    pub(super) wire: Wire,
+    /// A setting that was refused when it was made.
+    pub(super) refused: Option<ConfigError>,
     prefix: String,
     release: String,
     max_body: usize,
@@ -89,6 +92,8 @@ impl CacheBuilder {
         Self {
             memory: None,
             store: None,
+            wire: Wire::default(),
+            refused: None,
             prefix: "api".to_owned(),
             release: String::new(),
             max_body: MAX_BODY,
@@ -269,7 +274,10 @@ impl CacheBuilder {
         }
     }
 
-    fn assemble(self) -> Result<Cache, ConfigError> {
+    fn assemble(mut self) -> Result<Cache, ConfigError> {
+        if let Some(refused) = self.refused.take() {
+            return Err(refused);
+        }
         self.check()?;
         let known = CREDENTIALS.iter().copied();
         let own = self.credentials.iter().map(String::as_str);
@@ -294,6 +302,7 @@ impl CacheBuilder {
                 Arc::clone(&counters.traces),
             ),
             store,
+            wire: self.wire,
             generations: Generations::default(),
             pulse: fence.map(|fence| Pulse::new(fence, self.sharing)),
             writing: Mutex::default(),

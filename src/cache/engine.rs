@@ -15,7 +15,7 @@ use super::switch::Switch;
 use super::trail::Trail;
 use crate::ask::Question;
 use crate::clock::{Clock, millis, unix_millis};
-use crate::entry::Budget;
+use crate::entry::{Budget, Wire};
 use crate::explain::Layers;
 use crate::flight::{Flight, Flights};
 use crate::generation::{Generation, Generations};
@@ -32,6 +32,8 @@ pub(crate) type TenantFn = Arc<dyn Fn(&RequestHead<'_>) -> Option<String> + Send
 pub(crate) struct Engine {
     pub(crate) memory: Memory,
     pub(crate) store: Option<Box<dyn Store>>,
+    /// How entries are written to the store.
+    pub(crate) wire: Wire,
     pub(crate) generations: Generations,
     /// The lease, where instances share a clock.
     pub(crate) pulse: Option<Pulse>,

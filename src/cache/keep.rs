@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderName;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -204,26 +205,14 @@ impl Engine {
         if unknown || !self.generations.valid(entry, fill.note.number) {
             return; // nobody could tell whether it holds, or it does not
         }
-        if let Some(varies) = &fill.varies {
-            let frame = codec::encode_vary(
-                &varies.canonical,
-                &varies.names,
-                entry.created,
-                entry.lifetime.keep,
-            );
-            let marker = Record {
-                key: &varies.key,
-                frame,
-                ttl,
-                groups: &fill.groups,
-                lease: None,
-            };
-            self.counted(store.put(marker).await);
-        }
-        if let Some(alias) = &fill.alias {
+        let Some(frame) = codec::encode(entry, &self.wire) else {
+            tracing::error!(target: "larder", "no randomness: an entry cannot be sealed");
+            return;
+        };
+        for (key, frame) in self.leading(&fill) {
             let leading = Record {
-                key: &alias.key,
-                frame: codec::encode(alias),
+                key,
+                frame,
                 ttl,
                 groups: &fill.groups,
                 lease: None,
@@ -232,7 +221,7 @@ impl Engine {
         }
         let record = Record {
             key: &entry.key,
-            frame: codec::encode(entry),
+            frame,
             ttl,
             groups: &fill.groups,
             lease: fill.lease.as_ref().map(Leased::lease),
@@ -251,6 +240,20 @@ impl Engine {
         if !self.generations.valid(entry, fill.note.number) {
             self.counted(store.remove(Removal::Key(&entry.key)).await);
         }
+    }
+
+    /// What leads to an entry: what answers vary on, or where the value of a content
+    /// lies.
+    fn leading<'a>(&self, fill: &'a Fill) -> Vec<(&'a Key, Bytes)> {
+        let life = (fill.entry.created, fill.entry.lifetime.keep);
+        let varies = fill.varies.as_ref().and_then(|varies| {
+            let (place, names) = (&varies.canonical, &varies.names);
+            let frame = codec::encode_vary((&varies.key, &self.wire), place, names, life.0, life.1);
+            Some((&varies.key, frame?))
+        });
+        let alias = fill.alias.as_ref();
+        let alias = alias.and_then(|alias| Some((&alias.key, codec::encode(alias, &self.wire)?)));
+        varies.into_iter().chain(alias).collect()
     }
 
     fn counted<T>(&self, result: Result<T, crate::error::StoreError>) {

@@ -327,6 +327,7 @@ impl Engine {
         let bounds = Bounds {
             max_body: question.policy.max_body,
             cookies: question.policy.store_set_cookie,
+            seals: self.wire.seals.as_ref(),
         };
         match codec::decode(&frame, key, canonical, bounds) {
             Ok(Frame::Entry(mut entry)) => match self.holds(&entry) {
@@ -426,8 +427,8 @@ impl Engine {
     async fn corrupt(&self, key: &Key, corrupt: Corrupt) {
         match corrupt {
             Corrupt::Damaged(why) => self.damaged(key, why).await,
-            // another version's: it will be overwritten
-            Corrupt::Foreign => self.counts_of(key).fault(Fault::Corrupt),
+            // another version's, or another's: it will be overwritten
+            Corrupt::Foreign | Corrupt::Sealed => self.counts_of(key).fault(Fault::Corrupt),
         }
     }
 

@@ -4,8 +4,13 @@ mod adapt;
 mod advise;
 mod beats;
 mod builder;
+#[cfg(feature = "compression")]
+mod compression;
 mod confirm;
+#[cfg(feature = "encryption")]
+mod encryption;
 mod engine;
+mod erase;
 mod handle;
 mod inspect;
 mod invalidation;
@@ -33,6 +38,8 @@ mod values;
 
 pub use adapt::TtlProposal;
 pub use builder::CacheBuilder;
+#[cfg(feature = "compression")]
+pub use compression::Compression;
 pub(crate) use engine::Engine;
 pub use handle::Cache;
 pub(crate) use invalidation::Writing;

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Key;
-use crate::store::{Granted, Lease, Record, Removal, Removed, Store, StoreFuture};
+use crate::store::{Erasure, Granted, Lease, Record, Removal, Removed, Store, StoreFuture};
 
 /// Removing a group or a pattern may take this many times as long as one
 /// operation.
@@ -54,6 +54,11 @@ impl<S: Store> Store for Timed<S> {
 
     fn count<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
         let work = async move { self.store.count(removal).await };
+        Box::pin(held(self.timeout * REMOVAL, work))
+    }
+
+    fn erase<'a>(&'a self, erasure: Erasure<'a>) -> StoreFuture<'a, Removed> {
+        let work = async move { self.store.erase(erasure).await };
         Box::pin(held(self.timeout * REMOVAL, work))
     }
 

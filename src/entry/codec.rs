@@ -3,7 +3,7 @@
 //! ```text
 //!  0  4  magic "LRDR"
 //!  4  1  version, 2; version 1 is read too
-//!  5  1  flags: 1 body is zstd, 2 a marker of what answers vary on
+//!  5  1  flags: 1 body is zstd, 2 a marker of what answers vary on, 4 sealed
 //!  6  2  status
 //!  8  8  checksum, XXH3-64 of all other bytes
 //! 16  8  created, milliseconds since 1970
@@ -20,6 +20,9 @@
 //! 105 4  how long the fill took, milliseconds (not in version 1)
 //! 109    canonical request, scopes (16 bytes each), fields, body
 //! ```
+//!
+//! In a sealed frame (`seal.rs`) the number of the key (4), the nonce (24) and the
+//! scopes come first, then what is sealed: canonical request, fields, body.
 //!
 //! Numbers are little-endian. A field is the length of its name (2), the
 //! length of its value (4), name, value. The body comes last, so that it is
@@ -38,9 +41,11 @@ use super::compress::compress;
 pub(crate) use super::decode::{Bounds, Corrupt, Frame, decode};
 use super::headers::Fields;
 pub(crate) use super::peek::Peek;
+use super::seal::Seals;
 use super::stored::Entry;
+use super::wire::Wire;
 use crate::generation::Stamp;
-use crate::key::ScopeId;
+use crate::key::{Key, ScopeId};
 use crate::policy::freshness::{Lifetime, Rules};
 
 pub(super) const MAGIC: &[u8; 4] = b"LRDR";
@@ -51,10 +56,16 @@ pub(super) const FIXED_1: usize = 96;
 pub(super) const SUM: std::ops::Range<usize> = 8..16;
 pub(super) const ZSTD: u8 = 1;
 pub(super) const VARY: u8 = 2;
+pub(super) const SEALED: u8 = 4;
 
-/// Encodes an entry.
-pub(crate) fn encode(entry: &Entry) -> Bytes {
-    let packed = compress(&entry.body);
+/// An entry's name in the store, and how it is sealed.
+type Seal<'a> = Option<(&'a Seals, &'a Key)>;
+
+/// Encodes an entry. None where it cannot be sealed: it must not be written then.
+pub(crate) fn encode(entry: &Entry, wire: &Wire) -> Option<Bytes> {
+    let packed = wire
+        .packing
+        .and_then(|packing| compress(&entry.body, packing));
     let head = Head {
         flags: if packed.is_some() { ZSTD } else { 0 },
         status: entry.status.as_u16(),
@@ -66,16 +77,19 @@ pub(crate) fn encode(entry: &Entry) -> Bytes {
         stamp: entry.stamp,
     };
     let body = packed.as_deref().unwrap_or(&entry.body);
-    write(&head, &entry.canonical, &entry.scopes, &entry.fields, body)
+    let seal = wire.seals.as_ref().map(|seals| (seals, &entry.key));
+    let parts = (&entry.canonical[..], &entry.scopes[..], &entry.fields, body);
+    write(&head, parts, seal)
 }
 
 /// Encodes a marker: what answers to `canonical` vary on.
 pub(crate) fn encode_vary(
+    (key, wire): (&Key, &Wire),
     canonical: &[u8],
     names: &[HeaderName],
     created: u64,
     keep: u64,
-) -> Bytes {
+) -> Option<Bytes> {
     let head = Head {
         flags: VARY,
         status: 0,
@@ -88,7 +102,8 @@ pub(crate) fn encode_vary(
     };
     let none = HeaderValue::from_static("");
     let fields = names.iter().map(|name| (name.clone(), none.clone()));
-    write(&head, canonical, &[], &fields.collect(), &[])
+    let seal = wire.seals.as_ref().map(|seals| (seals, key));
+    write(&head, (canonical, &[], &fields.collect(), &[]), seal)
 }
 
 struct Head {
@@ -102,14 +117,18 @@ struct Head {
     stamp: Stamp,
 }
 
-fn write(head: &Head, canonical: &[u8], scopes: &[ScopeId], fields: &Fields, body: &[u8]) -> Bytes {
+fn write(
+    head: &Head,
+    (canonical, scopes, fields, body): (&[u8], &[ScopeId], &Fields, &[u8]),
+    seal: Seal<'_>,
+) -> Option<Bytes> {
     let field = |(name, value): (&HeaderName, &HeaderValue)| 6 + name.as_str().len() + value.len();
     let block: usize = fields.iter().map(field).sum();
     let len = FIXED + canonical.len() + scopes.len() * 16 + block + body.len();
     let mut out = BytesMut::with_capacity(len);
     out.put_slice(MAGIC);
     out.put_u8(VERSION);
-    out.put_u8(head.flags);
+    out.put_u8(head.flags | if seal.is_some() { SEALED } else { 0 });
     out.put_u16_le(head.status);
     out.put_u64_le(0); // the checksum, see below
     out.put_u64_le(head.created);
@@ -127,20 +146,51 @@ fn write(head: &Head, canonical: &[u8], scopes: &[ScopeId], fields: &Fields, bod
     out.put_u64_le(head.lifetime.error);
     out.put_u8(head.rules.bits());
     out.put_u32_le(head.took);
-    out.put_slice(canonical);
+    match seal {
+        None => {
+            out.put_slice(canonical);
+            put_scopes(&mut out, scopes);
+            put_fields(&mut out, fields);
+            out.put_slice(body);
+        }
+        Some((seals, key)) => {
+            let (id, nonce) = seals.begin()?;
+            out.put_u32_le(id);
+            out.put_slice(&nonce);
+            put_scopes(&mut out, scopes);
+            let mut inside = BytesMut::with_capacity(len - FIXED);
+            inside.put_slice(canonical);
+            put_fields(&mut inside, fields);
+            inside.put_slice(body);
+            out.put_slice(&seals.seal(&nonce, &bound(&out, key), &inside)?);
+        }
+    }
+    let sum = checksum(&out).to_le_bytes();
+    out[SUM].copy_from_slice(&sum);
+    Some(out.freeze())
+}
+
+/// What is bound to what is sealed: all that comes before it, but for the checksum,
+/// and the name.
+pub(super) fn bound(before: &[u8], key: &Key) -> Vec<u8> {
+    let mut bound = [before, key.as_str().as_bytes()].concat();
+    bound[SUM].fill(0);
+    bound
+}
+
+fn put_scopes(out: &mut BytesMut, scopes: &[ScopeId]) {
     for scope in scopes {
         out.put_slice(&scope.0);
     }
+}
+
+fn put_fields(out: &mut BytesMut, fields: &Fields) {
     for (name, value) in fields.iter() {
         out.put_u16_le(u16::try_from(name.as_str().len()).unwrap_or(u16::MAX));
         out.put_u32_le(length(value.len()));
         out.put_slice(name.as_str().as_bytes());
         out.put_slice(value.as_bytes());
     }
-    out.put_slice(body);
-    let sum = checksum(&out).to_le_bytes();
-    out[SUM].copy_from_slice(&sum);
-    out.freeze()
 }
 
 /// A length that does not fit makes a frame that decodes as damaged, hence a

@@ -9,10 +9,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 const CANONICAL: &[u8] = b"the canonical request";
-const LIMIT: Bounds = Bounds {
+const LIMIT: Bounds<'_> = Bounds {
     max_body: 1 << 20,
     cookies: false,
+    seals: None,
 };
+
+fn encode(entry: &Entry) -> Bytes {
+    super::encode(entry, &Wire::default()).unwrap()
+}
+
+fn encode_vary(canonical: &[u8], names: &[HeaderName], created: u64, keep: u64) -> Bytes {
+    super::encode_vary((&key(), &Wire::default()), canonical, names, created, keep).unwrap()
+}
 
 fn key() -> Key {
     Key::new("api:characters:00112233445566778899aabbccddeeff")
@@ -253,6 +262,23 @@ fn a_body_over_the_policys_limit_is_refused() {
     .unwrap_err();
     assert_eq!(error, Corrupt::Damaged("larger than the policy allows"));
 }
+
+#[test]
+fn frames_of_values_stay_as_they_are() {
+    let mut value = entry(b"{\"id\":1}");
+    value.fields = Fields::empty();
+    value.rules = Rules::VALUE;
+    let frame = encode(&value);
+    assert_eq!(golden("v2-value.bin", &frame), frame);
+    assert_same(read(golden("v2-value.bin", &frame)).unwrap(), &value);
+    value.rules = Rules::VALUE.and(Rules::ALIAS);
+    let frame = encode(&value);
+    assert_eq!(golden("v2-alias.bin", &frame), frame);
+}
+
+#[cfg(feature = "encryption")]
+#[path = "seal_tests.rs"]
+mod seal_tests;
 
 proptest! {
     #[test]

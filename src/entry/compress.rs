@@ -4,10 +4,7 @@ use std::cell::RefCell;
 
 use zstd::bulk::{Compressor, Decompressor};
 
-/// Bodies larger than this are compressed.
-const THRESHOLD: usize = 1024;
-/// zstd's fastest regular level.
-const LEVEL: i32 = 1;
+use super::wire::Packing;
 
 // Making a context costs several times what it does for a small body: each
 // thread keeps its own.
@@ -17,15 +14,16 @@ thread_local! {
 }
 
 /// The compressed body, where that is smaller.
-pub(super) fn compress(body: &[u8]) -> Option<Vec<u8>> {
-    if body.len() <= THRESHOLD {
+pub(super) fn compress(body: &[u8], packing: Packing) -> Option<Vec<u8>> {
+    if body.len() <= packing.above {
         return None;
     }
     let packed = COMPRESSOR.with_borrow_mut(|kept| {
         let compressor = match kept {
             Some(compressor) => compressor,
-            None => kept.insert(Compressor::new(LEVEL).ok()?),
+            None => kept.insert(Compressor::new(packing.level).ok()?),
         };
+        compressor.set_compression_level(packing.level).ok()?;
         compressor.compress(body).ok()
     })?;
     (packed.len() < body.len()).then_some(packed)
@@ -47,23 +45,46 @@ pub(super) fn decompress(packed: &[u8], len: usize) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
+    const FAST: Packing = Packing {
+        above: 1024,
+        level: 1,
+    };
+
     #[test]
     fn what_is_compressed_comes_back() {
         let body = b"larder ".repeat(1_000);
-        let packed = compress(&body).unwrap();
+        let packed = compress(&body, FAST).unwrap();
         assert!(packed.len() < body.len() / 10);
         assert_eq!(decompress(&packed, body.len()).unwrap(), body);
     }
 
     #[test]
+    fn a_level_and_a_bound_are_heeded() {
+        let text: Vec<u8> = (0..60_000_u32)
+            .flat_map(|n| n.to_string().into_bytes())
+            .collect();
+        let small = Packing {
+            above: 10,
+            level: 19,
+        };
+        let (fast, small) = (compress(&text, FAST), compress(&text, small));
+        assert!(small.unwrap().len() < fast.unwrap().len());
+        let late = Packing {
+            above: 1 << 20,
+            level: 1,
+        };
+        assert!(compress(&text, late).is_none());
+    }
+
+    #[test]
     fn a_bomb_ends_at_its_bound() {
-        let packed = compress(&vec![0; 10_000_000]).unwrap();
+        let packed = compress(&vec![0; 10_000_000], FAST).unwrap();
         assert!(decompress(&packed, 1_000).is_none());
         assert!(decompress(&packed, 20_000_000).is_none());
     }
 
     #[test]
     fn small_bodies_and_noise_stay_as_they_are() {
-        assert!(compress(&[0; THRESHOLD]).is_none());
+        assert!(compress(&[0; 1024], FAST).is_none());
     }
 }

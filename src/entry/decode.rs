@@ -6,9 +6,10 @@ use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::{HeaderValue, StatusCode};
 
-use super::codec::{FIXED_1, MAGIC, VARY, VERSION, ZSTD, checksum};
+use super::codec::{FIXED_1, MAGIC, SEALED, VARY, VERSION, ZSTD, bound, checksum};
 use super::compress::decompress;
 use super::headers::{Fields, common};
+use super::seal::Seals;
 use super::stored::Entry;
 use crate::generation::Stamp;
 use crate::key::{Canonical, Key, ScopeId};
@@ -35,6 +36,9 @@ pub(crate) enum Frame {
 pub(crate) enum Corrupt {
     /// Written by another version of larder: left alone.
     Foreign,
+    /// Sealed with a key that this process lacks, or not sealed where it must be:
+    /// left alone.
+    Sealed,
     /// Damaged, forged or not for this request: deleted.
     Damaged(&'static str),
 }
@@ -82,11 +86,13 @@ impl<'a> Reader<'a> {
 
 /// What a policy takes from the store.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
+pub(crate) struct Bounds<'a> {
     /// A longer body is refused before it is unpacked.
     pub(crate) max_body: usize,
     /// Whether `Set-Cookie` may be stored.
     pub(crate) cookies: bool,
+    /// The keys with which frames must be sealed.
+    pub(crate) seals: Option<&'a Seals>,
 }
 
 /// Decodes the frame found under `key` for the request `canonical`.
@@ -94,7 +100,7 @@ pub(crate) fn decode(
     frame: &Bytes,
     key: &Key,
     canonical: &Canonical,
-    bounds: Bounds,
+    bounds: Bounds<'_>,
 ) -> Result<Frame, Corrupt> {
     let damaged = Corrupt::Damaged;
     if frame.len() < FIXED_1 || frame[..4] != MAGIC[..] {
@@ -105,7 +111,7 @@ pub(crate) fn decode(
         return Err(Corrupt::Foreign);
     }
     let flags = frame[5];
-    if flags & !(ZSTD | VARY) != 0 {
+    if flags & !(ZSTD | VARY | SEALED) != 0 {
         return Err(Corrupt::Foreign);
     }
     if cfg!(not(feature = "compression")) && flags & ZSTD != 0 {
@@ -137,10 +143,22 @@ pub(crate) fn decode(
         keep,
     };
     check_lifetime(&lifetime)?;
+    let (open, outside) = match (flags & SEALED != 0, bounds.seals) {
+        (true, Some(seals)) => opened(reader, scopes, key, seals)?,
+        (false, None) => (reader.frame.slice_ref(reader.rest), None),
+        _ => return Err(Corrupt::Sealed),
+    };
+    let mut reader = Reader {
+        frame: &open,
+        rest: &open,
+    };
     if reader.take(canonical_len)? != &canonical[..] {
         return Err(damaged("another request's"));
     }
-    let scopes = read_scopes(&mut reader, scopes)?;
+    let scopes = match outside {
+        Some(scopes) => scopes,
+        None => read_scopes(&mut reader, scopes)?,
+    };
     let fields = read_fields(&mut reader, fields, block)?;
     let body = reader.take(body_len)?;
     if !reader.rest.is_empty() {
@@ -173,6 +191,25 @@ pub(crate) fn decode(
         took: u32::try_from(took).unwrap_or(u32::MAX),
         stamp: Stamp { epoch, number },
     }))
+}
+
+/// What was sealed, and the scopes outside of it.
+#[allow(clippy::type_complexity, reason = "two parts of one frame")]
+fn opened(
+    mut reader: Reader<'_>,
+    scopes: usize,
+    key: &Key,
+    seals: &Seals,
+) -> Result<(Bytes, Option<Box<[ScopeId]>>), Corrupt> {
+    let id = u32::from_le_bytes(reader.array()?);
+    let nonce = reader.array()?;
+    let scopes = read_scopes(&mut reader, scopes)?;
+    let (frame, sealed) = (reader.frame, reader.rest);
+    let bound = bound(&frame[..frame.len() - sealed.len()], key);
+    match seals.open((id, &nonce), &bound, sealed) {
+        Some(inside) => Ok((inside.into(), Some(scopes))),
+        None => Err(Corrupt::Sealed),
+    }
 }
 
 fn size(len: u64) -> Result<usize, Corrupt> {

@@ -19,13 +19,26 @@ mod headers;
 mod held;
 mod peek;
 mod record;
+#[cfg(feature = "encryption")]
+mod seal;
+#[cfg(not(feature = "encryption"))]
+#[path = "no_seal.rs"]
+mod seal;
 mod shape;
 mod stored;
+mod wire;
 
 pub(crate) use budget::Budget;
 pub use coding::Coding;
 pub(crate) use headers::{Fields, etag_of, storable};
 pub(crate) use held::{Held, Value};
 pub(crate) use record::{Complete, Recording};
+#[cfg(feature = "encryption")]
+pub use seal::Encryption;
+#[cfg(feature = "encryption")]
+pub(crate) use seal::Seals;
 pub(crate) use shape::Shapes;
 pub(crate) use stored::Entry;
+#[cfg(feature = "compression")]
+pub(crate) use wire::Packing;
+pub(crate) use wire::Wire;

@@ -1,7 +1,9 @@
 //! Compression, left out: bodies lie in the store as they are, and compressed
 //! ones are another instance's.
 
-pub(super) fn compress(_body: &[u8]) -> Option<Vec<u8>> {
+use super::wire::Packing;
+
+pub(super) fn compress(_body: &[u8], _: Packing) -> Option<Vec<u8>> {
     None
 }
 

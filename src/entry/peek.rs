@@ -1,6 +1,7 @@
 //! What a frame's head says of its entry, without the request that it answers.
 
-use super::codec::{FIXED, FIXED_1, MAGIC, VARY, VERSION};
+use super::codec::{FIXED, FIXED_1, MAGIC, SEALED, VARY, VERSION};
+use super::seal::NONCE;
 use crate::generation::Stamp;
 use crate::key::ScopeId;
 use crate::policy::freshness::Lifetime;
@@ -35,7 +36,11 @@ impl Peek {
             1 => (stale, 0, FIXED_1),
             _ => (long(frame, 96)?, short(frame, 105)?, FIXED),
         };
-        let start = fixed.checked_add(usize::try_from(short(frame, 64)?).ok()?);
+        let before = match frame[5] & SEALED {
+            0 => usize::try_from(short(frame, 64)?).ok()?,
+            _ => 4 + NONCE,
+        };
+        let start = fixed.checked_add(before);
         let len = usize::try_from(short(frame, 68)?).ok()?.checked_mul(16);
         let ends = |start: usize| Some(start..start.checked_add(len?)?);
         Some(Self {

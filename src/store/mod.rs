@@ -9,4 +9,6 @@ pub(crate) mod redis;
 mod shared;
 pub(crate) mod variants;
 
-pub use shared::{Granted, Group, Lease, Record, Removal, Removed, Seen, Store, StoreFuture};
+pub use shared::{
+    Erasure, Granted, Group, Lease, Record, Removal, Removed, Seen, Store, StoreFuture,
+};

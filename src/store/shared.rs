@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::entry::codec::Peek;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::{Key, ScopeId};
 
@@ -121,6 +122,27 @@ impl std::ops::AddAssign for Removed {
     }
 }
 
+/// What is to be gone: all that bears a tag.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Erasure<'a> {
+    /// The tag.
+    pub group: Group,
+    /// What the names of all entries match, as in Redis.
+    pub patterns: &'a [String],
+}
+
+impl Erasure<'_> {
+    /// Whether an entry bears the tag; none where more of its frame is needed to tell.
+    #[must_use]
+    pub fn bears(&self, frame: &[u8]) -> Option<bool> {
+        match Peek::of(frame) {
+            Some(peek) => Some(peek.scopes(frame)?.contains(&self.group.0)),
+            None => Some(false), // no entry
+        }
+    }
+}
+
 /// A store that instances share. Implement it to bring your own; for Redis it
 /// is there ([`CacheBuilder::redis`](crate::CacheBuilder::redis)).
 ///
@@ -149,6 +171,15 @@ pub trait Store: Send + Sync + 'static {
     fn count<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
         let _ = removal;
         let error = StoreError::new(StoreErrorKind::Refused, "this store cannot count");
+        Box::pin(std::future::ready(Err(error)))
+    }
+
+    /// Removes every entry that bears a tag, also one that its group has lost, and
+    /// forgets their names. Default: an error, for a store that cannot look at all that
+    /// it holds.
+    fn erase<'a>(&'a self, erasure: Erasure<'a>) -> StoreFuture<'a, Removed> {
+        let _ = erasure;
+        let error = StoreError::new(StoreErrorKind::Refused, "this store cannot erase");
         Box::pin(std::future::ready(Err(error)))
     }
 
@@ -199,6 +230,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn count<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
         (**self).count(removal)
+    }
+
+    fn erase<'a>(&'a self, erasure: Erasure<'a>) -> StoreFuture<'a, Removed> {
+        (**self).erase(erasure)
     }
 
     fn acquire<'a>(&'a self, lease: &'a Lease, ttl: Duration) -> StoreFuture<'a, Granted> {

@@ -3,8 +3,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod erase;
 mod keys;
 mod reads;
+mod sealed;
 mod shared;
 mod stale;
 mod store;

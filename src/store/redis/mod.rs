@@ -5,6 +5,7 @@ mod breaker;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod connect;
+mod erase;
 mod fence;
 mod insight;
 mod lease;

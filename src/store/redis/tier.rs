@@ -22,7 +22,7 @@ use super::wakes::Wakes;
 use crate::clock::{Clock, millis};
 use crate::error::{BoxError, ConfigError, StoreError, StoreErrorKind};
 use crate::key::Key;
-use crate::store::{Granted, Group, Lease, Record, Removal, Removed, Store, StoreFuture};
+use crate::store::{Erasure, Granted, Group, Lease, Record, Removal, Removed, Store, StoreFuture};
 
 /// Writes, scans and removals may take this many times as long as a read:
 /// no request waits for them.
@@ -113,7 +113,7 @@ impl RedisStore {
         }
     }
 
-    fn group(&self, group: Group) -> String {
+    pub(super) fn group(&self, group: Group) -> String {
         format!("{}group:{}", self.internal, group.as_hex())
     }
 
@@ -159,7 +159,7 @@ impl RedisStore {
     }
 
     /// The keys of a group.
-    async fn members(&self, group: Group) -> Result<Vec<Vec<u8>>, StoreError> {
+    pub(super) async fn members(&self, group: Group) -> Result<Vec<Vec<u8>>, StoreError> {
         let members = &self.scripts.members;
         let reply = self.script(members, &[self.group(group)], &[]).await?;
         FromRedisValue::from_redis_value(reply)
@@ -196,6 +196,10 @@ impl Store for RedisStore {
                 Removal::Pattern(pattern) => self.count_pattern(pattern).await,
             }
         })
+    }
+
+    fn erase<'a>(&'a self, erasure: Erasure<'a>) -> StoreFuture<'a, Removed> {
+        Box::pin(async move { self.erase_all(&erasure).await })
     }
 
     fn acquire<'a>(&'a self, lease: &'a Lease, ttl: Duration) -> StoreFuture<'a, Granted> {

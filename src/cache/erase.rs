@@ -1,0 +1,106 @@
+//! Erasing what bears a tag: fenced as an invalidation, then really gone.
+
+use tokio::runtime::Handle;
+
+use super::handle::Cache;
+use crate::error::{InvalidateError, StoreError, StoreErrorKind};
+use crate::invalidate::{Invalidated, Kind, Selector, What, target_in};
+use crate::store::{Erasure, Group};
+use std::sync::Arc;
+
+impl Cache {
+    /// Erases what bears a tag, such as a user's: responses, values, and what leads to
+    /// them, in this process' memory and in Redis. Returns how many there were.
+    ///
+    /// It begins as an [invalidation](Self::invalidate): nobody serves them from then
+    /// on, and what is being made of them is not stored. Then every primary is scanned,
+    /// the tags of each entry are read, also of one that a lost group would not lead to,
+    /// and of one that is [encrypted](crate::CacheBuilder::encryption) with a key that
+    /// this process lacks. Their names go from all groups. This takes the time of a scan.
+    /// Other processes drop what they hold in memory when they next look at it, or need
+    /// the room.
+    ///
+    /// ```
+    /// # async fn forget(cache: larder::Cache) -> Result<(), larder::InvalidateError> {
+    /// use larder::tag;
+    ///
+    /// let erased = cache.erase(tag("user:7")).await?;
+    /// println!("{} entries are gone", erased.removed());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the selector is no [`tag`](crate::tag), or if the shared store could not be
+    /// told, or not be scanned to its end: then erase again. A store of your own must be
+    /// able to ([`Store::erase`](crate::Store::erase)).
+    pub async fn erase(&self, tag: impl Into<Selector>) -> Result<Invalidated, InvalidateError> {
+        self.erase_selected(tag.into(), None).await
+    }
+
+    /// As [`erase`](Self::erase), of one tenant.
+    ///
+    /// # Errors
+    ///
+    /// As [`erase`](Self::erase).
+    pub async fn erase_for(
+        &self,
+        tenant: &str,
+        tag: impl Into<Selector>,
+    ) -> Result<Invalidated, InvalidateError> {
+        self.erase_selected(tag.into(), Some(tenant)).await
+    }
+
+    async fn erase_selected(
+        &self,
+        selector: Selector,
+        tenant: Option<&str>,
+    ) -> Result<Invalidated, InvalidateError> {
+        let bad = InvalidateError::bad_selector;
+        let engine = Arc::clone(self.engine());
+        if !matches!(selector.kind, Kind::Tag(_)) {
+            return Err(bad("what is erased bears a tag: erase(tag(..))"));
+        }
+        if tenant.is_none() && engine.tenant.is_some() {
+            return Err(bad("this cache has tenants: use erase_for"));
+        }
+        let target = target_in(&selector, &engine.context, tenant)?;
+        let What::Scope { ids, .. } = &target.what else {
+            return Err(bad("no tag"));
+        };
+        let groups: Vec<Group> = ids.iter().copied().map(Group).collect();
+        let mut done = self.invalidate_target(target).await?;
+        if engine.store.is_some() {
+            let rest = async move {
+                let mut patterns = engine.context.namespaces.patterns();
+                patterns.push(format!("{}:*", engine.context.prefix));
+                let mut all = crate::store::Removed::default();
+                for group in groups {
+                    let erasure = Erasure {
+                        group,
+                        patterns: &patterns,
+                    };
+                    if let Some(store) = &engine.store {
+                        all += store.erase(erasure).await?;
+                    }
+                }
+                engine.counters.removed(all.entries);
+                Ok::<_, StoreError>(all)
+            };
+            // it goes on though its caller goes away
+            let erased = match Handle::try_current() {
+                Ok(runtime) => match self.engine().tasks.spawn(&runtime, rest).await {
+                    Ok(erased) => erased,
+                    Err(stopped) => Err(StoreError::new(StoreErrorKind::Unavailable, stopped)),
+                },
+                Err(_) => rest.await,
+            };
+            let erased = erased.map_err(InvalidateError::store)?;
+            done.store += erased.entries;
+            done.primaries = done.primaries.max(erased.primaries);
+        }
+        tracing::info!(target: "larder", memory = done.memory, store = done.store, "erased");
+        Ok(done)
+    }
+}
