@@ -413,6 +413,7 @@ impl Engine {
         let bounds = Bounds {
             max_body: question.policy.max_body,
             cookies: question.policy.store_set_cookie,
+            seals: self.wire.seals.as_ref(),
         };
         match store.get(key).await.map_err(|_| Cause::StoreError)? {
             None => Ok(None),
