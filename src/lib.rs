@@ -156,7 +156,7 @@ pub use around::{CachedRouter, CachedRouterFuture};
 pub use body::ResponseBody;
 #[cfg(feature = "compression")]
 pub use cache::Compression;
-pub use cache::{Cache, CacheBuilder, Outage, TtlProposal};
+pub use cache::{Cache, CacheBuilder, Failover, Outage, TtlProposal};
 pub use clock::{Clock, days, hours, minutes, seconds};
 pub use entry::Coding;
 #[cfg(feature = "encryption")]

@@ -8,7 +8,7 @@ use super::advise::{Advisor, Expected};
 use super::engine::{Dice, Engine, TenantFn};
 use super::handle::Cache;
 use super::pulse::Pulse;
-use super::sharing::Sharing;
+use super::sharing::{Failover, Sharing};
 use super::switch::Switch;
 use super::timed::Timed;
 use super::trail::Trail;
@@ -51,6 +51,7 @@ pub(super) struct StoreSettings<'a> {
     pub(super) prefix: &'a str,
     pub(super) timeout: Duration,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) merges: bool,
 }
 
 type OpenStore = Box<dyn FnOnce(StoreSettings<'_>) -> Result<Opened, ConfigError> + Send>;
@@ -290,6 +291,7 @@ impl CacheBuilder {
                 prefix: &self.prefix,
                 timeout: self.operation_timeout,
                 clock: Arc::clone(&self.clock),
+                merges: self.sharing.failover == Failover::Merge,
             })
         };
         let opened = self.store.map(open).transpose()?;

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::engine::Engine;
 use super::pulse::Pulse;
-use crate::error::StoreError;
-use crate::generation::{Stamp, changes_of};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::generation::{Change, Stamp, changes_of};
 use crate::invalidate::Target;
 use crate::store::fence::{Row, Rows};
 
@@ -24,6 +24,7 @@ const SELDOMEST: Duration = Duration::from_millis(25);
 /// An invalidation that the clock has, and who must see it.
 pub(super) struct Told {
     pub(super) stamp: Stamp,
+    changes: Vec<Change>,
     rows: Rows,
     at: Instant,
 }
@@ -50,7 +51,12 @@ impl Engine {
                     return Err(error);
                 }
                 let stamp = news.stamp;
-                Ok(Some(Told { stamp, rows, at }))
+                Ok(Some(Told {
+                    stamp,
+                    changes,
+                    rows,
+                    at,
+                }))
             }
             Err(error) => {
                 self.counters.store_error(&error);
@@ -67,11 +73,18 @@ impl Engine {
         told: Result<Option<Told>, StoreError>,
     ) -> Result<u64, StoreError> {
         match (&self.pulse, told?) {
-            (Some(pulse), Some(told)) => {
-                let (confirmed, silent) = pulse.confirmed(told).await;
-                self.forget_rows(silent);
-                Ok(confirmed)
-            }
+            (Some(pulse), Some(told)) => match pulse.confirmed(&told).await {
+                Some((confirmed, silent)) => {
+                    self.forget_rows(silent);
+                    Ok(confirmed)
+                }
+                None => {
+                    pulse.queue.keep(told.changes);
+                    self.begin_beating(); // until it was told again
+                    let why = "redis became another server, which may not have been told";
+                    Err(StoreError::new(StoreErrorKind::Unavailable, why))
+                }
+            },
             _ => Ok(0),
         }
     }
@@ -97,9 +110,11 @@ impl Engine {
 }
 
 impl Pulse {
-    async fn confirmed(&self, told: Told) -> (u64, Vec<Row>) {
-        let Told { stamp, rows, at } = told;
-        let mut waiting = Waiting::new(self, stamp, rows, at);
+    /// Waits for everybody. How many have confirmed, and the rows of those who never
+    /// will; nothing where the clock has gone on with another server meanwhile.
+    async fn confirmed(&self, told: &Told) -> Option<(u64, Vec<Row>)> {
+        let (stamp, at) = (told.stamp, told.at);
+        let mut waiting = Waiting::new(self, stamp, &told.rows, at);
         let (mut pause, mut looks) = (FIRST, 0);
         while !waiting.is_over() {
             let end = at + waiting.patience();
@@ -107,7 +122,9 @@ impl Pulse {
             tokio::time::sleep_until(next).await;
             if next == end {
                 // who has not seen it has no lease by now, and neither has who is not known
-                let _ = self.fence.rows(Some(stamp.epoch)).await;
+                if let Ok(rows) = self.fence.rows(Some(stamp)).await {
+                    waiting.look(&rows, Instant::now());
+                }
                 break;
             }
             looks += 1;
@@ -120,11 +137,14 @@ impl Pulse {
                 Err(_) => waiting.full = true,
             }
         }
+        if waiting.went_on {
+            return None;
+        }
         let patience = waiting.patience();
         let pending = waiting.pending.into_values();
         let silent =
             pending.filter(|(row, since)| !row.seen.covers(stamp) && since.elapsed() >= patience);
-        (waiting.confirmed, silent.map(|(row, _)| row).collect())
+        Some((waiting.confirmed, silent.map(|(row, _)| row).collect()))
     }
 
     /// The rows as they were after a moment, and not long ago: those who wait
@@ -156,10 +176,13 @@ struct Waiting<'a> {
     /// There may be holders of a lease that nobody knows: only a whole lease is
     /// enough.
     full: bool,
+    base: u64,
+    /// In the same epoch, with another server.
+    went_on: bool,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(pulse: &'a Pulse, stamp: Stamp, rows: Rows, at: Instant) -> Self {
+    fn new(pulse: &'a Pulse, stamp: Stamp, rows: &Rows, at: Instant) -> Self {
         let mut waiting = Self {
             pulse,
             stamp,
@@ -167,10 +190,12 @@ impl<'a> Waiting<'a> {
             confirmed: 0,
             lease: rows.lease,
             full: rows.young || rows.epoch != stamp.epoch,
+            base: rows.base,
+            went_on: false,
         };
-        for row in rows.rows {
+        for row in &rows.rows {
             if row.who != pulse.who && !row.seen.covers(stamp) {
-                waiting.pending.insert(row.who.clone(), (row, at));
+                waiting.pending.insert(row.who.clone(), (row.clone(), at));
             }
         }
         waiting
@@ -189,6 +214,7 @@ impl<'a> Waiting<'a> {
     /// Looks at the rows as they are now.
     fn look(&mut self, rows: &Rows, now: Instant) {
         self.full |= rows.epoch != self.stamp.epoch;
+        self.went_on |= rows.epoch == self.stamp.epoch && rows.base != self.base;
         self.lease = self.lease.max(rows.lease);
         let here: HashMap<&str, &Row> = rows.rows.iter().map(|row| (&row.who[..], row)).collect();
         let (stamp, before) = (self.stamp, self.pending.len());

@@ -50,4 +50,4 @@ pub(crate) use look::Found;
 pub(crate) use look::{Missed, Stale};
 #[cfg(feature = "config")]
 pub(crate) use redis::with_redis;
-pub use sharing::Outage;
+pub use sharing::{Failover, Outage};

@@ -69,6 +69,7 @@ pub(crate) struct Pulse {
 #[derive(Default)]
 pub(super) struct Known {
     epoch: u64,
+    base: u64,
     since: Option<Instant>,
 }
 
@@ -326,14 +327,18 @@ impl Engine {
     /// Takes over all that the clock knows.
     async fn resync(self: &Arc<Self>, pulse: &Pulse, known: &mut Known) -> Result<(), StoreError> {
         let snapshot = pulse.fence.snapshot().await?;
-        if known.epoch != snapshot.stamp.epoch {
-            *known = Known {
-                epoch: snapshot.stamp.epoch,
-                since: Some(Instant::now()),
-            };
+        let (epoch, base) = (snapshot.stamp.epoch, snapshot.base);
+        if (known.epoch, known.base) != (epoch, base) {
+            let since = Some(Instant::now());
+            *known = Known { epoch, base, since };
         }
-        if self.generations.resync(snapshot, self.now()) {
+        let (crowded, lost) = self.generations.resync(snapshot, self.now());
+        if crowded {
             self.forget_soon();
+        }
+        if !lost.is_empty() {
+            tracing::warn!(target: "larder", count = lost.len(), "redis is another server, and is told again what it has lost");
+            pulse.queue.keep(lost);
         }
         Ok(())
     }

@@ -26,8 +26,9 @@ impl CacheBuilder {
                 prefix,
                 timeout,
                 clock,
+                merges,
             } = settings;
-            let store = Arc::new(RedisStore::open(&url, prefix, timeout, clock)?);
+            let store = Arc::new(RedisStore::open(&url, prefix, timeout, clock, merges)?);
             Ok(Opened {
                 store: Box::new(Arc::clone(&store)),
                 fence: Some(store),

@@ -18,11 +18,27 @@ pub enum Outage {
     Serve(Duration),
 }
 
+/// What becomes of what is stored when Redis is another server than before: a replica
+/// that was promoted, or one that was restarted from what it had saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Failover {
+    /// All of it counts as invalid: cold, but never a lie.
+    #[default]
+    Forget,
+    /// It is served on, and each process brings back the invalidations that it knows
+    /// and Redis has lost. Until all have, which takes a beat of each, a process that did not hear of
+    /// one may serve what it reached; one that no living process knows is lost. All
+    /// processes that share a prefix must be set alike.
+    Merge,
+}
+
 /// The settings.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sharing {
     pub(super) lease: Duration,
     pub(super) outage: Outage,
+    pub(super) failover: Failover,
     pub(super) tracks: bool,
 }
 
@@ -31,6 +47,7 @@ impl Default for Sharing {
         Self {
             lease: Duration::from_millis(1_500),
             outage: Outage::Strict,
+            failover: Failover::Forget,
             tracks: false,
         }
     }
@@ -56,6 +73,19 @@ impl CacheBuilder {
     /// ```
     pub fn on_outage(mut self, outage: Outage) -> Self {
         self.sharing.outage = outage;
+        self
+    }
+
+    /// What becomes of what is stored when Redis is another server than before. Default:
+    /// [`Failover::Forget`].
+    ///
+    /// ```
+    /// # use larder::{Cache, Failover, MIB};
+    /// let cache = Cache::builder().memory(64 * MIB).on_failover(Failover::Merge);
+    /// # let _ = cache;
+    /// ```
+    pub fn on_failover(mut self, failover: Failover) -> Self {
+        self.sharing.failover = failover;
         self
     }
 

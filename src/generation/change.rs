@@ -89,6 +89,28 @@ impl Numbers {
         everything.or_else(scopes).or_else(bans)
     }
 
+    /// All of them.
+    pub(super) fn all(self) -> Vec<(Mark, Reach)> {
+        let scopes = self.scopes.into_iter();
+        let bans = self.bans.into_iter();
+        let mut all: Vec<_> = scopes.map(|(id, mark)| (mark, Reach::Scope(id))).collect();
+        all.extend(bans.map(|(mark, ban)| (mark, Reach::Ban(ban))));
+        all.push((self.everything, Reach::Everything));
+        all
+    }
+
+    /// The number of one of them, 0 where there is none.
+    pub(super) fn of(&self, reach: &Reach) -> u64 {
+        match reach {
+            Reach::Everything => self.everything.number,
+            Reach::Scope(id) => self.scopes.get(id).map_or(0, |mark| mark.number),
+            Reach::Ban(pattern) => {
+                let ban = self.bans.iter().find(|(_, ban)| ban == pattern);
+                ban.map_or(0, |(mark, _)| mark.number)
+            }
+        }
+    }
+
     /// Whether one is above a number.
     pub(super) fn above(&self, entry: &impl Scoped, number: u64) -> Option<Mark> {
         self.find(entry, |mark| mark.number > number)

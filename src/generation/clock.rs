@@ -4,7 +4,7 @@ use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::change::{Change, Force, Mark, Numbers, Reach, changes_of};
-use super::mirror::{Learnt, Mirror, News, Snapshot, Stamp};
+use super::mirror::{Learnt, Mirror, News, Resynced, Snapshot, Stamp};
 use crate::invalidate::Target;
 use crate::key::ScopeId;
 
@@ -235,13 +235,13 @@ impl Generations {
         }
     }
 
-    /// Takes over all that the store knows. `true` asks the caller to
-    /// [`forget`](Self::forget) soon.
+    /// Takes over all that the store knows. Says whether the caller is to
+    /// [`forget`](Self::forget) soon, and what the store has lost and is to be told again.
     #[must_use]
-    pub(crate) fn resync(&self, snapshot: Snapshot, at: u64) -> bool {
+    pub(crate) fn resync(&self, snapshot: Snapshot, at: u64) -> (bool, Vec<Change>) {
         let mut marks = self.write();
-        let changes = marks.mirror.resync(snapshot, at);
-        self.take(&mut marks, changes, at)
+        let Resynced { new, lost } = marks.mirror.resync(snapshot, at);
+        (self.take(&mut marks, new, at), lost)
     }
 
     /// What memory holds of this is not served before the store was asked again; what is

@@ -40,8 +40,19 @@ pub(crate) struct News {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Snapshot {
     pub(crate) stamp: Stamp,
+    /// The clock when it went on with another server, or 0.
+    pub(crate) base: u64,
     pub(crate) floor: u64,
     pub(crate) changes: Vec<(u64, Change)>,
+}
+
+/// What a look at the whole has brought.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Resynced {
+    /// What is new to the process.
+    pub(super) new: Vec<Change>,
+    /// What the process knows, and the store has lost.
+    pub(super) lost: Vec<Change>,
 }
 
 /// What became of news.
@@ -129,14 +140,21 @@ impl Mirror {
 
     /// Takes over all that the store knows, and says what of it is new. An older
     /// snapshot than what is known tells nothing.
-    pub(super) fn resync(&mut self, snapshot: Snapshot, at: u64) -> Vec<Change> {
+    pub(super) fn resync(&mut self, snapshot: Snapshot, at: u64) -> Resynced {
         let known = self.stamp;
         let same = known.epoch == snapshot.stamp.epoch;
         if same && snapshot.stamp.number < known.number {
-            return Vec::new();
+            return Resynced::default();
         }
+        let merges = same && known.number < snapshot.base;
+        let before = merges.then(|| {
+            (
+                std::mem::take(&mut self.hard),
+                std::mem::take(&mut self.soft),
+            )
+        });
         // another clock; or what was forgotten since may have been anything
-        let lost = !same || known.number < snapshot.floor;
+        let unknown = !same || known.number < snapshot.floor;
         let early = std::mem::take(&mut self.early);
         *self = Self {
             stamp: snapshot.stamp,
@@ -152,14 +170,38 @@ impl Mirror {
         }
         self.rise(snapshot.floor);
         self.catch_up(at, &mut new);
+        let lost = before.map_or_else(Vec::new, |(hard, soft)| {
+            let mut missing = self.missing(hard, Force::Hard);
+            missing.extend(self.missing(soft, Force::Soft));
+            missing
+        });
         let everything = Change {
             reach: Reach::Everything,
             force: Force::Hard,
         };
-        match lost {
+        let new = match unknown {
             true => vec![everything],
             false => new,
+        };
+        Resynced { new, lost }
+    }
+
+    /// What was known before and the store has not.
+    fn missing(&mut self, before: Numbers, force: Force) -> Vec<Change> {
+        let now = match force {
+            Force::Hard => &mut self.hard,
+            Force::Soft => &mut self.soft,
+        };
+        let floor = self.floor;
+        let marks = before.all().into_iter();
+        let missing =
+            marks.filter(|(mark, reach)| mark.number > floor && now.of(reach) < mark.number);
+        let missing: Vec<_> = missing.collect();
+        for (mark, reach) in &missing {
+            now.mark(*mark, reach.clone());
         }
+        let change = |(_, reach)| Change { reach, force };
+        missing.into_iter().map(change).collect()
     }
 
     fn mark(&mut self, mark: Mark, change: Change) {
@@ -300,7 +342,7 @@ mod tests {
             },
             0,
         );
-        assert_eq!((new, mirror.stamp()), (vec![scope(1)], at(11)));
+        assert_eq!((new.new, mirror.stamp()), (vec![scope(1)], at(11)));
     }
 
     #[test]
@@ -308,38 +350,58 @@ mod tests {
         let mut mirror = mirror(4);
         let snapshot = Snapshot {
             stamp: at(9),
+            base: 0,
             floor: 2,
             changes: vec![(3, scope(2)), (8, scope(1)), (9, ban("api:x*"))],
         };
-        assert_eq!(
-            mirror.resync(snapshot.clone(), 0),
-            [scope(1), ban("api:x*")],
-            "what is new"
-        );
+        let new = mirror.resync(snapshot.clone(), 0).new;
+        assert_eq!(new, [scope(1), ban("api:x*")], "what is new");
         assert_eq!(mirror.stamp(), at(9));
         assert!(!mirror.holds(&Thing, at(7)) && mirror.holds(&Thing, at(8)));
         let older = Snapshot {
             stamp: at(8),
             ..snapshot
         };
-        assert_eq!(mirror.resync(older, 0), []);
+        assert_eq!(mirror.resync(older, 0), Resynced::default());
         assert_eq!(mirror.stamp(), at(9));
+    }
+
+    #[test]
+    fn what_another_server_has_lost_is_kept_and_named() {
+        let mut mirror = mirror(4);
+        for (number, change) in [(5, scope(1)), (6, scope(2)), (7, ban("api:x*"))] {
+            let _ = mirror.learn(&news(number, change), 0);
+        }
+        let snapshot = Snapshot {
+            stamp: at(1_001),
+            base: 1_000,
+            floor: 0,
+            changes: vec![(5, scope(1)), (1_001, scope(3))],
+        };
+        let resynced = mirror.resync(snapshot.clone(), 0);
+        assert_eq!(resynced.new, [scope(3)]);
+        assert_eq!(resynced.lost, [scope(2), ban("api:x*")]);
+        assert!(!mirror.holds(&Thing, at(4)) && mirror.holds(&Thing, at(5)));
+        assert_eq!(mirror.hard.scopes.len(), 3);
+        let again = mirror.resync(snapshot, 0);
+        assert_eq!(again, Resynced::default(), "it is known by now");
     }
 
     #[test]
     fn what_was_forgotten_may_have_been_anything() {
         let snapshot = |epoch, floor| Snapshot {
             stamp: Stamp { epoch, number: 9 },
+            base: 0,
             floor,
             changes: vec![(9, scope(2))],
         };
         assert_eq!(
-            mirror(4).resync(snapshot(EPOCH, 6), 0),
+            mirror(4).resync(snapshot(EPOCH, 6), 0).new,
             [hard(Reach::Everything)],
             "the floor has risen above what is known"
         );
         assert_eq!(
-            mirror(4).resync(snapshot(8, 0), 0),
+            mirror(4).resync(snapshot(8, 0), 0).new,
             [hard(Reach::Everything)]
         );
         let mut mirror = mirror(4);

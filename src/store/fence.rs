@@ -25,6 +25,9 @@ pub(crate) struct Row {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rows {
     pub(crate) epoch: u64,
+    /// The clock when it went on with another server, or 0: what it had been told shortly
+    /// before may be lost.
+    pub(crate) base: u64,
     /// The clock may be younger than a lease: there may be holders that it does not
     /// know.
     pub(crate) young: bool,
@@ -71,9 +74,9 @@ pub(crate) trait Fence: Insight + Ledger {
     /// All that is known.
     fn snapshot(&self) -> StoreFuture<'_, Snapshot>;
 
-    /// The rows now. `ripe` is an epoch that its asker has known for longer than the
-    /// longest lease: it is not young any more.
-    fn rows(&self, ripe: Option<u64>) -> StoreFuture<'_, Rows>;
+    /// The rows now. `ripe` is a reading that its asker has known for longer than the
+    /// longest lease: the clock is not young any more.
+    fn rows(&self, ripe: Option<Stamp>) -> StoreFuture<'_, Rows>;
 
     /// Takes a row away: of this many beats, or whatever it says.
     fn leave<'a>(&'a self, who: &'a str, beats: Option<u64>) -> StoreFuture<'a, ()>;

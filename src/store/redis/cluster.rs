@@ -9,7 +9,7 @@ use redis::aio::ConnectionLike;
 use redis::cluster::ClusterClient;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
+use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::{
     Arg, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, RedisResult, Value,
 };
@@ -143,6 +143,14 @@ impl Connection for Slots {
         let mut connection = self.connection.clone();
         let (host, port, cmd) = match work {
             Work::One(Node::At { host, port }, cmd) => (host, port, cmd),
+            Work::One(Node::Holding(key), cmd) => {
+                let route = Route::with_key(key.as_bytes(), SlotAddr::Master);
+                let node = SingleNodeRoutingInfo::SpecificNode(route);
+                let routing = RoutingInfo::SingleNode(node);
+                return Box::pin(
+                    async move { connection.route_command(cmd.clone(), routing).await },
+                );
+            }
             Work::One(Node::Only, cmd) => {
                 return Box::pin(async move { connection.req_packed_command(cmd).await });
             }
@@ -170,6 +178,9 @@ impl Connection for Slots {
         let at = |address: &Address| self.primaries.iter().position(|known| known == address);
         let shard = match work {
             Work::One(Node::At { host, port }, _) => at(&(host.clone(), *port)),
+            Work::One(Node::Holding(key), _) => {
+                range(key.as_bytes()).and_then(|range| at(&range.primary))
+            }
             Work::One(Node::Only, cmd) => key(cmd)
                 .and_then(range)
                 .and_then(|range| at(&range.primary)),

@@ -62,6 +62,8 @@ pub(super) enum Work<'a> {
 pub(super) enum Node {
     /// The only one, or any that has the keys.
     Only,
+    /// The one that has this key.
+    Holding(String),
     /// One of a cluster.
     At { host: String, port: u16 },
 }

@@ -2,7 +2,7 @@
 //!
 //! | name | what |
 //! |---|---|
-//! | `<prefix>:!{clock}` | a hash: the server's run id, the epoch, the clock, the floor; `off` while the cache is switched off for all; `all` and `=<pattern>`, the numbers of these invalidations, `aged` and `~<pattern>` those of soft ones; `@<instance>`, what it has seen |
+//! | `<prefix>:!{clock}` | a hash: the server's run id, the epoch, the clock, the floor, `base`, the clock when it went on with another server; `replicated`, when it last had replicas, in seconds; `off` while the cache is switched off for all; `all` and `=<pattern>`, the numbers of these invalidations, `aged` and `~<pattern>` those of soft ones; `@<instance>`, what it has seen |
 //! | `<prefix>:!{clock}:scopes` | a sorted set: the scopes by the number of their last invalidation, a `~` before those of soft ones |
 //! | `<prefix>:!clock` | a channel: each invalidation |
 //! | `<prefix>:!flushed` | never there: tracked, so that FLUSHALL is told |
@@ -16,6 +16,7 @@ use std::time::Duration;
 use futures_util::stream::BoxStream;
 use redis::Value;
 
+use super::connect::Node;
 use super::push::Topic;
 use super::scripts::Text;
 use super::tier::{RedisStore, refused};
@@ -45,8 +46,33 @@ impl RedisStore {
         self.on_clock_within(script, args, self.timeout()).await
     }
 
+    /// A primary that was deposed without knowing it has no replicas that would
+    /// confirm what it was told, by the connection on which it was.
+    async fn replicas_confirm(&self, wanted: u64) -> Result<(), StoreError> {
+        let connection = self.link.number();
+        match wanted {
+            0 => return Ok(()),
+            1 => {}
+            _ => {
+                return Err(unconfirmed(
+                    "redis has lost its replicas: it may be deposed",
+                ));
+            }
+        }
+        let time = self.timeout() / 2;
+        let mut wait = redis::cmd("WAIT");
+        wait.arg(1).arg(millis(time).max(1));
+        let [hash, _] = self.clock_keys();
+        let node = Node::Holding(hash);
+        match self.link.run(&node, &wait, self.timeout()).await? {
+            Value::Int(replicas) if replicas > 0 && self.link.number() == connection => Ok(()),
+            _ => Err(unconfirmed("no replica has confirmed what redis was told")),
+        }
+    }
+
     async fn on_clock_within(&self, script: &Text, args: &[&[u8]], time: Duration) -> Reply {
-        let fresh = hexed(random() | 1); // 0 is none
+        let merges = if self.merges { "+" } else { "" };
+        let fresh = format!("{merges}{}", hexed(random() | 1)); // 0 is none
         let mut all = vec![fresh.as_bytes()];
         all.extend_from_slice(args);
         self.script_within(script, &self.clock_keys(), &all, time)
@@ -75,6 +101,7 @@ impl Fence for RedisStore {
             };
             let mut reply = Items::of(reply)?;
             let told = news(&reply.bytes()?).ok_or_else(unreadable)?;
+            self.replicas_confirm(reply.number()?).await?;
             Ok((told, rows(reply)?))
         })
     }
@@ -93,11 +120,13 @@ impl Fence for RedisStore {
                 epoch: reply.hex()?,
                 number: reply.number()?,
             };
-            Ok(Heard {
+            let heard = Heard {
                 clock,
                 off: reply.number()? == 1,
                 time: reply.number()?,
-            })
+            };
+            self.replicas_confirm(reply.number()?).await?;
+            Ok(heard)
         })
     }
 
@@ -118,6 +147,7 @@ impl Fence for RedisStore {
                 epoch: reply.hex()?,
                 number: reply.number()?,
             };
+            let base = reply.number()?;
             let (floor, all, aged) = (reply.number()?, reply.number()?, reply.number()?);
             let mut changes = Vec::new();
             for (kind, number) in [("*", all), ("+", aged)] {
@@ -146,19 +176,21 @@ impl Fence for RedisStore {
             }
             Ok(Snapshot {
                 stamp,
+                base,
                 floor,
                 changes,
             })
         })
     }
 
-    fn rows(&self, ripe: Option<u64>) -> StoreFuture<'_, Rows> {
+    fn rows(&self, ripe: Option<Stamp>) -> StoreFuture<'_, Rows> {
         Box::pin(async move {
-            let ripe = ripe.map_or_else(String::new, hexed);
-            let reply = self
-                .on_clock(&self.scripts.rows, &[ripe.as_bytes()])
-                .await?;
-            rows(Items::of(reply)?)
+            let (epoch, number) = match ripe {
+                Some(stamp) => (hexed(stamp.epoch), stamp.number.to_string()),
+                None => (String::new(), "0".to_owned()),
+            };
+            let args = [epoch.as_bytes(), number.as_bytes()];
+            rows(Items::of(self.on_clock(&self.scripts.rows, &args).await?)?)
         })
     }
 
@@ -189,14 +221,19 @@ fn change(kind: &str, name: &[u8]) -> Result<Change, StoreError> {
     fence::change(kind.as_bytes()[0], name).ok_or_else(unreadable)
 }
 
+fn unconfirmed(why: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, why)
+}
+
 fn hexed(epoch: u64) -> String {
     format!("{epoch:016x}")
 }
 
-/// `epoch, young, lease, (who, epoch, number, beats)..`
+/// `epoch, young, lease, base, (who, epoch, number, beats)..`
 fn rows(mut reply: Items) -> Result<Rows, StoreError> {
     let (epoch, young) = (reply.hex()?, reply.number()? == 1);
     let lease = Duration::from_millis(reply.number()?);
+    let base = reply.number()?;
     let mut rows = Vec::new();
     while !reply.is_empty() {
         rows.push(Row {
@@ -210,6 +247,7 @@ fn rows(mut reply: Items) -> Result<Rows, StoreError> {
     }
     Ok(Rows {
         epoch,
+        base,
         young,
         lease,
         rows,

@@ -33,7 +33,7 @@ pub(super) struct Line {
 pub(super) struct Current {
     pub(super) connection: Option<Arc<dyn Connection>>,
     /// Counts connections, so that a dead one is given up once.
-    number: u64,
+    pub(super) number: u64,
 }
 
 /// A connection in use.

@@ -75,6 +75,11 @@ impl Link {
         Ok(Admission { shard, answers })
     }
 
+    /// The number of the connection now.
+    pub(super) fn number(&self) -> u64 {
+        self.line.current().number
+    }
+
     /// Opens a push link, on a connection of its own.
     pub(super) fn listen(
         &self,

@@ -88,7 +88,8 @@ const MOST_SCOPES: &str = "65536";
 const MOST_BANS: &str = "256";
 
 /// The clock as it is, or a new one where the server is another or something was
-/// lost.
+/// lost. The first argument is the epoch of a new one; a `+` before it: where the server
+/// is another, what it has of the clock goes on, and instances bring back what they know.
 macro_rules! clock {
     () => {
         r"
@@ -100,18 +101,41 @@ if type(info) ~= 'string' then
   return redis.error_reply('ERR larder needs INFO: without it a restart goes unseen (+info)')
 end
 local run = string.match(info, 'run_id:(%x+)') or ''
-local known = redis.call('HMGET', hash, 'run', 'epoch', 'clock', 'floor', 'count', 'off')
+local merges, fresh = string.match(ARGV[1], '^(%+?)(%x+)$')
+local known = redis.call('HMGET', hash, 'run', 'epoch', 'clock', 'floor', 'count', 'off', 'base')
 local function begin()
   redis.call('DEL', hash, scopes)
-  known = {run, ARGV[1], '0', '0', '0', known[6]}
-  redis.call('HSET', hash, 'run', run, 'epoch', ARGV[1], 'clock', '0', 'floor', '0',
-    'count', '0', 'young', '1')
+  known = {run, fresh, '0', '0', '0', known[6], '0'}
+  redis.call('HSET', hash, 'run', run, 'epoch', fresh, 'clock', '0', 'floor', '0',
+    'count', '0', 'young', '1', 'base', '0')
   if known[6] then redis.call('HSET', hash, 'off', '1') end
 end
-if known[1] ~= run or not known[5] or redis.call('ZCARD', scopes) ~= tonumber(known[5]) then
-  begin()
+-- numbers that were lost are not given again: on from the time, in microseconds
+local function jump(least)
+  local t = redis.call('TIME')
+  local now = t[1] * 1000000 + t[2]
+  known[1] = run
+  known[3] = string.format('%.0f', math.max(tonumber(known[3]) + 1, least + 1, now))
+  known[7] = known[3]
+  redis.call('HSET', hash, 'run', run, 'clock', known[3], 'base', known[7], 'young', '1')
+end
+if not known[5] or redis.call('ZCARD', scopes) ~= tonumber(known[5]) then begin()
+elseif known[1] ~= run then
+  if merges == '+' then jump(0) else begin() end
 end
 local epoch, clock, floor = known[2], tonumber(known[3]), tonumber(known[4])
+-- whether replicas must confirm what was written: 2 is that none is left to
+local function replicated()
+  local info = redis.pcall('INFO', 'replication')
+  if type(info) ~= 'string' or string.find(info, 'min_slaves_good_slaves') then return '0' end
+  local now = tonumber(redis.call('TIME')[1])
+  local last = tonumber(redis.call('HGET', hash, 'replicated') or '0')
+  if tonumber(string.match(info, 'connected_slaves:(%d+)') or '0') > 0 then
+    if now - last > 60 then redis.call('HSET', hash, 'replicated', now) end
+    return '1'
+  end
+  return now - last < 600 and '2' or '0'
+end
 local function fields(first)
   local found = {}
   local all = redis.call('HGETALL', hash)
@@ -126,6 +150,7 @@ local function rows(reply)
   reply[#reply + 1] = epoch
   reply[#reply + 1] = redis.call('HGET', hash, 'young') and '1' or '0'
   reply[#reply + 1] = redis.call('HGET', hash, 'lease') or '0'
+  reply[#reply + 1] = known[7] or '0'
   for _, row in ipairs(fields('@')) do
     local e, n, beats = string.match(row[2], '(%x+) (%d+) (%d+)')
     for _, part in ipairs({row[1], e, n, beats}) do reply[#reply + 1] = part end
@@ -180,7 +205,7 @@ local low = string.format('%.0f', floor)
 redis.call('HSET', hash, 'clock', number, 'floor', low, 'count', count)
 local message = epoch .. ' ' .. number .. ' ' .. low .. ' ' .. told
 redis.pcall('PUBLISH', ARGV[2], message)
-return rows({message})"
+return rows({message, replicated()})"
 );
 
 /// Arguments: epoch, instance, the epoch and number that it has seen, whether it
@@ -190,8 +215,8 @@ const BEAT: &str = concat!(
     clock!(),
     r"
 if ARGV[3] == epoch and tonumber(ARGV[4]) > clock then
-  begin()
-  epoch, clock = known[2], 0
+  if merges == '+' then jump(tonumber(ARGV[4])) else begin() end
+  epoch, clock = known[2], tonumber(known[3])
 end
 if tonumber(ARGV[6]) > tonumber(redis.call('HGET', hash, 'lease') or '0') then
   redis.call('HSET', hash, 'lease', ARGV[6])
@@ -200,10 +225,12 @@ local row = redis.call('HGET', hash, '@' .. ARGV[2])
 local beats = row and tonumber(string.match(row, '(%d+)$')) or 0
 redis.call('HSET', hash, '@' .. ARGV[2],
   ARGV[3] .. ' ' .. ARGV[4] .. ' ' .. string.format('%.0f', beats + 1))
-if ARGV[5] == '1' and ARGV[3] == epoch then redis.call('HDEL', hash, 'young') end
+if ARGV[5] == '1' and ARGV[3] == epoch and tonumber(ARGV[4]) >= tonumber(known[7] or '0') then
+  redis.call('HDEL', hash, 'young')
+end
 local t = redis.call('TIME')
 local time = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
-return {epoch, string.format('%.0f', clock), known[6] and '1' or '0', time}"
+return {epoch, string.format('%.0f', clock), known[6] and '1' or '0', time, replicated()}"
 );
 
 /// Switches the cache off or on for all. What is told is no invalidation: who hears
@@ -230,16 +257,18 @@ for _, first in ipairs({'=', '~'}) do
 end
 local all = redis.call('HGET', hash, 'all') or '0'
 local aged = redis.call('HGET', hash, 'aged') or '0'
-return {epoch, string.format('%.0f', clock), string.format('%.0f', floor), all, aged, bans,
+return {epoch, string.format('%.0f', clock), known[7] or '0', string.format('%.0f', floor), all, aged, bans,
   redis.call('ZRANGE', scopes, 0, -1, 'WITHSCORES')}"
 );
 
-/// Arguments: epoch, an epoch that somebody has known for the longest lease or
-/// nothing.
+/// Arguments: epoch; an epoch, and a number in it, that somebody has known for the
+/// longest lease, or nothing.
 const ROWS: &str = concat!(
     clock!(),
     r"
-if ARGV[2] == epoch then redis.call('HDEL', hash, 'young') end
+if ARGV[2] == epoch and tonumber(ARGV[3]) >= tonumber(known[7] or '0') then
+  redis.call('HDEL', hash, 'young')
+end
 return rows({})"
 );
 

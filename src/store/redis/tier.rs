@@ -38,6 +38,8 @@ pub(crate) struct RedisStore {
     pub(super) clock: Arc<dyn Clock>,
     /// How names begin that larder keeps for itself.
     pub(super) internal: String,
+    /// Where the server is another, the clock goes on.
+    pub(super) merges: bool,
 }
 
 impl RedisStore {
@@ -47,8 +49,10 @@ impl RedisStore {
         prefix: &str,
         timeout: Duration,
         clock: Arc<dyn Clock>,
+        merges: bool,
     ) -> Result<Self, ConfigError> {
         Ok(Self {
+            merges,
             link: Arc::new(Link::new(url::open(url, timeout)?, timeout)),
             timeout,
             scripts: Scripts::new(),
