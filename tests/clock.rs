@@ -62,6 +62,10 @@ async fn without_info_nothing_is_trusted_and_nothing_fails() {
     }
     a.cache.invalidate(tag("item:1")).await.unwrap_err();
     redis.command::<()>(&["ACL", "SETUSER", "app", "+info"]);
+    eventually("what was kept is told", || async {
+        a.cache.health().await.untold == 0
+    })
+    .await;
     let b = process(&site, url, SHORT);
     b.holds("v0").await;
 }
