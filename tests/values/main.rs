@@ -67,3 +67,8 @@ async fn read(
     let read = values.get_or_try_insert_with(id, move || source.load(id));
     read.await.unwrap()
 }
+
+/// Whole seconds.
+fn about(time: std::time::Duration) -> u64 {
+    (time + std::time::Duration::from_millis(500)).as_secs()
+}

@@ -5,7 +5,7 @@ use larder::{Cache, MIB, Outcome, Staleness, days, minutes, seconds};
 
 use crate::support::redis_server::Redis;
 use crate::support::{PATIENT, SHORT, tiers};
-use crate::{NotThere, Source, characters, read, settings};
+use crate::{NotThere, Source, about, characters, read, settings};
 
 #[tokio::test]
 async fn what_is_stale_is_served_and_renewed_behind_its_callers_back() {
@@ -136,18 +136,18 @@ async fn each_tier_has_its_time_and_its_values() {
         Outcome::Hit { tier, .. } => tier,
         other => panic!("{other:?}"),
     };
+    let mut gone = days(0);
     for (day, wanted) in [
         (6, larder::Tier::Memory),
         (8, larder::Tier::Redis),
         (14, larder::Tier::Memory),
         (16, larder::Tier::Redis),
     ] {
-        let day = days(day).saturating_sub(days(0));
-        let now = both.peek("a").await.map_or(days(0), |value| value.age());
-        clock.advance(day - now);
+        clock.advance(days(day) - gone);
+        gone = days(day);
         let value = read(&both, &source, "a").await;
-        assert_eq!(tier(value.outcome()), wanted, "{day:?}");
-        assert_eq!(value.age(), day);
+        assert_eq!(tier(value.outcome()), wanted, "{day} days");
+        assert_eq!(about(value.age()), gone.as_secs());
     }
     let memory = settings(&cache).tiers(Tiers::Memory).build().unwrap();
     memory.insert("m", source.make("m")).await;
@@ -165,4 +165,49 @@ async fn each_tier_has_its_time_and_its_values() {
         );
     }
     assert_eq!(source.runs(), 3);
+}
+
+#[tokio::test]
+async fn a_value_that_took_long_is_renewed_before_it_ends() {
+    let (cache, clock) = larder::testing::cache();
+    let values = settings(&cache).build().unwrap();
+    let source = Source::default();
+    let slow = {
+        let (source, clock) = (source.clone(), clock.clone());
+        move || async move {
+            clock.advance(minutes(30));
+            Ok::<_, NotThere>(source.make("a"))
+        }
+    };
+    values.get_or_try_insert_with("a", slow).await.unwrap();
+    crate::support::eventually("an early renewal", || async {
+        let value = read(&values, &source, "a").await;
+        assert!(value.is_cached(), "its caller does not wait for it");
+        cache.idle().await;
+        source.runs() == 2
+    })
+    .await;
+    let never = settings(&cache).early(false).build().unwrap();
+    for _ in 0..100 {
+        assert!(read(&never, &source, "a").await.is_cached());
+    }
+}
+
+#[tokio::test]
+async fn chance_shortens_a_time_to_live() {
+    let (cache, _) = larder::testing::cache();
+    let values = settings(&cache).jitter(0.5).build().unwrap();
+    let source = Source::default();
+    let mut lives = std::collections::BTreeSet::new();
+    for n in 0..50 {
+        let key = n.to_string();
+        values.insert(&key, source.make("x")).await;
+        lives.insert(values.ttl(&key).await.unwrap());
+    }
+    assert!(lives.len() > 10, "{lives:?}");
+    assert!(
+        lives
+            .iter()
+            .all(|life| (seconds(150)..=minutes(5)).contains(life))
+    );
 }
