@@ -216,6 +216,7 @@ impl Engine {
                 ttl,
                 groups: &fill.groups,
                 lease: None,
+                leads: true,
             };
             self.counted(store.put(leading).await);
         }
@@ -225,6 +226,7 @@ impl Engine {
             ttl,
             groups: &fill.groups,
             lease: fill.lease.as_ref().map(Leased::lease),
+            leads: false,
         };
         match store.put(record).await {
             Err(error) if error.kind() == StoreErrorKind::Fenced => {

@@ -43,6 +43,9 @@ pub struct Record<'a> {
     /// the write, as [`Fenced`](crate::StoreErrorKind::Fenced); one that is ends
     /// with it, and those who wait are woken.
     pub lease: Option<&'a Lease>,
+    /// It is no entry, and only leads to one: a marker of what answers vary on, or
+    /// another name of a value. It does not count as an entry.
+    pub leads: bool,
 }
 
 /// The right to fill one key, among the instances that share a store.

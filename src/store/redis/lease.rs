@@ -133,7 +133,7 @@ impl RedisStore {
             0 => Err(fenced()),
             known => {
                 let before = known.checked_sub(3).map(Duration::from_millis);
-                self.has_written(record.ttl, before);
+                self.has_written(record, before);
                 Ok(())
             }
         }

@@ -20,8 +20,8 @@ use super::tier::{RedisStore, refused};
 use crate::clock::unix_millis;
 use crate::error::StoreError;
 use crate::stats::{Batch, KINDS, Slot, Slots, Vector};
-use crate::store::StoreFuture;
 use crate::store::ledger::{Entries, Ledger};
+use crate::store::{Record, StoreFuture};
 
 /// Counts a batch, unless it is known. Entries that were removed are taken from the
 /// hours in proportion: when they would have expired nobody knows.
@@ -152,9 +152,13 @@ impl RedisStore {
         unix_millis(self.clock.wall() + life) / HOUR
     }
 
-    /// An entry was written for `life`, perhaps in place of one that would have lived
-    /// for another `before`.
-    pub(super) fn has_written(&self, life: Duration, before: Option<Duration>) {
+    /// An entry was written, perhaps in place of one that would have lived for another
+    /// `before`. What only leads to one is none.
+    pub(super) fn has_written(&self, record: &Record<'_>, before: Option<Duration>) {
+        if record.leads {
+            return;
+        }
+        let life = record.ttl;
         let mut entries = self.written.entries();
         *entries.expiring.entry(self.hour_in(life)).or_default() += 1;
         if let Some(before) = before {

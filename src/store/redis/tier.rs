@@ -158,7 +158,7 @@ impl RedisStore {
         set.arg(record.key.as_str()).arg(&record.frame[..]);
         set.arg("PX").arg(ttl);
         self.run(&set, self.slow()).await?;
-        self.has_written(record.ttl, None);
+        self.has_written(record, None);
         Ok(())
     }
 
