@@ -10,11 +10,13 @@ use http_body::Body;
 use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Leased, Stale};
+use crate::entry::Entry;
 use crate::fill::{Made, Prepared, Route};
 use crate::flight::{ALONE, Drive, Landing};
 use crate::generation::Generation;
 use crate::inner::Content;
 use crate::instead::Instead;
+use crate::observe::compare;
 use crate::outcome::{Cause, Outcome, Refusal, Staleness};
 use crate::policy::{FailureKind, Hint, response as judge, tag_fields};
 use crate::reply;
@@ -156,10 +158,16 @@ impl Answered {
         let (status, cause, counted) = (parts.status, self.cause, self.counted);
         let hint = Hint::of(&parts.extensions);
         let judged = self.judge(&parts, &body, hint, engine.clock.wall());
-        let stored = judged.as_ref().map(|_| ()).map_err(|refusal| *refusal);
+        let stored = match &judged {
+            Ok(_) if self.question.observed.is_some() => Err(Refusal::Observed),
+            judged => judged.as_ref().map(|_| ()).map_err(|refusal| *refusal),
+        };
         let mut key = None;
         let (body, drive) = match judged {
             Err(refusal) => {
+                if let Some(stored) = self.compares() {
+                    compare(engine, stored, (status, &parts.headers), None);
+                }
                 self.supersede(engine, status);
                 let until = alone_until(engine, status, refusal);
                 if let (Some(lease), Some(_)) = (&self.lease, until) {
@@ -191,6 +199,12 @@ impl Answered {
             engine.status.tell_key(response.headers_mut(), &key);
         }
         (response, drive)
+    }
+
+    /// What the answer is compared with.
+    fn compares(&self) -> Option<&Entry> {
+        let observed = self.question.observed.as_ref();
+        observed?.against.as_deref()
     }
 
     /// Drops what is stale where the handler has something else by now, which is

@@ -14,6 +14,7 @@ use crate::guard;
 use crate::invalidate::tenant_suffix;
 use crate::key::{Canonical, Key, Writer, write_query};
 use crate::layer::Shared;
+use crate::observe::Observed;
 use crate::outcome::Bypass;
 use crate::place::{original_uri, place, rewritten};
 use crate::policy::accept::best_language;
@@ -52,6 +53,7 @@ impl Asked<'_> {
             variant: variant.map(|variant| variant.finish()),
             name: None,
             began: None,
+            observed: None,
         }
     }
 }
@@ -93,6 +95,8 @@ pub(crate) struct Question {
     pub(crate) name: Option<Key>,
     /// When the store was first asked for it, in milliseconds.
     pub(crate) began: Option<u64>,
+    /// Its answer is compared, and not kept.
+    pub(crate) observed: Option<Observed>,
 }
 
 impl Question {

@@ -20,6 +20,7 @@ use crate::key::{Key, ScopeId};
 use crate::known::number_value;
 use crate::layer::Shared;
 use crate::named::origin_of;
+use crate::observe::{Observed, compare};
 use crate::outcome::Refusal;
 use crate::place::{original_uri, place};
 use crate::policy::freshness::Rules;
@@ -190,7 +191,9 @@ impl Made {
             self.terms.rules,
             declared,
         );
+        let observed = self.question.observed.clone();
         Prepared {
+            observed,
             fill: self.fill(engine, parts.status),
             headers,
             policy,
@@ -286,6 +289,8 @@ pub(crate) struct Prepared {
     /// The length that the answer declares.
     declared: Option<u64>,
     started: u64,
+    /// It is compared, and not kept.
+    observed: Option<Observed>,
 }
 
 impl Prepared {
@@ -334,6 +339,7 @@ impl Prepared {
             mut headers,
             policy,
             started,
+            observed,
             ..
         } = self;
         fill.age += engine.now().saturating_sub(started);
@@ -354,6 +360,15 @@ impl Prepared {
             }
         }
         add_fields(&policy, entry, &mut headers, &body);
+        if let Some(Observed { against }) = observed {
+            if let Some(stored) = against {
+                compare(engine, &stored, (entry.status, &headers), Some(&body));
+            }
+            if let Some(landing) = landing {
+                landing.alone(None);
+            }
+            return Landed::Alone; // what is stored stays
+        }
         (entry.fields, entry.body) = Fields::pack(&headers, &body);
         fill.landing = landing;
         match engine.keep(fill, runtime) {

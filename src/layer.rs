@@ -55,8 +55,9 @@ impl Shared {
 }
 
 impl Shared {
-    /// The counters of the endpoint that a request is for.
-    pub(crate) fn counts_of<R>(&self, request: &Request<R>) -> Arc<Counts> {
+    /// The counters of the endpoint that a request is for. `new` is one that no layer
+    /// further out has looked at.
+    pub(crate) fn counts_of<R>(&self, request: &Request<R>, new: bool) -> Arc<Counts> {
         let extensions = request.extensions();
         let path = original_uri(extensions, request.uri()).path();
         match self.annotation.find(place(extensions), path) {
@@ -66,10 +67,12 @@ impl Shared {
                     Some(endpoint) => self.engine.counters.endpoint(endpoint),
                     None => self.engine.counters.endpoint(&self.endpoint_of(pattern)),
                 };
-                counts.costs(policy.watch.cost);
+                counts.has_policy(&policy.watch);
                 let windows = [policy.stale_while_revalidate, policy.stale_if_error];
                 counts.may_serve_stale(windows.iter().any(Option::is_some));
-                self.look_at(policy, &counts, request);
+                if new {
+                    self.look_at(policy, &counts, request);
+                }
                 counts
             }
             Err(_) => self.engine.counters.rest(),

@@ -76,6 +76,7 @@
 //! | `sentinel` | | Redis behind Sentinel |
 //! | `compression` | | zstd for bodies above 1 KiB in Redis |
 //! | `precompress` | | br, gzip and zstd variants made beforehand: [`Policy::precompress`] |
+//! | `metrics` | | the statistics through the `metrics` facade |
 //! | `serde` | | `Serialize` for [`Stats`] and its like |
 //! | `config` | | settings and route tables by serde, and from the environment |
 //! | `admin` | | [`admin`]: a JSON API and a live page over a cache, as an axum router |
@@ -96,6 +97,7 @@ mod answered;
 #[cfg(feature = "axum")]
 mod around;
 mod ask;
+mod audit;
 mod body;
 mod cache;
 mod clock;
@@ -105,6 +107,11 @@ mod content;
 mod entry;
 mod error;
 mod explain;
+#[cfg(feature = "metrics")]
+mod export;
+#[cfg(not(feature = "metrics"))]
+#[path = "export/none.rs"]
+mod export;
 mod fill;
 mod flight;
 mod follow;
@@ -121,9 +128,11 @@ pub mod internals;
 mod invalidate;
 mod key;
 mod known;
+mod lasting;
 mod layer;
 mod named;
 mod nested;
+mod observe;
 mod outcome;
 #[cfg(feature = "axum")]
 #[path = "place/axum.rs"]
@@ -153,6 +162,7 @@ mod write;
 pub use advisor::{Advice, AdviceLevel};
 #[cfg(feature = "axum")]
 pub use around::{CachedRouter, CachedRouterFuture};
+pub use audit::audited_by;
 pub use body::ResponseBody;
 #[cfg(feature = "compression")]
 pub use cache::Compression;
@@ -174,7 +184,7 @@ pub use invalidate::{
 pub use key::Key;
 pub use layer::CacheLayer;
 pub use outcome::{
-    Bypass, Cause, Eviction, Fault, InvalidatedBy, Outcome, Refusal, Staleness, Tier,
+    Bypass, Cause, Eviction, Fault, InvalidatedBy, Mismatch, Outcome, Refusal, Staleness, Tier,
 };
 pub use policy::{
     CREDENTIALS, FORWARDED, FRAGMENTS, Failure, FailureKind, Hint, Policy, RequestHead, Routes,
@@ -182,8 +192,8 @@ pub use policy::{
 };
 pub use service::CacheService;
 pub use stats::{
-    Analytics, EndpointAnalytics, EndpointStats, Frequented, Latencies, Latency, Recent, Span,
-    Stats, Tally, Totals,
+    Analytics, EndpointAnalytics, EndpointStats, Frequented, Latencies, Latency, LowCause,
+    LowHitRate, Recent, Span, Stats, Tally, Totals,
 };
 pub use store::{
     Erasure, Granted, Group, Lease, Record, Removal, Removed, Seen, Store, StoreFuture,

@@ -193,6 +193,9 @@ reasons! {
         Authorization => "authorization",
         /// What was stored was damaged, or not for this request.
         Corrupt => "corrupt",
+        /// What is stored could have answered, but the policy only
+        /// [observes](crate::Policy::observe).
+        Observed => "observed",
         /// The store did not answer in time, or with an error.
         StoreError => "store-error",
     }
@@ -223,6 +226,20 @@ impl Fault {
         Self::StoreUnavailable,
         Self::StoreRefused,
     ];
+}
+
+reasons! {
+    /// What differed between the handler's answer and what was stored, as
+    /// [`Policy::observe`](crate::Policy::observe) and
+    /// [`Policy::verify`](crate::Policy::verify) count it.
+    Mismatch {
+        /// The status.
+        Status => "status",
+        /// A field; the event names it.
+        Field => "field",
+        /// The body; the event says from which byte on.
+        Body => "body",
+    }
 }
 
 reasons! {
@@ -361,6 +378,9 @@ reasons! {
         Timeout => "hard-timeout",
         /// The policy's own fallback answers for a handler that failed.
         Fallback => "fallback",
+        /// What is stored stays as it is: the policy only
+        /// [observes](crate::Policy::observe).
+        Observed => "observed",
         /// HEAD has no body to store.
         Head => "head",
         /// The request had `Authorization`, and the answer does not say that it

@@ -186,7 +186,7 @@ impl<S> Serve<S> {
     }
 
     /// Takes note of why nothing fresh was found.
-    fn missed(&self, place: &[u8], cause: Cause) -> Cause {
+    pub(crate) fn missed(&self, place: &[u8], cause: Cause) -> Cause {
         let engine = &self.shared.engine;
         let (cause, by) = engine.traced(place, cause);
         if let Some(by) = by {

@@ -13,6 +13,7 @@ use tower_service::Service;
 use crate::ask::{Ask, Question, ask};
 use crate::body::ResponseBody;
 use crate::cache::Missed;
+use crate::entry::Held;
 use crate::error::BoxError;
 use crate::future::ResponseFuture;
 use crate::inner::{Content, Inner};
@@ -98,11 +99,18 @@ where
         if nested && nested::is_behind(request.extensions()) {
             return self.refill(asked.question(&canonical, None), request);
         }
+        if let Some(rate) = asked.policy.watch.observe {
+            return self.observe(asked.question(&canonical, None), rate, nested, request);
+        }
         match engine.look_memory(&asked, &canonical, request.headers()) {
             Ok(found) => {
                 let counts = !nested || nested::counts(request.extensions(), engine);
                 shared.look_at(asked.policy, &found.entry.counts, &request);
-                let spare = std::mem::take(request.extensions_mut());
+                let verified = engine.is_verified(asked.policy);
+                let spare = match verified {
+                    false => std::mem::take(request.extensions_mut()),
+                    true => http::Extensions::new(),
+                };
                 let (entry, times) = (&found.entry.entry, found.times());
                 let mut response =
                     reply::hit(engine, entry, times, Tier::Memory, asked.head, spare);
@@ -118,6 +126,10 @@ where
                 if let Some(began) = began {
                     found.entry.took(&*engine.clock, began);
                     engine.sampled(&found.entry, asked.policy);
+                }
+                if verified {
+                    let question = asked.question(&canonical, None);
+                    self.verify(question, &found.entry, nested, request);
                 }
                 ResponseFuture::ready(response)
             }
@@ -147,6 +159,36 @@ impl<S: Clone> CacheService<S> {
     {
         let (serve, counting) = self.serve(nested, true, &request);
         going(counting, serve.read(question, missed, request))
+    }
+
+    /// The policy only watches.
+    #[cold]
+    fn observe<R, B>(
+        &self,
+        question: Question,
+        rate: f64,
+        nested: bool,
+        request: Request<R>,
+    ) -> ResponseFuture<B, S::Error>
+    where
+        S: Inner<R, B>,
+        R: Send + 'static,
+        B: Content,
+    {
+        let (serve, counting) = self.serve(nested, true, &request);
+        going(counting, serve.observe(question, rate, request))
+    }
+
+    /// The hit that was served is checked with the handler.
+    #[cold]
+    fn verify<R, B>(&self, question: Question, held: &Held, nested: bool, request: Request<R>)
+    where
+        S: Inner<R, B>,
+        R: Send + 'static,
+        B: Content,
+    {
+        let (serve, _) = self.counted_by(Some(Ticket::void()), nested, true, &request);
+        serve.verify(question, held, request);
     }
 
     /// A layer further out renews by this request.
@@ -230,16 +272,27 @@ impl<S: Clone> CacheService<S> {
         takes_part: bool,
         request: &Request<R>,
     ) -> (Serve<S>, Counting) {
-        let shared = &self.core.shared;
-        let engine = &shared.engine;
+        let engine = &self.core.shared.engine;
         engine.record();
         let known = match nested && nested::is_behind(request.extensions()) {
             true => Some(Ticket::void()),
             false => nested::ticket(request.extensions(), engine),
         };
+        self.counted_by(known, nested, takes_part, request)
+    }
+
+    fn counted_by<R>(
+        &self,
+        known: Option<Arc<Ticket>>,
+        nested: bool,
+        takes_part: bool,
+        request: &Request<R>,
+    ) -> (Serve<S>, Counting) {
+        let shared = &self.core.shared;
+        let engine = &shared.engine;
         let counting = Counting {
             engine: Arc::clone(engine),
-            counts: shared.counts_of(request),
+            counts: shared.counts_of(request, known.is_none()),
             ticket: known.unwrap_or_else(|| Ticket::new(engine.clock.precise())),
             nested,
             takes_part,

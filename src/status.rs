@@ -125,6 +125,7 @@ fn fwd(cause: Cause) -> &'static str {
     match cause {
         Cause::Expired | Cause::Invalidated => "stale",
         Cause::Variant => "vary-miss",
+        Cause::Observed => "bypass",
         Cause::StoreError => "miss",
         Cause::Request | Cause::Authorization => "request",
         Cause::New | Cause::Evicted | Cause::Corrupt => "uri-miss",

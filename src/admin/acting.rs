@@ -8,6 +8,7 @@ use super::asking::{Asked, Json};
 use super::problem::Problem;
 use super::router::Shared;
 use super::views::seconds;
+use crate::audit::{self, audited_by};
 use crate::invalidate::{Selector, endpoint, everything, key, tag, uri};
 
 /// What is to be invalidated: exactly one of the first six.
@@ -70,8 +71,8 @@ pub(super) async fn invalidate(
 ) -> Result<Json<Done>, Problem> {
     let (cache, selector) = (&shared.cache, asked.selector()?);
     let done = match &asked.tenant {
-        Some(tenant) => cache.invalidate_for(tenant, selector).await?,
-        None => cache.invalidate(selector).await?,
+        Some(tenant) => audited_by("admin", cache.invalidate_for(tenant, selector)).await?,
+        None => audited_by("admin", cache.invalidate(selector)).await?,
     };
     Ok(Json(Done {
         soft: asked.soft,
@@ -127,6 +128,8 @@ pub(super) async fn warm(
         settings = settings.host(host);
     }
     let report = through(settings, asked.targets).report().await;
+    let filled = report.filled as u64;
+    audit::done("admin", "warm", &"targets", filled, Ok(()));
     let failed = report.failed.into_iter();
     Ok(Json(Warmed {
         total: report.total,
@@ -165,10 +168,13 @@ pub(super) async fn switch(
     Asked(asked): Asked<Switch>,
 ) -> Result<Json<Switched>, Problem> {
     let cache = &shared.cache;
-    match asked.everywhere {
-        true => cache.set_enabled_everywhere(asked.enabled).await?,
-        false => cache.set_enabled(asked.enabled),
-    }
+    audited_by("admin", async {
+        match asked.everywhere {
+            true => cache.set_enabled_everywhere(asked.enabled).await,
+            false => Ok(cache.set_enabled(asked.enabled)),
+        }
+    })
+    .await?;
     let enabled = cache.is_enabled();
     Ok(Json(Switched { enabled }))
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use super::advise::{Advisor, Expected};
-use super::engine::{Dice, Engine, TenantFn};
+use super::engine::{Dice, Engine, Faults, TenantFn};
 use super::handle::Cache;
 use super::pulse::Pulse;
 use super::sharing::{Failover, Sharing};
@@ -318,6 +318,7 @@ impl CacheBuilder {
             timers: OnceLock::new(),
             counters,
             layers: Layers::default(),
+            faults: Faults::default(),
             switch: Switch::new(self.enabled),
             advisor: Advisor::new(self.expected),
             trail: Trail::default(),

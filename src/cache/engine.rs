@@ -20,6 +20,7 @@ use crate::explain::Layers;
 use crate::flight::{Flight, Flights};
 use crate::generation::{Generation, Generations};
 use crate::key::Key;
+use crate::lasting::Lasting;
 use crate::policy::{Compiled, Context, RequestHead};
 use crate::stats::Counters;
 use crate::status::StatusField;
@@ -55,6 +56,7 @@ pub(crate) struct Engine {
     pub(crate) timers: OnceLock<bool>,
     pub(crate) counters: Counters,
     pub(crate) layers: Layers,
+    pub(crate) faults: Faults,
     pub(super) switch: Switch,
     pub(super) advisor: Advisor,
     pub(super) trail: Trail,
@@ -67,6 +69,14 @@ pub(crate) struct Engine {
     pub(crate) max_variants: usize,
     /// How long a request may wait for the cache, in all.
     pub(crate) budget: Duration,
+}
+
+/// Faults that may last: each is told once a minute.
+#[derive(Default)]
+pub(crate) struct Faults {
+    pub(crate) damaged: Lasting,
+    pub(crate) late: Lasting,
+    pub(crate) no_runtime: Lasting,
 }
 
 /// Writes of one key that are under way, and the earliest of their numbers.
@@ -105,6 +115,12 @@ impl Engine {
     /// what flies takes its room from the entries, in steps.
     pub(crate) fn balance(&self) {
         self.memory.yield_to(self.in_flight.used());
+    }
+
+    /// Whether a hit under this policy is checked with the handler.
+    #[inline]
+    pub(crate) fn is_verified(&self, policy: &Compiled) -> bool {
+        policy.watch.verify > 0.0 && self.dice.chance() < policy.watch.verify
     }
 
     /// How long it is since `start` on the monotonic clock.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::builder::CacheBuilder;
 use super::engine::Engine;
+use crate::audit;
 use crate::error::{ConfigError, InvalidateError};
 use crate::invalidate::{Invalidated, Kind, Mode, Selector, Target, target_in};
 use crate::layer::{Annotation, CacheLayer};
@@ -183,7 +184,11 @@ impl Cache {
         &self,
         target: Target,
     ) -> Result<Invalidated, InvalidateError> {
+        let (action, what) = (target.action(), target.to_string());
         let done = self.engine.invalidate(target).await;
+        let entries = done.as_ref().map_or(0, Invalidated::removed);
+        let result = done.as_ref().map(drop).map_err(|error| error as _);
+        audit::done(&audit::who(), action, &what, entries, result);
         done.map_err(|error| match self.engine.pulse.is_some() {
             true => InvalidateError::queued(error),
             false => InvalidateError::store(error),

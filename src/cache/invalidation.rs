@@ -7,6 +7,7 @@ use futures_util::future::join;
 use tokio::runtime::Handle;
 
 use super::engine::Engine;
+use crate::audit;
 use crate::entry::{Entry, Held};
 use crate::error::StoreError;
 use crate::generation::{Force, Generation, Stamp, Standing, Watch};
@@ -55,7 +56,6 @@ impl Engine {
         if force == Force::Hard {
             self.counters.removed(done.removed());
         }
-        tracing::info!(target: "larder", memory = done.memory, store = done.store, "invalidated");
         self.note_invalidation(&told, Some(done.removed()));
         Ok(done)
     }
@@ -231,6 +231,12 @@ impl Drop for Sweeper {
     }
 }
 
+/// What a policy declares was done, for all its targets together.
+fn told(target: &Target, entries: u64, result: Result<(), &StoreError>) {
+    let result = result.map_err(|error| error as _);
+    audit::done("route", target.action(), target, entries, result);
+}
+
 /// An unsafe request on its way: what it invalidates when it succeeds, or when
 /// nobody knows whether it did.
 pub(crate) struct Writing {
@@ -281,7 +287,9 @@ impl Writing {
         if let Some(work) = self.begin(targets)
             && tokio::time::timeout(budget, work).await.is_err()
         {
-            tracing::warn!(target: "larder", "an invalidation goes on behind its request");
+            if let Some(times) = self.engine.faults.late.happened(self.engine.now()) {
+                tracing::warn!(target: "larder", times, "an invalidation goes on behind its request");
+            }
             return None;
         }
         if self.engine.pulse.is_some() {
@@ -321,6 +329,7 @@ impl Writing {
         engine.counters.invalidations(targets.len() as u64);
         let store: Option<&dyn Store> = engine.store.as_deref();
         if targets.is_empty() || store.is_none() {
+            targets.iter().for_each(|target| told(target, 0, Ok(())));
             return None;
         }
         let (background, watching) = (Arc::clone(engine), Arc::clone(&self.watching));
@@ -329,12 +338,15 @@ impl Writing {
             match background.reach(&targets).await {
                 Ok(reached) => {
                     background.counters.removed(reached.removed.entries);
+                    let entries = reached.removed.entries;
+                    targets
+                        .iter()
+                        .for_each(|target| told(target, entries, Ok(())));
                     *last.lock().unwrap_or_else(PoisonError::into_inner) = reached.stamp;
                 }
-                Err(error) => tracing::error!(
-                    target: "larder", %error,
-                    "an invalidation did not reach the store; entries there end with their TTL"
-                ),
+                Err(error) => targets
+                    .iter()
+                    .for_each(|target| told(target, 0, Err(&error))),
             }
             for target in &targets {
                 background.fence_watched(target, &watching);

@@ -155,7 +155,9 @@ impl Engine {
             return Some(held);
         }
         let Some(runtime) = runtime else {
-            tracing::warn!(target: "larder", "no tokio runtime: an answer is kept in memory alone");
+            if let Some(times) = self.faults.no_runtime.happened(self.now()) {
+                tracing::warn!(target: "larder", times, "no tokio runtime: an answer is kept in memory alone");
+            }
             return Some(held);
         };
         let engine = Arc::clone(self);

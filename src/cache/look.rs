@@ -436,7 +436,9 @@ impl Engine {
     /// Removes from the store what is of no use to anybody.
     pub(crate) async fn damaged(&self, key: &Key, why: &str) {
         self.counts_of(key).fault(Fault::Corrupt);
-        tracing::warn!(target: "larder", %key, why, "a damaged entry is removed");
+        if let Some(times) = self.faults.damaged.happened(self.now()) {
+            tracing::warn!(target: "larder", %key, why, times, "a damaged entry is removed");
+        }
         if let Some(store) = &self.store {
             let _ = store.remove(Removal::Key(key)).await; // the fill overwrites it anyway
         }

@@ -163,6 +163,11 @@ impl Pulse {
 }
 
 impl Pulse {
+    /// Whether the shared store is asked.
+    pub(crate) fn is_up(&self) -> bool {
+        self.fence.open_for().is_none()
+    }
+
     pub(super) fn ledger(&self) -> &dyn Ledger {
         &*self.fence
     }

@@ -13,11 +13,13 @@ use tokio::runtime::Handle;
 
 use super::engine::Engine;
 use super::handle::Cache;
+use super::pulse::Pulse;
 use crate::entry::Held;
 use crate::error::StoreError;
+use crate::export;
 use crate::policy::Compiled;
 use crate::stats::{
-    Analytics, DAY, EndpointAnalytics, Frequented, Grain, Recent, SAMPLE, Slot, Slots,
+    Analytics, DAY, EndpointAnalytics, Frequented, Grain, LowHitRate, Recent, SAMPLE, Slot, Slots,
 };
 use crate::store::ledger::Ledger;
 
@@ -44,6 +46,12 @@ impl Drop for Recording {
 impl Engine {
     fn ledger(&self) -> Option<&dyn Ledger> {
         self.pulse.as_ref().map(|pulse| pulse.ledger())
+    }
+
+    /// Whether Redis is asked, where there is one.
+    #[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "metrics tell it"))]
+    pub(crate) fn is_up(&self) -> Option<bool> {
+        self.pulse.as_ref().map(Pulse::is_up)
     }
 
     /// Records from now on, unless somebody does.
@@ -87,6 +95,7 @@ impl Engine {
                     false => idle + 1,
                 };
                 engine.watch_hit_rate();
+                export::publish(&Cache::of(Arc::clone(&engine)));
                 if let Err(error) = engine.tell_counts().await {
                     tracing::debug!(target: "larder", %error, "counts are told later");
                 }
@@ -181,6 +190,14 @@ impl Cache {
         let engine = self.engine();
         let (slots, entries, shared) = engine.counts(&grains).await;
         Recent::of(&slots, engine.wall(), entries, shared)
+    }
+
+    /// Endpoints whose hit rate was below their policy's
+    /// [`warn_below`](crate::Policy::warn_below) in the last hour that was looked at, in
+    /// this process.
+    #[must_use]
+    pub fn low_hit_rates(&self) -> Vec<LowHitRate> {
+        self.engine().counters.low.known()
     }
 
     /// What was asked for most, by how many users, and what each endpoint has seen. Of

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::engine::Engine;
 use super::handle::Cache;
+use crate::audit;
 use crate::error::StoreError;
 
 /// This process is off.
@@ -74,6 +75,8 @@ impl Cache {
     /// [`set_enabled_everywhere`](Self::set_enabled_everywhere).
     pub fn set_enabled(&self, enabled: bool) {
         self.engine.switch.set(HERE, enabled);
+        let action = if enabled { "switch-on" } else { "switch-off" };
+        audit::done(&audit::who(), action, &"this process", 0, Ok(()));
     }
 
     /// Switches the cache on or off in all processes that share its Redis and its
@@ -91,7 +94,14 @@ impl Cache {
     /// If Redis could not be told. Nothing is switched then.
     pub async fn set_enabled_everywhere(&self, enabled: bool) -> Result<(), StoreError> {
         if let Some(pulse) = &self.engine.pulse {
-            pulse.switch(!enabled).await?;
+            let done = pulse.switch(!enabled).await;
+            let action = match enabled {
+                true => "switch-on-everywhere",
+                false => "switch-off-everywhere",
+            };
+            let result = done.as_ref().map(drop).map_err(|error| error as _);
+            audit::done(&audit::who(), action, &"all processes", 0, result);
+            done?;
             self.engine.switch.set(EVERYWHERE, enabled);
         }
         if enabled || self.engine.pulse.is_none() {

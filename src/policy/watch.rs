@@ -20,6 +20,12 @@ pub(crate) struct Watch {
     pub(crate) label: Option<NameFn>,
     /// Who asks.
     pub(crate) user: Option<NameFn>,
+    /// Whoever hits less is warned of.
+    pub(crate) warn_below: f64,
+    /// Nothing is served; so many answers are compared.
+    pub(crate) observe: Option<f64>,
+    /// So many hits are verified.
+    pub(crate) verify: f64,
 }
 
 impl fmt::Debug for Watch {
@@ -41,6 +47,18 @@ impl Watch {
         if !(0.0..=1e9).contains(&self.cost) {
             let why = format!("{} is not from 0 to a billion", self.cost);
             return Err(ConfigError::new("cost", why));
+        }
+        for (setting, rate) in [
+            ("observe", self.observe),
+            ("verify", Some(self.verify)),
+            ("warn_below", Some(self.warn_below)),
+        ] {
+            if let Some(rate) = rate.filter(|rate| !(0.0..=1.0).contains(rate)) {
+                return Err(ConfigError::new(
+                    setting,
+                    format!("{rate} is not from 0 to 1"),
+                ));
+            }
         }
         Ok(self.clone())
     }
@@ -75,6 +93,35 @@ impl Policy {
         user: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
         self.watch.user = Some(Arc::new(user));
+        self
+    }
+
+    /// Warns where the endpoint's hit rate was lower than this (0 to 1) in an hour with 100
+    /// requests or more that took part, and names the likeliest cause: by an event, and in
+    /// [`Cache::low_hit_rates`](crate::Cache::low_hit_rates). Default: 0, no warning.
+    pub fn warn_below(mut self, rate: f64) -> Self {
+        self.watch.warn_below = rate;
+        self
+    }
+
+    /// Serves nothing from the cache: the safe way to find out what it would do. The
+    /// handler answers every request, and answers are stored as ever; where one was
+    /// stored that would have answered, the request is a miss by
+    /// [`Cause::Observed`](crate::Cause::Observed), and the share `rate` of them (0 to
+    /// 1) is compared with the handler's answer: a mismatch is counted
+    /// ([`Stats::mismatches`](crate::Stats::mismatches)) and told by an event of the target
+    /// `larder::verify` that names the fields, or the byte of the body, that differ. The
+    /// hit rate that it would have is [`Stats::would_be_hit_rate`](crate::Stats::would_be_hit_rate).
+    pub fn observe(mut self, rate: f64) -> Self {
+        self.watch.observe = Some(rate);
+        self
+    }
+
+    /// Runs the handler behind the back of the share `rate` of the hits in memory (0 to
+    /// 1), to compare its answer with what was served: a mismatch is counted and told as
+    /// [`observe`](Self::observe) does. What is stored stays. Default: 0.
+    pub fn verify(mut self, rate: f64) -> Self {
+        self.watch.verify = rate;
         self
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::counts::{Counts, Sums};
+use super::low::Low;
 use super::recorder::Recorder;
 use super::seen::Asked;
 use super::shards::is_sample;
@@ -28,6 +29,7 @@ pub(crate) struct Counters {
     removed: AtomicU64,
     pub(crate) recorder: Recorder,
     pub(crate) asked: Asked,
+    pub(crate) low: Low,
     pub(crate) traces: Arc<Traces>,
 }
 
@@ -126,6 +128,14 @@ impl Counters {
         let mut all: Vec<_> = list.map(|(name, c)| (name, c.counted())).collect();
         all.push((Box::default(), rest));
         for (name, counts) in self.list() {
+            if let Some(wanted) = counts.wanted() {
+                self.low.look(
+                    now,
+                    &name,
+                    wanted,
+                    of_one((name.clone(), Arc::clone(&counts))).stats,
+                );
+            }
             if let Some(users) = counts.users.get() {
                 self.recorder.users(now, &name, &users.take(), shares);
             }

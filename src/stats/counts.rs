@@ -14,7 +14,7 @@ use super::watch::Watch;
 use super::windows::{COST, Counted};
 use crate::clock::Clock;
 use crate::outcome::{
-    Bypass, Cause, Eviction, Fault, InvalidatedBy, Outcome, Refusal, Staleness, Tier,
+    Bypass, Cause, Eviction, Fault, InvalidatedBy, Mismatch, Outcome, Refusal, Staleness, Tier,
 };
 
 /// How a request was answered, and the bytes of it.
@@ -65,10 +65,14 @@ pub(crate) struct Counts {
     refusals: Tallied<Refusal>,
     faults: Tallied<Fault>,
     evictions: Tallied<Eviction>,
+    mismatches: Tallied<Mismatch>,
+    compared: AtomicU64,
     fills: AtomicU64,
     waiters: AtomicU64,
     /// What one fill costs, in millionths.
     cost: AtomicU64,
+    /// A hit rate that is warned of where it is lower, in millionths.
+    wanted: AtomicU64,
     /// Its policy has windows for stale answers.
     serves_stale: AtomicBool,
     pub(crate) measured: Measured,
@@ -173,6 +177,14 @@ impl Counts {
         self.invalidated.add(by, 1);
     }
 
+    /// An answer was compared with what was stored.
+    pub(crate) fn compared(&self, mismatch: Option<Mismatch>) {
+        add(&self.compared, 1);
+        if let Some(mismatch) = mismatch {
+            self.mismatches.add(mismatch, 1);
+        }
+    }
+
     pub(crate) fn abandoned(&self) {
         add(&self.abandoned, 1);
     }
@@ -206,10 +218,20 @@ impl Counts {
         Running::new(self, |counts| &counts.waiters)
     }
 
-    /// What one fill costs.
-    pub(crate) fn costs(&self, cost: f64) {
-        let millionths = (cost * COST).round() as u64;
-        self.cost.store(millionths, Ordering::Relaxed);
+    /// What its policy says of it.
+    pub(crate) fn has_policy(&self, watch: &crate::policy::Watch) {
+        let millionths = |n: f64| (n * COST).round() as u64;
+        self.cost.store(millionths(watch.cost), Ordering::Relaxed);
+        self.wanted
+            .store(millionths(watch.warn_below), Ordering::Relaxed);
+    }
+
+    /// The hit rate below which it is to be warned.
+    pub(crate) fn wanted(&self) -> Option<f64> {
+        match self.wanted.load(Ordering::Relaxed) {
+            0 => None,
+            millionths => Some(millionths as f64 / COST),
+        }
     }
 
     pub(crate) fn may_serve_stale(&self, serves: bool) {
@@ -272,6 +294,8 @@ impl Counts {
         self.refusals.add_to(&mut stats.refusals_by);
         self.faults.add_to(&mut stats.faults);
         self.evictions.add_to(&mut stats.evictions);
+        self.mismatches.add_to(&mut stats.mismatches);
+        stats.compared += self.compared.load(Ordering::Relaxed);
         self.measured.hit.add_to(&mut sums.hit);
         self.measured.miss.add_to(&mut sums.miss);
         self.measured.fill.add_to(&mut sums.fill);

@@ -11,6 +11,7 @@
 mod counters;
 mod counts;
 mod histogram;
+mod low;
 mod recorder;
 mod seen;
 mod shards;
@@ -25,6 +26,7 @@ mod windows;
 pub(crate) use counters::Counters;
 pub(crate) use counts::Counts;
 pub use histogram::Latency;
+pub use low::{LowCause, LowHitRate};
 pub(crate) use recorder::{Batch, DAY};
 pub(crate) use seen::Users;
 pub(crate) use shards::SAMPLE;

@@ -7,7 +7,7 @@ use super::histogram::Latency;
 #[cfg(feature = "serde")]
 use super::histogram::as_seconds;
 use super::tally::Tally;
-use crate::outcome::{Bypass, Cause, Eviction, Fault, InvalidatedBy, Refusal};
+use crate::outcome::{Bypass, Cause, Eviction, Fault, InvalidatedBy, Mismatch, Refusal};
 
 /// What a cache, or one endpoint of it, has done in this process since it was made.
 /// `hits_memory + hits_redis + stale + revalidated + coalesced + misses + bypasses`
@@ -55,6 +55,11 @@ pub struct Stats {
     pub invalidated_by: Tally<InvalidatedBy>,
     /// Why requests did not take part.
     pub bypasses_by: Tally<Bypass>,
+    /// What differed where the handler's answer was compared with what was stored, each
+    /// answer by the first that did.
+    pub mismatches: Tally<Mismatch>,
+    /// Answers that were compared.
+    pub compared: u64,
     /// Why answers were not stored.
     pub refusals_by: Tally<Refusal>,
     /// What failed.
@@ -126,6 +131,18 @@ impl Stats {
     pub fn hit_rate(&self) -> f64 {
         let hits = self.answered();
         match hits + self.misses {
+            0 => 0.0,
+            all => hits as f64 / all as f64,
+        }
+    }
+
+    /// The hit rate under policies that only [observe](crate::Policy::observe), had they
+    /// served: from 0 to 1.
+    #[must_use]
+    pub fn would_be_hit_rate(&self) -> f64 {
+        let would = self.misses_by.get(Cause::Observed);
+        let hits = self.answered() + would;
+        match self.answered() + self.misses {
             0 => 0.0,
             all => hits as f64 / all as f64,
         }

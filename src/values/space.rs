@@ -155,6 +155,7 @@ impl<T: Send + Sync + 'static> Space<T> {
             variant: None,
             name: Some(self.alias(key).unwrap_or_else(|| self.key(key))),
             began: None,
+            observed: None,
         }
     }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode};
 use axum::{Router, routing::get as on_get};
-use larder::{Bypass, Cache, Cause, Eviction, Fault, InvalidatedBy, MIB, Policy, Refusal};
+use larder::{
+    Bypass, Cache, Cause, Eviction, Fault, InvalidatedBy, LowCause, MIB, Policy, Refusal,
+};
 use larder::{endpoint, everything, minutes, seconds, tag, testing, uri};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -225,9 +227,35 @@ async fn a_miss_knows_what_became_of_what_was_there() {
     let by = |by| stats.invalidated_by.get(by);
     use InvalidatedBy::{Endpoint, Everything, Pattern, Tag, Uri};
     let all = [Tag, Endpoint, Everything, Uri, Pattern].map(by);
-    assert_eq!(
-        all,
-        [1, 1 + 1, 1, 1, 0],
-        "a pattern of an endpoint is one: {stats:?}"
-    );
+    assert_eq!(all, [1; 5], "{stats:?}");
+}
+
+#[tokio::test]
+async fn a_low_hit_rate_is_told_once_an_hour_with_its_cause() {
+    let (cache, clock) = testing::cache();
+    let policy = |endpoint| Policy::ttl(minutes(1)).endpoint(endpoint).warn_below(0.6);
+    let handler = || on_get(|| body_of(1));
+    let app = Router::new()
+        .route("/keys/{n}", handler().layer(cache.layer(policy("keys"))))
+        .route("/short", handler().layer(cache.layer(policy("short"))))
+        .route("/good", handler().layer(cache.layer(policy("good"))));
+    for minute in 0..190 {
+        for n in 0..2 {
+            get(&app, &format!("/keys/{minute}-{n}")).await;
+            get(&app, "/short").await;
+        }
+        for _ in 0..3 {
+            get(&app, "/good").await;
+        }
+        clock.advance(minutes(1));
+        cache.recent().await;
+    }
+    let low = cache.low_hit_rates();
+    let causes: Vec<_> = low
+        .iter()
+        .map(|low| (low.endpoint.as_str(), low.cause))
+        .collect();
+    let keys = ("keys", LowCause::ChangingKey);
+    assert_eq!(causes, [keys, ("short", LowCause::ShortTtl)], "{low:?}");
+    assert!(low[0].hit_rate == 0.0 && low[0].wanted == 0.6);
 }

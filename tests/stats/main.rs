@@ -6,4 +6,6 @@ mod support;
 mod analytics;
 mod counting;
 mod explain;
+mod export;
+mod observe;
 mod shared;

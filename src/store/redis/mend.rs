@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use super::connect::{Node, Work};
 use super::line::{Line, SHARDS};
 use super::link::Failure;
+use crate::lasting::Outage;
 use crate::random::random;
 
 const SHORTEST: Duration = Duration::from_millis(25);
@@ -117,6 +118,7 @@ impl Line {
     }
 
     async fn mend(self: &Arc<Self>) {
+        let mut outage = Outage::new();
         loop {
             let tries = self.mend.tries.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(pause(tries)).await;
@@ -125,13 +127,17 @@ impl Line {
             }
             match self.ask_all().await {
                 Ok(true) => {
-                    tracing::warn!(target: "larder", "redis answers again");
+                    let after = outage.lasted();
+                    tracing::warn!(target: "larder", ?after, "redis answers again");
                     let mended = self.mend.mended.lock();
                     *mended.unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                     return;
                 }
                 Ok(false) => {}
                 Err(error) => tracing::debug!(target: "larder", %error, "redis is still away"),
+            }
+            if let Some(since) = outage.lasts() {
+                tracing::warn!(target: "larder", ?since, "redis is still away");
             }
         }
     }

@@ -1,0 +1,139 @@
+//! The statistics for the `metrics` facade, by the names in the README.
+//!
+//! Nothing is counted twice: what the cache has counted is handed over every five
+//! seconds while there are requests (`cache/record.rs`), behind the requests' backs.
+
+use metrics::{Label, counter, gauge};
+
+use crate::cache::Cache;
+use crate::stats::{Latency, Stats, Tally};
+
+/// Bounds of the latency buckets, in seconds.
+const BOUNDS: [f64; 14] = [
+    0.000_001, 0.000_005, 0.000_025, 0.000_1, 0.000_5, 0.002_5, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
+    5.0, 30.0,
+];
+
+/// Hands over what the cache has counted until now.
+pub(crate) fn publish(cache: &Cache) {
+    let name = cache.engine().context.prefix.clone();
+    for one in cache.endpoint_stats() {
+        let of = [
+            Label::new("cache", name.clone()),
+            Label::new("endpoint", one.endpoint.clone()),
+        ];
+        of_endpoint(&one.stats, &of);
+    }
+    of_cache(cache, &[Label::new("cache", name)]);
+}
+
+fn with(of: &[Label], key: &'static str, value: impl Into<String>) -> Vec<Label> {
+    let more = Label::new(key, value.into());
+    of.iter().cloned().chain([more]).collect()
+}
+
+fn of_endpoint(stats: &Stats, of: &[Label]) {
+    let outcomes = [
+        ("hit_memory", stats.hits_memory),
+        ("hit_redis", stats.hits_redis),
+        ("stale", stats.stale),
+        ("revalidated", stats.revalidated),
+        ("coalesced", stats.coalesced),
+        ("miss", stats.misses),
+        ("bypass", stats.bypasses),
+    ];
+    for (outcome, n) in outcomes {
+        counter!("larder_requests_total", with(of, "outcome", outcome)).absolute(n);
+    }
+    for (source, n) in [
+        ("cache", stats.bytes_cached),
+        ("handler", stats.bytes_handled),
+    ] {
+        counter!("larder_bytes_total", with(of, "source", source)).absolute(n);
+    }
+    counter!("larder_abandoned_total", of.to_vec()).absolute(stats.abandoned);
+    counter!("larder_stores_total", of.to_vec()).absolute(stats.stores);
+    counter!("larder_calls_saved_total", of.to_vec()).absolute(stats.calls_saved);
+    let saved = stats.time_saved.as_secs_f64();
+    gauge!("larder_time_saved_seconds", of.to_vec()).set(saved);
+    gauge!("larder_fills", of.to_vec()).set(stats.fills as f64);
+    gauge!("larder_waiters", of.to_vec()).set(stats.waiters as f64);
+    by("larder_misses_total", "cause", &stats.misses_by, of);
+    by(
+        "larder_invalidated_total",
+        "scope",
+        &stats.invalidated_by,
+        of,
+    );
+    by("larder_bypasses_total", "reason", &stats.bypasses_by, of);
+    by("larder_refusals_total", "reason", &stats.refusals_by, of);
+    by("larder_faults_total", "kind", &stats.faults, of);
+    by("larder_evictions_total", "cause", &stats.evictions, of);
+    by("larder_mismatches_total", "part", &stats.mismatches, of);
+    let phases = [
+        ("hit", &stats.latency.hit),
+        ("miss", &stats.latency.miss),
+        ("fill", &stats.latency.fill),
+        ("redis", &stats.latency.redis),
+    ];
+    for (phase, latency) in phases {
+        if latency.count > 0 {
+            buckets(latency, &with(of, "phase", phase));
+        }
+    }
+}
+
+fn by<R: Copy + Eq + std::fmt::Display>(
+    name: &'static str,
+    key: &'static str,
+    tally: &Tally<R>,
+    of: &[Label],
+) {
+    for (reason, n) in tally.iter() {
+        counter!(name, with(of, key, reason.to_string())).absolute(n);
+    }
+}
+
+/// As Prometheus has histograms: how many were not above each bound.
+fn buckets(latency: &Latency, of: &[Label]) {
+    for bound in BOUNDS {
+        let below = latency.buckets.iter();
+        let below = below.filter(|(end, _)| end.as_secs_f64() <= bound);
+        let n = below.map(|(_, n)| n).sum();
+        let le = with(of, "le", bound.to_string());
+        counter!("larder_latency_seconds_bucket", le).absolute(n);
+    }
+    let le = with(of, "le", "+Inf");
+    counter!("larder_latency_seconds_bucket", le).absolute(latency.count);
+    counter!("larder_latency_seconds_count", of.to_vec()).absolute(latency.count);
+    gauge!("larder_latency_seconds_sum", of.to_vec()).set(latency.sum.as_secs_f64());
+}
+
+fn of_cache(cache: &Cache, of: &[Label]) {
+    let (stats, engine) = (cache.stats(), cache.engine());
+    counter!("larder_invalidations_total", of.to_vec()).absolute(stats.invalidations);
+    counter!("larder_removed_total", of.to_vec()).absolute(stats.removed);
+    let gauges = [
+        ("larder_memory_entries", stats.memory_entries),
+        ("larder_memory_bytes", stats.memory_bytes),
+        ("larder_memory_capacity_bytes", stats.memory_capacity),
+        ("larder_in_flight_bytes", stats.in_flight_bytes),
+        ("larder_flights", stats.flights),
+        ("larder_enabled", u64::from(cache.is_enabled())),
+    ];
+    for (name, n) in gauges {
+        gauge!(name, of.to_vec()).set(n as f64);
+    }
+    if let Some(up) = engine.is_up() {
+        gauge!("larder_redis_up", of.to_vec()).set(f64::from(u8::from(up)));
+    }
+}
+
+impl Cache {
+    /// Hands what was counted to the `metrics` recorder now. It is done every five
+    /// seconds while requests come; call it before a scrape that must be exact.
+    pub fn publish_metrics(&self) {
+        self.engine().capture();
+        publish(self);
+    }
+}

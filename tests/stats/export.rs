@@ -1,0 +1,280 @@
+//! What goes out: metrics by their documented names, audit events, and the tools that
+//! are built on them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
+use axum::http::Method;
+use axum::{Router, routing::get as on_get};
+use larder::{Cache, MIB, Policy, audited_by, key, minutes, tag, testing};
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
+    Unit,
+};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::support::redis_server::Redis;
+use crate::support::{PATIENT, SHORT, get, request, send};
+
+/// Keeps the last value of everything.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<BTreeMap<String, f64>>>);
+
+struct One(Kept, String);
+
+impl One {
+    fn set(&self, value: f64) {
+        self.0.0.lock().unwrap().insert(self.1.clone(), value);
+    }
+}
+
+impl CounterFn for One {
+    fn increment(&self, _value: u64) {
+        unreachable!("counters are absolute");
+    }
+
+    fn absolute(&self, value: u64) {
+        self.set(value as f64);
+    }
+}
+
+impl GaugeFn for One {
+    fn increment(&self, _value: f64) {}
+    fn decrement(&self, _value: f64) {}
+
+    fn set(&self, value: f64) {
+        One::set(self, value);
+    }
+}
+
+impl Kept {
+    fn one(&self, key: &Key) -> Arc<One> {
+        let mut name = key.name().to_owned();
+        for label in key.labels() {
+            write!(name, " {}={}", label.key(), label.value()).unwrap();
+        }
+        Arc::new(One(self.clone(), name))
+    }
+
+    fn get(&self, name: &str) -> f64 {
+        let all = self.0.lock().unwrap();
+        *all.get(name)
+            .unwrap_or_else(|| panic!("no {name} in {all:#?}"))
+    }
+
+    fn names(&self) -> Vec<String> {
+        let all = self.0.lock().unwrap();
+        let names = all
+            .keys()
+            .map(|name| name.split(' ').next().unwrap().to_owned());
+        let mut names: Vec<String> = names.collect();
+        names.dedup();
+        names
+    }
+}
+
+impl Recorder for Kept {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.one(key))
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.one(key))
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+/// A cache to which everything has happened that has a metric.
+async fn everything(redis: &Redis) -> Kept {
+    let cache = Cache::builder().redis(redis.url()).memory(MIB).lease(SHORT);
+    let cache = cache.operation_timeout(PATIENT).build().unwrap();
+    let policy = Policy::ttl(minutes(1)).tag("n:{n}").verify(1.0);
+    let origin = Arc::new(Mutex::new(0));
+    let handler = move || {
+        let mut version = origin.lock().unwrap();
+        *version += 1;
+        std::future::ready(format!("{version}{}", "x".repeat(30_000)))
+    };
+    let layer = cache.layer(policy);
+    let refuses =
+        on_get(|| async { axum::http::StatusCode::BAD_GATEWAY }).layer(cache.ttl(minutes(1)));
+    let app = Router::new()
+        .route("/n/{n}", on_get(handler).layer(layer))
+        .route("/refuses", refuses);
+    for n in (0..100).chain(95..100) {
+        get(&app, &format!("/n/{n}")).await;
+    }
+    get(&app, "/refuses").await;
+    send(&app, request(Method::GET, "/n/1", &[("cookie", "a=b")])).await;
+    cache.invalidate(tag("n:99")).await.unwrap();
+    get(&app, "/n/99").await;
+    cache.idle().await;
+    let damaged = redis.entries().remove(0);
+    redis.command::<()>(&["SET", &damaged, "rubbish"]);
+    for n in 0..100 {
+        get(&app, &format!("/n/{n}")).await;
+    }
+    cache.idle().await;
+    let kept = Kept::default();
+    metrics::with_local_recorder(&kept, || cache.publish_metrics());
+    kept
+}
+
+#[tokio::test]
+async fn every_metric_of_the_table_the_dashboard_and_the_rules_exists() {
+    let redis = Redis::start();
+    let kept = everything(&redis).await;
+    let known = kept.names();
+    for (file, text) in [
+        ("README.md", include_str!("../../README.md")),
+        ("ops/grafana.json", include_str!("../../ops/grafana.json")),
+        ("ops/alerts.yml", include_str!("../../ops/alerts.yml")),
+    ] {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let used = words.filter(|word| word.starts_with("larder_") && !word.ends_with('_'));
+        let used: Vec<&str> = used
+            .filter(|word| {
+                ![
+                    "larder_no_stats",
+                    "larder_internals",
+                    "larder_shuttle",
+                    "larder_unfenced",
+                ]
+                .contains(word)
+            })
+            .collect();
+        for word in &used {
+            assert!(
+                known.iter().any(|name| name == word),
+                "{file}: {word} of {known:?}"
+            );
+        }
+        assert!(used.len() > 10, "{file} uses metrics: {used:?}");
+    }
+    let table = include_str!("../../README.md");
+    for name in known {
+        assert!(
+            table.contains(&format!("`{name}")),
+            "the README's table lacks {name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn metrics_say_what_was_counted() {
+    let (cache, _clock) = testing::cache();
+    let app = Router::new().route("/a", on_get(|| async { "x" }).layer(cache.ttl(minutes(1))));
+    for _ in 0..3 {
+        get(&app, "/a").await;
+    }
+    let kept = Kept::default();
+    metrics::with_local_recorder(&kept, || cache.publish_metrics());
+    let of = "cache=api endpoint=a";
+    let requests = |outcome| kept.get(&format!("larder_requests_total {of} outcome={outcome}"));
+    assert_eq!(
+        (requests("hit_memory"), requests("miss"), requests("stale")),
+        (2.0, 1.0, 0.0)
+    );
+    assert_eq!(
+        kept.get(&format!("larder_misses_total {of} cause=new")),
+        1.0
+    );
+    let le = kept.get(&format!(
+        "larder_latency_seconds_bucket {of} phase=miss le=+Inf"
+    ));
+    assert_eq!(le, 1.0);
+    assert_eq!(kept.get("larder_enabled cache=api"), 1.0);
+}
+
+/// What a subscriber writes.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn every_invalidation_and_switch_is_audited() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter("larder::audit=info")
+        .with_ansi(false)
+        .with_writer(lines.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let (cache, _clock) = testing::cache();
+    let policy = Policy::ttl(minutes(1))
+        .tag("user:{n}")
+        .invalidates(tag("user:{n}"));
+    let handler = on_get(|| async { "x" }).put(|| async {});
+    let app = Router::new().route("/{n}", handler.layer(cache.layer(policy)));
+    get(&app, "/ada").await;
+    cache.invalidate("api:*").await.unwrap();
+    let work = cache.invalidate(key("api:root:1"));
+    audited_by("editor 7", work).await.unwrap();
+    cache.invalidate(tag("user:ada").soft()).await.unwrap();
+    send(&app, request(Method::PUT, "/ada", &[])).await;
+    cache.set_enabled(false);
+    cache.set_enabled_everywhere(true).await.unwrap();
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    for line in [
+        r#"who="call" action="invalidate" what=pattern api:* entries=1 result="ok""#,
+        r#"who="editor 7" action="invalidate" what=key api:root:1 entries=0 result="ok""#,
+        r#"who="call" action="soft-invalidate" what=group "#,
+        r#"who="route" action="invalidate" what=group "#,
+        r#"who="call" action="switch-off" what=this process"#,
+        r#"action="switch-on""#,
+    ] {
+        assert!(text.contains(line), "no {line} in\n{text}");
+    }
+    assert!(!text.contains("ada"), "a tag may name a person:\n{text}");
+}
+
+#[test]
+fn the_dashboard_is_json_and_the_rules_pass_promtool() {
+    let board: serde_json::Value =
+        serde_json::from_str(include_str!("../../ops/grafana.json")).unwrap();
+    let panels = board["panels"].as_array().unwrap();
+    for panel in panels.iter().filter(|panel| panel["type"] != "row") {
+        assert!(panel["gridPos"]["w"].is_u64(), "{}", panel["title"]);
+        for target in panel["targets"].as_array().unwrap() {
+            assert!(target["expr"].as_str().unwrap().contains("larder_"));
+        }
+    }
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/ops/alerts.yml");
+    let check = std::process::Command::new("promtool")
+        .args(["check", "rules", rules])
+        .output();
+    match check {
+        Ok(done) => assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        ),
+        Err(_) => println!("promtool is not here: the rules are not checked"),
+    }
+}

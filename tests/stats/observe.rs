@@ -1,0 +1,127 @@
+//! Policies that only watch, and hits that are verified.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::http::HeaderMap;
+use axum::{Router, routing::get as on_get};
+use larder::{Cache, Cause, Mismatch, Policy, Refusal, seconds, testing};
+
+use crate::support::get;
+
+/// A handler that answers what it is told, and counts.
+#[derive(Clone, Default)]
+struct Origin {
+    runs: Arc<AtomicUsize>,
+    version: Arc<AtomicUsize>,
+    field: Arc<AtomicUsize>,
+}
+
+impl Origin {
+    fn app(&self, cache: &Cache, policy: Policy) -> Router {
+        let origin = self.clone();
+        let handler = move || {
+            let origin = origin.clone();
+            async move {
+                origin.runs.fetch_add(1, Ordering::SeqCst);
+                let mut fields = HeaderMap::new();
+                fields.insert("x-field", origin.field.load(Ordering::SeqCst).into());
+                (
+                    fields,
+                    format!("version {}", origin.version.load(Ordering::SeqCst)),
+                )
+            }
+        };
+        Router::new().route("/x", on_get(handler).layer(cache.layer(policy)))
+    }
+
+    fn runs(&self) -> usize {
+        self.runs.load(Ordering::SeqCst)
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_observes_serves_nothing_and_tells_what_it_would() {
+    let (cache, clock) = testing::cache();
+    let origin = Origin::default();
+    let app = origin.app(&cache, Policy::ttl(seconds(10)).observe(1.0));
+    for n in 0..4 {
+        origin.version.store(n / 2, Ordering::SeqCst);
+        let reply = get(&app, "/x").await;
+        assert_eq!(
+            reply.text(),
+            format!("version {}", n / 2),
+            "always the handler's"
+        );
+    }
+    assert_eq!(origin.runs(), 4);
+    let stats = cache.stats();
+    assert_eq!((stats.misses, stats.misses_by.get(Cause::Observed)), (4, 3));
+    assert_eq!(
+        (stats.stores, stats.refusals_by.get(Refusal::Observed)),
+        (1, 3)
+    );
+    assert!((stats.would_be_hit_rate() - 0.75).abs() < 1e-9);
+    assert!(stats.hit_rate() == 0.0);
+    assert_eq!(
+        (stats.compared, stats.mismatches.get(Mismatch::Body)),
+        (3, 2)
+    );
+    clock.advance(seconds(10));
+    get(&app, "/x").await; // it would have expired: nothing has renewed it
+    assert_eq!(cache.stats().misses_by.get(Cause::Expired), 1);
+    origin.field.store(7, Ordering::SeqCst);
+    get(&app, "/x").await;
+    assert_eq!(cache.stats().mismatches.get(Mismatch::Field), 1);
+}
+
+#[tokio::test]
+async fn a_share_of_the_hits_is_verified_behind_their_backs() {
+    let (cache, _clock) = testing::cache();
+    let origin = Origin::default();
+    let app = origin.app(&cache, Policy::ttl(seconds(10)).verify(1.0));
+    for _ in 0..3 {
+        get(&app, "/x").await;
+    }
+    cache.idle().await;
+    let stats = cache.stats();
+    assert_eq!(
+        (stats.compared, stats.mismatches.total()),
+        (2, 0),
+        "{stats:?}"
+    );
+    origin.version.store(1, Ordering::SeqCst);
+    let reply = get(&app, "/x").await;
+    assert_eq!(
+        (reply.hit(), reply.text()),
+        (true, "version 0"),
+        "the hit is served"
+    );
+    cache.idle().await;
+    let stats = cache.stats();
+    assert_eq!(
+        (stats.compared, stats.mismatches.get(Mismatch::Body)),
+        (3, 1)
+    );
+    assert_eq!(
+        (stats.requests(), stats.hits_memory, stats.stores),
+        (4, 3, 1)
+    );
+    assert_eq!(
+        get(&app, "/x").await.text(),
+        "version 0",
+        "what is stored stays"
+    );
+}
+
+#[test]
+fn shares_are_from_0_to_1() {
+    let (cache, _clock) = testing::cache();
+    for (policy, setting) in [
+        (Policy::ttl(seconds(1)).observe(1.5), "observe"),
+        (Policy::ttl(seconds(1)).verify(-0.1), "verify"),
+        (Policy::ttl(seconds(1)).cost(f64::NAN), "cost"),
+    ] {
+        assert_eq!(cache.try_layer(policy).unwrap_err().setting(), setting);
+    }
+}
