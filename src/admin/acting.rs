@@ -171,7 +171,10 @@ pub(super) async fn switch(
     audited_by("admin", async {
         match asked.everywhere {
             true => cache.set_enabled_everywhere(asked.enabled).await,
-            false => Ok(cache.set_enabled(asked.enabled)),
+            false => {
+                cache.set_enabled(asked.enabled);
+                Ok(())
+            }
         }
     })
     .await?;

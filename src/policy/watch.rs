@@ -107,11 +107,13 @@ impl Policy {
     /// Serves nothing from the cache: the safe way to find out what it would do. The
     /// handler answers every request, and answers are stored as ever; where one was
     /// stored that would have answered, the request is a miss by
-    /// [`Cause::Observed`](crate::Cause::Observed), and the share `rate` of them (0 to
-    /// 1) is compared with the handler's answer: a mismatch is counted
-    /// ([`Stats::mismatches`](crate::Stats::mismatches)) and told by an event of the target
-    /// `larder::verify` that names the fields, or the byte of the body, that differ. The
-    /// hit rate that it would have is [`Stats::would_be_hit_rate`](crate::Stats::would_be_hit_rate).
+    /// [`Cause::Observed`](crate::Cause::Observed).
+    ///
+    /// The share `rate` of these, from 0 to 1, is compared with the handler's answer. A
+    /// mismatch is counted in [`Stats::mismatches`](crate::Stats::mismatches), and told by
+    /// an event of the target `larder::verify` that names the fields, or the byte of the
+    /// body, that differ. The hit rate that the policy would have is
+    /// [`Stats::would_be_hit_rate`](crate::Stats::would_be_hit_rate).
     pub fn observe(mut self, rate: f64) -> Self {
         self.watch.observe = Some(rate);
         self
