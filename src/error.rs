@@ -156,6 +156,14 @@ impl InvalidateError {
         }
     }
 
+    pub(crate) fn uncounted(source: StoreError) -> Self {
+        Self {
+            kind: InvalidateErrorKind::Store,
+            message: format!("nothing was touched, and the store did not tell: {source}"),
+            source: Some(source),
+        }
+    }
+
     pub(crate) fn queued(source: StoreError) -> Self {
         Self {
             kind: InvalidateErrorKind::Queued,

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The one test command: formatting, lints, documentation, every feature alone, all tests,
-# and the public cache tests where node is.
+# the public cache tests where node is, and the admin page where chromium is too.
 #
 #   tests/run.sh            everything that fits into a few minutes
 #   tests/run.sh --install  installs what is missing first (root, Debian or Ubuntu); so does CI=true
@@ -83,6 +83,15 @@ tests/conformance.sh || conformance=$?
 case $conformance in
 0) ;;
 77) echo "skipped: the public cache tests did not run" ;;
+*) exit 1 ;;
+esac
+
+stage "the admin page in a browser"
+page=0
+tests/dashboard.sh || page=$?
+case $page in
+0) ;;
+77) echo "skipped: the admin page was not looked at" ;;
 *) exit 1 ;;
 esac
 

@@ -8,6 +8,7 @@ mod traffic;
 
 use std::error::Error;
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::Router;
 use larder::{Cache, MIB, admin};
@@ -31,7 +32,8 @@ async fn main() -> Result<(), Failure> {
     let args = read(std::env::args().skip(1))?;
     let mut builder = Cache::builder().memory(16 * MIB);
     if let Some(url) = &args.redis {
-        builder = builder.redis(url);
+        // a debug build on a busy machine is slower than the default of 250 ms
+        builder = builder.redis(url).operation_timeout(Duration::from_secs(2));
     }
     let cache = builder.build()?;
     let app = app::router(&cache, args.endpoints);

@@ -175,7 +175,7 @@ impl Cache {
         let target = target_in(selector, &self.engine.context, tenant)?;
         if selector.mode == Mode::DryRun {
             let found = self.engine.count(&target).await;
-            return found.map_err(InvalidateError::store);
+            return found.map_err(InvalidateError::uncounted);
         }
         self.invalidate_target(target).await
     }
