@@ -22,6 +22,7 @@ use redis_server::Redis;
 use tower::ServiceExt;
 
 const ROUNDS: usize = 300;
+const KILLED: usize = 10;
 
 struct Process {
     cache: Cache,
@@ -30,7 +31,11 @@ struct Process {
 
 impl Process {
     fn new(redis: &Redis) -> Self {
-        let builder = Cache::builder().memory(16 * MIB).redis(redis.url());
+        Self::at(redis.url())
+    }
+
+    fn at(url: String) -> Self {
+        let builder = Cache::builder().memory(16 * MIB).redis(url);
         let cache = builder.build().expect("a cache");
         let layer = cache.layer(Policy::ttl(minutes(5)).tag("item:{id}"));
         let handler = get(|| async { "answer" }).layer(layer);
@@ -87,6 +92,38 @@ async fn call(redis: &Redis, processes: usize) {
     let name = format!("the whole call, {processes} processes");
     let each = sent as f64 / ROUNDS as f64;
     println!("{name:<44} {median:>9.0} {p99:>9.0} {each:>9.1}");
+    for process in &all {
+        process.cache.shutdown().await;
+    }
+}
+
+/// A process that is killed in the middle of its lease says nothing any more: the call
+/// takes as long as that lease may last.
+async fn killed(redis: &Redis) {
+    let all: Vec<Process> = (0..3).map(|_| Process::new(redis)).collect();
+    let first = &all[0].cache;
+    let mut times = Vec::new();
+    for _ in 0..KILLED {
+        for process in &all {
+            process.hit().await;
+        }
+        let url = redis.url();
+        let dying = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            let process = Process::at(url);
+            runtime.block_on(process.hit());
+            std::mem::forget(process); // no word of farewell
+            runtime.shutdown_background();
+        });
+        dying.join().expect("it has a lease");
+        let start = Instant::now();
+        let done = first.invalidate(tag("item:2")).await.expect("told");
+        times.push(start.elapsed());
+        assert_eq!(done.confirmed, 2);
+    }
+    let (median, p99) = quantiles(times);
+    let name = "the same, 4 processes, one killed";
+    println!("{name:<44} {median:>9.0} {p99:>9.0}");
     for process in &all {
         process.cache.shutdown().await;
     }
@@ -152,4 +189,5 @@ async fn main() {
     for processes in [1, 4, 16] {
         call(&redis, processes).await;
     }
+    killed(&redis).await;
 }
