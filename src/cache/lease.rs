@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::engine::Engine;
-use super::look::{Found, Missed, Stale};
+use super::found::{Found, Missed, Stale};
 use crate::ask::Question;
 use crate::entry::Entry;
 use crate::outcome::{Cause, Tier};

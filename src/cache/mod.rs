@@ -11,6 +11,7 @@ mod confirm;
 mod encryption;
 mod engine;
 mod erase;
+mod found;
 mod handle;
 mod inspect;
 mod invalidation;
@@ -21,6 +22,7 @@ mod look;
 mod precompress;
 mod pulse;
 mod queue;
+mod read;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
@@ -41,13 +43,12 @@ pub use builder::CacheBuilder;
 #[cfg(feature = "compression")]
 pub use compression::Compression;
 pub(crate) use engine::Engine;
+#[cfg(feature = "values")]
+pub(crate) use found::{Found, Missed, Stale};
 pub use handle::Cache;
 pub(crate) use invalidation::Writing;
 pub(crate) use keep::{Fill, Varies};
 pub(crate) use lease::{Leased, Right, seen};
-#[cfg(feature = "values")]
-pub(crate) use look::Found;
-pub(crate) use look::{Missed, Stale};
 #[cfg(feature = "config")]
 pub(crate) use redis::with_redis;
 pub use sharing::{Failover, Outage};

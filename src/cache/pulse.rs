@@ -108,7 +108,7 @@ impl Pulse {
         if !self.used.load(Ordering::Relaxed) {
             self.used.store(true, Ordering::Relaxed); // seldom: its cache line is shared
         }
-        let unfenced = cfg!(larder_unfenced); // see `holds` in `look.rs`
+        let unfenced = cfg!(larder_unfenced); // see `standing.rs`
         unfenced || now < self.until.load(Ordering::Acquire)
     }
 
