@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use coarsetime::Instant;
 
+use crate::suspended::Suspended;
+
 /// Where larder gets its time from. Tests set their own with
 /// [`CacheBuilder::clock`](crate::CacheBuilder::clock).
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
@@ -26,10 +28,12 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 /// The system's clocks.
 ///
 /// The monotonic one is the kernel's coarse clock: it moves every few
-/// milliseconds and costs a hit a fifth of the exact one.
+/// milliseconds and costs a hit a fifth of the exact one. The time for which the
+/// machine is suspended counts, where the system tells (Linux, Android).
 #[derive(Debug)]
 pub(crate) struct SystemClock {
     start: Instant,
+    suspended: Suspended,
     exact: std::time::Instant,
 }
 
@@ -38,6 +42,7 @@ impl SystemClock {
     pub(crate) fn new() -> Self {
         Self {
             start: Instant::now(),
+            suspended: Suspended::new(),
             exact: std::time::Instant::now(),
         }
     }
@@ -47,7 +52,9 @@ impl Clock for SystemClock {
     #[inline]
     #[allow(clippy::disallowed_methods, reason = "this is where time is read")]
     fn monotonic(&self) -> Duration {
-        Instant::now().duration_since(self.start).into()
+        let now = Instant::now();
+        let awake: Duration = now.duration_since(self.start).into();
+        awake + self.suspended.by(now.as_ticks())
     }
 
     #[allow(clippy::disallowed_methods, reason = "this is where time is read")]

@@ -151,6 +151,11 @@ mod share;
 mod stats;
 mod status;
 mod store;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod suspended;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[path = "not_suspended.rs"]
+mod suspended;
 mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;

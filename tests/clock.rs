@@ -187,6 +187,29 @@ fn an_own_invalidation_behind_a_gap_holds_at_home() {
     assert_eq!(site.version.load(Ordering::SeqCst), 1);
 }
 
+/// As many URIs as are kept are known already: who writes to others lets the oldest go.
+#[tokio::test]
+async fn a_flood_of_unsafe_requests_leaves_the_clock_bounded() {
+    const MOST: u64 = 65_536;
+    let redis = Redis::start();
+    let a = process(&Site::new(), redis.url(), SHORT);
+    a.cache.invalidate(tag("item:9")).await.unwrap();
+    let flood = "local n = redis.call('ZCARD', KEYS[2])
+        for at = n, tonumber(ARGV[1]) - 1 do redis.call('ZADD', KEYS[2], at, string.format('%016d', at)) end
+        redis.call('HSET', KEYS[1], 'count', ARGV[1], 'clock', ARGV[1])";
+    let (hash, scopes, most) = ("api:!{clock}", "api:!{clock}:scopes", MOST.to_string());
+    redis.command::<()>(&["EVAL", flood, "2", hash, scopes, &most]);
+    let kept = || redis.command::<u64>(&["ZCARD", scopes]);
+    for n in 0..20 {
+        let uri = larder::uri(format!("/written/{n}"));
+        let _ = a.cache.invalidate(uri).await;
+        assert!(kept() <= MOST, "{}", kept());
+    }
+    assert!(kept() < MOST, "the oldest quarter has gone");
+    let fields: u64 = redis.command(&["HLEN", hash]);
+    assert!(fields < 20, "{fields} fields");
+}
+
 #[tokio::test]
 async fn many_who_wait_look_together() {
     let redis = Redis::start();

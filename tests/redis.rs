@@ -45,35 +45,6 @@ async fn comes_back(cache: &Cache, app: &Router) {
 }
 
 #[tokio::test]
-async fn a_hit_is_one_command_and_a_miss_three() {
-    let redis = Redis::start();
-    let builder = Cache::builder().redis(redis.url());
-    // no beat comes in between
-    let cache = builder.lease(minutes(1)).build().unwrap();
-    let (app, _) = app(&cache);
-    let calls = || {
-        // a script counts as one, and what it calls too
-        let names = ["evalsha", "eval", "get", "set", "unlink", "del", "expire"];
-        names.map(|name| redis.calls(name))
-    };
-    works(&cache).await; // the script is known from here on
-    let before = calls();
-    get(&app, "/x").await;
-    cache.idle().await;
-    let after = calls();
-    let scripts = after[0] + after[1] - before[0] - before[1];
-    // GET; the lease, and the entry with its group and the lease's end: each script
-    // looks at the lock too
-    assert_eq!((scripts, after[2] - before[2]), (2, 1 + 2));
-    for _ in 0..10 {
-        assert!(get(&app, "/x").await.hit());
-    }
-    let last = calls();
-    assert_eq!(last[2] - after[2], 10);
-    assert_eq!((&last[..2], &last[3..]), (&after[..2], &after[3..]));
-}
-
-#[tokio::test]
 async fn an_entry_has_its_ttl_in_redis_too() {
     let redis = Redis::start();
     works(&cache(redis.url())).await;
