@@ -259,7 +259,10 @@ impl<T: Send + Sync + 'static> ValuesBuilder<T> {
             policy: Arc::new(policy),
             codec: self.codec,
             in_memory: self.tiers != Tiers::Redis,
-            memory_ttl: self.memory_ttl.map_or(u64::MAX, millis),
+            memory_ttl: match self.engine.store {
+                Some(_) => self.memory_ttl.map_or(u64::MAX, millis),
+                None => u64::MAX, // there is nothing else to look at
+            },
             sharing: self.sharing,
             version: self.version,
             hashed: self.hashed,

@@ -21,9 +21,9 @@ pub(super) struct Item<T> {
 }
 
 impl<T> WarmList<T> {
-    /// Reads a list with one item a line. Blanks around an item, empty lines and
-    /// what follows `# ` or a `#` at a line's beginning count for nothing. A line that `read` cannot make sense of
-    /// is reported as failed by the run, with its number, and the others are warmed.
+    /// Reads a list with one item a line. Blanks around an item, empty lines and lines
+    /// that begin with `#` count for nothing. A line that `read` cannot make sense of is
+    /// reported as failed by the run, with its number, and the others are warmed.
     ///
     /// ```
     /// use larder::WarmList;
@@ -34,7 +34,7 @@ impl<T> WarmList<T> {
     pub fn parse<E: Display>(text: &str, read: impl Fn(&str) -> Result<T, E>) -> Self {
         let lines = text.lines().enumerate();
         let items = lines.filter_map(|(index, line)| {
-            let line = line.split_once(" #").map_or(line, |(item, _)| item).trim();
+            let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 return None;
             }
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_bad_line_keeps_its_number_and_the_others_stay() {
-        let text = "# who\r\n7\r\n\r\n  eight\n9 # the ninth\n1\u{0}0\n";
+        let text = "# who\r\n7\r\n\r\n  eight\n9 \n1\u{0}0\n";
         let list = WarmList::parse(text, |line| line.parse::<u64>());
         let seen: Vec<_> = list.items.iter().map(|i| (i.at, i.what.clone())).collect();
         assert_eq!(seen[0], (2, Ok(7)));
