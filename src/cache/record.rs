@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use super::engine::Engine;
 use super::handle::Cache;
 use super::pulse::Pulse;
+use crate::clock::unix_millis;
 use crate::entry::Held;
 use crate::error::StoreError;
 use crate::export;
@@ -46,6 +47,12 @@ impl Drop for Recording {
 impl Engine {
     fn ledger(&self) -> Option<&dyn Ledger> {
         self.pulse.as_ref().map(|pulse| pulse.ledger())
+    }
+
+    /// The time by which slots are told apart: the clock of this process, for one that
+    /// has not asked Redis yet knows no other.
+    fn slot_time(&self) -> u64 {
+        unix_millis(self.clock.wall())
     }
 
     /// Whether Redis is asked, where there is one.
@@ -110,7 +117,7 @@ impl Engine {
             let recorder = &self.counters.recorder;
             recorder.entries(entries.expiring, entries.removed);
         }
-        self.counters.capture(self.wall(), ledger.is_some())
+        self.counters.capture(self.slot_time(), ledger.is_some())
     }
 
     /// Tells the others what was captured.
@@ -137,7 +144,7 @@ impl Engine {
 
     /// Different users of so many days.
     async fn users(&self, ledger: Option<&dyn Ledger>, days: u64, endpoint: &str) -> u64 {
-        let now = self.wall();
+        let now = self.slot_time();
         match ledger {
             Some(ledger) => {
                 let last = now / DAY;
@@ -155,7 +162,7 @@ impl Engine {
         let Some(ledger) = self.ledger() else {
             return (own(), self.memory.len(), false);
         };
-        let now = self.wall();
+        let now = self.slot_time();
         let slots: Vec<Slot> = grains.iter().flat_map(|grain| grain.window(now)).collect();
         let all = async {
             self.tell_counts().await?;
@@ -189,7 +196,7 @@ impl Cache {
         let grains = [Grain::TenSeconds, Grain::Minute, Grain::Hour, Grain::Day];
         let engine = self.engine();
         let (slots, entries, shared) = engine.counts(&grains).await;
-        Recent::of(&slots, engine.wall(), entries, shared)
+        Recent::of(&slots, engine.slot_time(), entries, shared)
     }
 
     /// Endpoints whose hit rate was below their policy's
@@ -209,7 +216,7 @@ impl Cache {
         let grains = [Grain::Hour, Grain::HourOf, Grain::DayOf];
         let engine = self.engine();
         let (slots, _, shared) = engine.counts(&grains).await;
-        let now = engine.wall();
+        let now = engine.slot_time();
         let ledger = engine.ledger().filter(|_| shared);
         let named = engine.counters.naming_users();
         let mut endpoints = Vec::new();

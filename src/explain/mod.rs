@@ -4,6 +4,7 @@
 mod explanation;
 mod find;
 mod steps;
+mod texts;
 
 pub use explanation::{About, Explanation, Step, Would};
 pub(crate) use find::Layers;

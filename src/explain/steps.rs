@@ -1,12 +1,12 @@
 //! The steps of a request (`serve.rs`), looked at and not taken.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderMap, Request};
 use http_body::Body;
 
 use super::explanation::{About, Explanation, Step, Would};
+use super::texts::{freshness, key_of, of_entry, policy_of};
 use crate::ask::{Ask, Question, ask_found};
 use crate::cache::{Cache, Engine};
 use crate::entry::{Entry, Held};
@@ -16,8 +16,8 @@ use crate::key::{Key, Writer};
 use crate::layer::{CacheLayer, Shared};
 use crate::outcome::{Bypass, Cause, Staleness, Tier};
 use crate::place::{original_uri, place};
-use crate::policy::freshness::{Lifetime, Rules, Use, usable};
-use crate::policy::{Compiled, Found, Place};
+use crate::policy::Place;
+use crate::policy::freshness::{Rules, Use, usable};
 use crate::store::memory::Slot;
 
 impl Cache {
@@ -327,79 +327,4 @@ impl Engine {
         steps.say(About::Freshness, freshness(&lifetime, age, usable));
         Ok((tier, usable))
     }
-}
-
-fn policy_of(found: &Found<'_, '_>, endpoint: &str) -> String {
-    let Found { policy, pattern } = found;
-    let route = pattern.map_or_else(|| "every path".to_owned(), |route| format!("route {route}"));
-    let ttl = match (policy.http, policy.ttl) {
-        (true, _) => "the answers' own fields decide (RFC 9111)".to_owned(),
-        (false, Some(ttl)) => format!("for {ttl:?}"),
-        (false, None) => "nothing is stored".to_owned(),
-    };
-    format!("{route}, endpoint {endpoint}, {ttl}")
-}
-
-/// What goes into a key, but for secrets.
-fn key_of<B>(key: &Key, question: &Question, request: &Request<B>) -> String {
-    let policy: &Compiled = &question.policy;
-    let mut parts = vec![format!("{key}, from method")];
-    let uri = original_uri(request.extensions(), request.uri());
-    parts.push(format!("host {:?}", host_of(request)));
-    match &policy.key {
-        Some(_) => parts.push("the policy's own key".to_owned()),
-        None => {
-            parts.push(format!("path {:?}", uri.path()));
-            if let Some(query) = uri.query() {
-                parts.push(format!("query {query:?} ({:?})", policy.params));
-            }
-        }
-    }
-    let keyed = policy.classes.keyed();
-    let there = keyed.filter(|name| request.headers().contains_key(*name));
-    parts.extend(there.map(|name| format!("field {name}")));
-    if policy.scope.is_some() {
-        parts.push("the scope".to_owned());
-    }
-    if question.tenant.is_some() {
-        parts.push("the tenant".to_owned());
-    }
-    if question.variant.is_some() {
-        parts.push("what answers vary on".to_owned());
-    }
-    parts.join(", ")
-}
-
-fn host_of<B>(request: &Request<B>) -> &str {
-    let field = request.headers().get(http::header::HOST);
-    let field = field.and_then(|host| host.to_str().ok());
-    request.uri().host().or(field).unwrap_or_default()
-}
-
-fn of_entry(entry: &Entry) -> String {
-    format!(
-        "an entry: status {}, {} bytes",
-        entry.status.as_u16(),
-        entry.body.len()
-    )
-}
-
-fn freshness(lifetime: &Lifetime, age: u64, usable: Use) -> String {
-    let time = Duration::from_millis;
-    let (life, old) = (time(lifetime.fresh), time(age));
-    let said = match usable {
-        Use::Fresh(left) | Use::Early(left) => format!("fresh for another {:?}", time(left)),
-        Use::WhileRevalidating => format!(
-            "stale, and served while it is renewed until {:?}",
-            time(lifetime.stale)
-        ),
-        Use::AsAsked => "stale, and the request takes it so".to_owned(),
-        Use::Validate if age < lifetime.fresh => "fresh, but the request asks for more".to_owned(),
-        Use::Validate => format!(
-            "stale; it may stand in for a failure until {:?}, and be confirmed until {:?}",
-            time(lifetime.error),
-            time(lifetime.keep)
-        ),
-    };
-    format!("age {old:?} of {life:?}: {said}")
 }

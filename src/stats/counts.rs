@@ -10,8 +10,9 @@ use super::seen::Users;
 use super::shards::{SAMPLE, Sharded};
 use super::snapshot::Stats;
 use super::tally::Tallied;
+use super::totals::COST;
 use super::watch::Watch;
-use super::windows::{COST, Counted};
+use super::windows::Counted;
 use crate::clock::Clock;
 use crate::outcome::{
     Bypass, Cause, Eviction, Fault, InvalidatedBy, Mismatch, Outcome, Refusal, Staleness, Tier,

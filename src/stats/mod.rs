@@ -19,6 +19,7 @@ mod sketch;
 mod snapshot;
 mod tally;
 mod ticket;
+mod totals;
 mod traces;
 mod watch;
 mod windows;
@@ -34,9 +35,9 @@ pub use snapshot::{EndpointStats, Latencies, Stats};
 pub(crate) use tally::Reason;
 pub use tally::Tally;
 pub(crate) use ticket::{Counted, Counting, Ticket};
+pub use totals::{Analytics, EndpointAnalytics, Frequented, Recent, Span, Totals};
 pub(crate) use traces::Traces;
 pub(crate) use watch::Kept;
-pub use windows::{Analytics, EndpointAnalytics, Frequented, Recent, Span, Totals};
 #[cfg(feature = "redis")]
 pub(crate) use windows::{Counted as Vector, KINDS};
 pub(crate) use windows::{Grain, Slot, Slots};

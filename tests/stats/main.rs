@@ -5,6 +5,7 @@ mod support;
 
 mod analytics;
 mod counting;
+mod exact;
 mod explain;
 mod export;
 mod observe;

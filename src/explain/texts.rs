@@ -1,0 +1,87 @@
+//! What a step has found, in words.
+
+use std::time::Duration;
+
+use http::Request;
+
+use crate::ask::Question;
+use crate::entry::Entry;
+use crate::key::Key;
+use crate::place::original_uri;
+use crate::policy::freshness::{Lifetime, Use};
+use crate::policy::{Compiled, Found};
+
+pub(super) fn policy_of(found: &Found<'_, '_>, endpoint: &str) -> String {
+    let Found { policy, pattern } = found;
+    let route = pattern.map_or_else(|| "every path".to_owned(), |route| format!("route {route}"));
+    let ttl = match (policy.http, policy.ttl) {
+        (true, _) => "the answers' own fields decide (RFC 9111)".to_owned(),
+        (false, Some(ttl)) => format!("for {ttl:?}"),
+        (false, None) => "nothing is stored".to_owned(),
+    };
+    format!("{route}, endpoint {endpoint}, {ttl}")
+}
+
+/// What goes into a key, but for secrets.
+pub(super) fn key_of<B>(key: &Key, question: &Question, request: &Request<B>) -> String {
+    let policy: &Compiled = &question.policy;
+    let mut parts = vec![format!("{key}, from method")];
+    let uri = original_uri(request.extensions(), request.uri());
+    parts.push(format!("host {:?}", host_of(request)));
+    match &policy.key {
+        Some(_) => parts.push("the policy's own key".to_owned()),
+        None => {
+            parts.push(format!("path {:?}", uri.path()));
+            if let Some(query) = uri.query() {
+                parts.push(format!("query {query:?} ({:?})", policy.params));
+            }
+        }
+    }
+    let keyed = policy.classes.keyed();
+    let there = keyed.filter(|name| request.headers().contains_key(*name));
+    parts.extend(there.map(|name| format!("field {name}")));
+    if policy.scope.is_some() {
+        parts.push("the scope".to_owned());
+    }
+    if question.tenant.is_some() {
+        parts.push("the tenant".to_owned());
+    }
+    if question.variant.is_some() {
+        parts.push("what answers vary on".to_owned());
+    }
+    parts.join(", ")
+}
+
+fn host_of<B>(request: &Request<B>) -> &str {
+    let field = request.headers().get(http::header::HOST);
+    let field = field.and_then(|host| host.to_str().ok());
+    request.uri().host().or(field).unwrap_or_default()
+}
+
+pub(super) fn of_entry(entry: &Entry) -> String {
+    format!(
+        "an entry: status {}, {} bytes",
+        entry.status.as_u16(),
+        entry.body.len()
+    )
+}
+
+pub(super) fn freshness(lifetime: &Lifetime, age: u64, usable: Use) -> String {
+    let time = Duration::from_millis;
+    let (life, old) = (time(lifetime.fresh), time(age));
+    let said = match usable {
+        Use::Fresh(left) | Use::Early(left) => format!("fresh for another {:?}", time(left)),
+        Use::WhileRevalidating => format!(
+            "stale, and served while it is renewed until {:?}",
+            time(lifetime.stale)
+        ),
+        Use::AsAsked => "stale, and the request takes it so".to_owned(),
+        Use::Validate if age < lifetime.fresh => "fresh, but the request asks for more".to_owned(),
+        Use::Validate => format!(
+            "stale; it may stand in for a failure until {:?}, and be confirmed until {:?}",
+            time(lifetime.error),
+            time(lifetime.keep)
+        ),
+    };
+    format!("age {old:?} of {life:?}: {said}")
+}
