@@ -95,7 +95,7 @@ const READING: [&str; 8] = [
     "/entry?key=x",
     "/events",
 ];
-const ACTING: [&str; 3] = ["/invalidate", "/warm", "/enabled"];
+const ACTING: [&str; 4] = ["/invalidate", "/warm", "/enabled", "/stats/reset"];
 
 #[tokio::test]
 async fn who_has_no_token_or_a_wrong_one_gets_nothing() {
@@ -335,6 +335,34 @@ async fn a_check_and_an_explanation_fill_and_count_nothing() {
     assert_eq!(told["steps"][0]["about"], "policy");
     assert_eq!(asked("/explain", "http://[/").await.status, 400);
     assert_eq!(cache.stats(), before);
+}
+
+#[tokio::test]
+async fn a_reset_begins_the_counters_anew_and_nothing_else() {
+    let (cache, app) = memory();
+    for _ in 0..3 {
+        get(&app, "/users/7").await;
+    }
+    post(&app, "/invalidate", &json!({"tag": "nothing"})).await;
+    let fresh = post(&app, "/stats/reset", &json!({})).await.json();
+    for field in ["hits_memory", "misses", "stores", "invalidations"] {
+        assert_eq!(fresh[field], 0, "{field}");
+    }
+    assert_eq!(
+        (&fresh["misses_by"], &fresh["memory_entries"]),
+        (&json!({}), &json!(1))
+    );
+    assert_eq!(fresh["latency"]["miss"]["count"], 0);
+    for _ in 0..10 {
+        get(&app, "/users/7").await;
+    }
+    let stats = cache.stats();
+    assert_eq!(
+        (stats.hits_memory, stats.misses, stats.hit_rate()),
+        (10, 0, 1.0)
+    );
+    assert_eq!(cache.endpoint_stats()[0].stats.hits_memory, 10);
+    assert_eq!(cache.recent().await.day.requests(), 13, "windows go on");
 }
 
 #[tokio::test]

@@ -60,7 +60,9 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Args, Failure> {
     let mut args = Args {
         endpoints: 12,
         rate: 200,
-        redis: std::env::var("REDIS_URL").ok(),
+        redis: std::env::var("REDIS_URL")
+            .ok()
+            .filter(|url| !url.is_empty()),
         port: 3000,
         token: "only-for-the-example".to_owned(),
     };

@@ -39,7 +39,7 @@ pub async fn run(app: Router, endpoints: usize, rate: u32) {
         while owed >= 1.0 {
             owed -= 1.0;
             let endpoint = name(dice.below(endpoints, 2));
-            let id = dice.below(400, 3);
+            let id = dice.below(300, 4);
             let mut request =
                 Request::get(format!("/{endpoint}/{id}")).header("host", "example.test");
             if dice.roll() < 0.1 {

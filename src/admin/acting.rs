@@ -10,6 +10,7 @@ use super::router::Shared;
 use super::views::seconds;
 use crate::audit::{self, audited_by};
 use crate::invalidate::{Selector, endpoint, everything, key, tag, uri};
+use crate::stats::Stats;
 
 /// What is to be invalidated: exactly one of the first six.
 #[derive(Default, Deserialize)]
@@ -144,6 +145,20 @@ pub(super) async fn warm(
             .collect(),
         took: seconds(report.took),
     }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// Answers with what is counted from now on.
+pub(super) async fn reset(
+    State(shared): State<Shared>,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Json<Stats> {
+    shared.cache.reset_stats();
+    tracing::info!(target: "larder::audit", who = "admin", action = "reset-stats", result = "ok");
+    Json(shared.cache.stats())
 }
 
 #[derive(Deserialize)]

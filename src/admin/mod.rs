@@ -27,6 +27,7 @@
 //! | `GET /events` | read | server-sent events: all that the page shows, once a second |
 //! | `POST /invalidate` | full | `{"pattern" \| "tag" \| "endpoint" \| "key" \| "uri": "..", "tenant"?}` or `{"everything": true}`; `"soft": true` makes stale, `"dry_run": true` counts alone |
 //! | `POST /warm` | full | `{"targets": ["/path", ..], "host"?: ".."}` through [`AdminRouter::warms`]; answers at the end |
+//! | `POST /stats/reset` | full | `{}`: counters of this process begin anew |
 //! | `POST /enabled` | full | `{"enabled": bool, "everywhere"?: bool}`, by default in all processes |
 //!
 //! Without a token every route but the page answers 403, unless [`AdminRouter::open`]

@@ -172,6 +172,7 @@ fn reading() -> Router<Shared> {
 fn acting() -> Router<Shared> {
     Router::new()
         .route("/invalidate", post(acting::invalidate))
+        .route("/stats/reset", post(acting::reset))
         .route("/warm", post(acting::warm))
         .route("/enabled", post(acting::switch))
         .method_not_allowed_fallback(|| async {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::inspect::Server;
 use crate::policy::Policy;
-use crate::stats::{EndpointStats, Stats};
+use crate::stats::{EndpointStats, LowHitRate, Stats};
 
 /// All of it.
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub(crate) struct Facts {
     pub(crate) total: Stats,
     pub(crate) endpoints: Vec<EndpointStats>,
     pub(crate) sampled: Vec<Sampled>,
+    /// Endpoints that are under what their policies ask for.
+    pub(crate) low: Vec<LowHitRate>,
 }
 
 /// What of a policy matters here.

@@ -19,6 +19,16 @@ pub(super) fn of_traffic(facts: &Facts) -> Vec<Advice> {
         );
         all.push(Advice::warning("hit-rate-low", what, cause(facts)));
     }
+    for low in &facts.low {
+        let what = format!(
+            "the hit rate was {:.1} %, under {:.0} %: {}",
+            low.hit_rate * 100.0,
+            low.wanted * 100.0,
+            low.cause
+        );
+        let todo = "mend the cause, or ask for less by warn_below";
+        all.push(Advice::warning("hit-rate-low", what, todo).about(Some(&low.endpoint)));
+    }
     for endpoint in &facts.endpoints {
         let name = Some(endpoint.endpoint.as_str()).filter(|name| !name.is_empty());
         if name.is_some()

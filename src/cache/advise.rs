@@ -183,6 +183,7 @@ impl Engine {
             total: stats,
             endpoints: self.counters.by_endpoint(),
             sampled: self.samples(),
+            low: self.counters.low.known(),
         }
     }
 

@@ -72,6 +72,13 @@ fn scope(target: &Target) -> Scope {
 }
 
 impl Cache {
+    /// Begins [`stats`](Self::stats) and [`endpoint_stats`](Self::endpoint_stats) of
+    /// this process anew. What instances count together
+    /// ([`recent`](Self::recent), [`analytics`](Self::analytics)) and exported metrics go on.
+    pub fn reset_stats(&self) {
+        self.engine.counters.reset();
+    }
+
     /// The last 50 invalidations of this process, the latest first: those that were
     /// called for, and those that requests brought. Tags and URIs are told by their
     /// hashes.

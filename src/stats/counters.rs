@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::counts::{Counts, Sums};
 use super::low::Low;
 use super::recorder::Recorder;
+use super::reset::Base;
 use super::seen::Asked;
 use super::shards::is_sample;
 use super::snapshot::{EndpointStats, Stats};
@@ -27,6 +28,7 @@ pub(crate) struct Counters {
     rest: Arc<Counts>,
     invalidations: AtomicU64,
     removed: AtomicU64,
+    base: Base,
     pub(crate) recorder: Recorder,
     pub(crate) asked: Asked,
     pub(crate) low: Low,
@@ -100,21 +102,47 @@ impl Counters {
 
     /// What the cache has done in all.
     pub(crate) fn snapshot(&self) -> Stats {
-        let (mut stats, mut sums) = (Stats::default(), Sums::default());
-        self.rest.add_to(&mut stats, &mut sums);
-        for (_, counts) in self.list() {
-            counts.add_to(&mut stats, &mut sums);
+        let mut read = (Stats::default(), Sums::default());
+        self.base.add("", &self.rest, &mut read);
+        for (name, counts) in self.list() {
+            self.base.add(&name, &counts, &mut read);
         }
-        stats.invalidations = self.invalidations.load(Ordering::Relaxed);
-        stats.removed = self.removed.load(Ordering::Relaxed);
+        let (mut stats, sums) = read;
+        let invalidations = self.invalidations.load(Ordering::Relaxed);
+        let removed = self.removed.load(Ordering::Relaxed);
+        (stats.invalidations, stats.removed) = self.base.of_all(invalidations, removed);
         stats.complete(&sums);
         stats
+    }
+
+    /// What is read from now on was counted from now on.
+    pub(crate) fn reset(&self) {
+        let list = self.list();
+        let named = list.iter().map(|(name, counts)| (name.clone(), &**counts));
+        let rest = (Box::default(), &*self.rest);
+        self.base.set(
+            named.chain([rest]),
+            self.invalidations.load(Ordering::Relaxed),
+            self.removed.load(Ordering::Relaxed),
+        );
+    }
+
+    fn since_reset(&self, name: Box<str>, counts: &Counts) -> EndpointStats {
+        let mut read = (Stats::default(), Sums::default());
+        self.base.add(&name, counts, &mut read);
+        let (mut stats, sums) = read;
+        stats.complete(&sums);
+        EndpointStats {
+            endpoint: name.into(),
+            stats,
+        }
     }
 
     /// What each endpoint has done, in the order of their names.
     pub(crate) fn by_endpoint(&self) -> Vec<EndpointStats> {
         let rest = (Box::default(), self.rest());
-        let mut all: Vec<_> = self.list().into_iter().chain([rest]).map(of_one).collect();
+        let all = self.list().into_iter().chain([rest]);
+        let mut all: Vec<_> = all.map(|(name, of)| self.since_reset(name, &of)).collect();
         all.retain(|one| !one.endpoint.is_empty() || one.stats.requests() > 0);
         all.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
         all

@@ -325,6 +325,15 @@ pub(crate) struct Sums {
     pub(crate) redis: Sum,
 }
 
+impl Sums {
+    pub(crate) fn minus(&mut self, before: &Self) {
+        self.hit.minus(&before.hit);
+        self.miss.minus(&before.miss);
+        self.fill.minus(&before.fill);
+        self.redis.minus(&before.redis);
+    }
+}
+
 /// One more of something, while it lives.
 pub(crate) struct Running {
     counts: Arc<Counts>,

@@ -84,6 +84,14 @@ impl Default for Sum {
 }
 
 impl Sum {
+    /// Takes off what was measured before.
+    pub(crate) fn minus(&mut self, before: &Self) {
+        for (now, before) in self.buckets.iter_mut().zip(&before.buckets) {
+            *now = now.saturating_sub(*before);
+        }
+        self.nanos = self.nanos.saturating_sub(before.nanos);
+    }
+
     pub(crate) fn count_and_nanos(&self) -> (u64, u64) {
         (self.buckets.iter().sum(), self.nanos)
     }

@@ -13,6 +13,7 @@ mod counts;
 mod histogram;
 mod low;
 mod recorder;
+mod reset;
 mod seen;
 mod shards;
 mod sketch;

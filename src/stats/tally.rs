@@ -83,6 +83,13 @@ impl<R: Copy + Eq> Tally<R> {
             None => self.counts.push((reason, n)),
         }
     }
+
+    pub(crate) fn minus(&mut self, before: &Self) {
+        for (reason, n) in &mut self.counts {
+            *n = n.saturating_sub(before.get(*reason));
+        }
+        self.counts.retain(|(_, n)| *n > 0);
+    }
 }
 
 impl<R: fmt::Display> fmt::Debug for Tally<R> {

@@ -207,8 +207,8 @@ async function saysHowOldItIs(page, example) {
 
 async function pictures(browser, origin) {
   for (const colorScheme of ["light", "dark"]) {
-    const { page, context } = await figures(browser, origin, { colorScheme, viewport: { width: 1280, height: 800 } });
-    await page.waitForTimeout(60_000); // for the charts to have something
+    const { page, context } = await figures(browser, origin, { colorScheme, viewport: { width: 1280, height: 1240 } });
+    await page.waitForTimeout(75_000); // for the charts to have something
     await page.screenshot({ path: `docs/dashboard-${colorScheme}.png` });
     await context.close();
   }
@@ -222,7 +222,7 @@ try {
   const one = await site(redisPort, 1, 50);
   const many = await site(redisPort, 200, 100);
   const server = started.at(-1);
-  if (options.includes("--pictures")) await pictures(browser, many);
+  if (options.includes("--pictures")) await pictures(browser, await site(redisPort, 24, 150));
 
   await signsInAndIsLive(browser, one);
   const phone = await figures(browser, one, { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true, colorScheme: "dark" });
