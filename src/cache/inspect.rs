@@ -137,7 +137,8 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// If the key has another form than `<prefix>:<endpoint>:<hash>`, or if the store
+    /// If the key has another form than `<prefix>:<endpoint>:<hash>` or
+    /// `<namespace>:<key>`, or if the store
     /// does not answer.
     pub async fn entry(&self, key: &str) -> Result<Option<EntryInfo>, InspectError> {
         let engine = &self.engine;
@@ -159,10 +160,15 @@ impl Cache {
 
 impl Engine {
     fn pattern(&self, text: &str) -> Result<Pattern, InspectError> {
-        Pattern::of_user(text, &self.context.prefix).map_err(InspectError::bad)
+        let namespace = self.context.namespaces.of(text);
+        let prefix = namespace.as_deref().unwrap_or(&self.context.prefix);
+        Pattern::of_user(text, prefix).map_err(InspectError::bad)
     }
 
     fn key(&self, name: &str) -> Result<Key, InspectError> {
+        if self.context.namespaces.of(name).is_some() {
+            return Ok(Key::new(name)); // a value's
+        }
         let rest = name.strip_prefix(self.context.prefix.as_str());
         let rest = rest.and_then(|rest| rest.strip_prefix(':'));
         match rest {

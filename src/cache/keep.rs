@@ -125,20 +125,21 @@ impl Engine {
             return None;
         }
         self.flights.unmark(&fill.entry.canonical);
+        let wanted = fill.value.as_ref().is_none_or(|value| value.kept);
+        let in_memory = self.memory.keeps_entries() && wanted;
         match &fill.varies {
             Some(varies) => self.keep_variant(varies, &fill.entry),
             None => {
                 self.drop_variants(self.memory.orphans(&fill.entry.canonical, &[]));
-                if !self.memory.keeps_entries() {
+                if !in_memory {
                     self.memory.remove(&fill.entry.canonical);
                 }
             }
         }
         self.balance();
         let held = self.held(fill.entry.clone(), fill.age, fill.note.number);
-        let wanted = fill.value.as_ref().is_none_or(|value| value.kept);
         let held = held.holding(fill.value.take());
-        let held = match self.memory.keeps_entries() && wanted {
+        let held = match in_memory {
             true => {
                 let held = self.memory.insert(held, &self.generations)?;
                 self.precompress(Arc::clone(&held), &fill.policy, runtime);

@@ -11,6 +11,7 @@ use super::space::{Rulings, Space};
 use crate::cache::Engine;
 use crate::clock::millis;
 use crate::error::ConfigError;
+use crate::invalidate::tenant_suffix;
 use crate::key::{ScopeId, Writer};
 use crate::policy::{Compiled, Policy};
 
@@ -61,6 +62,7 @@ pub struct ValuesBuilder<T> {
     sharing: Sharing,
     version: Option<String>,
     hashed: bool,
+    tenant: Option<String>,
     tags: Vec<String>,
     max_size: usize,
     rulings: Rulings<T>,
@@ -78,6 +80,7 @@ impl<T: Send + Sync + 'static> ValuesBuilder<T> {
             sharing: Sharing::Shared,
             version: None,
             hashed: false,
+            tenant: None,
             tags: Vec::new(),
             max_size: MAX_SIZE,
             rulings: Rulings::default(),
@@ -128,6 +131,15 @@ impl<T: Send + Sync + 'static> ValuesBuilder<T> {
     /// Only the namespace can be read. A look-up hashes its key once. Default: no.
     pub fn hashed_keys(mut self) -> Self {
         self.hashed = true;
+        self
+    }
+
+    /// Whose the values are, in a cache with [tenants](crate::CacheBuilder::tenant): it
+    /// becomes part of keys and tags, and [`invalidate_for`](crate::Cache::invalidate_for)
+    /// reaches them by tag. [`clear`](Values::clear) and patterns reach all tenants'.
+    /// Default: nobody's.
+    pub fn tenant(mut self, tenant: impl Into<String>) -> Self {
+        self.tenant = Some(tenant.into());
         self
     }
 
@@ -249,12 +261,16 @@ impl<T: Send + Sync + 'static> ValuesBuilder<T> {
         preamble.field(self.name.as_bytes());
         preamble.field(self.codec.name().as_bytes());
         preamble.option(self.version.as_deref().map(str::as_bytes));
-        let tags = self.tags.iter().map(|tag| ScopeId::tag(None, tag));
+        let tenant = self.tenant.as_deref();
+        preamble.option(tenant.map(str::as_bytes));
+        let tags = self.tags.iter().map(|tag| ScopeId::tag(tenant, tag));
         Ok(Values::of(Space {
             counts: self.engine.counters.endpoint(&self.name),
             preamble: preamble.as_bytes().to_vec(),
             of_namespace: ScopeId::namespace(&self.name),
             tags: tags.collect(),
+            suffix: tenant.map(tenant_suffix).unwrap_or_default(),
+            tenant: self.tenant,
             name: self.name.into(),
             policy: Arc::new(policy),
             codec: self.codec,

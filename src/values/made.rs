@@ -125,7 +125,11 @@ impl<T: Send + Sync + 'static> Ask<T> {
         let tags = guard::call(|| tags_of(&self.key, value)).ok_or(Refusal::Tags)?;
         match tags.iter().any(String::is_empty) || tags.len() > 1_000 {
             true => Err(Refusal::Tags),
-            false => Ok(tags.iter().map(|tag| ScopeId::tag(None, tag)).collect()),
+            false => {
+                let tenant = self.space.tenant.as_deref();
+                let ids = tags.iter().map(|tag| ScopeId::tag(tenant, tag));
+                Ok(ids.collect())
+            }
         }
     }
 

@@ -59,6 +59,9 @@ pub(super) struct Space<T> {
     pub(super) memory_ttl: u64,
     pub(super) sharing: Sharing,
     pub(super) version: Option<String>,
+    pub(super) tenant: Option<String>,
+    /// How it stands behind names.
+    pub(super) suffix: String,
     /// Nothing of a key can be read in the store.
     pub(super) hashed: bool,
     pub(super) of_namespace: ScopeId,
@@ -141,6 +144,7 @@ impl<T: Send + Sync + 'static> Space<T> {
             name.push_str(":v");
             name.push_str(version);
         }
+        name.push_str(&self.suffix);
         Key::new(name)
     }
 
@@ -174,7 +178,7 @@ impl<T: Send + Sync + 'static> Space<T> {
 
     /// The tags that are known beforehand.
     pub(super) fn known_tags(&self, seed: Option<&str>) -> impl Iterator<Item = ScopeId> {
-        let seed = seed.map(|seed| ScopeId::tag(None, seed));
+        let seed = seed.map(|seed| ScopeId::tag(self.tenant.as_deref(), seed));
         self.tags.iter().copied().chain(seed)
     }
 

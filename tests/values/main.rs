@@ -72,3 +72,21 @@ async fn read(
 fn about(time: std::time::Duration) -> u64 {
     (time + std::time::Duration::from_millis(500)).as_secs()
 }
+
+/// Lets time pass, and waits until the cache has a lease again: a beat that was on
+/// its way meanwhile brings none.
+async fn pass(cache: &Cache, clock: &larder::testing::ManualClock, time: std::time::Duration) {
+    use larder::{Cause, Outcome};
+
+    clock.advance(time);
+    let probes = cache.values::<u8>("probe").build().unwrap();
+    support::eventually("a lease", || async {
+        let load = || async { Ok::<_, NotThere>(1) };
+        let probe = probes.get_or_try_insert_with("x", load).await.unwrap();
+        let lost = Cause::StoreError;
+        !matches!(probe.outcome(), Outcome::Miss { cause, .. } if cause == lost)
+    })
+    .await;
+    cache.idle().await;
+    probes.clear().await.unwrap();
+}

@@ -5,7 +5,7 @@ use larder::{Cache, MIB, Outcome, Staleness, days, minutes, seconds};
 
 use crate::support::redis_server::Redis;
 use crate::support::{PATIENT, SHORT, tiers};
-use crate::{NotThere, Source, about, characters, read, settings};
+use crate::{NotThere, Source, about, characters, pass, read, settings};
 
 #[tokio::test]
 async fn what_is_stale_is_served_and_renewed_behind_its_callers_back() {
@@ -14,7 +14,7 @@ async fn what_is_stale_is_served_and_renewed_behind_its_callers_back() {
         let (values, source) = (builder.build().unwrap(), Source::default());
         read(&values, &source, "a").await;
         tier.cache.idle().await;
-        tier.clock.advance(minutes(5) + seconds(10));
+        pass(&tier.cache, &tier.clock, minutes(5) + seconds(10)).await;
         let stale = read(&values, &source, "a").await;
         let why = Staleness::WhileRevalidating;
         assert!(matches!(stale.outcome(), Outcome::Stale { why: w, .. } if w == why));
@@ -42,12 +42,12 @@ async fn what_is_stale_stands_in_for_a_loader_that_fails_then_the_fallback() {
         read(&values, &source, "a").await;
         tier.cache.idle().await;
         let fails = || values.get_or_try_insert_with("a", || async { Err(NotThere("a")) });
-        tier.clock.advance(minutes(5) + seconds(10));
+        pass(&tier.cache, &tier.clock, minutes(5) + seconds(10)).await;
         let stale = fails().await.unwrap();
         let why = Staleness::IfError;
         assert!(matches!(stale.outcome(), Outcome::Stale { why: w, .. } if w == why));
         assert_eq!(stale.run, 1);
-        tier.clock.advance(minutes(1));
+        pass(&tier.cache, &tier.clock, minutes(1)).await;
         let fallback = fails().await.unwrap();
         assert_eq!(fallback.id, "template of a");
         assert!(fallback.is_fallback() && !fallback.is_cached());
@@ -143,7 +143,7 @@ async fn each_tier_has_its_time_and_its_values() {
         (14, larder::Tier::Memory),
         (16, larder::Tier::Redis),
     ] {
-        clock.advance(days(day) - gone);
+        pass(&cache, &clock, days(day) - gone).await;
         gone = days(day);
         let value = read(&both, &source, "a").await;
         assert_eq!(tier(value.outcome()), wanted, "{day} days");

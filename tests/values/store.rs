@@ -1,10 +1,10 @@
 //! What lies in Redis, and what becomes of it.
 
-use larder::{Cache, MIB, everything, key, minutes, tag};
+use larder::{Cache, MIB, Outcome, Policy, everything, key, minutes, pattern, tag};
 
 use crate::support::redis_server::Redis;
-use crate::support::{PATIENT, SHORT};
-use crate::{Character, Source, characters, settings};
+use crate::support::{PATIENT, SHORT, tiers};
+use crate::{Character, NotThere, Source, characters, read, settings};
 
 fn cache(redis: &Redis) -> Cache {
     let builder = Cache::builder().redis(redis.url()).lease(SHORT);
@@ -89,4 +89,150 @@ async fn an_invalidation_reaches_values_in_every_process() {
     for refused in ["characters:*", "character", "other:*", "*"] {
         assert!(one.invalidate(refused).await.is_err(), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn without_redis_the_application_works_uncached() {
+    let redis = Redis::start();
+    let cache = cache(&redis);
+    drop(redis);
+    let (values, source) = (characters(&cache), Source::default());
+    assert!(values.get("a").await.is_none());
+    assert_eq!(read(&values, &source, "a").await.run, 1);
+    assert_eq!(read(&values, &source, "a").await.run, 2);
+    let failing = values.get_or_try_insert_with("a", || async { Err(NotThere("a")) });
+    assert_eq!(
+        failing.await.unwrap_err(),
+        NotThere("a"),
+        "the loader's own error alone"
+    );
+    assert_eq!(values.insert("a", source.make("a")).await.run, 3);
+    assert_eq!(
+        values.get_many(["a", "b"]).await.iter().flatten().count(),
+        0
+    );
+    assert!(values.peek("a").await.is_none() && values.ttl("a").await.is_none());
+    assert!(values.remove("a").await.is_err(), "nobody could be told");
+}
+
+#[tokio::test]
+async fn values_stay_within_the_memory_tiers_bound() {
+    let cache = Cache::builder().memory(MIB).build().unwrap();
+    let values = cache
+        .values::<Vec<u8>>("blob")
+        .weigh(Vec::len)
+        .build()
+        .unwrap();
+    for n in 0..200 {
+        values.insert(n.to_string(), vec![7; 20_000]).await;
+        let stats = cache.stats();
+        assert!(stats.memory_bytes <= stats.memory_capacity, "{stats:?}");
+    }
+    let stats = cache.stats();
+    assert!(
+        stats.memory_entries < 60,
+        "{} of 20 kB",
+        stats.memory_entries
+    );
+    let light = cache
+        .values::<Vec<u8>>("light")
+        .weigh(|_| 0)
+        .build()
+        .unwrap();
+    for n in 0..200 {
+        light.insert(n.to_string(), vec![7; 20_000]).await;
+    }
+    assert!(
+        cache.stats().memory_entries > 100,
+        "the weight is the user's word"
+    );
+}
+
+#[tokio::test]
+async fn what_is_made_stale_is_served_while_it_is_renewed() {
+    for tier in tiers().await {
+        let builder = settings(&tier.cache).stale_while_revalidate(minutes(1));
+        let (values, source) = (builder.build().unwrap(), Source::default());
+        read(&values, &source, "a").await;
+        tier.cache.idle().await;
+        tier.cache
+            .invalidate(pattern("character:*").soft())
+            .await
+            .unwrap();
+        let stale = read(&values, &source, "a").await;
+        assert_eq!(stale.run, 1, "{}", tier.name);
+        assert!(
+            matches!(stale.outcome(), Outcome::Stale { .. }),
+            "{}",
+            tier.name
+        );
+        tier.cache.idle().await;
+        assert_eq!(read(&values, &source, "a").await.run, 2, "{}", tier.name);
+    }
+}
+
+#[tokio::test]
+async fn a_write_on_a_route_invalidates_values_that_it_names() {
+    for tier in tiers().await {
+        let (values, source) = (characters(&tier.cache), Source::default());
+        let policy = Policy::none().invalidates("character:{id}");
+        let put = axum::routing::put(|| async { "written" });
+        let app = axum::Router::new().route("/{id}", put.layer(tier.cache.layer(policy)));
+        values.insert("a", source.make("a")).await;
+        values.insert("b", source.make("b")).await;
+        let request = crate::support::request(axum::http::Method::PUT, "/a", &[]);
+        crate::support::send(&app, request).await;
+        tier.cache.idle().await;
+        assert!(!values.contains("a").await, "{}", tier.name);
+        assert!(values.contains("b").await, "{}", tier.name);
+    }
+}
+
+#[tokio::test]
+async fn tenants_have_values_of_their_own() {
+    let redis = Redis::start();
+    let builder = Cache::builder()
+        .memory(16 * MIB)
+        .redis(redis.url())
+        .lease(SHORT);
+    let builder = builder.tenant(|_| None).operation_timeout(PATIENT);
+    let cache = builder.build().unwrap();
+    let of = |tenant: &str| settings(&cache).tag("all").tenant(tenant).build().unwrap();
+    let (one, two, source) = (of("one"), of("two"), Source::default());
+    one.insert("a", source.make("one's")).await;
+    assert!(!two.contains("a").await);
+    two.insert("a", source.make("two's")).await;
+    assert_eq!(one.get("a").await.unwrap().id, "one's");
+    assert_eq!(redis.entries().len(), 2);
+    cache.invalidate_for("one", tag("all")).await.unwrap();
+    assert!(!one.contains("a").await && two.contains("a").await);
+    let erased = cache.erase_for("two", tag("all")).await.unwrap();
+    assert_eq!(erased.removed(), 1);
+    assert!(redis.entries().is_empty() && !two.contains("a").await);
+}
+
+#[tokio::test]
+async fn values_are_listed_and_counted_by_their_namespace() {
+    let redis = Redis::start();
+    let cache = cache(&redis);
+    let (values, source) = (characters(&cache), Source::default());
+    read(&values, &source, "a").await;
+    cache.idle().await;
+    read(&values, &source, "a").await;
+    let listed = cache.entries("character:*", None).await.unwrap();
+    let names: Vec<_> = listed
+        .entries
+        .iter()
+        .map(|entry| entry.key.as_str())
+        .collect();
+    assert_eq!(names, ["character:a"]);
+    let stats = cache.endpoint_stats();
+    let mine = stats
+        .iter()
+        .find(|one| one.endpoint == "character")
+        .unwrap();
+    assert_eq!(
+        (mine.stats.hits_redis, mine.stats.misses, mine.stats.stores),
+        (1, 1, 1)
+    );
 }
