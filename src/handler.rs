@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use tower::util::Oneshot;
 use tower_service::Service;
+use tracing::Instrument;
 
 use crate::answered::Answered;
 use crate::ask::Question;
@@ -70,7 +71,7 @@ impl<S> Serve<S> {
             asker,
         } = rights;
         let (mut parts, body) = request.into_parts();
-        let route = Route::of(&self.shared, family, &parts);
+        let route = Route::of(&self.shared, Arc::clone(&family), &parts);
         let note = landing.flight().note; // from before the handler starts
         question.policy.hide(&mut parts.headers);
         let seen = parts.headers.clone();
@@ -84,7 +85,9 @@ impl<S> Serve<S> {
         let started = engine.now();
         let asking = forward(self.inner, request, &self.shared, &self.ticket);
         let filling = self.counts.filling(&*engine.clock);
-        let response = within(engine, question.policy.hard_timeout, asking).await;
+        let response = within(engine, question.policy.hard_timeout, asking)
+            .instrument(tracing::info_span!(target: "larder", "fill", endpoint = &*family))
+            .await;
         filling.ended(&*engine.clock);
         let counted = !self.behind && asker.answers() && enclosing.answers();
         let adapted = self.counts.watch.adapted(&question.policy);

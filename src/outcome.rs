@@ -92,6 +92,18 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// As one word.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Hit { .. } => "hit",
+            Self::Stale { .. } => "stale",
+            Self::Revalidated { .. } => "revalidated",
+            Self::Miss { .. } => "miss",
+            Self::Coalesced { .. } => "coalesced",
+            Self::Bypass { .. } => "bypass",
+        }
+    }
+
     /// Whether a stored response answered without a word from the handler.
     #[must_use]
     pub fn is_hit(&self) -> bool {

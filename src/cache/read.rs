@@ -106,7 +106,11 @@ impl Engine {
         }
         let canonical = question.place();
         let number = self.generations.clock(); // before the read: rule 3 of `generation/mod.rs`
-        let frame = match store.get(key).await {
+        let asked = self.clock.precise();
+        let answer = store.get(key).await;
+        let took = self.clock.precise().saturating_sub(asked);
+        self.counts_of(key).measured.redis.record(took, 1);
+        let frame = match answer {
             Ok(Some(frame)) => frame,
             Ok(None) => return Err(Read::nothing(cause)),
             Err(error) => {
@@ -187,7 +191,8 @@ impl Engine {
 
     /// Counts what was asked for, where the policy does not say what it is called.
     pub(crate) fn asked_for(&self, entry: &Entry, policy: &Compiled) {
-        if policy.watch.label.is_none() {
+        // a value's key may name somebody
+        if policy.watch.label.is_none() && !entry.rules.has(Rules::VALUE) {
             self.counters.asked.saw_perhaps(entry.key.as_str(), 1);
         }
     }

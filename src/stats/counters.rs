@@ -19,6 +19,9 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Key;
 use crate::outcome::Fault;
 
+/// Routes and namespaces are fewer; what comes after that is counted together.
+const MOST_ENDPOINTS: usize = 10_000;
+
 /// Its endpoints are found by name when an entry is made or a request misses; an
 /// entry in memory knows its own.
 #[derive(Debug, Default)]
@@ -52,7 +55,10 @@ impl Counters {
             .endpoints
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(endpoints.entry(name.into()).or_default())
+        match endpoints.len() < MOST_ENDPOINTS || endpoints.contains_key(name) {
+            true => Arc::clone(endpoints.entry(name.into()).or_default()),
+            false => self.rest(),
+        }
     }
 
     /// Those of an entry's endpoint.

@@ -20,6 +20,7 @@ use std::time::Duration;
 use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tracing::{Span, field};
 
 use super::counts::Counts;
 use crate::cache::Engine;
@@ -108,12 +109,18 @@ pin_project! {
         #[pin]
         future: F,
         counting: Counting,
+        span: Span,
     }
 }
 
 impl<F> Counted<F> {
     pub(crate) fn new(counting: Counting, future: F) -> Self {
-        Self { future, counting }
+        let span = tracing::info_span!(target: "larder", "cache", outcome = field::Empty);
+        Self {
+            future,
+            counting,
+            span,
+        }
     }
 }
 
@@ -126,7 +133,13 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
+        let _entered = this.span.enter();
         let answer = ready!(this.future.poll(cx));
+        if let Ok(response) = &answer
+            && let Some(outcome) = response.extensions().get::<Outcome>()
+        {
+            this.span.record("outcome", outcome.word());
+        }
         match &answer {
             Ok(response) => this.counting.answered(response),
             Err(_) => this.counting.failed(),

@@ -18,6 +18,7 @@ pub(super) struct Counting<T> {
 
 impl<T: Send + Sync + 'static> Counting<T> {
     pub(super) fn begin(space: &Arc<Space<T>>) -> Self {
+        space.engine.record();
         Self {
             began: space.engine.clock.precise(),
             space: Arc::clone(space),

@@ -1,5 +1,5 @@
-//! What goes out: metrics by their documented names, audit events, and the tools that
-//! are built on them.
+//! What goes out: metrics by their documented names, and the tools that are built on
+//! them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use axum::http::Method;
 use axum::{Router, routing::get as on_get};
-use larder::{Cache, MIB, Policy, audited_by, key, minutes, tag, testing};
+use larder::{Cache, MIB, Policy, minutes, tag, testing};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
     Unit,
 };
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::support::redis_server::Redis;
 use crate::support::{PATIENT, SHORT, get, request, send};
@@ -192,66 +191,6 @@ async fn metrics_say_what_was_counted() {
     ));
     assert_eq!(le, 1.0);
     assert_eq!(kept.get("larder_enabled cache=api"), 1.0);
-}
-
-/// What a subscriber writes.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
-#[tokio::test]
-async fn every_invalidation_and_switch_is_audited() {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter("larder::audit=info")
-        .with_ansi(false)
-        .with_writer(lines.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    let (cache, _clock) = testing::cache();
-    let policy = Policy::ttl(minutes(1))
-        .tag("user:{n}")
-        .invalidates(tag("user:{n}"));
-    let handler = on_get(|| async { "x" }).put(|| async {});
-    let app = Router::new().route("/{n}", handler.layer(cache.layer(policy)));
-    get(&app, "/ada").await;
-    cache.invalidate("api:*").await.unwrap();
-    let work = cache.invalidate(key("api:root:1"));
-    audited_by("editor 7", work).await.unwrap();
-    cache.invalidate(tag("user:ada").soft()).await.unwrap();
-    send(&app, request(Method::PUT, "/ada", &[])).await;
-    cache.set_enabled(false);
-    cache.set_enabled_everywhere(true).await.unwrap();
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    for line in [
-        r#"who="call" action="invalidate" what=pattern api:* entries=1 result="ok""#,
-        r#"who="editor 7" action="invalidate" what=key api:root:1 entries=0 result="ok""#,
-        r#"who="call" action="soft-invalidate" what=group "#,
-        r#"who="route" action="invalidate" what=group "#,
-        r#"who="call" action="switch-off" what=this process"#,
-        r#"action="switch-on""#,
-    ] {
-        assert!(text.contains(line), "no {line} in\n{text}");
-    }
-    assert!(!text.contains("ada"), "a tag may name a person:\n{text}");
 }
 
 #[test]

@@ -67,6 +67,12 @@ async fn the_counts_of_all_instances_are_one() {
     assert_eq!(recent.by_hour[23].totals, recent.day);
     assert_eq!(recent.by_day[30].totals.requests(), 40);
     assert_eq!(recent.entries, 15);
+    let latency = &a.cache.stats().latency;
+    assert_eq!(
+        (latency.redis.count, latency.fill.count),
+        (10, 10),
+        "each miss asks once"
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,97 @@
+//! Events and spans. In a process of its own, for tests side by side share what
+//! `tracing` knows of who listens.
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+
+use axum::http::Method;
+use axum::{Router, routing::get as on_get};
+use larder::{Policy, audited_by, key, minutes, tag, testing};
+use tracing_subscriber::fmt::MakeWriter;
+
+use support::{get, request, send};
+
+/// What a subscriber writes.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn who_listens_is_told() {
+    let lines = Lines::default();
+    tracing_subscriber::fmt()
+        .with_env_filter("larder=info,handler=info")
+        .with_ansi(false)
+        .with_writer(lines.clone())
+        .init();
+    every_invalidation_and_switch_is_audited(&lines).await;
+    lines.take();
+    a_request_that_is_no_hit_in_memory_is_a_span_with_its_fill_inside(&lines).await;
+}
+
+async fn every_invalidation_and_switch_is_audited(lines: &Lines) {
+    let (cache, _clock) = testing::cache();
+    let policy = Policy::ttl(minutes(1))
+        .tag("user:{n}")
+        .invalidates(tag("user:{n}"));
+    let handler = on_get(|| async { "x" }).put(|| async {});
+    let app = Router::new().route("/{n}", handler.layer(cache.layer(policy)));
+    get(&app, "/ada").await;
+    cache.invalidate("api:*").await.unwrap();
+    let work = cache.invalidate(key("api:root:1"));
+    audited_by("editor 7", work).await.unwrap();
+    cache.invalidate(tag("user:ada").soft()).await.unwrap();
+    send(&app, request(Method::PUT, "/ada", &[])).await;
+    cache.set_enabled(false);
+    cache.set_enabled_everywhere(true).await.unwrap();
+    let text = lines.take();
+    for line in [
+        r#"who="call" action="invalidate" what=pattern api:* entries=1 result="ok""#,
+        r#"who="editor 7" action="invalidate" what=key api:root:1 entries=0 result="ok""#,
+        r#"who="call" action="soft-invalidate" what=group "#,
+        r#"who="route" action="invalidate" what=group "#,
+        r#"who="call" action="switch-off" what=this process"#,
+        r#"action="switch-on""#,
+    ] {
+        assert!(text.contains(line), "no {line} in\n{text}");
+    }
+    assert!(!text.contains("ada"), "a tag may name a person:\n{text}");
+}
+
+async fn a_request_that_is_no_hit_in_memory_is_a_span_with_its_fill_inside(lines: &Lines) {
+    let (cache, _clock) = testing::cache();
+    let handler = on_get(|| async { tracing::info!(target: "handler", "runs") });
+    let app = Router::new().route("/a", handler.layer(cache.ttl(minutes(1))));
+    get(&app, "/a").await;
+    get(&app, "/a").await;
+    let text = lines.take();
+    let mut runs = text.lines().filter(|line| line.contains("handler: runs"));
+    let line = runs.next().unwrap();
+    assert!(line.contains("cache:fill{endpoint=\"a\"}:"), "{line}");
+    assert!(runs.next().is_none());
+}
