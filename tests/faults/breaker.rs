@@ -105,6 +105,36 @@ async fn while_redis_is_away_one_task_connects_and_no_request_does() {
 }
 
 #[tokio::test]
+async fn who_is_not_asked_does_not_try() {
+    let (_redis, proxy) = behind_proxy();
+    let site = Site::new();
+    let a = process(&site, proxy.url());
+    comes_back(&a).await;
+    proxy.refuse(true);
+    eventually("it is left alone", || async {
+        served(&a, &site).await;
+        open_for(&a.cache).await.is_some()
+    })
+    .await;
+    // time passes: another process fills, elsewhere
+    let other = Redis::start();
+    let busy = bare(&site, other.url());
+    let known = std::cell::Cell::new(0);
+    eventually("nobody connects any more", || async {
+        let runs = site.runs() + 400;
+        while site.runs() < runs {
+            let selector = larder::tag("item:1");
+            let _ = busy.cache.invalidate(selector).await;
+            busy.get().await;
+        }
+        known.replace(proxy.connections()) == proxy.connections()
+    })
+    .await;
+    proxy.refuse(false);
+    comes_back(&a).await;
+}
+
+#[tokio::test]
 async fn a_redis_that_comes_and_goes_every_100_ms_is_survived() {
     let (_redis, proxy) = behind_proxy();
     let site = Site::new();
