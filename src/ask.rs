@@ -267,7 +267,9 @@ fn write<'a>(
     head: &RequestHead<'_>,
     writer: &mut Writer,
 ) -> Result<Asked<'a>, Bypass> {
-    let admitted = admission::admit(policy, head.method, head.uri, head.headers)?;
+    let mut keyed = admission::KeyedFields::new();
+    let (method, uri, headers) = (head.method, head.uri, head.headers);
+    let admitted = admission::admit(policy, method, uri, headers, &mut keyed)?;
     let tenant = tenant(engine, head)?;
     writer.push(&policy.preamble);
     writer.option(tenant.as_deref().map(str::as_bytes));
@@ -288,7 +290,7 @@ fn write<'a>(
             _ => return Err(Bypass::NoKey),
         },
     }
-    for (name, value, secret) in &admitted.keyed {
+    for (name, value, secret) in &keyed {
         writer.field(name.as_bytes());
         match secret {
             true => writer.secret(value.as_bytes()),

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use crate::entry::Held;
 use crate::error::BoxError;
 use crate::flight::{Following, Leading};
 
@@ -24,6 +26,7 @@ pin_project! {
     #[project = KindProj]
     enum Kind<B> {
         Stored { bytes: Option<Bytes> },
+        Held { held: Option<Arc<Held>> },
         Inner { #[pin] body: B },
         Leading { leading: Box<Leading<B>> },
         Following { following: Box<Following> },
@@ -42,10 +45,20 @@ impl<B> ResponseBody<B> {
         Self { kind }
     }
 
+    /// The body of an entry in memory. What counts the references to its bytes is
+    /// touched when they are sent, not before.
+    #[inline]
+    pub(crate) fn held(held: Arc<Held>) -> Self {
+        let held = (!held.entry.body.is_empty()).then_some(held);
+        let kind = Kind::Held { held };
+        Self { kind }
+    }
+
     /// The bytes of a stored body.
     pub(crate) fn stored_bytes(&self) -> Bytes {
         match &self.kind {
             Kind::Stored { bytes: Some(bytes) } => bytes.clone(),
+            Kind::Held { held: Some(held) } => held.entry.body.clone(),
             _ => Bytes::new(),
         }
     }
@@ -55,19 +68,20 @@ impl<B> ResponseBody<B> {
     pub(crate) fn len(&self) -> u64 {
         match &self.kind {
             Kind::Stored { bytes: Some(bytes) } => bytes.len() as u64,
+            Kind::Held { held: Some(held) } => held.entry.body.len() as u64,
             _ => 0,
         }
     }
 
     /// Whether all of it is there.
     pub(crate) fn is_stored(&self) -> bool {
-        matches!(self.kind, Kind::Stored { .. })
+        matches!(self.kind, Kind::Stored { .. } | Kind::Held { .. })
     }
 
     /// Another stored body in its place; none stays none, as for HEAD.
     pub(crate) fn replaced(self, by: Bytes) -> Self {
         match self.kind {
-            Kind::Stored { bytes: Some(_) } => Self::stored(by),
+            Kind::Stored { bytes: Some(_) } | Kind::Held { held: Some(_) } => Self::stored(by),
             _ => self,
         }
     }
@@ -94,10 +108,10 @@ impl ResponseBody<axum::body::Body> {
     /// Without a box around a box.
     pub(crate) fn into_axum(self) -> axum::body::Body {
         match self.kind {
-            Kind::Stored { bytes: None } => axum::body::Body::empty(),
+            Kind::Stored { bytes: None } | Kind::Held { held: None } => axum::body::Body::empty(),
             Kind::Stored { bytes: Some(bytes) } => bytes.into(),
             Kind::Inner { body } => body,
-            Kind::Leading { .. } | Kind::Following { .. } => axum::body::Body::new(self),
+            _ => axum::body::Body::new(self),
         }
     }
 }
@@ -131,6 +145,10 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
             KindProj::Stored { bytes } => Poll::Ready(bytes.take().map(Frame::data).map(Ok)),
+            KindProj::Held { held } => {
+                let bytes = held.take().map(|held| held.entry.body.clone());
+                Poll::Ready(bytes.map(Frame::data).map(Ok))
+            }
             KindProj::Inner { body } => body.poll_frame(cx).map_err(Into::into),
             KindProj::Leading { leading } => leading.poll_next(cx),
             KindProj::Following { following } => following.poll_next(cx),
@@ -140,6 +158,7 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Stored { bytes } => bytes.is_none(),
+            Kind::Held { held } => held.is_none(),
             Kind::Inner { body } => body.is_end_stream(),
             Kind::Leading { leading } => leading.is_end(),
             Kind::Following { following } => following.is_end(),
@@ -148,9 +167,8 @@ where
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Stored { bytes } => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
-            }
+            Kind::Stored { bytes } => exactly(bytes.as_ref()),
+            Kind::Held { held } => exactly(held.as_ref().map(|held| &held.entry.body)),
             Kind::Inner { body } => body.size_hint(),
             Kind::Leading { leading } => leading.size_hint(),
             Kind::Following { following } => following.size_hint(),
@@ -158,10 +176,14 @@ where
     }
 }
 
+fn exactly(bytes: Option<&Bytes>) -> SizeHint {
+    SizeHint::with_exact(bytes.map_or(0, |bytes| bytes.len() as u64))
+}
+
 impl<B> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {
-            Kind::Stored { .. } => "stored",
+            Kind::Stored { .. } | Kind::Held { .. } => "stored",
             Kind::Inner { .. } => "inner",
             Kind::Leading { .. } => "leading",
             Kind::Following { .. } => "following",

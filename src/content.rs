@@ -63,8 +63,8 @@ impl<S> Serve<S> {
         match engine.look_memory(&asked, &canonical, request.headers()) {
             Ok(found) => {
                 let spare = std::mem::take(request.extensions_mut());
-                let (entry, times) = (&found.entry.entry, found.times());
-                let mut response = reply::hit(engine, entry, times, Tier::Memory, false, spare);
+                let (whole, times) = (Arc::clone(&found.entry), found.times());
+                let mut response = reply::held(engine, whole, times, Tier::Memory, false, spare);
                 if reply::has_shape(&policy, &asked.asks) {
                     let coded = &found.entry.coded;
                     response =

@@ -1,6 +1,7 @@
 //! Responses made of entries, and what is said of those that the handler made.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,8 +11,8 @@ use http_body::Body;
 
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Stale};
-use crate::entry::Entry;
 use crate::entry::coding::{Coded, choose, is_codable};
+use crate::entry::{Entry, Held};
 use crate::known::number_value;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Outcome, Staleness, Tier};
@@ -21,22 +22,53 @@ use crate::policy::freshness::Rules;
 use crate::policy::range::{Part, part};
 use crate::policy::request::Asks;
 
-/// A response made of an entry. `times` are its age and what is left of its
-/// freshness, in milliseconds; `spare` are extensions whose room is used again.
+/// A response made of an entry that this process holds. `times` are its age and what is left
+/// of its freshness, in milliseconds; `spare` are extensions whose room is used
+/// again.
 #[inline]
-pub(crate) fn hit<B>(
+pub(crate) fn held<B>(
     engine: &Engine,
-    entry: &Entry,
+    held: Arc<Held>,
     times: (u64, u64),
     tier: Tier,
     head: bool,
     spare: Extensions,
 ) -> Response<ResponseBody<B>> {
-    let (age, ttl) = times;
-    let mut response = Response::new(match head {
-        true => ResponseBody::empty(),
-        false => ResponseBody::stored(entry.body.clone()),
-    });
+    let mut response = Response::new(ResponseBody::empty());
+    hit(&mut response, engine, &held.entry, times, tier, spare);
+    if !head {
+        *response.body_mut() = ResponseBody::held(held);
+    }
+    response
+}
+
+/// The same of an entry from the store.
+pub(crate) fn found<B>(
+    engine: &Engine,
+    entry: Entry,
+    times: (u64, u64),
+    head: bool,
+    spare: Extensions,
+) -> Response<ResponseBody<B>> {
+    let mut response = Response::new(ResponseBody::empty());
+    hit(&mut response, engine, &entry, times, Tier::Redis, spare);
+    if !head {
+        *response.body_mut() = ResponseBody::stored(entry.body);
+    }
+    response
+}
+
+/// Makes a response a hit, but for its body. Where it lies: moving one costs as
+/// much as filling it.
+#[inline]
+fn hit<B>(
+    response: &mut Response<B>,
+    engine: &Engine,
+    entry: &Entry,
+    (age, ttl): (u64, u64),
+    tier: Tier,
+    spare: Extensions,
+) {
     *response.status_mut() = entry.status;
     let outcome = Outcome::Hit {
         tier,
@@ -56,7 +88,6 @@ pub(crate) fn hit<B>(
     extensions.clear();
     extensions.insert(outcome);
     *response.extensions_mut() = extensions;
-    response
 }
 
 /// A stale entry served all the same: why that is allowed, and why the request

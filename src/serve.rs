@@ -84,9 +84,9 @@ impl<S> Serve<S> {
             let missed = match again.await {
                 Ok(found) => {
                     let spare = std::mem::take(&mut parts.extensions);
-                    let (entry, times) = (&found.entry.entry, found.times());
-                    let head = question.head;
-                    let response = reply::hit(engine, entry, times, Tier::Memory, head, spare);
+                    let (whole, times) = (Arc::clone(&found.entry), found.times());
+                    let response =
+                        reply::held(engine, whole, times, Tier::Memory, question.head, spare);
                     let (policy, asks) = (&question.policy, &question.asks);
                     let coded = &found.entry.coded;
                     let mut response = reply::shape(response, policy, coded, &parts.headers, asks);
@@ -102,16 +102,10 @@ impl<S> Serve<S> {
             let look = engine.look_store(&mut question, &family, &parts.headers, missed);
             let missed = match look.await {
                 Ok(found) => {
-                    let head = question.head;
                     let spare = std::mem::take(&mut parts.extensions);
-                    let mut response = reply::hit(
-                        engine,
-                        &found.entry,
-                        found.times(),
-                        Tier::Redis,
-                        head,
-                        spare,
-                    );
+                    let times = found.times();
+                    let mut response =
+                        reply::found(engine, found.entry, times, question.head, spare);
                     let (policy, asks) = (&question.policy, &question.asks);
                     if reply::has_shape(policy, asks) {
                         response = reply::shape(response, policy, &[], &parts.headers, asks);
@@ -145,10 +139,10 @@ impl<S> Serve<S> {
         let cause = self.missed(question.place(), cause);
         let usable = stale.as_ref().map(|stale| stale.usable);
         if let (Some(Use::Early(left)), Some(found)) = (usable, &stale) {
-            let (entry, times) = (&found.held.entry, (found.age, left));
+            let (whole, times) = (Arc::clone(&found.held), (found.age, left));
             let engine = &self.shared.engine;
             let spare = Extensions::new();
-            let response = reply::hit(engine, entry, times, found.tier, question.head, spare);
+            let response = reply::held(engine, whole, times, found.tier, question.head, spare);
             let (policy, asks, coded) = (&question.policy, &question.asks, &found.held.coded);
             let mut response = reply::shape(response, policy, coded, request.headers(), asks);
             nested::mark(&mut response, self.nested, engine);

@@ -111,25 +111,35 @@ where
                     false => std::mem::take(request.extensions_mut()),
                     true => http::Extensions::new(),
                 };
-                let (entry, times) = (&found.entry.entry, found.times());
+                let times = found.times();
+                let shaped = reply::has_shape(asked.policy, &asked.asks);
+                if counts && !shaped {
+                    found.entry.counts.hit(found.entry.sends(asked.head));
+                }
+                let apart = shaped || verified || began.is_some();
+                let whole = apart.then(|| Arc::clone(&found.entry));
                 let mut response =
-                    reply::hit(engine, entry, times, Tier::Memory, asked.head, spare);
-                if reply::has_shape(asked.policy, &asked.asks) {
-                    let (policy, coded) = (asked.policy, &found.entry.coded);
-                    response =
-                        reply::shape(response, policy, coded, request.headers(), &asked.asks);
+                    reply::held(engine, found.entry, times, Tier::Memory, asked.head, spare);
+                if let Some(whole) = &whole
+                    && shaped
+                {
+                    let (policy, headers) = (asked.policy, request.headers());
+                    let coded = &whole.coded;
+                    response = reply::shape(response, policy, coded, headers, &asked.asks);
+                    if counts {
+                        whole.counts.hit(response.body().len());
+                    }
                 }
                 nested::mark(&mut response, nested, engine);
-                if counts {
-                    found.entry.counts.hit(response.body().len());
-                }
-                if let Some(began) = began {
-                    found.entry.took(&*engine.clock, began);
-                    engine.sampled(&found.entry, asked.policy);
-                }
-                if verified {
-                    let question = asked.question(&canonical, None);
-                    self.verify(question, &found.entry, nested, request);
+                if let Some(whole) = whole {
+                    if let Some(began) = began {
+                        whole.took(&*engine.clock, began);
+                        engine.sampled(&whole, asked.policy);
+                    }
+                    if verified {
+                        let question = asked.question(&canonical, None);
+                        self.verify(question, &whole, nested, request);
+                    }
                 }
                 ResponseFuture::ready(response)
             }

@@ -71,7 +71,7 @@ enum Kind {
 }
 
 /// As many as most answers have lie in the entry itself.
-pub(super) type Values = SmallVec<[HeaderValue; 8]>;
+pub(super) type Values = SmallVec<[HeaderValue; 6]>;
 
 impl Fields {
     pub(crate) fn empty() -> Self {
@@ -118,14 +118,14 @@ impl Fields {
 
     pub(crate) fn len(&self) -> usize {
         match &self.0 {
-            Kind::Shaped { values, .. } => values.len(),
+            Kind::Shaped { shape, .. } => shape.len(),
             Kind::Loose(fields) => fields.len(),
         }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         let (shaped, loose) = match &self.0 {
-            Kind::Shaped { shape, values } => (Some(shape.names().zip(values)), None),
+            Kind::Shaped { shape, values } => (Some(shape.fields(values)), None),
             Kind::Loose(fields) => (None, Some(fields.iter())),
         };
         let loose = loose.into_iter().flatten();
@@ -205,6 +205,11 @@ impl FromIterator<(HeaderName, HeaderValue)> for Fields {
     fn from_iter<T: IntoIterator<Item = (HeaderName, HeaderValue)>>(fields: T) -> Self {
         fields.into_iter().collect::<Vec<_>>().into()
     }
+}
+
+/// Whether it is a value that the answers of a route share, as a rule.
+pub(super) fn is_common(value: &HeaderValue) -> bool {
+    COMMON.contains(value)
 }
 
 /// A value that needs no bytes of its own.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::coding::Coded;
 use super::stored::Entry;
@@ -23,11 +24,13 @@ pub(crate) struct Held {
     /// Milliseconds on the monotonic clock at which its age was zero; below
     /// zero for one that is older than the clock.
     born: i64,
+    /// Those of its endpoint.
+    pub(crate) counts: Arc<Counts>,
+    /// The canonical request once more, here where a hit compares it.
+    whose: SmallVec<[u8; 88]>,
     pub(crate) entry: Entry,
     /// Its body in codings that clients may read.
     pub(crate) coded: Box<[Coded]>,
-    /// Those of its endpoint.
-    pub(crate) counts: Arc<Counts>,
     /// What it stands for, where it is no response: then it has no body here.
     pub(crate) value: Option<Value>,
 }
@@ -49,6 +52,7 @@ impl Held {
     /// Holds an entry that is `age` milliseconds old at `now`.
     pub(crate) fn new(entry: Entry, age: u64, now: u64, number: u64, counts: Arc<Counts>) -> Self {
         Self {
+            whose: SmallVec::from_slice(&entry.canonical),
             entry,
             counts,
             coded: Box::default(),
@@ -61,6 +65,7 @@ impl Held {
     /// The same entry with coded variants beside it.
     pub(crate) fn with(&self, coded: Box<[Coded]>) -> Self {
         Self {
+            whose: self.whose.clone(),
             entry: self.entry.clone(),
             coded,
             counts: Arc::clone(&self.counts),
@@ -96,6 +101,22 @@ impl Held {
         }
         self.value = value;
         self
+    }
+
+    /// How many bytes of a body an answer of it has.
+    #[inline]
+    pub(crate) fn sends(&self, head: bool) -> u64 {
+        if head {
+            0
+        } else {
+            self.entry.body.len() as u64
+        }
+    }
+
+    /// Whether it answers this canonical request.
+    #[inline]
+    pub(crate) fn is_of(&self, canonical: &[u8]) -> bool {
+        *self.whose == *canonical
     }
 
     /// An estimate of the bytes it holds.
@@ -195,6 +216,11 @@ mod tests {
     fn age_goes_on_from_what_it_was() {
         assert_eq!(held(500, 100).age(100), 500);
         assert_eq!(held(500, 100).age(1_100), 1_500);
+    }
+
+    #[test]
+    fn an_entry_is_of_its_own_request_alone() {
+        assert!(held(0, 0).is_of(b"") && !held(0, 0).is_of(b"x"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! [`Shape`]: the names of an entry's fields, in a map that is ready to be
-//! cloned. The entries of a route have one shape; in memory they share it.
+//! [`Shape`]: the names of an entry's fields and their commonest values, in a map
+//! that is ready to be cloned. The entries of a route have one shape; in memory
+//! they share it.
 
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
@@ -8,10 +9,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use http::header::{AGE, CACHE_STATUS, HeaderName, ValuesMut};
 use http::{HeaderMap, HeaderValue};
 
-use super::headers::Values;
+use super::headers::{Values, is_common};
 
-/// A map of blank values: the places of `Age` and `Cache-Status`, which a hit
-/// says, and those of the fields behind them.
+/// A map: the places of `Age` and `Cache-Status`, which a hit says, and those of
+/// the fields behind them. Blank are those of values that not all share.
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
     map: HeaderMap,
@@ -26,7 +27,7 @@ pub(crate) struct Shape {
 const OWN: [HeaderName; 2] = [AGE, CACHE_STATUS];
 
 impl Shape {
-    /// The shape of some fields, and their values in the order of their places.
+    /// The shape of some fields, and their own values in the order of their places.
     pub(super) fn of(fields: Vec<(HeaderName, HeaderValue)>) -> (Self, Values) {
         let blank = HeaderValue::from_static("");
         let ready = fields.iter().all(|(name, _)| !OWN.contains(name));
@@ -42,9 +43,14 @@ impl Shape {
             ready,
             shared: false,
         };
-        let values = shape.map.values().skip(shape.own()).cloned().collect();
-        shape.map.values_mut().for_each(|v| *v = blank.clone());
-        (shape, values)
+        let values = shape
+            .map
+            .values_mut()
+            .skip(if ready { OWN.len() } else { 0 });
+        let own = values.filter(|value| !is_common(value));
+        let own = own.map(|value| std::mem::replace(value, blank.clone()));
+        let own = own.collect();
+        (shape, own)
     }
 
     /// How many places stand in front of the fields'.
@@ -52,8 +58,22 @@ impl Shape {
         if self.ready { OWN.len() } else { 0 }
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &HeaderName> {
-        self.map.iter().map(|(name, _)| name).skip(self.own())
+    /// Fields with those of their values that are not the shape's own.
+    pub(super) fn fields<'a>(
+        &'a self,
+        values: &'a [HeaderValue],
+    ) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
+        let mut values = values.iter();
+        let fields = self.map.iter().skip(self.own());
+        fields.map(move |(name, value)| match value.is_empty() {
+            true => (name, values.next().unwrap_or(value)),
+            false => (name, value),
+        })
+    }
+
+    /// How many fields there are.
+    pub(super) fn len(&self) -> usize {
+        self.map.len() - self.own()
     }
 
     /// A response's fields: what a hit says, and `values` in their places.
@@ -112,16 +132,18 @@ fn put(places: &mut ValuesMut<'_, HeaderValue>, value: HeaderValue) {
     }
 }
 
+/// Puts values into the blank places.
 #[inline]
 fn put_all(places: &mut ValuesMut<'_, HeaderValue>, values: &[HeaderValue]) {
-    for value in values {
-        put(places, value.clone());
+    let blank = places.filter(|place| place.is_empty());
+    for (place, value) in blank.zip(values) {
+        *place = value.clone();
     }
 }
 
 impl PartialEq for Shape {
     fn eq(&self, other: &Self) -> bool {
-        self.map.len() == other.map.len() && self.names().eq(other.names())
+        self.map.len() == other.map.len() && self.map.iter().eq(&other.map)
     }
 }
 
@@ -129,7 +151,7 @@ impl Eq for Shape {}
 
 impl Hash for Shape {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.names().for_each(|name| name.hash(state));
+        self.map.iter().for_each(|field| field.hash(state));
     }
 }
 
@@ -180,7 +202,8 @@ mod tests {
 
     fn filled(pairs: &[(&'static str, &'static str)], status: Option<&'static str>) -> Vec<String> {
         let (shape, values) = Shape::of(fields(pairs));
-        assert_eq!(shape.names().count(), pairs.len());
+        assert_eq!(shape.len(), pairs.len());
+        assert_eq!(shape.fields(&values).count(), pairs.len());
         let age = HeaderValue::from_static("7");
         let map = shape.fill(&values, age, status.map(HeaderValue::from_static));
         let said = map

@@ -1,6 +1,7 @@
 //! The memory tier: bounded in bytes, scan-resistant, looked up by the
 //! canonical request itself.
 
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,12 +16,26 @@ use crate::generation::{Aging, Generations, Standing};
 use crate::key::Canonical;
 use crate::stats::Traces;
 
+/// A keyed hash of a canonical request. What lies there may be another's: it
+/// says itself whose it is, and of two whose hashes are the same one goes.
+type Place = u64;
+
 /// What lies under a canonical request.
 #[derive(Clone)]
 pub(crate) enum Slot {
     Entry(Arc<Held>),
     /// Answers vary on these fields; each lies under a longer request.
     Vary(Arc<Variants>, Weighed),
+}
+
+impl Slot {
+    #[inline]
+    fn is_of(&self, canonical: &[u8]) -> bool {
+        match self {
+            Self::Entry(held) => held.is_of(canonical),
+            Self::Vary(variants, _) => *variants.of == *canonical,
+        }
+    }
 }
 
 /// What a marker weighed when it was put in; what it holds may grow since.
@@ -34,13 +49,42 @@ const OVERHEAD: u64 = 690;
 #[derive(Clone)]
 struct Bytes;
 
-impl Weighter<Canonical, Slot> for Bytes {
-    fn weight(&self, key: &Canonical, slot: &Slot) -> u64 {
+impl Weighter<Place, Slot> for Bytes {
+    fn weight(&self, _: &Place, slot: &Slot) -> u64 {
         let content = match slot {
             Slot::Entry(held) => held.weight(),
-            Slot::Vary(_, Weighed(bytes)) => key.len() as u64 + bytes,
+            Slot::Vary(_, Weighed(bytes)) => *bytes,
         };
         content + OVERHEAD
+    }
+}
+
+/// Hashes a place, which is a hash: as it is.
+#[derive(Debug, Clone)]
+struct AsItIs(u64);
+
+impl BuildHasher for AsItIs {
+    type Hasher = Self;
+
+    #[inline]
+    fn build_hasher(&self) -> Self {
+        Self(0)
+    }
+}
+
+impl Hasher for AsItIs {
+    #[inline]
+    fn write_u64(&mut self, place: u64) {
+        self.0 = place;
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a place is a number");
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -51,10 +95,10 @@ struct Evicted {
     traces: Arc<Traces>,
 }
 
-impl Lifecycle<Canonical, Slot> for Evicted {
+impl Lifecycle<Place, Slot> for Evicted {
     type RequestState = ();
 
-    fn on_evict(&self, _state: &mut (), _canonical: Canonical, slot: Slot) {
+    fn on_evict(&self, _state: &mut (), _place: Place, slot: Slot) {
         if let Slot::Entry(held) = slot {
             held.evicted(millis(self.clock.monotonic()));
             self.traces.evicted(&held.entry.canonical);
@@ -65,7 +109,8 @@ impl Lifecycle<Canonical, Slot> for Evicted {
 /// The tier. Without a size of its own it keeps what answers vary on, and
 /// nothing else.
 pub(crate) struct Memory {
-    slots: Cache<Canonical, Slot, Bytes, ahash::RandomState, Evicted>,
+    slots: Cache<Place, Slot, Bytes, AsItIs, Evicted>,
+    hasher: ahash::RandomState,
     shapes: Shapes,
     bound: u64,
     /// Sixteenths of the bound that what is in flight has.
@@ -91,9 +136,9 @@ impl Memory {
             .build();
         #[allow(clippy::expect_used, reason = "both required options are set above")]
         let options = options.expect("capacity and estimate are set");
-        let hasher = ahash::RandomState::new();
         Self {
-            slots: Cache::with_options(options, Bytes, hasher, Evicted { clock, traces }),
+            slots: Cache::with_options(options, Bytes, AsItIs(0), Evicted { clock, traces }),
+            hasher: ahash::RandomState::new(),
             shapes: Shapes::default(),
             bound: bytes,
             yielded: AtomicU64::new(0),
@@ -103,12 +148,19 @@ impl Memory {
 
     #[inline]
     pub(crate) fn get(&self, canonical: &[u8]) -> Option<Slot> {
-        self.slots.get(canonical)
+        let slot = self.slots.get(&self.place(canonical));
+        slot.filter(|slot| slot.is_of(canonical))
+    }
+
+    #[inline]
+    fn place(&self, canonical: &[u8]) -> Place {
+        self.hasher.hash_one(canonical)
     }
 
     /// The same, and nobody has asked: it is not kept longer for that.
     pub(crate) fn peek(&self, canonical: &[u8]) -> Option<Slot> {
-        self.slots.peek(canonical)
+        let slot = self.slots.peek(&self.place(canonical));
+        slot.filter(|slot| slot.is_of(canonical))
     }
 
     pub(crate) fn keeps_entries(&self) -> bool {
@@ -121,8 +173,8 @@ impl Memory {
         held.valid(generations).then(|| {
             held.entry.fields.share(&self.shapes);
             let held = Arc::new(held);
-            let canonical = Arc::clone(&held.entry.canonical);
-            self.slots.insert(canonical, Slot::Entry(Arc::clone(&held)));
+            let place = self.place(&held.entry.canonical);
+            self.slots.insert(place, Slot::Entry(Arc::clone(&held)));
             held
         })
     }
@@ -130,7 +182,8 @@ impl Memory {
     /// Puts an entry in the place of this very one, if it is still there.
     pub(crate) fn replace(&self, held: &Arc<Held>, by: Arc<Held>) {
         let at_once = Some(std::time::Duration::ZERO);
-        let _ = self.slots.entry(&held.entry.canonical, at_once, |_, slot| {
+        let place = self.place(&held.entry.canonical);
+        let _ = self.slots.entry(&place, at_once, |_, slot| {
             if matches!(slot, Slot::Entry(there) if Arc::ptr_eq(there, held)) {
                 *slot = Slot::Entry(by);
             }
@@ -144,13 +197,14 @@ impl Memory {
         canonical: &Canonical,
         names: &Arc<[HeaderName]>,
     ) -> Arc<Variants> {
-        if let Some(Slot::Vary(known, _)) = self.slots.get(&canonical[..])
+        if let Some(Slot::Vary(known, _)) = self.get(canonical)
             && known.names == *names
         {
             return known;
         }
-        let variants = Arc::new(Variants::new(Arc::clone(names)));
-        self.mark(canonical, &variants);
+        let (whose, names) = (Arc::clone(canonical), Arc::clone(names));
+        let variants = Arc::new(Variants::new(whose, names));
+        self.mark(&variants);
         variants
     }
 
@@ -166,40 +220,47 @@ impl Memory {
         let mut out = self.orphans(canonical, names);
         let variants = self.insert_vary(canonical, names);
         out.extend(variants.add(variant, most));
-        self.mark(canonical, &variants); // weighed anew
+        self.mark(&variants); // weighed anew
         out
     }
 
     /// The variants to which nothing leads once answers vary on `names`.
     pub(crate) fn orphans(&self, canonical: &[u8], names: &[HeaderName]) -> Vec<Variant> {
-        match self.slots.get(canonical) {
+        match self.get(canonical) {
             Some(Slot::Vary(known, _)) if *known.names != *names => known.take(),
             _ => Vec::new(),
         }
     }
 
-    fn mark(&self, canonical: &Canonical, variants: &Arc<Variants>) {
+    fn mark(&self, variants: &Arc<Variants>) {
         let weighed = Weighed(variants.weight() as u64);
         let slot = Slot::Vary(Arc::clone(variants), weighed);
-        self.slots.insert(Arc::clone(canonical), slot);
+        self.slots.insert(self.place(&variants.of), slot);
     }
 
     /// Removes a marker: answers no longer vary.
     pub(crate) fn remove(&self, canonical: &[u8]) {
-        self.slots.remove(canonical);
+        let same = |slot: &Slot| slot.is_of(canonical);
+        self.slots.remove_if(&self.place(canonical), same);
     }
 
     /// Removes this very entry, not one that has taken its place.
     pub(crate) fn remove_entry(&self, held: &Arc<Held>) {
         let same = |slot: &Slot| matches!(slot, Slot::Entry(other) if Arc::ptr_eq(other, held));
-        self.slots.remove_if(&held.entry.canonical[..], same);
+        self.slots
+            .remove_if(&self.place(&held.entry.canonical), same);
     }
 
     /// Removes this entry or its equal, read from the store or older, but not
     /// one that was made since.
     pub(crate) fn remove_upto(&self, held: &Held) {
-        let old = |slot: &Slot| matches!(slot, Slot::Entry(other) if other.entry.created <= held.entry.created);
-        self.slots.remove_if(&held.entry.canonical[..], old);
+        let old = |slot: &Slot| {
+            let created = held.entry.created;
+            slot.is_of(&held.entry.canonical)
+                && matches!(slot, Slot::Entry(other) if other.entry.created <= created)
+        };
+        self.slots
+            .remove_if(&self.place(&held.entry.canonical), old);
     }
 
     /// Gives up room for so many bytes that are in flight, and for an eighth of the
@@ -274,5 +335,25 @@ impl Memory {
     /// The bound.
     pub(crate) fn capacity(&self) -> u64 {
         if self.keeps_entries { self.bound } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[test]
+    fn a_place_that_two_requests_share_answers_one_of_them() {
+        let clock = Arc::new(SystemClock::new());
+        let memory = Memory::new(1 << 20, clock, Arc::default());
+        let names = [http::header::ACCEPT];
+        let variants = Variants::new(b"a"[..].into(), names[..].into());
+        // as if both had one hash
+        let slot = Slot::Vary(Arc::new(variants), Weighed(0));
+        memory.slots.insert(memory.place(b"b"), slot);
+        assert!(memory.get(b"b").is_none() && memory.peek(b"b").is_none());
+        memory.remove(b"b");
+        assert_eq!(memory.len(), 1, "what is another's stays");
     }
 }

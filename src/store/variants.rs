@@ -11,6 +11,8 @@ use crate::key::{Canonical, Key};
 /// The variants of one resource.
 #[derive(Debug)]
 pub(crate) struct Variants {
+    /// The canonical request that all answer.
+    pub(crate) of: Canonical,
     /// What they vary on.
     pub(crate) names: Arc<[HeaderName]>,
     /// The oldest first.
@@ -27,9 +29,9 @@ pub(crate) struct Variant {
 }
 
 impl Variants {
-    pub(crate) fn new(names: Arc<[HeaderName]>) -> Self {
+    pub(crate) fn new(of: Canonical, names: Arc<[HeaderName]>) -> Self {
         let known = Mutex::default();
-        Self { names, known }
+        Self { of, names, known }
     }
 
     fn known(&self) -> MutexGuard<'_, VecDeque<Variant>> {
@@ -67,7 +69,7 @@ impl Variants {
     pub(crate) fn weight(&self) -> usize {
         let known = self.known();
         let own = |v: &Variant| 96 + v.canonical.len() + v.key.as_str().len();
-        self.names.len() * 48 + known.iter().map(own).sum::<usize>()
+        self.of.len() + self.names.len() * 48 + known.iter().map(own).sum::<usize>()
     }
 }
 
@@ -85,7 +87,7 @@ mod tests {
 
     #[test]
     fn the_oldest_goes_first_and_one_place_is_one_variant() {
-        let variants = Variants::new([][..].into());
+        let variants = Variants::new([][..].into(), [][..].into());
         assert_eq!(variants.add(variant(1, Some("de")), 2), None);
         assert_eq!(variants.add(variant(2, Some("de")), 2), None);
         assert_eq!(variants.add(variant(2, Some("en")), 2), None);
@@ -100,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_long_request_weighs_what_it_is() {
-        let variants = Variants::new([][..].into());
+        let variants = Variants::new([][..].into(), [][..].into());
         let long = Variant {
             canonical: vec![0; 60_000].into(),
             ..variant(1, None)
