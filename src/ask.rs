@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::header::ACCEPT_LANGUAGE;
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderName, Method, Request, Uri, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, request};
 use http_body::Body;
 
 use crate::cache::Engine;
@@ -290,7 +290,26 @@ fn write<'a>(
             _ => return Err(Bypass::NoKey),
         },
     }
-    for (name, value, secret) in &keyed {
+    if !keyed.is_empty() || policy.scope.is_some() {
+        write_keyed(policy, head, &keyed, writer)?;
+    }
+    Ok(Asked {
+        policy,
+        tenant,
+        head: admitted.head,
+        asks: admitted.asks,
+    })
+}
+
+/// The fields that are keyed, and the scope's value.
+#[inline(never)]
+fn write_keyed(
+    policy: &Compiled,
+    head: &RequestHead<'_>,
+    keyed: &[(&str, &HeaderValue, bool)],
+    writer: &mut Writer,
+) -> Result<(), Bypass> {
+    for (name, value, secret) in keyed {
         writer.field(name.as_bytes());
         match secret {
             true => writer.secret(value.as_bytes()),
@@ -305,12 +324,7 @@ fn write<'a>(
             Scoped::Unknown => return Err(Bypass::NoScope),
         }
     }
-    Ok(Asked {
-        policy,
-        tenant,
-        head: admitted.head,
-        asks: admitted.asks,
-    })
+    Ok(())
 }
 
 /// What the answer depends on beyond the request itself: the route, where a

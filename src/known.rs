@@ -18,15 +18,29 @@ static HITS: Values = [const { OnceLock::new() }; MOST];
 
 #[inline]
 fn known(values: &Values, number: u64, text: impl Fn() -> String) -> Option<HeaderValue> {
-    let value = values.get(usize::try_from(number).ok()?)?;
-    let value = value.get_or_init(|| HeaderValue::from_static(text().leak()));
-    Some(value.clone())
+    let place = values.get(usize::try_from(number).ok()?)?;
+    match place.get() {
+        Some(value) => Some(value.clone()),
+        None => Some(made(place, text)),
+    }
+}
+
+#[cold]
+fn made(place: &OnceLock<HeaderValue>, text: impl Fn() -> String) -> HeaderValue {
+    place
+        .get_or_init(|| HeaderValue::from_static(text().leak()))
+        .clone()
+}
+
+#[cold]
+fn unknown(number: u64) -> HeaderValue {
+    HeaderValue::from(number)
 }
 
 /// A number as a field's value.
 #[inline]
 pub(crate) fn number_value(number: u64) -> HeaderValue {
-    known(&NUMBERS, number, || number.to_string()).unwrap_or_else(|| HeaderValue::from(number))
+    known(&NUMBERS, number, || number.to_string()).unwrap_or_else(|| unknown(number))
 }
 
 /// `larder; hit; ttl=..; detail=memory`, for lives of up to an hour.

@@ -123,10 +123,13 @@ pub(crate) fn is_behind(request: &Extensions) -> bool {
 /// Whether a layer of the same cache is further out.
 #[inline]
 pub(crate) fn is_inner(request: &Extensions, engine: &Engine) -> bool {
-    !request.is_empty()
-        && request
-            .get::<Enclosing>()
-            .is_some_and(|known| known.ticket(engine).is_some())
+    !request.is_empty() && has_ticket(request, engine)
+}
+
+#[inline(never)]
+fn has_ticket(request: &Extensions, engine: &Engine) -> bool {
+    let known = request.get::<Enclosing>();
+    known.is_some_and(|known| known.ticket(engine).is_some())
 }
 
 /// Tells layers further out that this response is decided.

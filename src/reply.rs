@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
 use http_body::Body;
+use tracing::level_filters::LevelFilter;
 
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Stale};
@@ -296,5 +297,12 @@ pub(crate) fn said<B>(
 /// Tells an outcome. It is counted where its response leaves (`stats/ticket.rs`).
 #[inline]
 pub(crate) fn seen(outcome: &Outcome) {
+    if LevelFilter::current() >= LevelFilter::DEBUG {
+        tell(outcome);
+    }
+}
+
+#[cold]
+fn tell(outcome: &Outcome) {
     tracing::debug!(target: "larder", ?outcome, "request");
 }

@@ -151,10 +151,10 @@ where
     }
 }
 
-/// All that is no hit in memory. Apart from `call`, so that a hit's way through
-/// it is short and straight.
+/// All that is no hit in memory. Cold, as a compiler sees it: a hit's way through
+/// `call` is then short and straight.
 impl<S: Clone> CacheService<S> {
-    #[inline(never)]
+    #[cold]
     fn read<R, B>(
         &self,
         question: Question,
@@ -225,7 +225,7 @@ impl<S: Clone> CacheService<S> {
         going(counting, serve.warm(warms, request))
     }
 
-    #[inline(never)]
+    #[cold]
     fn write<R, B>(
         &self,
         policy: Arc<Compiled>,
@@ -243,7 +243,7 @@ impl<S: Clone> CacheService<S> {
         going(counting, serve.write(policy, question, request))
     }
 
-    #[inline(never)]
+    #[cold]
     fn content<R, B>(
         &self,
         policy: Arc<Compiled>,
@@ -259,7 +259,7 @@ impl<S: Clone> CacheService<S> {
         going(counting, serve.content(policy, request))
     }
 
-    #[inline(never)]
+    #[cold]
     fn pass<R, B>(
         &self,
         reason: Bypass,

@@ -104,6 +104,7 @@ impl StatusField {
     }
 }
 
+#[cold]
 fn hit(
     name: &str,
     ttl: u64,

@@ -14,6 +14,7 @@ use crate::outcome::{Cause, Tier};
 use crate::policy::freshness::{Rules, Use, is_early, usable};
 use crate::policy::request::Asks;
 use crate::store::memory::Slot;
+use crate::store::variants::Variants;
 
 /// What memory says. Beside what was missed stands the place among answers
 /// that vary, where memory knows that they do.
@@ -35,20 +36,32 @@ impl Engine {
         match self.memory.get(canonical.as_bytes()) {
             Some(Slot::Entry(entry)) => self.fresh(entry, now, &asked.asks).map_err(|m| (m, None)),
             Some(Slot::Vary(variants, _)) => {
-                let names = &variants.names;
-                let variant = asked.policy.variant(canonical.as_bytes(), names, headers);
-                let entry = self.memory.get(variant.as_bytes()).or_else(|| {
-                    let other = asked.policy.spoken(&variants, headers)?;
-                    self.memory.get(&other)
-                });
-                let found = match entry {
-                    Some(Slot::Entry(entry)) => self.fresh(entry, now, &asked.asks),
-                    _ => Err(Cause::Variant.into()),
-                };
-                found.map_err(|missed| (missed, Some(Box::new(variant))))
+                self.look_variant(&variants, now, asked, canonical, headers)
             }
             None => Err((Cause::New.into(), None)),
         }
+    }
+
+    #[inline(never)] // what varies does not lengthen the way of what does not
+    fn look_variant(
+        &self,
+        variants: &Variants,
+        now: u64,
+        asked: &Asked<'_>,
+        canonical: &Writer,
+        headers: &HeaderMap,
+    ) -> InMemory {
+        let names = &variants.names;
+        let variant = asked.policy.variant(canonical.as_bytes(), names, headers);
+        let entry = self.memory.get(variant.as_bytes()).or_else(|| {
+            let other = asked.policy.spoken(variants, headers)?;
+            self.memory.get(&other)
+        });
+        let found = match entry {
+            Some(Slot::Entry(entry)) => self.fresh(entry, now, &asked.asks),
+            _ => Err(Cause::Variant.into()),
+        };
+        found.map_err(|missed| (missed, Some(Box::new(variant))))
     }
 
     /// Looks into memory at one place, where nothing varies.

@@ -171,6 +171,7 @@ impl Fields {
 }
 
 /// A response's fields, made for once.
+#[inline(never)]
 fn loose(
     fields: &[(HeaderName, HeaderValue)],
     age: HeaderValue,
