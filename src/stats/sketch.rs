@@ -13,6 +13,8 @@ const MOST: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Frequent {
     counts: HashMap<Box<str>, u64>,
+    /// The least count when it was last looked for, and those that had it then.
+    rarest: (u64, Vec<Box<str>>),
 }
 
 impl Frequent {
@@ -23,16 +25,32 @@ impl Frequent {
         }
         let mut count = times;
         if self.counts.len() >= MOST {
-            let rarest = self.counts.iter().min_by_key(|(_, count)| **count);
-            if let Some((name, least)) = rarest.map(|(name, count)| (name.clone(), *count)) {
-                self.counts.remove(&name);
-                count += least;
-            }
+            count += self.remove_rarest();
         }
         self.counts.insert(name.into(), count);
     }
 
+    /// Makes room, and returns the count of what had to go. Counts only grow: as long
+    /// as one still has the least, none has less, and nobody looks for it again.
+    fn remove_rarest(&mut self) -> u64 {
+        let (least, names) = &mut self.rarest;
+        while let Some(name) = names.pop() {
+            if self.counts.get(&name) == Some(least) {
+                self.counts.remove(&name);
+                return *least;
+            }
+        }
+        *least = self.counts.values().copied().min().unwrap_or(0);
+        let rare = self.counts.iter().filter(|(_, count)| *count == least);
+        names.extend(rare.map(|(name, _)| name.clone()));
+        if let Some(name) = names.pop() {
+            self.counts.remove(&name);
+        }
+        *least
+    }
+
     pub(crate) fn take(&mut self) -> Vec<(Box<str>, u64)> {
+        self.rarest.1.clear();
         self.counts.drain().collect()
     }
 
