@@ -320,7 +320,9 @@ impl<S> Serve<S> {
         let headers = request.headers().clone();
         let policy = Arc::clone(&question.policy);
         let seen = (cause, seen(missed.stale.as_ref()));
-        let right = engine.right_to_fill(&mut question, &family, &headers, seen);
+        let route = Route::of_request(&self.shared, Arc::clone(&family), &request);
+        let least = engine.generations.last(&route.asked(&engine, &question));
+        let right = engine.right_to_fill(&mut question, &family, &headers, seen, least);
         match right.await {
             Right::Fill(lease) => {
                 let mut rights = Rights::of(landing);

@@ -108,6 +108,29 @@ async fn a_process_that_is_gone_is_waited_for_and_not_for_ever() {
 }
 
 #[tokio::test]
+async fn a_fill_from_before_an_invalidation_is_not_waited_for() {
+    let redis = Redis::start();
+    let mut site = Site::new();
+    let gate = Arc::new(Semaphore::new(0));
+    site.gate = Some(Arc::clone(&gate));
+    let (a, mut b) = (site.process(&redis), site.process(&redis));
+    let app = a.app.clone();
+    let late = tokio::spawn(async move { get(&app, "/items/1").await });
+    eventually("it is being filled", || async { site.runs() == 1 }).await;
+    site.gate = None;
+    b.app = site.with(b.cache.clone()).app;
+    site.write();
+    a.cache.invalidate(tag("item:1")).await.unwrap();
+    let reply = b.get().await; // though the other one is at it still
+    assert_eq!((reply.text(), site.runs()), ("v1", 2));
+    b.cache.idle().await;
+    gate.add_permits(1);
+    assert_eq!(late.await.unwrap().text(), "v0", "it asked before");
+    a.cache.idle().await;
+    assert_eq!(b.get().await.text(), "v1");
+}
+
+#[tokio::test]
 async fn who_does_not_hear_of_it_sees_it_at_the_next_beat() {
     let redis = Redis::start();
     let site = Site::new();

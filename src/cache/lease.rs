@@ -51,13 +51,14 @@ pub(crate) struct Leased {
 
 impl Engine {
     /// Asks for the right to fill, and waits for another instance's fill where it
-    /// has that.
+    /// has that, and began it under the number `least` of the shared clock or later.
     pub(crate) async fn right_to_fill(
         self: &Arc<Self>,
         question: &mut Question,
         family: &str,
         headers: &HeaderMap,
         (cause, known): (Cause, Seen),
+        least: u64,
     ) -> Right {
         let shared = question.policy.coalesce && !question.policy.memory_only;
         let Some(store) = self
@@ -68,6 +69,7 @@ impl Engine {
             return Right::Fill(None);
         };
         let mut lease = self.lease_of(question, family, known);
+        lease.least = least;
         let key = lease.key.clone();
         let start = self.now();
         let (mut waits, mut filled) = (false, false);
@@ -134,7 +136,8 @@ impl Engine {
 
     fn lease_of(&self, question: &Question, family: &str, seen: Seen) -> Lease {
         Lease {
-            token: token(),
+            token: format!("{}{:016x}", token(), self.generations.stamp().number),
+            least: 0,
             key: question.key(&self.context.prefix, family),
             seen,
         }

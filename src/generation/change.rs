@@ -111,6 +111,16 @@ impl Numbers {
         }
     }
 
+    /// The last of those that have reached an entry, 0 where none has.
+    pub(super) fn last(&self, entry: &impl Scoped) -> u64 {
+        let scopes = entry.scopes().iter();
+        let scopes = scopes.filter_map(|scope| self.scopes.get(scope));
+        let bans = self.bans.iter();
+        let bans = bans.filter(|(_, ban)| ban.matches(entry.name()));
+        let all = scopes.chain(bans.map(|(mark, _)| mark));
+        all.fold(self.everything.number, |last, mark| last.max(mark.number))
+    }
+
     /// Whether one is above a number.
     pub(super) fn above(&self, entry: &impl Scoped, number: u64) -> Option<Mark> {
         self.find(entry, |mark| mark.number > number)

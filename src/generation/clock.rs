@@ -217,6 +217,12 @@ impl Generations {
         }
     }
 
+    /// The number that the shared clock had after the last invalidation of what an entry
+    /// belongs to.
+    pub(crate) fn last(&self, entry: &impl Scoped) -> u64 {
+        self.read().mirror.last(entry)
+    }
+
     /// The shared clock as it is known here.
     pub(crate) fn stamp(&self) -> Stamp {
         self.read().mirror.stamp()

@@ -93,6 +93,11 @@ impl Mirror {
             && self.hard.above(entry, stamp.number).is_none()
     }
 
+    /// The number of the last invalidation of either kind that has reached an entry.
+    pub(super) fn last(&self, entry: &impl Scoped) -> u64 {
+        self.hard.last(entry).max(self.soft.last(entry))
+    }
+
     /// What has ended the time to live of an entry that holds.
     pub(super) fn aged(&self, entry: &impl Scoped, stamp: Stamp) -> Option<Mark> {
         self.soft.above(entry, stamp.number)

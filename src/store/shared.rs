@@ -54,8 +54,12 @@ pub struct Record<'a> {
 pub struct Lease {
     /// The key to be filled.
     pub key: Key,
-    /// Tells its holder from all others: 32 hexadecimal digits.
+    /// Tells its holder from all others: 48 hexadecimal digits. The last 16 are the number
+    /// that the shared clock of invalidations had when it was made, or zeros.
     pub token: String,
+    /// A holder whose token has a lower number fills in vain, for its key was invalidated
+    /// since: it gives way, and what it writes is refused.
+    pub least: u64,
     /// What its asker has found under the key.
     pub seen: Seen,
 }

@@ -127,9 +127,9 @@ impl<T: Send + Sync + 'static> Ask<T> {
         let holds = |flight: &Flight| {
             engine.since(flight.began) <= space.policy.wait
                 && (flight.note == note
-                    || engine
+                    || !engine
                         .generations
-                        .valid(&self.belongs(), flight.note.number))
+                        .reached(&self.belongs(), flight.note.number))
         };
         let place = self.question.place();
         engine.flights.enter(place, (note, now), leads, holds)
@@ -150,9 +150,9 @@ impl<T: Send + Sync + 'static> Ask<T> {
         };
         match landed {
             Some(Landed::Stored(held)) => {
-                if !engine
+                if engine
                     .generations
-                    .valid(&held.entry, follower.flight().note.number)
+                    .reached(&held.entry, follower.flight().note.number)
                 {
                     return Followed::Again;
                 }
@@ -228,7 +228,8 @@ impl<T: Send + Sync + 'static> Ask<T> {
         let (start, none) = (engine.now(), HeaderMap::new());
         let (family, known) = (Arc::clone(&self.space.name), self.seen(&missed));
         let asks = (missed.cause, known);
-        let right = engine.right_to_fill(&mut self.question, &family, &none, asks);
+        let least = engine.generations.last(&self.belongs());
+        let right = engine.right_to_fill(&mut self.question, &family, &none, asks, least);
         match right.await {
             Right::Fill(lease) => self.run(missed, landing, lease, loader).await,
             // it takes too long elsewhere: once here, for all who wait here

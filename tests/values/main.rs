@@ -8,6 +8,7 @@ mod keys;
 mod reads;
 mod sealed;
 mod shared;
+mod soft;
 mod stale;
 mod store;
 

@@ -42,7 +42,9 @@ impl RedisStore {
             Seen::Frame(bytes) => (b"1", bytes),
             Seen::Useless => (b"0", b""),
         };
-        let args = [lease.token.as_bytes(), ttl.as_bytes(), looks, seen];
+        let least = lease.least.to_string();
+        let least = least.as_bytes();
+        let args = [lease.token.as_bytes(), ttl.as_bytes(), looks, seen, least];
         let keys = [self.lock(&lease.key), lease.key.as_str().to_owned()];
         let reply = self.quick_script(&self.scripts.acquire, &keys, &args);
         Ok(match self.number(reply.await).await? {
