@@ -36,11 +36,13 @@ impl Lasting {
 
 /// A fault that somebody watches.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "redis watches"))]
 pub(crate) struct Outage {
     since: tokio::time::Instant,
     told: tokio::time::Instant,
 }
 
+#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "redis watches"))]
 impl Outage {
     pub(crate) fn new() -> Self {
         let since = tokio::time::Instant::now();

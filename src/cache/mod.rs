@@ -44,7 +44,8 @@ pub use builder::CacheBuilder;
 pub use compression::Compression;
 pub(crate) use engine::Engine;
 #[cfg(feature = "values")]
-pub(crate) use found::{Found, Missed, Stale};
+pub(crate) use found::Found;
+pub(crate) use found::{Missed, Stale};
 pub use handle::Cache;
 pub(crate) use invalidation::Writing;
 pub(crate) use keep::{Fill, Varies};

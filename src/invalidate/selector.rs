@@ -79,6 +79,10 @@ pub(crate) enum Kind {
     Key(String),
     Uri(String),
     Tag(String),
+    #[cfg_attr(
+        not(feature = "values"),
+        allow(dead_code, reason = "values have namespaces")
+    )]
     Namespace(String),
     Everything,
 }
