@@ -101,6 +101,11 @@ impl AiClient {
         self.model.calls()
     }
 
+    /// How many calls of the model there were at a time, at most.
+    pub fn most_at_once(&self) -> u64 {
+        self.model.most_at_once()
+    }
+
     pub fn latency(&self) -> Duration {
         self.model.latency()
     }

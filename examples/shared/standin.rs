@@ -15,6 +15,8 @@ struct Service {
     fails_every: u64,
     down: AtomicBool,
     calls: AtomicU64,
+    running: AtomicU64,
+    most: AtomicU64,
 }
 
 /// It did not answer.
@@ -34,6 +36,8 @@ impl StandIn {
             fails_every,
             down: AtomicBool::new(false),
             calls: AtomicU64::new(0),
+            running: AtomicU64::new(0),
+            most: AtomicU64::new(0),
         }))
     }
 
@@ -47,6 +51,11 @@ impl StandIn {
         self.0.calls.load(Ordering::SeqCst)
     }
 
+    /// How many calls there were at a time, at most.
+    pub fn most_at_once(&self) -> u64 {
+        self.0.most.load(Ordering::SeqCst)
+    }
+
     pub fn latency(&self) -> Duration {
         self.0.latency
     }
@@ -54,7 +63,10 @@ impl StandIn {
     /// Waits as long as the real one would, and makes an answer.
     pub async fn call<T>(&self, make: impl FnOnce(u64) -> T) -> Result<T, Unavailable> {
         let call = self.0.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        let running = self.0.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.most.fetch_max(running, Ordering::SeqCst);
         tokio::time::sleep(self.0.latency).await;
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
         let every = self.0.fails_every;
         let fails = self.0.down.load(Ordering::SeqCst) || (every > 0 && call.is_multiple_of(every));
         match fails {
