@@ -36,7 +36,7 @@ use larder::{Cache, minutes, seconds};
 use serde_json::json;
 use standin::StandIn;
 use support::redis_server::Redis;
-use support::{Tiers, ask, eventually, tiers};
+use support::{PATIENT, Tiers, ask, eventually, tiers, tiers_with};
 
 /// A query takes so long.
 const QUERY: Duration = Duration::from_millis(5);
@@ -324,6 +324,61 @@ async fn c8_the_environment_configures_it() {
     for (name, value) in [("CACHE_MAX_MEMORY", "much"), ("CACHE_TTL_AI", "soon")] {
         let error = Config::default().with_vars([(name, value)]).unwrap_err();
         assert_eq!(error.setting(), name);
+    }
+}
+
+#[tokio::test]
+async fn c8_the_eviction_policy_is_compared_with_the_servers_and_never_set() {
+    let redis = Redis::start_with(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lfu"]);
+    let vars = |policy| {
+        [
+            ("REDIS_URL", redis.url()),
+            ("CACHE_EVICTION_POLICY", policy),
+        ]
+    };
+    for (expected, told) in [("allkeys-lru", true), ("allkeys-lfu", false)] {
+        let config = Config::default()
+            .with_vars(vars(expected.to_owned()))
+            .unwrap();
+        let cache = config
+            .builder()
+            .unwrap()
+            .operation_timeout(PATIENT)
+            .build()
+            .unwrap();
+        let advice = cache.advice().await;
+        let compared = advice
+            .iter()
+            .any(|one| one.what.contains(expected) && one.what.contains("allkeys-lfu"));
+        assert_eq!(compared, told, "{expected}: {advice:?}");
+    }
+    let policy: Vec<String> = redis.command(&["CONFIG", "GET", "maxmemory-policy"]);
+    assert_eq!(policy[1], "allkeys-lfu");
+    assert_eq!(redis.calls("config|set"), 0);
+}
+
+#[tokio::test]
+async fn c9_a_low_hit_rate_is_an_alert_on_the_page() {
+    const TOKEN: &str = "a token of the studio";
+    for tiers in tiers_with(|builder| builder.least_hit_rate(0.8)).await {
+        let studio = studio(&tiers.cache, &Config::default(), Duration::ZERO);
+        let app = studio.router_with_page(TOKEN).unwrap();
+        for n in 0..150 {
+            // nobody's preferences are asked for twice
+            ask(&app, "GET", &format!("/users/{n}/preferences"), None).await;
+        }
+        let page = ask(&app, "GET", "/admin/cache/dashboard", None).await;
+        assert_eq!(page.status, 200, "{}", tiers.name);
+        let closed = ask(&app, "GET", "/admin/cache/advisor", None).await;
+        assert!(matches!(closed.status, 401 | 403), "{}", closed.status);
+        let shown = support::ask_as(&app, TOKEN, "/admin/cache/advisor")
+            .await
+            .json();
+        assert!(
+            shown.to_string().contains("hit-rate-low"),
+            "{}: {shown}",
+            tiers.name
+        );
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Season {
     pub speed_up: f64,
     /// Against one scene after the other; up to 3.
     pub parallel: f64,
+    /// Scenes that were written at a time, at most.
+    pub at_once: u64,
     /// Bytes in memory, and the bound.
     pub memory: (u64, u64),
     /// Of the model: its outlines and scenes.
@@ -66,6 +68,7 @@ pub async fn season(
         cached,
         speed_up: writers.client.latency().as_secs_f64() / cached.as_secs_f64().max(1e-9),
         parallel,
+        at_once: writers.client.most_at_once(),
         memory: (stats.memory_bytes, stats.memory_capacity),
         calls,
         saved: stats.calls_saved,
@@ -84,7 +87,11 @@ impl fmt::Display for Season {
         writeln!(f, "hit rate        {:>9.1} %   (over 60)", self.hit_rate)?;
         writeln!(f, "cached call     {cached:>9.3} ms  (under 10)")?;
         writeln!(f, "speed-up        {:>9.0} x   (200 to 500)", self.speed_up)?;
-        writeln!(f, "in parallel     {:>9.1} x   (of 3)", self.parallel)?;
+        writeln!(
+            f,
+            "in parallel     {:>9.1} x   ({} at a time)",
+            self.parallel, self.at_once
+        )?;
         writeln!(f, "memory          {held:>9} B   of {bound}")?;
         write!(
             f,

@@ -47,6 +47,12 @@ impl Studio {
         })
     }
 
+    /// With the cache's own page and API under `/admin/cache`, for those with the token.
+    pub fn router_with_page(&self, token: &str) -> Result<Router, ConfigError> {
+        let page = larder::admin::router(&self.cache).token(token).build()?;
+        Ok(self.router().nest("/admin/cache", page))
+    }
+
     pub fn router(&self) -> Router {
         Router::new()
             .route("/projects/{project}/open", post(open))

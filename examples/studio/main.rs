@@ -28,7 +28,7 @@ async fn main() -> serve::Result<()> {
     serve::log();
     let config: Config = toml::from_str("memory = \"64MiB\"")?;
     let config = config.with_env()?;
-    let cache = config.builder()?.build()?;
+    let cache = config.builder()?.least_hit_rate(0.8).build()?;
     let database = database::Database::seeded(5, Duration::from_millis(20))?;
     let model = StandIn::new(Duration::from_millis(800));
     let compiler = StandIn::new(Duration::from_millis(300));
@@ -38,7 +38,11 @@ async fn main() -> serve::Result<()> {
         cache.shutdown().await;
         return Ok(());
     }
-    serve::serve(studio.router(), &cache, usage).await?;
+    let app = match std::env::var("ADMIN_TOKEN") {
+        Ok(token) => studio.router_with_page(&token)?,
+        Err(_) => studio.router(),
+    };
+    serve::serve(app, &cache, usage).await?;
     let figures = studio.metrics.figures(&cache);
     println!(
         "hit rate {} % of {}",
@@ -56,6 +60,7 @@ fn usage(address: &str) -> String {
   curl -i -X POST {address}/projects/p1/open           # warms its scenes
   curl -X POST {address}/projects/p1/decide -H 'content-type: application/json' -d '{{\"prompt\":\"add a chart\"}}'
   curl -X POST {address}/projects/p1/scenes/s1/build
-  curl {address}/api/admin/cache-stats"
+  curl {address}/api/admin/cache-stats
+  {address}/admin/cache in a browser, where ADMIN_TOKEN is set"
     )
 }

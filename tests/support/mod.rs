@@ -192,6 +192,14 @@ impl Answer {
     }
 }
 
+/// Gets something with a bearer token.
+pub async fn ask_as(app: &axum::Router, token: &str, uri: &str) -> Answer {
+    let request = Request::get(uri)
+        .header("host", "a.example")
+        .header("authorization", format!("Bearer {token}"));
+    answer(app, request.body(Body::empty()).unwrap()).await
+}
+
 pub async fn ask(
     app: &axum::Router,
     method: &str,
@@ -203,8 +211,11 @@ pub async fn ask(
         .header("host", "a.example")
         .header("content-type", "application/json");
     let body = json.map_or_else(Body::empty, |json| json.to_string().into());
-    let response = app.clone().oneshot(request.body(body).unwrap()).await;
-    let (parts, body) = response.unwrap().into_parts();
+    answer(app, request.body(body).unwrap()).await
+}
+
+async fn answer(app: &axum::Router, request: Request<Body>) -> Answer {
+    let (parts, body) = app.clone().oneshot(request).await.unwrap().into_parts();
     Answer {
         status: parts.status.as_u16(),
         headers: parts.headers,
