@@ -2,10 +2,17 @@
 
 mod support;
 
-use larder::{Bypass, Outcome, tag};
-use support::eventually;
+use larder::{Bypass, Cache, MIB, Outcome, tag};
 use support::processes::{Process, Site};
 use support::redis_server::Redis;
+use support::{PATIENT, SHORT, eventually};
+
+/// One that has time for Redis, on a machine that is busy.
+fn process(site: &Site, redis: &Redis) -> Process {
+    let builder = Cache::builder().memory(16 * MIB).redis(redis.url());
+    let builder = builder.lease(SHORT * 3).operation_timeout(PATIENT);
+    site.with(builder.build().unwrap())
+}
 
 async fn is_off(process: &Process) -> bool {
     let disabled = Bypass::Disabled;
@@ -16,9 +23,9 @@ async fn is_off(process: &Process) -> bool {
 async fn what_is_switched_off_everywhere_is_off_in_every_process_and_on_again() {
     let redis = Redis::start();
     let site = Site::new();
-    let (a, b) = (site.process(&redis), site.process(&redis));
-    a.holds("v0").await;
-    b.holds("v0").await;
+    let (a, b) = (process(&site, &redis), process(&site, &redis));
+    a.get().await;
+    b.get().await;
     a.cache.set_enabled_everywhere(false).await.unwrap();
     assert!(is_off(&a).await, "at once");
     eventually("the other hears of it", || is_off(&b)).await;
@@ -31,11 +38,11 @@ async fn what_is_switched_off_everywhere_is_off_in_every_process_and_on_again() 
 async fn a_process_that_starts_later_is_off_from_its_first_request_on() {
     let redis = Redis::start();
     let site = Site::new();
-    let a = site.process(&redis);
-    a.holds("v0").await;
+    let a = process(&site, &redis);
+    a.get().await;
     a.cache.set_enabled_everywhere(false).await.unwrap();
     a.cache.shutdown().await;
-    let later = site.process(&redis);
+    let later = process(&site, &redis);
     assert!(is_off(&later).await);
 }
 
@@ -43,12 +50,12 @@ async fn a_process_that_starts_later_is_off_from_its_first_request_on() {
 async fn a_restart_of_redis_does_not_switch_it_on() {
     let mut redis = Redis::start_durable();
     let site = Site::new();
-    let a = site.process(&redis);
-    a.holds("v0").await;
+    let a = process(&site, &redis);
+    a.get().await;
     a.cache.set_enabled_everywhere(false).await.unwrap();
     redis.kill();
     redis.restart();
-    let later = site.process(&redis);
+    let later = process(&site, &redis);
     assert!(is_off(&later).await, "a new epoch keeps the switch");
 }
 
@@ -56,8 +63,8 @@ async fn a_restart_of_redis_does_not_switch_it_on() {
 async fn a_cache_that_is_off_everywhere_performs_invalidations() {
     let redis = Redis::start();
     let site = Site::new();
-    let (a, b) = (site.process(&redis), site.process(&redis));
-    b.holds("v0").await;
+    let (a, b) = (process(&site, &redis), process(&site, &redis));
+    b.get().await;
     a.cache.set_enabled_everywhere(false).await.unwrap();
     site.write();
     a.cache.invalidate(tag("item:1")).await.unwrap();
@@ -69,7 +76,7 @@ async fn a_cache_that_is_off_everywhere_performs_invalidations() {
 async fn a_process_can_be_off_alone() {
     let redis = Redis::start();
     let site = Site::new();
-    let (a, b) = (site.process(&redis), site.process(&redis));
+    let (a, b) = (process(&site, &redis), process(&site, &redis));
     a.cache.set_enabled(false);
     assert!(is_off(&a).await && !is_off(&b).await);
     a.cache.set_enabled_everywhere(true).await.unwrap();
@@ -80,8 +87,8 @@ async fn a_process_can_be_off_alone() {
 async fn who_cannot_tell_the_others_switches_nobody() {
     let mut redis = Redis::start();
     let site = Site::new();
-    let a = site.process(&redis);
-    a.holds("v0").await;
+    let a = process(&site, &redis);
+    a.get().await;
     redis.kill();
     assert!(a.cache.set_enabled_everywhere(false).await.is_err());
     assert!(a.cache.is_enabled());
