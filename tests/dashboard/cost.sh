@@ -32,5 +32,5 @@ for _ in 1 2 3 4 5; do
     viewers+=($!)
 done
 watched=$(share)
-size=$(timeout 3 curl -sN -H 'authorization: Bearer only-for-the-example' "$page/events" | head -1 | wc -c || true)
+size=$(timeout 15 curl -sN -H 'authorization: Bearer only-for-the-example' "$page/events" | head -1 | wc -c || true)
 echo "nobody looks on: $alone % of one core; five do: $watched %; the page: $(awk -v a="$alone" -v b="$watched" 'BEGIN { printf "%.2f", b - a }') %; a message has $size bytes"
