@@ -2,8 +2,8 @@
 //!
 //! Ages of entries are counted from it, so that hosts whose clocks differ, or jump,
 //! agree on them. Each beat brings it. It is kept as its distance from this process'
-//! monotonic clock, and follows later beats by a millisecond each: neither a slow
-//! answer nor a jump of the server's own clock moves ages by more.
+//! monotonic clock, and follows later beats by a millisecond each: a slow answer moves
+//! ages by no more, and a jump of either clock not at all.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,6 +16,9 @@ pub(super) struct SharedTime {
     epoch: AtomicU64,
 }
 
+/// Two clocks do not drift apart by so many milliseconds in a beat: one has jumped.
+const JUMP: u64 = 1_000;
+
 impl SharedTime {
     /// The server's time was `server` between two readings of the monotonic clock.
     pub(super) fn heard(&self, epoch: u64, server: u64, (sent, now): (u64, u64)) {
@@ -24,6 +27,7 @@ impl SharedTime {
         let anew = self.epoch.swap(epoch, Ordering::Relaxed) != epoch;
         let next = match anew || known == 0 {
             true => origin,
+            false if origin.abs_diff(known) > JUMP => known,
             false => origin.clamp(known - 1, known + 1),
         };
         self.origin.store(next, Ordering::Relaxed);
@@ -52,10 +56,12 @@ mod tests {
     }
 
     #[test]
-    fn later_beats_move_it_a_little_and_another_server_at_once() {
+    fn later_beats_move_it_a_little_jumps_not_and_another_server_at_once() {
         let time = SharedTime::default();
         time.heard(7, 1_000_000, (0, 0));
         time.heard(7, 1_900_000, (0, 0)); // its clock has jumped
+        assert_eq!(time.at(0), Some(1_000_000));
+        time.heard(7, 1_000_300, (0, 0));
         assert_eq!(time.at(0), Some(1_000_001));
         time.heard(7, 1_000_000, (0, 900)); // a slow answer
         assert_eq!(time.at(0), Some(1_000_000));
