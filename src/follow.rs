@@ -11,6 +11,7 @@ use crate::body::ResponseBody;
 use crate::cache::Missed;
 use crate::entry::{Entry, coding};
 use crate::flight::{Follower, Following, Landed, Opened};
+use crate::generation::{Rule, keeps};
 use crate::instead::Instead;
 use crate::known::number_value;
 use crate::nested;
@@ -63,6 +64,9 @@ impl<S> Serve<S> {
         }
         let note = follower.flight().note;
         let cause = missed.cause;
+        let reached = |entry: &Entry| {
+            keeps(Rule::FollowerChecked) && engine.generations.reached(entry, note.number)
+        };
         let mut response = match (opened, landed) {
             (_, Some(Landed::Alone)) => return Followed::Alone,
             (_, Some(Landed::Outdated)) => return Followed::Again,
@@ -72,7 +76,7 @@ impl<S> Serve<S> {
             }
             (_, Some(Landed::Stored(held))) => {
                 let age = held.age(engine.now());
-                if engine.generations.reached(&held.entry, note.number) {
+                if reached(&held.entry) {
                     return Followed::Again;
                 }
                 if !serves(question, &held.entry, age) {
@@ -90,7 +94,7 @@ impl<S> Serve<S> {
                 reply::shape(response, policy, &held.coded, request.headers(), asks)
             }
             (Some(opened), None) => {
-                if engine.generations.reached(&opened.entry, note.number) {
+                if reached(&opened.entry) {
                     return Followed::Again;
                 }
                 if !serves(question, &opened.entry, opened.age) {

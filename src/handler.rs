@@ -16,6 +16,7 @@ use crate::body::ResponseBody;
 use crate::cache::{Engine, Leased, Missed};
 use crate::fill::Route;
 use crate::flight::{Drive, Flight, Landed, Landing};
+use crate::generation::{Rule, keeps};
 use crate::inner::Content;
 use crate::layer::Shared;
 use crate::nested;
@@ -94,7 +95,11 @@ impl<S> Serve<S> {
         let answered = Answered {
             question,
             cause,
-            note,
+            note: if keeps(Rule::NoteFirst) {
+                note
+            } else {
+                engine.generations.note()
+            },
             seen,
             route,
             took: engine.since(started),

@@ -130,6 +130,8 @@ mod key;
 mod known;
 mod lasting;
 mod layer;
+#[cfg(all(test, not(larder_shuttle)))]
+mod model;
 mod named;
 mod nested;
 mod observe;

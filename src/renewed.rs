@@ -11,6 +11,7 @@ use crate::body::ResponseBody;
 use crate::cache::{Engine, Stale};
 use crate::entry::{Fields, Held, storable};
 use crate::flight::{Landed, Landing};
+use crate::generation::{Rule, keeps};
 use crate::known::number_value;
 use crate::outcome::{Outcome, Refusal};
 use crate::policy::{Hint, conditional, response as judge};
@@ -107,7 +108,9 @@ impl Answered {
             cookies,
         );
         let mut made = self.made(terms);
-        made.note = stale.held.note(); // of the stored body, not of the answer without one
+        if keeps(Rule::MergeKeepsNote) {
+            made.note = stale.held.note(); // of the stored body, not of the answer without one
+        }
         let mut fill = made.fill(engine, entry.status);
         fill.join(entry);
         fill.entry.fields = Fields::pack(&headers, &[]).0;

@@ -31,7 +31,7 @@ impl Engine {
         let listening = runtime.spawn(listen(Arc::downgrade(self), fence, pause, pulse.tracks));
         let running = Running(Arc::downgrade(self), listening.abort_handle());
         let nudge = Arc::clone(&pulse.nudge);
-        let (fence, who) = (Arc::clone(&pulse.fence), pulse.who.clone());
+        let (fence, who) = (Arc::clone(&pulse.fence), pulse.who());
         let (engine, beating) = (Arc::downgrade(self), Arc::downgrade(self));
         runtime.spawn(async move {
             beats(beating, pause, nudge, running).await;

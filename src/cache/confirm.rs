@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::engine::Engine;
 use super::pulse::Pulse;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::generation::{Change, Stamp, changes_of};
+use crate::generation::{Change, Rule, Stamp, changes_of, keeps};
 use crate::invalidate::Target;
 use crate::store::fence::{Row, Rows};
 
@@ -46,7 +46,9 @@ impl Engine {
         match pulse.fence.advance(&changes).await {
             Ok((news, rows)) => {
                 let at = Instant::now();
-                if let Err(error) = self.learn(pulse, &news).await {
+                if keeps(Rule::OwnLearnt)
+                    && let Err(error) = self.learn(pulse, &news).await
+                {
                     pulse.queue.keep(changes); // it must not be missing here
                     return Err(error);
                 }
@@ -141,7 +143,7 @@ impl Pulse {
             return None;
         }
         let patience = waiting.patience();
-        let pending = waiting.pending.into_values();
+        let pending = waiting.pending.into_iter();
         let silent =
             pending.filter(|(row, since)| !row.seen.covers(stamp) && since.elapsed() >= patience);
         Some((waiting.confirmed, silent.map(|(row, _)| row).collect()))
@@ -169,7 +171,7 @@ struct Waiting<'a> {
     pulse: &'a Pulse,
     stamp: Stamp,
     /// Their rows, and since when they say the same.
-    pending: HashMap<String, (Row, Instant)>,
+    pending: Vec<(Row, Instant)>,
     confirmed: u64,
     /// The longest lease that one of them may hold.
     lease: Duration,
@@ -186,41 +188,43 @@ impl<'a> Waiting<'a> {
         let mut waiting = Self {
             pulse,
             stamp,
-            pending: HashMap::new(),
+            pending: Vec::new(),
             confirmed: 0,
             lease: rows.lease,
-            full: rows.young || rows.epoch != stamp.epoch,
+            full: (rows.young && keeps(Rule::YoungAwaited)) || rows.epoch != stamp.epoch,
             base: rows.base,
             went_on: false,
         };
         for row in &rows.rows {
-            if row.who != pulse.who && !row.seen.covers(stamp) {
-                waiting.pending.insert(row.who.clone(), (row.clone(), at));
+            if *row.who != *pulse.who() && !row.seen.covers(stamp) {
+                waiting.pending.push((row.clone(), at));
             }
         }
         waiting
     }
 
     fn patience(&self) -> Duration {
-        self.pulse.patience(self.lease)
+        let longest = keeps(Rule::LongestLease).then_some(self.lease);
+        self.pulse.patience(longest.unwrap_or_default())
     }
 
     fn is_over(&self) -> bool {
         let patience = self.patience();
-        let mut pending = self.pending.values();
-        !self.full && pending.all(|(_, since)| since.elapsed() >= patience)
+        let mut pending = self.pending.iter();
+        (!self.full && pending.all(|(_, since)| since.elapsed() >= patience))
+            || !keeps(Rule::Awaited)
     }
 
     /// Looks at the rows as they are now.
     fn look(&mut self, rows: &Rows, now: Instant) {
-        self.full |= rows.epoch != self.stamp.epoch;
+        self.full |= rows.epoch != self.stamp.epoch && keeps(Rule::VanishedAwaited);
         self.went_on |= rows.epoch == self.stamp.epoch && rows.base != self.base;
         self.lease = self.lease.max(rows.lease);
         let here: HashMap<&str, &Row> = rows.rows.iter().map(|row| (&row.who[..], row)).collect();
         let (stamp, before) = (self.stamp, self.pending.len());
         let mut gone = 0;
         self.pending
-            .retain(|who, (known, since)| match here.get(&who[..]) {
+            .retain_mut(|(known, since)| match here.get(&known.who[..]) {
                 // it has resigned, or its row was lost: nobody can tell
                 None => {
                     gone += 1;
@@ -235,6 +239,6 @@ impl<'a> Waiting<'a> {
                 }
             });
         self.confirmed += (before - self.pending.len() - gone) as u64;
-        self.full |= gone > 0;
+        self.full |= gone > 0 && keeps(Rule::VanishedAwaited);
     }
 }

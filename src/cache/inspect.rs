@@ -212,9 +212,10 @@ impl Engine {
             false => None,
         };
         let rows = rows.map(|rows| rows.rows).unwrap_or_default();
-        let beats = rows.iter().find(|row| row.who == pulse.who);
-        let mut instances = vec![this(pulse.who.clone(), beats.map_or(0, |row| row.beats))];
-        let others = rows.into_iter().filter(|row| row.who != pulse.who);
+        let who = pulse.who();
+        let beats = rows.iter().find(|row| *row.who == *who);
+        let mut instances = vec![this(who.to_string(), beats.map_or(0, |row| row.beats))];
+        let others = rows.into_iter().filter(|row| *row.who != *who);
         instances.extend(others.map(|row| Instance {
             in_step: !here.is_known() || row.seen.covers(here),
             behind: behind(row.seen, here),

@@ -10,7 +10,7 @@ use super::engine::Engine;
 use crate::audit;
 use crate::entry::{Entry, Held};
 use crate::error::StoreError;
-use crate::generation::{Force, Generation, Stamp, Standing, Watch};
+use crate::generation::{Force, Generation, Rule, Stamp, Standing, Watch, keeps};
 use crate::invalidate::{Find, Invalidated, Target, What};
 use crate::store::{Group, Removal, Removed, Store};
 
@@ -33,7 +33,9 @@ impl Engine {
             let engine = Arc::clone(self);
             let rest = async move {
                 let reached = engine.reach(std::slice::from_ref(&target)).await;
-                engine.fence(&target);
+                if keeps(Rule::FencedTwice) {
+                    engine.fence(&target);
+                }
                 (engine.sweep(&target), reached)
             };
             let (swept, reached) = match Handle::try_current() {

@@ -15,8 +15,9 @@ use crate::entry::codec;
 use crate::entry::{Entry, Held, Value};
 use crate::error::StoreErrorKind;
 use crate::flight::Landing;
-use crate::generation::Generation;
-use crate::key::Key;
+use crate::generation::{Generation, Rule, keeps};
+use crate::invalidate::Target;
+use crate::key::{Key, ScopeId};
 use crate::outcome::Eviction;
 use crate::policy::Compiled;
 use crate::stats::Kept;
@@ -183,7 +184,7 @@ impl Engine {
 
     /// Writes an entry to the store. Of two writes of one key the earlier note
     /// counts until both have ended.
-    async fn write(&self, fill: Fill) {
+    async fn write(self: &Arc<Self>, fill: Fill) {
         let key = fill.entry.key.clone();
         {
             let mut writing = self.writing();
@@ -200,7 +201,7 @@ impl Engine {
 
     /// Writes an entry to the store, and takes it back if an invalidation came
     /// in between (rule 4 of `generation/mod.rs`).
-    async fn write_noted(&self, fill: Fill) {
+    async fn write_noted(self: &Arc<Self>, fill: Fill) {
         let Some(store) = &self.store else { return };
         let entry = &fill.entry;
         let ttl = Duration::from_millis(entry.lifetime.keep.saturating_sub(fill.age));
@@ -242,8 +243,12 @@ impl Engine {
                 self.counted(written);
             }
         }
-        if !self.generations.valid(entry, fill.note.number) {
+        if !self.generations.valid(entry, fill.note.number) && keeps(Rule::TakenBack) {
             self.counted(store.remove(Removal::Key(&entry.key)).await);
+            if self.pulse.is_none() {
+                // who has read it meanwhile is refused by this once it is hidden no more
+                self.fence(&Target::of_group(ScopeId::key(entry.key.as_str())));
+            }
         }
     }
 

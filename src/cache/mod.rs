@@ -30,6 +30,8 @@ mod redis;
 #[path = "no_redis.rs"]
 mod redis;
 mod sharing;
+#[cfg(test)]
+mod stand_in;
 mod standing;
 mod switch;
 mod time;

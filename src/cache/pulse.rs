@@ -11,8 +11,8 @@
 //! Beats come while requests do. A process without requests for a lease takes its
 //! row away and is silent.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -25,7 +25,7 @@ use super::sharing::{Outage, Sharing};
 use super::time::SharedTime;
 use crate::clock::millis;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::generation::{Learning, News, Stamp};
+use crate::generation::{Learning, News, Rule, Stamp, keeps};
 use crate::random::token;
 use crate::store::fence::{Beat, Fence, Rows};
 use crate::store::ledger::Ledger;
@@ -35,8 +35,8 @@ const SOON: u32 = 5;
 
 pub(crate) struct Pulse {
     pub(super) fence: Arc<dyn Fence>,
-    /// This process among those that share the clock.
-    pub(super) who: String,
+    /// This process among those that share the clock, until it resigns.
+    who: RwLock<Arc<str>>,
     pub(super) lease: Duration,
     /// Changes of entries by other hands are heard.
     pub(super) tracks: bool,
@@ -81,7 +81,7 @@ impl Pulse {
             outage: sharing.outage,
             lease: sharing.lease,
             lost: AtomicU64::new(0),
-            who: token(),
+            who: RwLock::new(token().into()),
             until: AtomicU64::new(0),
             used: AtomicBool::new(false),
             running: AtomicBool::new(false),
@@ -93,6 +93,19 @@ impl Pulse {
             listening: AtomicBool::new(false),
             queue: Queue::default(),
             time: SharedTime::default(),
+        }
+    }
+
+    /// Its name, under which its row stands.
+    pub(super) fn who(&self) -> Arc<str> {
+        let who = self.who.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&who)
+    }
+
+    /// Another one: what is still on its way to the old row does not reach the next.
+    pub(super) fn rename(&self) {
+        if keeps(Rule::RowsOfOneLease) {
+            *self.who.write().unwrap_or_else(PoisonError::into_inner) = token().into();
         }
     }
 
@@ -108,7 +121,7 @@ impl Pulse {
         if !self.used.load(Ordering::Relaxed) {
             self.used.store(true, Ordering::Relaxed); // seldom: its cache line is shared
         }
-        let unfenced = cfg!(larder_unfenced); // see `standing.rs`
+        let unfenced = cfg!(larder_unfenced) || !keeps(Rule::LeaseFirst); // see `standing.rs`
         unfenced || now < self.until.load(Ordering::Acquire)
     }
 
@@ -262,13 +275,13 @@ impl Engine {
         known: &mut Known,
     ) -> Result<bool, StoreError> {
         for _ in 0..2 {
-            let (sent, seen) = (self.now(), self.generations.stamp());
+            let (sent, seen, who) = (self.now(), self.generations.stamp(), pulse.who());
             let ripe = known.epoch == seen.epoch
                 && known
                     .since
                     .is_some_and(|since| since.elapsed() >= pulse.patience(Duration::ZERO));
             let beat = Beat {
-                who: &pulse.who,
+                who: &who,
                 seen,
                 ripe,
                 lease: pulse.lease,
@@ -278,7 +291,11 @@ impl Engine {
             let between = (sent, self.now());
             pulse.time.heard(heard.clock.epoch, heard.time, between);
             if self.hears_soon(heard.clock).await {
-                pulse.leased(sent);
+                pulse.leased(if keeps(Rule::LeaseFromSent) {
+                    sent
+                } else {
+                    self.now()
+                });
                 self.replay(pulse);
                 return Ok(true);
             }
@@ -352,11 +369,14 @@ impl Engine {
     pub(super) async fn resign(self: &Arc<Self>) {
         let Some(pulse) = &self.pulse else { return };
         let _one = pulse.one.lock().await;
-        pulse.end_lease();
+        if keeps(Rule::LeaseEndsFirst) {
+            pulse.end_lease();
+        }
         if self.generations.stamp().is_known()
-            && let Err(error) = pulse.fence.leave(&pulse.who, None).await
+            && let Err(error) = pulse.fence.leave(&pulse.who(), None).await
         {
             tracing::debug!(target: "larder", %error, "a row is left behind");
         }
+        pulse.rename();
     }
 }

@@ -125,14 +125,14 @@ impl Engine {
             seals: self.wire.seals.as_ref(),
         };
         match codec::decode(&frame, key, canonical, bounds) {
-            Ok(Frame::Entry(mut entry)) => match self.holds(&entry) {
+            Ok(Frame::Entry(mut entry)) => match self.holds(&entry, number) {
                 Standing::Gone => Err(Read::nothing(Cause::Invalidated)),
                 _ if entry.rules.has(Rules::ALIAS) => Err(Read::elsewhere(&entry.body)),
                 standing => {
                     if let Standing::Aged(aging) = standing {
                         self.age(&mut entry, aging);
                     }
-                    self.found(entry, number, question)
+                    self.found(entry, self.numbered(number), question)
                 }
             },
             Ok(Frame::Vary(names)) => Err(Read::Varies(names.into())),

@@ -2,22 +2,32 @@
 
 use super::engine::Engine;
 use crate::entry::{Entry, Held};
-use crate::generation::{Aging, Standing};
+use crate::generation::{Aging, Rule, Standing, keeps};
 use crate::outcome::{Cause, InvalidatedBy};
 
 impl Engine {
-    /// What has happened to an entry from the store, as far as this process may know.
-    pub(crate) fn holds(&self, entry: &Entry) -> Standing {
+    /// What has happened to an entry from the store, as far as this process may know;
+    /// `number` is from before it was read.
+    pub(crate) fn holds(&self, entry: &Entry, number: u64) -> Standing {
         if self.late(entry) {
             return Standing::Gone;
         }
         match &self.pulse {
+            None if !self.generations.valid(entry, self.numbered(number)) => Standing::Gone,
             None => Standing::Good,
-            Some(_) if cfg!(larder_unfenced) => Standing::Good, // the checker must find it
+            Some(_) if cfg!(larder_unfenced) || !keeps(Rule::PromotionChecked) => Standing::Good,
             Some(pulse) if !self.is_leased(self.now()) || pulse.queue.reaches(entry) => {
                 Standing::Gone
             }
             Some(_) => self.generations.standing_of(entry, entry.stamp),
+        }
+    }
+
+    /// The number of what was read: the one from before that (3 in `generation/mod.rs`).
+    pub(super) fn numbered(&self, before: u64) -> u64 {
+        match keeps(Rule::NumberedFirst) {
+            true => before,
+            false => self.generations.clock(),
         }
     }
 
@@ -53,6 +63,7 @@ impl Engine {
     fn late(&self, entry: &Entry) -> bool {
         let writing = self.writing();
         let note = writing.get(&entry.key);
-        note.is_some_and(|writes| !self.generations.valid(entry, writes.note.number))
+        keeps(Rule::LateHidden)
+            && note.is_some_and(|writes| !self.generations.valid(entry, writes.note.number))
     }
 }

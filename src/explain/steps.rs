@@ -273,7 +273,7 @@ impl Engine {
                     stamp.number,
                     self.generations.stamp().number
                 );
-                let standing = self.holds(&entry);
+                let standing = self.holds(&entry, self.generations.clock());
                 self.explain_use(
                     steps,
                     question,

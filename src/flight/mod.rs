@@ -22,7 +22,7 @@ mod sync;
 mod table;
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -99,9 +99,9 @@ struct State {
     /// What a fill in a task panicked with: its leader's to see.
     panic: Option<Box<dyn Any + Send>>,
     /// Of those who wait for the head, or for the end.
-    watchers: HashMap<u64, Waker>,
+    watchers: BTreeMap<u64, Waker>,
     /// Of those who wait for more of the recording, or for its end.
-    readers: HashMap<u64, Waker>,
+    readers: BTreeMap<u64, Waker>,
     next_reader: u64,
     followers: usize,
     /// The leader's future and its body, as far as they are there.
@@ -328,7 +328,7 @@ impl Flight {
 /// may run anything.
 fn wait(
     mut state: MutexGuard<'_, State>,
-    wakers: impl FnOnce(&mut State) -> &mut HashMap<u64, Waker>,
+    wakers: impl FnOnce(&mut State) -> &mut BTreeMap<u64, Waker>,
     reader: &Reader,
     cx: &Context<'_>,
 ) {

@@ -7,7 +7,7 @@ use crate::invalidate::{Pattern, Target, What};
 use crate::key::ScopeId;
 
 /// What an invalidation does to what it reaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) enum Force {
     /// It is gone.
     #[default]

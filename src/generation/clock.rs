@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::change::{Change, Force, Mark, Numbers, Reach, changes_of};
 use super::mirror::{Learnt, Mirror, News, Resynced, Snapshot, Stamp};
+use super::rules::{Rule, keeps};
 use crate::invalidate::Target;
 use crate::key::ScopeId;
 
@@ -140,7 +141,8 @@ pub(super) struct Marks {
 
 impl Marks {
     fn valid(&self, entry: &impl Scoped, number: u64) -> bool {
-        number >= self.floor.number && self.hard.above(entry, number).is_none()
+        let floor = number >= self.floor.number || !keeps(Rule::FloorRefuses);
+        floor && self.hard.above(entry, number).is_none()
     }
 
     fn standing(&self, entry: &impl Scoped, number: u64) -> Standing {
@@ -270,7 +272,10 @@ impl Generations {
         if changes.is_empty() {
             return false;
         }
-        marks.clock += 1;
+        marks.clock = match keeps(Rule::OwnNumbers) {
+            true => marks.clock + 1,
+            false => marks.mirror.stamp().number,
+        };
         let number = marks.clock;
         for Change { reach, force } in changes {
             let numbers = match force {

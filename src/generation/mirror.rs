@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Scoped;
 use super::change::{Change, Force, Mark, Numbers, Reach};
+use super::rules::{Rule, keeps};
 
 /// A reading of the shared clock. The epoch 0 is none: nothing was read yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -21,7 +22,8 @@ impl Stamp {
 
     /// Whether who knows this knows all that `other` does.
     pub(crate) fn covers(self, other: Self) -> bool {
-        self.epoch == other.epoch && self.number >= other.number
+        let same = self.epoch == other.epoch || !keeps(Rule::EpochsCompared);
+        same && self.number >= other.number
     }
 }
 
@@ -89,7 +91,7 @@ impl Mirror {
     pub(crate) fn holds(&self, entry: &impl Scoped, stamp: Stamp) -> bool {
         stamp.is_known()
             && stamp.epoch == self.stamp.epoch
-            && stamp.number >= self.floor
+            && (stamp.number >= self.floor || !keeps(Rule::FloorRefuses))
             && self.hard.above(entry, stamp.number).is_none()
     }
 
@@ -112,7 +114,7 @@ impl Mirror {
         if news.stamp.number <= self.stamp.number {
             return Learnt::Known;
         }
-        if news.stamp.number != self.stamp.number + 1 {
+        if news.stamp.number != self.stamp.number + 1 && keeps(Rule::InOrder) {
             if self.early.len() < MOST_EARLY {
                 self.early.insert(news.stamp.number, news.clone());
             }
@@ -159,7 +161,9 @@ impl Mirror {
             )
         });
         // another clock; or what was forgotten since may have been anything
-        let unknown = !same || known.number < snapshot.floor;
+        let other = !same && keeps(Rule::EpochClears);
+        let forgotten = same && known.number < snapshot.floor && keeps(Rule::FloorClears);
+        let unknown = other || forgotten;
         let early = std::mem::take(&mut self.early);
         *self = Self {
             stamp: snapshot.stamp,

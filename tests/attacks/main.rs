@@ -7,6 +7,7 @@ mod deception;
 mod denial;
 mod inputs;
 mod keys;
+mod late;
 mod later;
 mod merges;
 mod names;
