@@ -72,7 +72,7 @@ mod tests {
     fn a_policy_that_shares_what_it_should_not_is_named() {
         let plain = Policy::ttl(minutes(5));
         assert!(rules(&plain).is_empty());
-        let overrides = plain.clone().override_cache_control();
+        let overrides = plain.override_cache_control();
         assert_eq!(rules(&overrides), ["policy-shares-private"]);
         assert!(rules(&overrides.scope(Scope::bearer())).is_empty());
         let cookies = Policy::http().store_set_cookie();

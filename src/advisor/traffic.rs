@@ -111,11 +111,13 @@ mod tests {
     use crate::stats::EndpointStats;
 
     fn facts(change: impl Fn(&mut Stats)) -> Facts {
-        let mut total = Stats::default();
-        total.hits_memory = 900;
-        total.misses = 100;
-        total.stores = 100;
-        total.memory_capacity = 1;
+        let mut total = Stats {
+            hits_memory: 900,
+            misses: 100,
+            stores: 100,
+            memory_capacity: 1,
+            ..Stats::default()
+        };
         change(&mut total);
         Facts {
             total,

@@ -55,7 +55,7 @@ impl Default for Sharing {
 
 impl CacheBuilder {
     /// How long this process trusts what it holds without a word from Redis: from
-    /// 30 ms to 60 s. While requests come it asks Redis three times in that time. An [invalidation](Cache::invalidate) waits
+    /// 30 ms to 60 s. While requests come it asks Redis three times in that time. An [invalidation](crate::Cache::invalidate) waits
     /// as long as the longest lease of all that share the prefix, and a tenth more, for
     /// one that does not answer. Default: 1.5 s.
     pub fn lease(mut self, lease: Duration) -> Self {
