@@ -11,7 +11,7 @@ use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Leased, Stale};
 use crate::entry::Entry;
-use crate::fill::{Made, Prepared, Route};
+use crate::fill::{Made, Prepared};
 use crate::flight::{ALONE, Drive, Landing};
 use crate::generation::Generation;
 use crate::inner::Content;
@@ -20,6 +20,7 @@ use crate::observe::compare;
 use crate::outcome::{Cause, Outcome, Refusal, Staleness};
 use crate::policy::{FailureKind, Hint, response as judge, tag_fields};
 use crate::reply;
+use crate::route::Route;
 
 /// What is known then.
 pub(crate) struct Answered {

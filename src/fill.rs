@@ -3,155 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Request, StatusCode, header, request, response};
+use http::{HeaderMap, StatusCode, header, response};
 use tokio::runtime::Handle;
 
-use crate::ask::{Question, pattern, tenant};
+use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Fill, Leased, Varies};
 use crate::clock::millis;
 use crate::entry::{Complete, Entry, Fields, Recording, coding, etag_of, storable};
 use crate::flight::{self, ALONE, Drive, Landed, Landing, Opened};
-use crate::generation::{Generation, Scoped};
+use crate::generation::Generation;
 use crate::guard;
 use crate::inner::Content;
-use crate::invalidate::{Target, target_in, uri_scope};
+use crate::invalidate::uri_scope;
 use crate::key::{Key, ScopeId};
 use crate::known::number_value;
-use crate::layer::Shared;
-use crate::named::origin_of;
 use crate::observe::{Observed, compare};
 use crate::outcome::Refusal;
-use crate::place::{original_uri, place};
+use crate::policy::Compiled;
 use crate::policy::freshness::Rules;
 use crate::policy::response::Terms;
-use crate::policy::template::Params;
-use crate::policy::{Compiled, RequestHead};
+use crate::route::{Route, own_scopes};
 use crate::store::Group;
-
-/// Where a request has arrived: its route and its target.
-pub(crate) struct Route {
-    pattern: Option<String>,
-    uri: http::Uri,
-    origin: String,
-    /// The endpoint as it stands in keys, tenant included.
-    pub(crate) family: Arc<str>,
-}
-
-impl Route {
-    pub(crate) fn of(shared: &Shared, family: Arc<str>, request: &request::Parts) -> Self {
-        let uri = original_uri(&request.extensions, &request.uri);
-        Self {
-            pattern: pattern(shared, request).map(str::to_owned),
-            origin: origin_of(uri, &request.headers),
-            uri: uri.clone(),
-            family,
-        }
-    }
-
-    /// The same of a whole request.
-    pub(crate) fn of_request<R>(shared: &Shared, family: Arc<str>, request: &Request<R>) -> Self {
-        let (uri, headers) = (request.uri(), request.headers());
-        let uri = original_uri(request.extensions(), uri);
-        let found = shared
-            .annotation
-            .find(place(request.extensions()), uri.path());
-        let pattern = found.ok().and_then(|found| found.pattern);
-        Self {
-            pattern: pattern.map(str::to_owned),
-            origin: origin_of(uri, headers),
-            uri: uri.clone(),
-            family,
-        }
-    }
-
-    /// What the answer to a question belongs to, as far as that is known before
-    /// it has come.
-    pub(crate) fn asked(&self, engine: &Engine, question: &Question) -> Asked {
-        let tenant = question.tenant.as_deref();
-        let key = Key::of(&engine.context.prefix, &self.family, question.place());
-        let tags = question.policy.tags.iter();
-        let tags = tags.filter_map(|tag| tag.render(&self.params(), str::to_owned).ok());
-        let mut scopes: Vec<ScopeId> = tags.map(|tag| ScopeId::tag(tenant, &tag)).collect();
-        scopes.push(uri_scope(&self.uri, &question.policy, tenant));
-        scopes.extend(own_scopes(&key, &self.family));
-        Asked { key, scopes }
-    }
-
-    pub(crate) fn uri(&self) -> &http::Uri {
-        &self.uri
-    }
-
-    pub(crate) fn params(&self) -> Params<'_> {
-        Params::new(self.pattern.as_deref(), self.uri.path())
-    }
-
-    /// What an unsafe request invalidates if it succeeds: its own URI (RFC
-    /// 9111, 4.4) and what its policy declares.
-    pub(crate) fn targets<R>(
-        shared: &Shared,
-        policy: &Compiled,
-        request: &Request<R>,
-    ) -> Vec<Target> {
-        let engine = &shared.engine;
-        let uri = original_uri(request.extensions(), request.uri());
-        let head = RequestHead {
-            method: request.method(),
-            uri,
-            headers: request.headers(),
-            extensions: request.extensions(),
-        };
-        let Ok(tenant) = tenant(engine, &head) else {
-            return Vec::new(); // nothing was ever stored for it
-        };
-        let tenant = tenant.as_deref();
-        let found = shared
-            .annotation
-            .find(place(request.extensions()), uri.path());
-        let pattern = found.ok().and_then(|found| found.pattern);
-        let params = Params::new(pattern, uri.path());
-        let mut targets = vec![Target::of_uri(uri, tenant)];
-        for template in &policy.invalidates {
-            let target = template
-                .render(&params)
-                .map_err(|missing| missing.to_string())
-                .and_then(|selector| {
-                    target_in(&selector, &engine.context, tenant).map_err(|error| error.to_string())
-                });
-            match target {
-                Ok(target) => targets.push(target),
-                Err(why) => {
-                    tracing::error!(target: "larder", %why, "a declared invalidation cannot be made");
-                }
-            }
-        }
-        targets
-    }
-}
-
-/// What an answer that has not come yet will belong to.
-pub(crate) struct Asked {
-    key: Key,
-    scopes: Vec<ScopeId>,
-}
-
-impl Scoped for Asked {
-    fn scopes(&self) -> &[ScopeId] {
-        &self.scopes
-    }
-
-    fn name(&self) -> &str {
-        self.key.as_str()
-    }
-}
-
-/// The key's own scope, its endpoint's, and its endpoint's over all tenants.
-fn own_scopes(key: &Key, family: &str) -> impl Iterator<Item = ScopeId> {
-    let everybodys = family.split_once('@').map(|(endpoint, _)| endpoint);
-    let endpoints = [Some(family), everybodys].into_iter().flatten();
-    std::iter::once(ScopeId::key(key.as_str()))
-        .chain(endpoints.map(ScopeId::endpoint).collect::<Vec<_>>())
-}
 
 /// An answer that may be stored, and all that its entry is made of.
 pub(crate) struct Made {

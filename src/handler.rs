@@ -14,7 +14,6 @@ use crate::answered::Answered;
 use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Leased, Missed};
-use crate::fill::Route;
 use crate::flight::{Drive, Flight, Landed, Landing};
 use crate::generation::{Rule, keeps};
 use crate::inner::Content;
@@ -23,6 +22,7 @@ use crate::nested;
 use crate::outcome::Bypass;
 use crate::policy::FailureKind;
 use crate::reply;
+use crate::route::Route;
 use crate::serve::Serve;
 use crate::stats::Ticket;
 

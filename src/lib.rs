@@ -147,6 +147,7 @@ mod random;
 mod rebuild;
 mod renewed;
 mod reply;
+mod route;
 mod serve;
 mod service;
 mod share;

@@ -187,26 +187,22 @@ reasons! {
     Cause {
         /// Nothing is stored for this key.
         New => "new",
-        /// What was stored had to leave memory for lack of room, as far as this process
-        /// remembers.
+        /// What was stored had to leave memory, as far as this process remembers.
         Evicted => "evicted",
         /// What was stored is no longer fresh.
         Expired => "expired",
         /// What was stored has been invalidated.
         Invalidated => "invalidated",
-        /// Responses are stored, none for these values of the fields that
-        /// `Vary` names.
+        /// Responses are stored, none for these values of what `Vary` names.
         Variant => "variant",
         /// What is stored is fresh, but the request asks for more: `no-cache`,
         /// `max-age` or `min-fresh` (RFC 9111, 5.2.1).
         Request => "request",
-        /// The request has `Authorization`, and what is stored does not say that
-        /// it may be shared with it (RFC 9111, 3.5).
+        /// The request has `Authorization`, which what is stored does not admit (RFC 9111, 3.5).
         Authorization => "authorization",
         /// What was stored was damaged, or not for this request.
         Corrupt => "corrupt",
-        /// What is stored could have answered, but the policy only
-        /// [observes](crate::Policy::observe).
+        /// What is stored could have answered, but its policy [observes](crate::Policy::observe).
         Observed => "observed",
         /// The store did not answer in time, or with an error.
         StoreError => "store-error",
@@ -282,8 +278,7 @@ reasons! {
         Capacity => "capacity",
         /// It was of no use any more: beyond all its windows.
         Expired => "expired",
-        /// There were more variants of its resource than are kept, or they vary on
-        /// other fields by now.
+        /// There were too many variants of its resource, or they vary otherwise by now.
         Variants => "variants",
     }
 }

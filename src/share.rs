@@ -12,7 +12,6 @@ use http::{HeaderMap, Request, Response};
 use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Missed, Right, seen};
-use crate::fill::Route;
 use crate::flight::{Crowded, Drive, Entered, Flight, Handoff, Landed, Landing, Leads, Led};
 use crate::follow::Followed;
 use crate::handler::{Rights, begin, within};
@@ -24,6 +23,7 @@ use crate::outcome::{Bypass, Outcome, Refusal, Staleness};
 use crate::policy::FailureKind;
 use crate::policy::request::Asks;
 use crate::reply;
+use crate::route::Route;
 use crate::serve::Serve;
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;

@@ -10,7 +10,6 @@ use crate::answered::Answered;
 use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::Writing;
-use crate::fill::Route;
 use crate::flight::{Landing, Led};
 use crate::handler::forward;
 use crate::inner::Content;
@@ -19,6 +18,7 @@ use crate::nested;
 use crate::outcome::{Bypass, Cause};
 use crate::policy::Compiled;
 use crate::reply;
+use crate::route::Route;
 use crate::serve::Serve;
 
 impl<S> Serve<S> {

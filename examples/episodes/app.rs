@@ -190,7 +190,7 @@ async fn performance(State(writers): State<Writers>) -> Json<Value> {
     });
     Json(json!({
         "milliseconds": phases.collect::<serde_json::Map<_, _>>(),
-        "bottleneck": bottleneck(&writers.cache),
+        "bottleneck": writers.cache.stats().latency.slowest().map(|(name, _)| name),
     }))
 }
 
@@ -201,17 +201,6 @@ fn phases(latency: &Latencies) -> [(&'static str, Duration); 4] {
         ("fill", latency.fill.mean()),
         ("redis", latency.redis.mean()),
     ]
-}
-
-/// The slowest phase of a request: the model, Redis, or the cache itself.
-fn bottleneck(cache: &Cache) -> &'static str {
-    let latency = cache.stats().latency;
-    let parts = phases(&latency)
-        .into_iter()
-        .filter(|(name, _)| *name != "miss");
-    parts
-        .max_by_key(|(_, took)| *took)
-        .map_or("none", |(name, _)| name)
 }
 
 async fn health(State(writers): State<Writers>) -> Json<Value> {

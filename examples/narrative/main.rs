@@ -45,7 +45,7 @@ async fn main() -> serve::Result<ExitCode> {
     let code = match args.next().as_deref() {
         Some("prewarm") => prewarm(&narrator, args.next()).await?,
         Some("month") => {
-            print!("{}", run::month(&narrator, 50, 40).await);
+            print!("{}", run::month(&narrator, 50, 150).await);
             ExitCode::SUCCESS
         }
         None => {

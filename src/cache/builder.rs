@@ -152,8 +152,7 @@ impl CacheBuilder {
         self
     }
 
-    /// The largest body that is stored where a policy does not say, in bytes, at
-    /// least one. Default: 1 MiB.
+    /// The largest body that is stored where a policy does not say, in bytes. Default: 1 MiB.
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.max_body = bytes;
         self

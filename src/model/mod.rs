@@ -11,6 +11,7 @@
 
 #[cfg(feature = "redis")]
 mod honest;
+mod host;
 mod link;
 mod needed;
 mod run;

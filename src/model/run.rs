@@ -20,9 +20,10 @@ use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 use tower_layer::Layer;
 
+use super::host::HostClock;
 use super::link::{Link, TIMEOUT};
 use super::server::Lapse;
-use super::world::{Chance, Fault, HostClock, World};
+use super::world::{Chance, Fault, World};
 use crate::body::ResponseBody;
 use crate::cache::{Cache, CacheBuilder};
 use crate::generation::{Rule, Without};

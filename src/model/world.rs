@@ -2,13 +2,13 @@
 //! all of it drawn from one seed.
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, sleep};
 
 use super::server::{Lapse, Server};
-use crate::clock::{Clock, millis};
+use crate::clock::millis;
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -362,7 +362,7 @@ impl World {
         self.log(|| format!("fault {fault:?} {host} {long} {half}"));
     }
 
-    fn stood(&self, host: usize) -> u64 {
+    pub(super) fn stood(&self, host: usize) -> u64 {
         self.state().hosts[host].stood
     }
 }
@@ -384,33 +384,3 @@ const MOST: (usize, usize) = (4, 2);
 
 /// 20 November 2026, in milliseconds.
 pub(super) const DAY: u64 = 1_795_132_800_000;
-
-/// A process' clock.
-pub(super) struct HostClock {
-    pub(super) world: Arc<World>,
-    pub(super) host: usize,
-}
-
-impl std::fmt::Debug for HostClock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "HostClock({})", self.host)
-    }
-}
-
-impl Clock for HostClock {
-    fn monotonic(&self) -> Duration {
-        let still = match self.world.lapse(Lapse::SuspendedClock) {
-            true => self.world.stood(self.host),
-            false => 0,
-        };
-        let ahead = 1_000_000 + 777 * self.host as u64;
-        Duration::from_millis(ahead + self.world.now().saturating_sub(still))
-    }
-
-    fn wall(&self) -> SystemTime {
-        let wall = i64::try_from(self.world.now()).unwrap() + self.world.state().wall;
-        let ahead = wall + 50 * i64::try_from(self.host).unwrap();
-        let since = DAY.saturating_add_signed(ahead);
-        SystemTime::UNIX_EPOCH + Duration::from_millis(since)
-    }
-}

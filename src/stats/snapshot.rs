@@ -112,6 +112,23 @@ pub struct Latencies {
     pub redis: Latency,
 }
 
+impl Latencies {
+    /// The phase that takes longest in the mean, by its name here: `fill`, `redis`, or
+    /// `hit`. None where nothing was measured yet.
+    #[must_use]
+    pub fn slowest(&self) -> Option<(&'static str, &Latency)> {
+        let phases = [
+            ("hit", &self.hit),
+            ("fill", &self.fill),
+            ("redis", &self.redis),
+        ];
+        let measured = phases
+            .into_iter()
+            .filter(|(_, took)| !took.mean().is_zero());
+        measured.max_by_key(|(_, took)| took.mean())
+    }
+}
+
 /// What one endpoint has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
