@@ -2,8 +2,9 @@
 //!
 //! Ages of entries are counted from it, so that hosts whose clocks differ, or jump,
 //! agree on them. Each beat brings it. It is kept as its distance from this process'
-//! monotonic clock, and follows later beats by a millisecond each: a slow answer moves
-//! ages by no more, and a jump of either clock not at all.
+//! monotonic clock, and follows later beats by a millisecond in ten seconds, which is more
+//! than clocks drift apart: a slow answer moves ages by no more, and a jump of either
+//! clock not at all.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,10 +15,14 @@ pub(super) struct SharedTime {
     origin: AtomicU64,
     /// The clock's epoch that it is from: with another one there may be another server.
     epoch: AtomicU64,
+    /// When it last followed, on the monotonic clock.
+    followed: AtomicU64,
 }
 
 /// Two clocks do not drift apart by so many milliseconds in a beat: one has jumped.
 const JUMP: u64 = 1_000;
+/// How long it does not follow again, in milliseconds.
+const STEADY: u64 = 10_000;
 
 impl SharedTime {
     /// The server's time was `server` between two readings of the monotonic clock.
@@ -25,11 +30,13 @@ impl SharedTime {
         let origin = server.saturating_sub(sent.midpoint(now)).max(1);
         let known = self.origin.load(Ordering::Relaxed);
         let anew = self.epoch.swap(epoch, Ordering::Relaxed) != epoch;
+        let steady = now.saturating_sub(self.followed.load(Ordering::Relaxed)) < STEADY;
         let next = match anew || known == 0 {
             true => origin,
-            false if origin.abs_diff(known) > JUMP => known,
+            false if steady || origin.abs_diff(known) > JUMP => return,
             false => origin.clamp(known - 1, known + 1),
         };
+        self.followed.store(now, Ordering::Relaxed);
         self.origin.store(next, Ordering::Relaxed);
     }
 
@@ -59,11 +66,13 @@ mod tests {
     fn later_beats_move_it_a_little_jumps_not_and_another_server_at_once() {
         let time = SharedTime::default();
         time.heard(7, 1_000_000, (0, 0));
-        time.heard(7, 1_900_000, (0, 0)); // its clock has jumped
+        time.heard(7, 1_900_000, (20_000, 20_000)); // its clock has jumped
         assert_eq!(time.at(0), Some(1_000_000));
-        time.heard(7, 1_000_300, (0, 0));
+        time.heard(7, 1_020_300, (20_000, 20_000));
         assert_eq!(time.at(0), Some(1_000_001));
-        time.heard(7, 1_000_000, (0, 900)); // a slow answer
+        time.heard(7, 1_020_900, (20_500, 20_500)); // not again so soon
+        assert_eq!(time.at(0), Some(1_000_001));
+        time.heard(7, 1_040_000, (40_000, 40_900)); // a slow answer
         assert_eq!(time.at(0), Some(1_000_000));
         time.heard(8, 1_900_000, (0, 0));
         assert_eq!(time.at(0), Some(1_900_000));

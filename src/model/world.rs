@@ -77,7 +77,7 @@ struct Host {
     ears: Vec<Ear>,
 }
 
-struct State {
+pub(super) struct State {
     chance: Chance,
     servers: Vec<Server>,
     primary: usize,
@@ -86,7 +86,7 @@ struct State {
     hosts: Vec<Host>,
     names: u64,
     struck: u64,
-    wall: i64,
+    pub(super) wall: i64,
     log: Vec<String>,
 }
 
@@ -136,7 +136,7 @@ impl World {
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
