@@ -51,8 +51,8 @@ pub(crate) struct Pulse {
     pub(super) used: AtomicBool,
     /// Somebody beats.
     pub(super) running: AtomicBool,
-    /// Attempts to get a lease that have ended, and whether the last one failed.
-    attempts: AtomicU64,
+    /// Beats that have begun, and whether the last one that ended has failed.
+    begun: AtomicU64,
     failed: AtomicBool,
     /// Held while a beat is on its way.
     pub(super) one: Mutex<Known>,
@@ -85,7 +85,7 @@ impl Pulse {
             until: AtomicU64::new(0),
             used: AtomicBool::new(false),
             running: AtomicBool::new(false),
-            attempts: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
             failed: AtomicBool::new(false),
             looked: Mutex::default(),
             one: Mutex::default(),
@@ -206,7 +206,7 @@ impl Engine {
         let (Some(pulse), Ok(runtime)) = (&self.pulse, Handle::try_current()) else {
             return self.pulse.is_none();
         };
-        let before = pulse.attempts.load(Ordering::Acquire);
+        let before = pulse.begun.load(Ordering::Acquire);
         let engine = Arc::clone(self);
         // in a task: one whose caller's time is up tells the breaker all the same
         let attempt = runtime.spawn(async move { engine.attempt(before).await });
@@ -220,12 +220,14 @@ impl Engine {
         leased
     }
 
-    /// Tries to get a lease, unless that has failed since `before`.
+    /// Tries to get a lease, unless a beat that has begun after the first `before`, or
+    /// one that failed, has shown that there is none.
     async fn attempt(self: &Arc<Self>, before: u64) -> bool {
         let Some(pulse) = &self.pulse else {
             return true;
         };
-        let known = match pulse.failed.load(Ordering::Acquire) {
+        let failed = pulse.failed.load(Ordering::Acquire);
+        let known = match failed {
             false => Some(pulse.one.lock().await),
             // one that tries is enough: the others do not wait for it
             true => pulse.one.try_lock().ok(),
@@ -236,7 +238,8 @@ impl Engine {
         if self.is_leased(self.now()) {
             return true;
         }
-        if pulse.attempts.load(Ordering::Acquire) != before {
+        let fails = !failed && pulse.failed.load(Ordering::Acquire);
+        if fails || pulse.begun.load(Ordering::Acquire) != before {
             return false;
         }
         let leased = self.beat(pulse, &mut known).await.unwrap_or(false);
@@ -246,18 +249,18 @@ impl Engine {
         leased
     }
 
-    /// A beat, counted when it has ended.
+    /// A beat.
     pub(super) async fn beat(
         self: &Arc<Self>,
         pulse: &Pulse,
         known: &mut Known,
     ) -> Result<bool, StoreError> {
+        pulse.begun.fetch_add(1, Ordering::AcqRel);
         let mut done = self.beat_once(pulse, known).await;
         if !matches!(done, Ok(true)) && pulse.does_without(self.now()) {
             done = Ok(true);
         }
         let again = pulse.failed.swap(done.is_err(), Ordering::AcqRel);
-        pulse.attempts.fetch_add(1, Ordering::AcqRel);
         if let Err(error) = &done
             && error.kind() == StoreErrorKind::Refused
             && !again

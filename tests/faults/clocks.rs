@@ -7,6 +7,7 @@ use larder::testing::ManualClock;
 use larder::{Clock, Policy, hours, minutes, tag};
 
 use super::*;
+use crate::proxy::Way;
 use crate::support::Reply;
 
 /// Ends with its test.
@@ -169,4 +170,30 @@ async fn a_clock_that_jumps_makes_nothing_older_or_younger() {
     site.write();
     a.process.cache.invalidate(tag("item:1")).await.unwrap();
     assert_eq!(a.get().await.text(), "v1");
+}
+
+/// A beat that was sent before a process slept gives no lease when its answer comes.
+/// Who has waited for it meanwhile beats again: Redis is well.
+#[tokio::test]
+async fn who_waited_for_a_beat_from_before_a_sleep_beats_again() {
+    let (redis, proxy) = behind_proxy();
+    let (site, clock) = (Site::new(), ManualClock::new());
+    let builder = builder(proxy.url()).operation_timeout(PATIENT);
+    let builder = builder.clock(Arc::new(clock.clone())).memory(16 * MIB);
+    let a = site.with(builder.build().unwrap());
+    a.get().await;
+    a.cache.idle().await;
+    proxy.stall(Way::ToClient, 0);
+    let before = redis.calls("evalsha");
+    let sent = || async { redis.calls("evalsha") > before };
+    eventually("a beat is under way", sent).await;
+    clock.advance(SHORT * 100);
+    let app = a.app.clone();
+    let asked = tokio::spawn(async move { get(&app, "/items/1").await });
+    for _ in 0..100 {
+        tokio::task::yield_now().await; // it waits by now
+    }
+    proxy.flow();
+    let reply = asked.await.unwrap();
+    assert!(reply.hit(), "{}", reply.cache_status());
 }

@@ -59,7 +59,8 @@ async fn a_head_or_a_part_renews_the_whole() {
             site.store(ok("abc", &[(CC, value)])).await;
             site.advance(12);
             site.answers([ok("new", &[(CC, value)])]);
-            assert!(site.send(method, "/x", fields).await.hit());
+            let stale = site.send(method, "/x", fields).await;
+            assert!(stale.hit(), "{} {method}: {stale:?}", site.name);
             let asked = site.asked_once();
             assert_eq!((asked.method.as_str(), asked.header("range")), ("GET", ""));
             site.hits("new").await;
