@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Missed};
-use crate::entry::{Entry, Held};
+use crate::entry::Entry;
 use crate::inner::{Content, Inner};
 use crate::nested;
 use crate::outcome::{Cause, Mismatch};
@@ -90,7 +90,7 @@ impl<S> Serve<S> {
     pub(crate) fn verify<R, B>(
         mut self,
         mut question: Question,
-        held: &Held,
+        against: Arc<Entry>,
         mut request: Request<R>,
     ) where
         S: Inner<R, B>,
@@ -100,7 +100,7 @@ impl<S> Serve<S> {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        let against = Some(Arc::new(held.entry.clone()));
+        let against = Some(against);
         question.observed = Some(Observed { against });
         if std::mem::take(&mut question.head) {
             *request.method_mut() = Method::GET;

@@ -83,7 +83,9 @@ impl<S> Serve<S> {
             let again = engine.look_again(&mut question, &parts.headers, missed);
             let missed = match again.await {
                 Ok(found) => {
-                    let spare = std::mem::take(&mut parts.extensions);
+                    let verified = engine.is_verified(&question.policy);
+                    let against = verified.then(|| Arc::new(found.entry.entry.clone()));
+                    let spare = spare(verified, &mut parts.extensions);
                     let (whole, times) = (Arc::clone(&found.entry), found.times());
                     let response =
                         reply::held(engine, whole, times, Tier::Memory, question.head, spare);
@@ -91,6 +93,9 @@ impl<S> Serve<S> {
                     let coded = &found.entry.coded;
                     let mut response = reply::shape(response, policy, coded, &parts.headers, asks);
                     nested::mark(&mut response, self.nested, engine);
+                    if let Some(against) = against {
+                        self.verify(question, against, Request::from_parts(parts, body));
+                    }
                     return Ok(response);
                 }
                 Err(missed) => missed,
@@ -102,7 +107,9 @@ impl<S> Serve<S> {
             let look = engine.look_store(&mut question, &family, &parts.headers, missed);
             let missed = match look.await {
                 Ok(found) => {
-                    let spare = std::mem::take(&mut parts.extensions);
+                    let verified = engine.is_verified(&question.policy);
+                    let against = verified.then(|| Arc::new(found.entry.clone()));
+                    let spare = spare(verified, &mut parts.extensions);
                     let times = found.times();
                     let mut response =
                         reply::found(engine, found.entry, times, question.head, spare);
@@ -111,6 +118,9 @@ impl<S> Serve<S> {
                         response = reply::shape(response, policy, &[], &parts.headers, asks);
                     }
                     nested::mark(&mut response, self.nested, engine);
+                    if let Some(against) = against {
+                        self.verify(question, against, Request::from_parts(parts, body));
+                    }
                     return Ok(response);
                 }
                 Err(missed) => missed,
@@ -307,6 +317,14 @@ impl<S> Serve<S> {
         let answer = self.ask(question, family, missed, request, rights);
         let (response, drive) = answer.await?;
         Ok(begin(response, drive, |drive| led.flight().board(drive)).await)
+    }
+}
+
+/// A request's extensions for its answer, unless the handler sees it yet.
+fn spare(verified: bool, extensions: &mut Extensions) -> Extensions {
+    match verified {
+        false => std::mem::take(extensions),
+        true => Extensions::new(),
     }
 }
 

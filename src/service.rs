@@ -198,7 +198,7 @@ impl<S: Clone> CacheService<S> {
         B: Content,
     {
         let (serve, _) = self.counted_by(Some(Ticket::void()), nested, true, &request);
-        serve.verify(question, held, request);
+        serve.verify(question, Arc::new(held.entry.clone()), request);
     }
 
     /// A layer further out renews by this request.

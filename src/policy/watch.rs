@@ -119,9 +119,10 @@ impl Policy {
         self
     }
 
-    /// Runs the handler behind the back of the share `rate` of the hits in memory (0 to
-    /// 1), to compare its answer with what was served: a mismatch is counted and told as
-    /// [`observe`](Self::observe) does. What is stored stays. Default: 0.
+    /// Runs the handler behind the back of the share `rate` of the hits (0 to 1), in
+    /// memory and in the store, to compare its answer with what was served: a mismatch is
+    /// counted and told as [`observe`](Self::observe) does. What is stored stays.
+    /// Default: 0.
     pub fn verify(mut self, rate: f64) -> Self {
         self.watch.verify = rate;
         self

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::http::HeaderMap;
 use axum::{Router, routing::get as on_get};
+use larder::testing::{ManualClock, MemoryStore};
 use larder::{Cache, Cause, Mismatch, Policy, Refusal, seconds, testing};
 
 use crate::support::get;
@@ -112,6 +113,44 @@ async fn a_share_of_the_hits_is_verified_behind_their_backs() {
         "version 0",
         "what is stored stays"
     );
+}
+
+/// A cache without memory whose hits come from a store.
+fn from_a_store() -> Cache {
+    let clock = ManualClock::new();
+    let store = MemoryStore::new(clock.clone());
+    let cache = Cache::builder().store(store).clock(Arc::new(clock));
+    cache.build().unwrap()
+}
+
+#[tokio::test]
+async fn hits_in_the_store_are_verified_too() {
+    let cache = from_a_store();
+    let origin = Origin::default();
+    let app = origin.app(&cache, Policy::ttl(seconds(10)).verify(1.0));
+    get(&app, "/x").await;
+    cache.idle().await;
+    origin.version.store(1, Ordering::SeqCst);
+    for _ in 0..2 {
+        let reply = get(&app, "/x").await;
+        assert_eq!(
+            (reply.hit(), reply.text()),
+            (true, "version 0"),
+            "the hit is served"
+        );
+        cache.idle().await;
+    }
+    let stats = cache.stats();
+    assert_eq!(
+        (stats.compared, stats.mismatches.get(Mismatch::Body)),
+        (2, 2)
+    );
+    assert_eq!(
+        (stats.requests(), stats.hits_redis, stats.stores),
+        (3, 2, 1),
+        "{stats:?}"
+    );
+    assert_eq!(origin.runs(), 3);
 }
 
 #[test]
