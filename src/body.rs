@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -30,6 +30,31 @@ pin_project! {
         Inner { #[pin] body: B },
         Leading { leading: Box<Leading<B>> },
         Following { following: Box<Following> },
+        Metered { metered: Pin<Box<Metered<B>>> },
+    }
+}
+
+pin_project! {
+    /// A body whose length nobody knows before its end. It tells it then, or when it is
+    /// left behind.
+    struct Metered<B> {
+        #[pin]
+        body: ResponseBody<B>,
+        meter: Meter,
+    }
+}
+
+struct Meter {
+    bytes: u64,
+    /// Who wants to know.
+    told: Option<Box<dyn FnOnce(u64) + Send + Sync>>,
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        if let Some(told) = self.told.take() {
+            told(self.bytes);
+        }
     }
 }
 
@@ -101,6 +126,15 @@ impl<B> ResponseBody<B> {
         let kind = Kind::Inner { body };
         Self { kind }
     }
+
+    /// Tells at its end how many bytes went through it.
+    pub(crate) fn metered(self, told: impl FnOnce(u64) + Send + Sync + 'static) -> Self {
+        let (bytes, told) = (0, Some(Box::new(told) as _));
+        let meter = Meter { bytes, told };
+        let metered = Box::pin(Metered { body: self, meter });
+        let kind = Kind::Metered { metered };
+        Self { kind }
+    }
 }
 
 #[cfg(feature = "axum")]
@@ -152,6 +186,16 @@ where
             KindProj::Inner { body } => body.poll_frame(cx).map_err(Into::into),
             KindProj::Leading { leading } => leading.poll_next(cx),
             KindProj::Following { following } => following.poll_next(cx),
+            KindProj::Metered { metered } => {
+                let this = metered.as_mut().project();
+                let frame = ready!(this.body.poll_frame(cx));
+                if let Some(Ok(frame)) = &frame
+                    && let Some(data) = frame.data_ref()
+                {
+                    this.meter.bytes += data.len() as u64;
+                }
+                Poll::Ready(frame)
+            }
         }
     }
 
@@ -162,6 +206,7 @@ where
             Kind::Inner { body } => body.is_end_stream(),
             Kind::Leading { leading } => leading.is_end(),
             Kind::Following { following } => following.is_end(),
+            Kind::Metered { metered } => metered.body.is_end_stream(),
         }
     }
 
@@ -172,6 +217,7 @@ where
             Kind::Inner { body } => body.size_hint(),
             Kind::Leading { leading } => leading.size_hint(),
             Kind::Following { following } => following.size_hint(),
+            Kind::Metered { metered } => metered.body.size_hint(),
         }
     }
 }
@@ -187,6 +233,7 @@ impl<B> fmt::Debug for ResponseBody<B> {
             Kind::Inner { .. } => "inner",
             Kind::Leading { .. } => "leading",
             Kind::Following { .. } => "following",
+            Kind::Metered { .. } => "metered",
         };
         f.debug_tuple("ResponseBody").field(&kind).finish()
     }

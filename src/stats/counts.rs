@@ -38,7 +38,7 @@ const WAYS: usize = 9;
 
 /// Whose a body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answerer {
+pub(crate) enum Answerer {
     Cache,
     Handler,
 }
@@ -101,8 +101,8 @@ impl Counts {
         self.measured.hit.record(latency, SAMPLE);
     }
 
-    /// Any request, by how it was answered.
-    pub(crate) fn request(&self, outcome: &Outcome, bytes: u64) {
+    /// Any request, by how it was answered. Returns whose body it got.
+    pub(crate) fn request(&self, outcome: &Outcome, bytes: u64) -> Answerer {
         let way = match outcome {
             Outcome::Hit { tier, .. } => match tier {
                 Tier::Memory => Way::Memory,
@@ -130,13 +130,19 @@ impl Counts {
                 Way::Bypass
             }
         };
-        let whose = match answerer(outcome) {
+        self.ways.here()[way as usize].fetch_add(1, Ordering::Relaxed);
+        let whose = answerer(outcome);
+        self.sent(whose, bytes);
+        whose
+    }
+
+    /// Bytes of a body.
+    pub(crate) fn sent(&self, whose: Answerer, bytes: u64) {
+        let way = match whose {
             Answerer::Cache => Way::Cached,
             Answerer::Handler => Way::Handled,
         };
-        let ways = self.ways.here();
-        ways[way as usize].fetch_add(1, Ordering::Relaxed);
-        ways[whose as usize].fetch_add(bytes, Ordering::Relaxed);
+        self.ways.here()[way as usize].fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn refused(&self, stored: Result<(), Refusal>) {

@@ -23,7 +23,9 @@ use pin_project_lite::pin_project;
 use tracing::{Span, field};
 
 use super::counts::Counts;
+use crate::body::ResponseBody;
 use crate::cache::Engine;
+use crate::inner::Content;
 use crate::nested;
 use crate::outcome::{Fault, Outcome};
 
@@ -68,7 +70,7 @@ pub(crate) struct Counting {
 }
 
 impl Counting {
-    fn answered<B: Body>(&self, response: &Response<B>) {
+    fn answered<B: Content>(&self, response: &mut Response<ResponseBody<B>>) {
         let engine = &self.engine;
         if (self.nested && !nested::decided(response, engine)) || !self.ticket.take() {
             return;
@@ -77,12 +79,18 @@ impl Counting {
         let Some(outcome) = response.extensions().get::<Outcome>() else {
             return counts.unanswered(self.takes_part);
         };
-        counts.request(outcome, response.body().size_hint().exact().unwrap_or(0));
+        let length = response.body().size_hint().exact();
+        let whose = counts.request(outcome, length.unwrap_or(0));
         let took = engine.clock.precise().saturating_sub(self.ticket.began);
         match outcome {
             Outcome::Hit { .. } | Outcome::Stale { .. } => counts.measured.hit.record(took, 1),
             Outcome::Bypass { .. } => {}
             _ => counts.measured.miss.record(took, 1),
+        }
+        if length.is_none() {
+            let counts = Arc::clone(counts);
+            let body = std::mem::take(response.body_mut());
+            *response.body_mut() = body.metered(move |bytes| counts.sent(whose, bytes));
         }
     }
 
@@ -126,21 +134,21 @@ impl<F> Counted<F> {
 
 impl<F, B, E> Future for Counted<F>
 where
-    F: Future<Output = Result<Response<B>, E>>,
-    B: Body,
+    F: Future<Output = Result<Response<ResponseBody<B>>, E>>,
+    B: Content,
 {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let _entered = this.span.enter();
-        let answer = ready!(this.future.poll(cx));
+        let mut answer = ready!(this.future.poll(cx));
         if let Ok(response) = &answer
             && let Some(outcome) = response.extensions().get::<Outcome>()
         {
             this.span.record("outcome", outcome.word());
         }
-        match &answer {
+        match &mut answer {
             Ok(response) => this.counting.answered(response),
             Err(_) => this.counting.failed(),
         }

@@ -18,6 +18,32 @@ async fn body_of(n: usize) -> String {
     "x".repeat(n)
 }
 
+/// A body that does not say how long it is.
+async fn unbounded() -> Body {
+    let chunks = ["1234", "56789"].map(Ok::<_, Infallible>);
+    Body::from_stream(futures_util::stream::iter(chunks))
+}
+
+#[tokio::test]
+async fn bodies_of_no_declared_length_are_counted_as_they_end() {
+    let (cache, _clock) = testing::cache();
+    let app = Router::new()
+        .route("/a", on_get(unbounded).layer(cache.ttl(minutes(1))))
+        .route("/b", on_get(unbounded).layer(cache.layer(Policy::none())));
+    for path in ["/a", "/a", "/b"] {
+        get(&app, path).await;
+        cache.idle().await;
+    }
+    let stats = cache.stats();
+    assert_eq!((stats.bytes_handled, stats.bytes_cached), (18, 9));
+    // who goes away has had what was sent
+    let answer = app.oneshot(request(Method::GET, "/b", &[])).await.unwrap();
+    let mut body = answer.into_body();
+    http_body_util::BodyExt::frame(&mut body).await;
+    drop(body);
+    assert_eq!(cache.stats().bytes_handled, 22);
+}
+
 #[tokio::test]
 async fn the_outcomes_of_an_endpoint_add_up_to_its_requests() {
     let (cache, clock) = testing::cache();
