@@ -5,12 +5,16 @@ mod support;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, Request, Response};
 use bytes::Bytes;
 use larder::testing::ManualClock;
-use larder::{Cache, CacheService, MIB, Outcome, Policy, hours, minutes, seconds};
+use larder::{
+    Cache, CacheService, Granted, Key, Lease, MIB, Outcome, Policy, Record, Removal, Removed,
+    Store, StoreFuture, hours, minutes, seconds,
+};
 use support::redis_server::Redis;
 use support::{Calls, Reply, eventually, request, send};
 use tokio::sync::Semaphore;
@@ -320,4 +324,55 @@ async fn who_leads_after_a_failure_has_the_lease_however_long_it_has_waited() {
     handler.fails.store(false, Ordering::SeqCst);
     handler.go(1);
     assert_eq!(second.await.unwrap().text(), "v2");
+}
+
+/// A store that grants every lease, and whose answer to that never comes.
+#[derive(Clone, Default)]
+struct Silent(Arc<std::sync::Mutex<Vec<String>>>);
+
+impl Store for Silent {
+    fn get<'a>(&'a self, _: &'a Key) -> StoreFuture<'a, Option<Bytes>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn put<'a>(&'a self, _: Record<'a>) -> StoreFuture<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn remove<'a>(&'a self, _: Removal<'a>) -> StoreFuture<'a, Removed> {
+        Box::pin(std::future::ready(Ok(Removed::default())))
+    }
+
+    fn acquire<'a>(&'a self, lease: &'a Lease, _: Duration) -> StoreFuture<'a, Granted> {
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("asked {}", lease.token));
+        Box::pin(std::future::pending())
+    }
+
+    fn release<'a>(&'a self, lease: &'a Lease, _: Option<Duration>) -> StoreFuture<'a, ()> {
+        self.0.lock().unwrap().push(format!("back {}", lease.token));
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// It held the key up for three seconds, until the lease ran out.
+#[tokio::test]
+async fn a_lease_whose_asker_has_gone_before_the_answer_is_given_back() {
+    let store = Silent::default();
+    let cache = Cache::builder().store(store.clone()).build().unwrap();
+    let app = Handler::new().app(&cache);
+    let asking = tokio::spawn(send_owned(app));
+    eventually("it asks", || async { !store.0.lock().unwrap().is_empty() }).await;
+    asking.abort();
+    let _ = asking.await;
+    cache.idle().await;
+    let told = store.0.lock().unwrap();
+    let token = told[0].strip_prefix("asked ").unwrap();
+    assert_eq!(told[1..], [format!("back {token}")]);
+}
+
+async fn send_owned(app: App) -> Reply {
+    send(&app, request(Method::GET, "/1", &[])).await
 }

@@ -10,15 +10,17 @@ use futures_util::future::FusedFuture;
 use http::HeaderMap;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
+use tokio::time::error::Elapsed;
 
 use super::engine::Engine;
 use super::found::{Found, Missed, Stale};
 use crate::ask::Question;
 use crate::entry::Entry;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::outcome::{Cause, Tier};
 use crate::policy::freshness::Use;
 use crate::random::token;
-use crate::store::{Granted, Lease, Seen};
+use crate::store::{Granted, Lease, Seen, Store};
 
 /// A lease is for so long, and is renewed when a third of that has gone.
 const TTL: Duration = Duration::from_secs(3);
@@ -107,8 +109,7 @@ impl Engine {
                 true => self.budget,
                 false => self.left(question),
             };
-            let asked = tokio::time::timeout(longest, store.acquire(&lease, TTL)).await;
-            match asked {
+            match self.ask_for(&**store, &lease, longest).await {
                 Ok(Ok(Granted::Yes)) => {
                     return Right::Fill(self.leased(lease, question.policy.wait));
                 }
@@ -163,20 +164,56 @@ impl Engine {
             None => seen(stale),
         };
         let mut lease = self.lease_of(question, family, known);
-        let mut asked = tokio::time::timeout(self.budget, store.acquire(&lease, TTL)).await;
+        let mut asked = self.ask_for(&**store, &lease, self.budget).await;
         if early && matches!(asked, Ok(Ok(Granted::Filled))) {
             let look = self.look_shared(question, family, headers, missed.cause);
             if look.await.is_ok() {
                 return Right::Alone;
             }
             lease.seen = Seen::Useless;
-            asked = tokio::time::timeout(self.budget, store.acquire(&lease, TTL)).await;
+            asked = self.ask_for(&**store, &lease, self.budget).await;
         }
         match asked {
             Ok(Ok(Granted::Yes)) => Right::Fill(self.leased(lease, question.policy.wait)),
             Ok(Ok(Granted::No | Granted::Filled)) => Right::Alone,
             _ => Right::Fill(None),
         }
+    }
+
+    /// Asks for a lease. Whoever goes away before the answer, or has none in time, may
+    /// have got it all the same: it is given back, and holds nobody up.
+    async fn ask_for(
+        self: &Arc<Self>,
+        store: &dyn Store,
+        lease: &Lease,
+        longest: Duration,
+    ) -> Result<Result<Granted, StoreError>, Elapsed> {
+        let mut asking = Asking {
+            engine: self,
+            lease: Some(lease),
+        };
+        let asked = tokio::time::timeout(longest, store.acquire(lease, TTL)).await;
+        let late = |error: &StoreError| error.kind() == StoreErrorKind::Timeout;
+        if asked
+            .as_ref()
+            .is_ok_and(|answer| !answer.as_ref().is_err_and(late))
+        {
+            asking.lease = None;
+        }
+        asked
+    }
+
+    /// Gives a lease back, behind the request's back.
+    fn give_back(self: &Arc<Self>, runtime: &Handle, lease: Lease, alone: Option<Duration>) {
+        let engine = Arc::clone(self);
+        let release = async move {
+            if let Some(store) = &engine.store
+                && let Err(error) = store.release(&lease, alone).await
+            {
+                tracing::debug!(target: "larder", %error, "a lease is left to run out");
+            }
+        };
+        self.tasks.spawn(runtime, release);
     }
 
     /// Holds a lease from now on, and renews it for `longest`.
@@ -228,15 +265,24 @@ impl Drop for Leased {
             return;
         }
         let alone = (*self.alone.get_mut()).then_some(ALONE);
-        let (engine, lease) = (Arc::clone(&self.engine), self.lease.clone());
-        let release = async move {
-            if let Some(store) = &engine.store
-                && let Err(error) = store.release(&lease, alone).await
-            {
-                tracing::debug!(target: "larder", %error, "a lease is left to run out");
-            }
-        };
-        self.engine.tasks.spawn(&self.runtime, release);
+        self.engine
+            .give_back(&self.runtime, self.lease.clone(), alone);
+    }
+}
+
+/// A lease that was asked for, and not answered yet.
+struct Asking<'a> {
+    engine: &'a Arc<Engine>,
+    lease: Option<&'a Lease>,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease
+            && let Ok(runtime) = Handle::try_current()
+        {
+            self.engine.give_back(&runtime, lease.clone(), None);
+        }
     }
 }
 
