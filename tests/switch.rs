@@ -59,6 +59,25 @@ async fn a_restart_of_redis_does_not_switch_it_on() {
     assert!(is_off(&later).await, "a new epoch keeps the switch");
 }
 
+/// As where a Redis that is full forces a process to give the clock up, or evicts it.
+#[tokio::test]
+async fn a_clock_that_is_lost_does_not_switch_it_on() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let a = process(&site, &redis);
+    a.get().await;
+    a.cache.set_enabled_everywhere(false).await.unwrap();
+    assert_eq!(
+        redis.command::<u64>(&["UNLINK", "api:!{clock}", "api:!{clock}:scopes"]),
+        1
+    );
+    a.cache.invalidate(tag("item:1")).await.unwrap(); // begins another
+    let later = process(&site, &redis);
+    assert!(is_off(&later).await);
+    later.cache.set_enabled_everywhere(true).await.unwrap();
+    assert!(!is_off(&later).await);
+}
+
 #[tokio::test]
 async fn a_cache_that_is_off_everywhere_performs_invalidations() {
     let redis = Redis::start();

@@ -40,7 +40,6 @@ struct Hash {
     floor: u64,
     count: usize,
     young: bool,
-    off: bool,
     lease: u64,
     all: u64,
     aged: u64,
@@ -77,6 +76,7 @@ pub(super) struct Server {
     pub(super) ahead: u64,
     hash: Hash,
     there: bool,
+    off: bool,
     scopes: BTreeMap<Vec<u8>, u64>,
     apart: Instances,
     entries: BTreeMap<String, Stored>,
@@ -106,7 +106,6 @@ impl Server {
             run: self.run,
             epoch: fresh,
             young: true,
-            off: self.hash.off,
             ..Hash::default()
         };
     }
@@ -217,7 +216,7 @@ impl Server {
         }
         Heard {
             clock: self.stamp(),
-            off: self.hash.off,
+            off: self.off,
             time: now + self.ahead,
         }
     }
@@ -231,7 +230,7 @@ impl Server {
 
     pub(super) fn switch(&mut self, fresh: u64, off: bool) {
         self.look(fresh);
-        self.hash.off = off;
+        self.off = off;
         self.told.push(Vec::new());
     }
 
@@ -306,6 +305,7 @@ impl Server {
         self.evict_scopes();
         self.evict_rows();
         self.entries.clear();
+        self.off = false;
     }
 
     pub(super) fn evict_clock(&mut self) {

@@ -2,8 +2,9 @@
 //!
 //! | name | what |
 //! |---|---|
-//! | `<prefix>:!{clock}` | a hash: the server's run id, the epoch, the clock, the floor, `base`, the clock when it went on with another server; `replicated`, when it last had replicas, in seconds; `off` while the cache is switched off for all; `all` and `=<pattern>`, the numbers of these invalidations, `aged` and `~<pattern>` those of soft ones; `@<instance>`, what it has seen |
+//! | `<prefix>:!{clock}` | a hash: the server's run id, the epoch, the clock, the floor, `base`, the clock when it went on with another server; `replicated`, when it last had replicas, in seconds; `all` and `=<pattern>`, the numbers of these invalidations, `aged` and `~<pattern>` those of soft ones; `@<instance>`, what it has seen |
 //! | `<prefix>:!{clock}:scopes` | a sorted set: the scopes by the number of their last invalidation, a `~` before those of soft ones |
+//! | `<prefix>:!{clock}:off` | there while the cache is switched off for all: it outlives the clock |
 //! | `<prefix>:!clock` | a channel: each invalidation |
 //! | `<prefix>:!flushed` | never there: tracked, so that FLUSHALL is told |
 //!
@@ -30,10 +31,10 @@ use crate::store::fence::{self, Beat, Fence, Heard, Row, Rows, Told, encode, new
 type Reply = Result<Value, StoreError>;
 
 impl RedisStore {
-    fn clock_keys(&self) -> [String; 2] {
+    fn clock_keys(&self) -> [String; 3] {
         let hash = format!("{}{{clock}}", self.internal);
-        let scopes = format!("{hash}:scopes");
-        [hash, scopes]
+        let (scopes, off) = (format!("{hash}:scopes"), format!("{hash}:off"));
+        [hash, scopes, off]
     }
 
     fn clock_channel(&self) -> String {
@@ -62,7 +63,7 @@ impl RedisStore {
         let time = self.timeout() / 2;
         let mut wait = redis::cmd("WAIT");
         wait.arg(1).arg(millis(time).max(1));
-        let [hash, _] = self.clock_keys();
+        let [hash, ..] = self.clock_keys();
         let node = Node::Holding(hash);
         match self.link.run(&node, &wait, self.timeout()).await? {
             Value::Int(replicas) if replicas > 0 && self.link.number() == connection => Ok(()),
@@ -93,7 +94,7 @@ impl Fence for RedisStore {
                 Err(error) if is_out_of_memory(&error) => {
                     // without the clock there is another epoch: nothing old is valid
                     let mut unlink = redis::cmd("UNLINK");
-                    unlink.arg(&self.clock_keys());
+                    unlink.arg(&self.clock_keys()[..2]);
                     self.run(&unlink, self.timeout()).await?;
                     self.on_clock(&self.scripts.advance, &args).await?
                 }

@@ -102,13 +102,12 @@ if type(info) ~= 'string' then
 end
 local run = string.match(info, 'run_id:(%x+)') or ''
 local merges, fresh = string.match(ARGV[1], '^(%+?)(%x+)$')
-local known = redis.call('HMGET', hash, 'run', 'epoch', 'clock', 'floor', 'count', 'off', 'base')
+local known = redis.call('HMGET', hash, 'run', 'epoch', 'clock', 'floor', 'count', 'base')
 local function begin()
   redis.call('DEL', hash, scopes)
-  known = {run, fresh, '0', '0', '0', known[6], '0'}
+  known = {run, fresh, '0', '0', '0', '0'}
   redis.call('HSET', hash, 'run', run, 'epoch', fresh, 'clock', '0', 'floor', '0',
     'count', '0', 'young', '1', 'base', '0')
-  if known[6] then redis.call('HSET', hash, 'off', '1') end
 end
 -- numbers that were lost are not given again: on from the time, in microseconds
 local function jump(least)
@@ -116,8 +115,8 @@ local function jump(least)
   local now = t[1] * 1000000 + t[2]
   known[1] = run
   known[3] = string.format('%.0f', math.max(tonumber(known[3]) + 1, least + 1, now))
-  known[7] = known[3]
-  redis.call('HSET', hash, 'run', run, 'clock', known[3], 'base', known[7], 'young', '1')
+  known[6] = known[3]
+  redis.call('HSET', hash, 'run', run, 'clock', known[3], 'base', known[6], 'young', '1')
 end
 if not known[5] or redis.call('ZCARD', scopes) ~= tonumber(known[5]) then begin()
 elseif known[1] ~= run then
@@ -150,7 +149,7 @@ local function rows(reply)
   reply[#reply + 1] = epoch
   reply[#reply + 1] = redis.call('HGET', hash, 'young') and '1' or '0'
   reply[#reply + 1] = redis.call('HGET', hash, 'lease') or '0'
-  reply[#reply + 1] = known[7] or '0'
+  reply[#reply + 1] = known[6] or '0'
   for _, row in ipairs(fields('@')) do
     local e, n, beats = string.match(row[2], '(%x+) (%d+) (%d+)')
     for _, part in ipairs({row[1], e, n, beats}) do reply[#reply + 1] = part end
@@ -225,21 +224,22 @@ local row = redis.call('HGET', hash, '@' .. ARGV[2])
 local beats = row and tonumber(string.match(row, '(%d+)$')) or 0
 redis.call('HSET', hash, '@' .. ARGV[2],
   ARGV[3] .. ' ' .. ARGV[4] .. ' ' .. string.format('%.0f', beats + 1))
-if ARGV[5] == '1' and ARGV[3] == epoch and tonumber(ARGV[4]) >= tonumber(known[7] or '0') then
+if ARGV[5] == '1' and ARGV[3] == epoch and tonumber(ARGV[4]) >= tonumber(known[6] or '0') then
   redis.call('HDEL', hash, 'young')
 end
 local t = redis.call('TIME')
 local time = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
-return {epoch, string.format('%.0f', clock), known[6] and '1' or '0', time, replicated()}"
+return {epoch, string.format('%.0f', clock), tostring(redis.call('EXISTS', KEYS[3])), time, replicated()}"
 );
 
-/// Switches the cache off or on for all. What is told is no invalidation: who hears
-/// it beats. Arguments: epoch, whether off, channel.
+/// Switches the cache off or on for all, by a key of its own: the clock may be lost, and
+/// the switch stays. What is told is no invalidation: who hears it beats. Arguments:
+/// epoch, whether off, channel.
 const SWITCH: &str = concat!(
     clock!(),
     r"
-if ARGV[2] == '1' then redis.call('HSET', hash, 'off', '1')
-else redis.call('HDEL', hash, 'off') end
+if ARGV[2] == '1' then redis.call('SET', KEYS[3], '1')
+else redis.call('DEL', KEYS[3]) end
 redis.pcall('PUBLISH', ARGV[3], '')
 return 1"
 );
@@ -257,7 +257,7 @@ for _, first in ipairs({'=', '~'}) do
 end
 local all = redis.call('HGET', hash, 'all') or '0'
 local aged = redis.call('HGET', hash, 'aged') or '0'
-return {epoch, string.format('%.0f', clock), known[7] or '0', string.format('%.0f', floor), all, aged, bans,
+return {epoch, string.format('%.0f', clock), known[6] or '0', string.format('%.0f', floor), all, aged, bans,
   redis.call('ZRANGE', scopes, 0, -1, 'WITHSCORES')}"
 );
 
@@ -266,7 +266,7 @@ return {epoch, string.format('%.0f', clock), known[7] or '0', string.format('%.0
 const ROWS: &str = concat!(
     clock!(),
     r"
-if ARGV[2] == epoch and tonumber(ARGV[3]) >= tonumber(known[7] or '0') then
+if ARGV[2] == epoch and tonumber(ARGV[3]) >= tonumber(known[6] or '0') then
   redis.call('HDEL', hash, 'young')
 end
 return rows({})"
