@@ -47,6 +47,11 @@ if ! have node && [ -n "$install" ] && [ "$(id -u)" = 0 ] && have apt-get; then
         DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends nodejs npm >/dev/null
     fi
 fi
+# and promtool checks the rules in ops
+if ! have promtool && [ -n "$install" ] && [ "$(id -u)" = 0 ] && have apt-get; then
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends prometheus >/dev/null 2>&1 ||
+        echo "prometheus could not be installed: the rules in ops are not checked"
+fi
 if ! have redis-server; then export REDIS_SERVER=valkey-server; fi
 for component in rustfmt clippy; do
     cargo "${component/rust/}" --version >/dev/null 2>&1 ||

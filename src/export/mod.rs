@@ -6,7 +6,8 @@
 use metrics::{Label, counter, gauge};
 
 use crate::cache::Cache;
-use crate::stats::{Latency, Stats, Tally};
+use crate::outcome::Mismatch;
+use crate::stats::{Latency, Reason, Stats, Tally};
 
 /// Bounds of the latency buckets, in seconds.
 const BOUNDS: [f64; 14] = [
@@ -69,7 +70,11 @@ fn of_endpoint(stats: &Stats, of: &[Label]) {
     by("larder_refusals_total", "reason", &stats.refusals_by, of);
     by("larder_faults_total", "kind", &stats.faults, of);
     by("larder_evictions_total", "cause", &stats.evictions, of);
-    by("larder_mismatches_total", "part", &stats.mismatches, of);
+    // from nothing on: who asks for an increase would not see the first one
+    for part in Mismatch::ALL {
+        let (n, of) = (stats.mismatches.get(*part), with(of, "part", part.as_str()));
+        counter!("larder_mismatches_total", of).absolute(n);
+    }
     let phases = [
         ("hit", &stats.latency.hit),
         ("miss", &stats.latency.miss),

@@ -190,30 +190,10 @@ async fn metrics_say_what_was_counted() {
         "larder_latency_seconds_bucket {of} phase=miss le=+Inf"
     ));
     assert_eq!(le, 1.0);
+    let mismatches = kept.get(&format!("larder_mismatches_total {of} part=body"));
+    assert_eq!(
+        mismatches, 0.0,
+        "there before the first: an increase is seen"
+    );
     assert_eq!(kept.get("larder_enabled cache=api"), 1.0);
-}
-
-#[test]
-fn the_dashboard_is_json_and_the_rules_pass_promtool() {
-    let board: serde_json::Value =
-        serde_json::from_str(include_str!("../../ops/grafana.json")).unwrap();
-    let panels = board["panels"].as_array().unwrap();
-    for panel in panels.iter().filter(|panel| panel["type"] != "row") {
-        assert!(panel["gridPos"]["w"].is_u64(), "{}", panel["title"]);
-        for target in panel["targets"].as_array().unwrap() {
-            assert!(target["expr"].as_str().unwrap().contains("larder_"));
-        }
-    }
-    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/ops/alerts.yml");
-    let check = std::process::Command::new("promtool")
-        .args(["check", "rules", rules])
-        .output();
-    match check {
-        Ok(done) => assert!(
-            done.status.success(),
-            "{}",
-            String::from_utf8_lossy(&done.stderr)
-        ),
-        Err(_) => println!("promtool is not here: the rules are not checked"),
-    }
 }

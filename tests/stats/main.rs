@@ -10,3 +10,4 @@ mod explain;
 mod export;
 mod observe;
 mod shared;
+mod tools;
