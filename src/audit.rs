@@ -62,6 +62,7 @@ impl Target {
         match self.force {
             Force::Hard => "invalidate",
             Force::Soft => "soft-invalidate",
+            Force::Erase => "erase",
         }
     }
 }

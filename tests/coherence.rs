@@ -226,10 +226,8 @@ async fn a_process_without_requests_is_silent() {
         let (_, n): (String, u64) = redis.command(&["PUBSUB", "NUMSUB", "api:!clock"]);
         n
     };
-    eventually("both are silent", || async {
-        rows(&redis) == 0 && listeners() == 0
-    })
-    .await;
+    eventually("both are silent", || async { rows(&redis) == 0 }).await;
+    assert_eq!(listeners(), 2, "what is erased is to leave their memory");
     site.write();
     let done = a.cache.invalidate(tag("item:1")).await.unwrap();
     assert_eq!(done.confirmed, 0, "nobody had to");

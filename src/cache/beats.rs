@@ -8,14 +8,12 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::engine::Engine;
-use super::listen::listen;
 
 /// Beats in a lease.
-const BEATS: u32 = 3;
+pub(super) const BEATS: u32 = 3;
 
 impl Engine {
     pub(super) fn begin_beating(self: &Arc<Self>) {
@@ -26,10 +24,9 @@ impl Engine {
             return;
         }
         self.advise_at_start(&runtime);
-        let fence = Arc::clone(&pulse.fence);
+        self.listen_on(&runtime);
         let pause = pulse.lease / BEATS;
-        let listening = runtime.spawn(listen(Arc::downgrade(self), fence, pause, pulse.tracks));
-        let running = Running(Arc::downgrade(self), listening.abort_handle());
+        let running = Running(Arc::downgrade(self));
         let nudge = Arc::clone(&pulse.nudge);
         let (fence, who) = (Arc::clone(&pulse.fence), pulse.who());
         let (engine, beating) = (Arc::downgrade(self), Arc::downgrade(self));
@@ -43,11 +40,10 @@ impl Engine {
 }
 
 /// Somebody beats, until this is dropped, with its runtime at the latest.
-struct Running(Weak<Engine>, AbortHandle);
+struct Running(Weak<Engine>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.1.abort();
         if let Some(engine) = self.0.upgrade()
             && let Some(pulse) = &engine.pulse
         {
@@ -79,10 +75,17 @@ async fn beats(engine: Weak<Engine>, every: Duration, nudge: Arc<Notify>, runnin
             };
         }
         let silent = idle >= BEATS && pulse.queue.is_empty();
-        if silent || engine.renewals.is_closed() {
+        let ends = engine.renewals.is_closed();
+        if silent || ends {
+            if ends {
+                pulse.ear.close();
+            }
             engine.resign().await;
             drop(running);
             return;
+        }
+        if let (false, Ok(runtime)) = (nudged, Handle::try_current()) {
+            engine.listen_on(&runtime); // the runtime of who listened may have ended
         }
         let mut known = pulse.one.lock().await;
         if let Err(error) = engine.beat(pulse, &mut known).await {

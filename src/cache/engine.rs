@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::advise::Advisor;
 use super::pulse::Pulse;
+use super::sweep::Erasing;
 use super::switch::Switch;
 use super::trail::Trail;
 use crate::ask::Question;
@@ -58,6 +59,7 @@ pub(crate) struct Engine {
     pub(crate) layers: Layers,
     pub(crate) faults: Faults,
     pub(super) switch: Switch,
+    pub(super) erasing: Erasing,
     pub(super) advisor: Advisor,
     pub(super) trail: Trail,
     /// What policies are compiled with.

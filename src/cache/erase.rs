@@ -17,8 +17,8 @@ impl Cache {
     /// the tags of each entry are read, also of one that a lost group would not lead to,
     /// and of one that is [encrypted](crate::CacheBuilder::encryption) with a key that
     /// this process lacks. Their names go from all groups. This takes the time of a scan.
-    /// Other processes drop what they hold in memory when they next look at it, or need
-    /// the room.
+    /// Other processes that share the clock drop what they hold in memory as soon as they
+    /// hear of it, in the background; one that cannot hear, when it can again.
     ///
     /// ```
     /// # async fn forget(cache: larder::Cache) -> Result<(), larder::InvalidateError> {
@@ -65,12 +65,13 @@ impl Cache {
         if tenant.is_none() && engine.tenant.is_some() {
             return Err(bad("this cache has tenants: use erase_for"));
         }
-        let target = target_in(&selector, &engine.context, tenant)?;
+        let target = target_in(&selector, &engine.context, tenant)?.erased();
         let What::Scope { ids, .. } = &target.what else {
             return Err(bad("no tag"));
         };
         let groups: Vec<Group> = ids.iter().copied().map(Group).collect();
         let mut done = self.invalidate_target(target).await?;
+        engine.memory.drop_markers();
         if engine.store.is_some() {
             let rest = async move {
                 let mut patterns = engine.context.namespaces.patterns();

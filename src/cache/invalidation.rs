@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use super::engine::Engine;
 use crate::audit;
-use crate::entry::{Entry, Held};
+use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::generation::{Force, Generation, Rule, Stamp, Standing, Watch, keeps};
 use crate::invalidate::{Find, Invalidated, Target, What};
@@ -48,14 +48,14 @@ impl Engine {
                 },
                 Err(_) => rest.await,
             };
-            if force == Force::Hard {
+            if force != Force::Soft {
                 done.memory += swept; // what has aged may have aged twice
             }
             let reached = reached?;
             done.confirmed = reached.confirmed;
             (done.store, done.primaries) = (reached.removed.entries, reached.removed.primaries);
         }
-        if force == Force::Hard {
+        if force != Force::Soft {
             self.counters.removed(done.removed());
         }
         self.note_invalidation(&told, Some(done.removed()));
@@ -80,29 +80,12 @@ impl Engine {
         }
     }
 
-    pub(super) fn forget_soon(self: &Arc<Self>) {
-        let sweeper = Sweeper(Arc::clone(self));
-        match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(move || sweeper.sweep())),
-            Err(_) => sweeper.sweep(),
-        }
-    }
-
     /// Removes from memory what the target reaches, or ends its time to live.
     fn sweep(&self, target: &Target) -> u64 {
         self.memory.sweep(|held| match target.reaches(&held.entry) {
             true => self.swept(held),
             false => Standing::Good,
         })
-    }
-
-    /// What has happened to an entry, which is remembered where it goes.
-    fn swept(&self, held: &Held) -> Standing {
-        let standing = held.standing(&self.generations);
-        if standing == Standing::Gone {
-            self.trace(held);
-        }
-        standing
     }
 
     /// What an invalidation of this target would remove now.
@@ -137,7 +120,7 @@ impl Engine {
             let mut removed = Removed::default();
             for target in targets {
                 // where no clock is shared, nobody would find it stale
-                if target.force == Force::Hard || self.pulse.is_none() {
+                if target.force != Force::Soft || self.pulse.is_none() {
                     removed += self.remove(target).await?;
                 }
             }
@@ -211,25 +194,6 @@ fn removals(target: &Target) -> Vec<Removal<'_>> {
         What::Pattern(pattern) | What::Everything(pattern) => {
             vec![Removal::Pattern(pattern.as_str())]
         }
-    }
-}
-
-/// Removes from memory whatever is no longer valid, so that old numbers can be
-/// forgotten. If it is dropped before it ran, somebody else will be asked.
-struct Sweeper(Arc<Engine>);
-
-impl Sweeper {
-    fn sweep(&self) {
-        let generations = &self.0.generations;
-        generations.forget(self.0.now(), || {
-            self.0.memory.sweep(|held| self.0.swept(held));
-        });
-    }
-}
-
-impl Drop for Sweeper {
-    fn drop(&mut self) {
-        self.0.generations.forgotten();
     }
 }
 

@@ -257,8 +257,8 @@ impl Engine {
     fn leading<'a>(&self, fill: &'a Fill) -> Vec<(&'a Key, Bytes)> {
         let life = (fill.entry.created, fill.entry.lifetime.keep);
         let varies = fill.varies.as_ref().and_then(|varies| {
-            let (place, names) = (&varies.canonical, &varies.names);
-            let frame = codec::encode_vary((&varies.key, &self.wire), place, names, life.0, life.1);
+            let (of, names) = ((&*varies.canonical, &*fill.entry.scopes), &varies.names);
+            let frame = codec::encode_vary((&varies.key, &self.wire), of, names, life.0, life.1);
             Some((&varies.key, frame?))
         });
         let alias = fill.alias.as_ref();

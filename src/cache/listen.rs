@@ -2,28 +2,58 @@
 //! with [`track_entries`](crate::CacheBuilder::track_entries) each change of an entry.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 
+use super::beats::BEATS;
 use super::engine::Engine;
 use super::pulse::Pulse;
 use crate::generation::Reach;
 use crate::key::ScopeId;
 use crate::store::fence::{Fence, Told, news};
 
+/// While nobody beats, so often a connection that has ended is tried to be opened again,
+/// each time after four times the pause. Then it is left to the next request.
+const TRIES: u32 = 4;
+
+/// Who listens, until he is told to stop, or the cache is gone.
+#[derive(Default)]
+pub(super) struct Ear(Mutex<Option<AbortHandle>>);
+
+impl Ear {
+    fn open(&self, listen: impl FnOnce() -> AbortHandle) {
+        let mut ear = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if ear.as_ref().is_none_or(AbortHandle::is_finished) {
+            *ear = Some(listen());
+        }
+    }
+
+    pub(super) fn close(&self) {
+        let mut ear = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(listening) = ear.take() {
+            listening.abort();
+        }
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 /// Hears what is told, and begins again when the connection ends. What was told in
 /// between shows at the next beat.
-pub(super) async fn listen(
-    engine: Weak<Engine>,
-    fence: Arc<dyn Fence>,
-    pause: Duration,
-    tracks: bool,
-) {
+async fn listen(engine: Weak<Engine>, fence: Arc<dyn Fence>, pause: Duration, tracks: bool) {
+    let mut tries = 0;
     loop {
         if let Ok(mut pushes) = fence.listen(tracks).await {
             let _listening = Listening::begin(&engine);
+            tries = 0;
             while let Some(told) = pushes.next().await {
                 let Some(engine) = engine.upgrade() else {
                     return;
@@ -32,11 +62,39 @@ pub(super) async fn listen(
                 engine.told(pulse, told);
             }
         }
-        tokio::time::sleep(pause).await;
+        let beats = |engine: Arc<Engine>| {
+            let pulse = engine.pulse.as_ref();
+            pulse.is_some_and(|pulse| pulse.running.load(Ordering::Relaxed))
+        };
+        tries = match engine.upgrade().is_some_and(beats) {
+            true => 0,
+            false if tries < TRIES => tries + 1,
+            false => return,
+        };
+        tokio::time::sleep(pause * 4_u32.pow(tries)).await;
     }
 }
 
 impl Engine {
+    /// Listens from now on, if nobody does.
+    pub(super) fn listen_on(self: &Arc<Self>, runtime: &Handle) {
+        let Some(pulse) = &self.pulse else { return };
+        let (fence, pause) = (Arc::clone(&pulse.fence), pulse.lease / BEATS);
+        let listening = || listen(Arc::downgrade(self), fence, pause, pulse.tracks);
+        pulse.ear.open(|| runtime.spawn(listening()).abort_handle());
+    }
+
+    /// What memory holds may have been erased unheard. Who beats hears of it with that.
+    fn catch_up(self: &Arc<Self>) {
+        let (Some(pulse), Ok(runtime)) = (&self.pulse, Handle::try_current()) else {
+            return;
+        };
+        if !pulse.has_lease(self.now()) && self.memory.len() > 0 {
+            let engine = Arc::clone(self);
+            drop(runtime.spawn(async move { engine.lease().await }));
+        }
+    }
+
     fn told(self: &Arc<Self>, pulse: &Pulse, told: Told) {
         match told {
             Told::Message(message) => {
@@ -89,6 +147,9 @@ impl Listening {
         {
             pulse.listening.store(listening, Ordering::Relaxed);
             engine.doubt();
+            if listening {
+                engine.catch_up();
+            }
         }
     }
 }

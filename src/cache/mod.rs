@@ -33,6 +33,7 @@ mod sharing;
 #[cfg(test)]
 mod stand_in;
 mod standing;
+mod sweep;
 mod switch;
 mod time;
 mod timed;

@@ -9,7 +9,7 @@
 //! serving what it holds before anybody believes that it has.
 //!
 //! Beats come while requests do. A process without requests for a lease takes its
-//! row away and is silent.
+//! row away and is silent. It listens on: what is erased is to leave its memory too.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -20,6 +20,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 
 use super::engine::Engine;
+use super::listen::Ear;
 use super::queue::Queue;
 use super::sharing::{Outage, Sharing};
 use super::time::SharedTime;
@@ -59,6 +60,8 @@ pub(crate) struct Pulse {
     pub(super) nudge: Arc<Notify>,
     /// What others tell is heard at once.
     pub(super) listening: AtomicBool,
+    /// Who hears it.
+    pub(super) ear: Ear,
     pub(super) queue: Queue,
     pub(super) time: SharedTime,
     /// The rows as somebody has seen them last, and when he began to look.
@@ -91,6 +94,7 @@ impl Pulse {
             one: Mutex::default(),
             nudge: Arc::default(),
             listening: AtomicBool::new(false),
+            ear: Ear::default(),
             queue: Queue::default(),
             time: SharedTime::default(),
         }
@@ -312,9 +316,9 @@ impl Engine {
         let learning = news.map(|news| self.generations.learn(news, self.now()));
         match learning {
             Some(Learning::Known) => return true,
-            Some(Learning::New { crowded: true }) => self.forget_soon(),
             // what is missing shows at the beat
-            Some(Learning::New { crowded: false } | Learning::Gap) | None => {}
+            Some(Learning::Gap) | None => {}
+            Some(new @ Learning::New { .. }) => self.sweep_after(new),
         }
         pulse.nudge.notify_one(); // who waits for it is told at once
         matches!(learning, Some(Learning::New { .. }))
@@ -357,10 +361,8 @@ impl Engine {
             let since = Some(Instant::now());
             *known = Known { epoch, base, since };
         }
-        let (crowded, lost) = self.generations.resync(snapshot, self.now());
-        if crowded {
-            self.forget_soon();
-        }
+        let (learning, lost) = self.generations.resync(snapshot, self.now());
+        self.sweep_after(learning);
         if !lost.is_empty() {
             tracing::warn!(target: "larder", count = lost.len(), "redis is another server, and is told again what it has lost");
             pulse.queue.keep(lost);

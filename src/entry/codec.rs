@@ -82,10 +82,11 @@ pub(crate) fn encode(entry: &Entry, wire: &Wire) -> Option<Bytes> {
     write(&head, parts, seal)
 }
 
-/// Encodes a marker: what answers to `canonical` vary on.
+/// Encodes a marker: what answers to `canonical` vary on. It bears what the answer does by
+/// which it was made, so that it is erased with it.
 pub(crate) fn encode_vary(
     (key, wire): (&Key, &Wire),
-    canonical: &[u8],
+    (canonical, scopes): (&[u8], &[ScopeId]),
     names: &[HeaderName],
     created: u64,
     keep: u64,
@@ -103,7 +104,7 @@ pub(crate) fn encode_vary(
     let none = HeaderValue::from_static("");
     let fields = names.iter().map(|name| (name.clone(), none.clone()));
     let seal = wire.seals.as_ref().map(|seals| (seals, key));
-    write(&head, (canonical, &[], &fields.collect(), &[]), seal)
+    write(&head, (canonical, scopes, &fields.collect(), &[]), seal)
 }
 
 struct Head {

@@ -20,7 +20,14 @@ fn encode(entry: &Entry) -> Bytes {
 }
 
 fn encode_vary(canonical: &[u8], names: &[HeaderName], created: u64, keep: u64) -> Bytes {
-    super::encode_vary((&key(), &Wire::default()), canonical, names, created, keep).unwrap()
+    super::encode_vary(
+        (&key(), &Wire::default()),
+        (canonical, &[]),
+        names,
+        created,
+        keep,
+    )
+    .unwrap()
 }
 
 fn key() -> Key {

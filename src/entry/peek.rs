@@ -26,9 +26,13 @@ impl Peek {
     /// Reads a frame, or as much of it as is there. None for what is no entry:
     /// markers, other versions, other things.
     pub(crate) fn of(frame: &[u8]) -> Option<Self> {
+        Self::any(frame).filter(|_| frame[5] & VARY == 0)
+    }
+
+    /// The same, and of markers too.
+    pub(crate) fn any(frame: &[u8]) -> Option<Self> {
         let version = *frame.get(4)?;
-        let known = frame.starts_with(MAGIC) && (1..=VERSION).contains(&version);
-        if !known || frame[5] & VARY != 0 {
+        if !frame.starts_with(MAGIC) || !(1..=VERSION).contains(&version) {
             return None;
         }
         let (fresh, stale, keep) = (long(frame, 24)?, long(frame, 32)?, long(frame, 40)?);

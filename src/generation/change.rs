@@ -14,6 +14,8 @@ pub(crate) enum Force {
     Hard,
     /// Its time to live has ended.
     Soft,
+    /// It is gone, and nobody keeps its bytes in memory either.
+    Erase,
 }
 
 /// What an invalidation reaches.

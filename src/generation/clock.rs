@@ -109,9 +109,11 @@ impl Standing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Learning {
     Known,
-    /// `crowded` asks the caller to [`forget`](Generations::forget) soon.
+    /// `crowded` asks the caller to [`forget`](Generations::forget) soon, `erased` to
+    /// drop what is gone from memory.
     New {
         crowded: bool,
+        erased: bool,
     },
     /// Something before it is missing.
     Gap,
@@ -237,19 +239,27 @@ impl Generations {
             Learnt::Known => Learning::Known,
             Learnt::Gap => Learning::Gap,
             Learnt::New(changes) => {
+                let erased = changes.iter().any(|change| change.force == Force::Erase);
                 let crowded = self.take(&mut marks, changes, at);
-                Learning::New { crowded }
+                Learning::New { crowded, erased }
             }
         }
     }
 
-    /// Takes over all that the store knows. Says whether the caller is to
-    /// [`forget`](Self::forget) soon, and what the store has lost and is to be told again.
+    /// Takes over all that the store knows. Says what the caller is to do about what was
+    /// new, which may have been erased, and what the store has lost and is to be told again.
     #[must_use]
-    pub(crate) fn resync(&self, snapshot: Snapshot, at: u64) -> (bool, Vec<Change>) {
+    pub(crate) fn resync(&self, snapshot: Snapshot, at: u64) -> (Learning, Vec<Change>) {
         let mut marks = self.write();
         let Resynced { new, lost } = marks.mirror.resync(snapshot, at);
-        (self.take(&mut marks, new, at), lost)
+        let learning = match new.is_empty() {
+            true => Learning::Known,
+            false => Learning::New {
+                crowded: self.take(&mut marks, new, at),
+                erased: true,
+            },
+        };
+        (learning, lost)
     }
 
     /// What memory holds of this is not served before the store was asked again; what is
@@ -279,7 +289,7 @@ impl Generations {
         let number = marks.clock;
         for Change { reach, force } in changes {
             let numbers = match force {
-                Force::Hard => &mut marks.hard,
+                Force::Hard | Force::Erase => &mut marks.hard,
                 Force::Soft => &mut marks.soft,
             };
             numbers.mark(Mark { number, at }, reach);

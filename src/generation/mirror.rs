@@ -198,7 +198,7 @@ impl Mirror {
     /// What was known before and the store has not.
     fn missing(&mut self, before: Numbers, force: Force) -> Vec<Change> {
         let now = match force {
-            Force::Hard => &mut self.hard,
+            Force::Hard | Force::Erase => &mut self.hard,
             Force::Soft => &mut self.soft,
         };
         let floor = self.floor;
@@ -215,7 +215,7 @@ impl Mirror {
 
     fn mark(&mut self, mark: Mark, change: Change) {
         let numbers = match change.force {
-            Force::Hard => &mut self.hard,
+            Force::Hard | Force::Erase => &mut self.hard,
             Force::Soft => &mut self.soft,
         };
         numbers.mark(mark, change.reach);

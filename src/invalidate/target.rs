@@ -28,6 +28,11 @@ pub(crate) enum What {
 }
 
 impl Target {
+    pub(crate) fn erased(self) -> Self {
+        let force = Force::Erase;
+        Self { force, ..self }
+    }
+
     pub(crate) fn hard(what: What) -> Self {
         let force = Force::Hard;
         Self { what, force }

@@ -215,9 +215,10 @@ fn changes(chance: &mut Chance) -> Vec<Change> {
     if chance.once_in(150) {
         reaches.push(Reach::Everything);
     }
-    let force = match chance.once_in(4) {
-        true => Force::Soft,
-        false => Force::Hard,
+    let force = match chance.below(8) {
+        0 | 1 => Force::Soft,
+        2 if matches!(reaches[..], [Reach::Scope(_)]) => Force::Erase, // no other is
+        _ => Force::Hard,
     };
     let change = |reach| Change { reach, force };
     reaches.into_iter().map(change).collect()

@@ -98,17 +98,19 @@ pub(crate) enum Told {
     Flushed,
 }
 
-/// The kind of a change, a letter, and its name. Soft ones have other letters.
+/// The kind of a change, a letter, and its name. Soft ones have other letters, and so
+/// has a scope that is erased.
 pub(crate) fn parts(change: &Change) -> (&'static str, &[u8]) {
     let (letters, name): (_, &[u8]) = match &change.reach {
-        Reach::Scope(id) => (["s", "S"], &id.0),
-        Reach::Ban(pattern) => (["b", "B"], pattern.as_str().as_bytes()),
-        Reach::Everything => (["*", "+"], b""),
+        Reach::Scope(id) => (["s", "S", "e"], &id.0),
+        Reach::Ban(pattern) => (["b", "B", "b"], pattern.as_str().as_bytes()),
+        Reach::Everything => (["*", "+", "*"], b""),
     };
-    let [hard, soft] = letters;
+    let [hard, soft, erase] = letters;
     match change.force {
         Force::Hard => (hard, name),
         Force::Soft => (soft, name),
+        Force::Erase => (erase, name),
     }
 }
 
@@ -142,13 +144,14 @@ pub(crate) fn decode(mut bytes: &[u8]) -> Option<Vec<Change>> {
 /// A change by its parts.
 pub(crate) fn change(kind: u8, name: &[u8]) -> Option<Change> {
     let reach = match kind {
-        b's' | b'S' => Reach::Scope(ScopeId(name.try_into().ok()?)),
+        b's' | b'S' | b'e' => Reach::Scope(ScopeId(name.try_into().ok()?)),
         b'b' | b'B' => Reach::Ban(Pattern::trusted(String::from_utf8(name.to_vec()).ok()?)),
         b'*' | b'+' if name.is_empty() => Reach::Everything,
         _ => return None,
     };
     let force = match kind {
         b'S' | b'B' | b'+' => Force::Soft,
+        b'e' => Force::Erase,
         _ => Force::Hard,
     };
     Some(Change { reach, force })
@@ -181,7 +184,11 @@ mod tests {
         ];
         let forces = [Force::Hard, Force::Soft].into_iter();
         let each = |force| all.clone().map(|reach| Change { reach, force });
-        forces.flat_map(each).collect()
+        let erased = Change {
+            reach: Reach::Scope(ScopeId([b' '; 16])),
+            force: Force::Erase,
+        };
+        forces.flat_map(each).chain([erased]).collect()
     }
 
     #[test]
@@ -208,7 +215,7 @@ mod tests {
         let whole = encode(&changes());
         for end in 1..whole.len() {
             let part = decode(&whole[..end]);
-            assert!(part.is_none_or(|part| part.len() < 6), "{end}");
+            assert!(part.is_none_or(|part| part.len() < 7), "{end}");
         }
         for bad in [
             &b"x\0\0\0\0"[..],

@@ -293,6 +293,20 @@ impl Memory {
         reached
     }
 
+    /// Removes markers of what is not here, and forgets variants that are not.
+    pub(crate) fn drop_markers(&self) {
+        for (place, slot) in self.slots.iter() {
+            let Slot::Vary(variants, _) = slot else {
+                continue;
+            };
+            let is_here = |canonical: &Canonical| self.peek(canonical).is_some();
+            if variants.keep_only(is_here) == 0 {
+                let same = |slot: &Slot| matches!(slot, Slot::Vary(other, _) if Arc::ptr_eq(other, &variants));
+                self.slots.remove_if(&place, same);
+            }
+        }
+    }
+
     /// How many entries are of a kind.
     pub(crate) fn count(&self, kind: impl Fn(&Held) -> bool) -> u64 {
         let slots = self.slots.iter();

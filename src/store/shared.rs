@@ -140,10 +140,11 @@ pub struct Erasure<'a> {
 }
 
 impl Erasure<'_> {
-    /// Whether an entry bears the tag; none where more of its frame is needed to tell.
+    /// Whether an entry, or what leads to one, bears the tag; none where more of its frame
+    /// is needed to tell.
     #[must_use]
     pub fn bears(&self, frame: &[u8]) -> Option<bool> {
-        match Peek::of(frame) {
+        match Peek::any(frame) {
             Some(peek) => Some(peek.scopes(frame)?.contains(&self.group.0)),
             None => Some(false), // no entry
         }

@@ -55,6 +55,13 @@ impl Variants {
         self.known().drain(..).collect()
     }
 
+    /// Forgets the others, and returns how many are left.
+    pub(crate) fn keep_only(&self, wanted: impl Fn(&Canonical) -> bool) -> usize {
+        let mut known = self.known();
+        known.retain(|variant| wanted(&variant.canonical));
+        known.len()
+    }
+
     /// The latest variant in a language.
     pub(crate) fn speaking(&self, language: &[u8]) -> Option<Canonical> {
         let known = self.known();

@@ -44,11 +44,17 @@ fn cache(redis: &Redis) -> Cache {
         .unwrap()
 }
 
-/// A route that answers about a user.
+/// Routes that answer about a user, one of them in several languages.
 fn route(cache: &Cache) -> Router {
-    let policy = Policy::ttl(minutes(5)).endpoint("users").tag("user:{id}");
+    let policy = || Policy::ttl(minutes(5)).endpoint("users").tag("user:{id}");
     let handler = on_get(|uri: axum::http::Uri| async move { format!("all about {uri}") });
-    Router::new().route("/users/{id}", handler.layer(cache.layer(policy)))
+    let varies = || async { ([("vary", "accept-language")], "hello") };
+    Router::new()
+        .route("/users/{id}", handler.layer(cache.layer(policy())))
+        .route(
+            "/users/{id}/greeting",
+            on_get(varies).layer(cache.layer(policy())),
+        )
 }
 
 #[tokio::test]
@@ -64,14 +70,17 @@ async fn no_byte_of_an_erased_user_is_left() {
     };
     for user in ["ada-lovelace", "someone-else"] {
         get(&app, &format!("/users/{user}")).await;
+        get(&app, &format!("/users/{user}/greeting")).await;
         for key in of(user) {
             values.insert(key, source.make(user)).await;
         }
     }
     cache.idle().await;
-    // a group that was lost leads to nothing: the frames tell
+    // groups that were lost lead to nothing: the frames tell
     let groups: Vec<String> = redis.command(&["KEYS", "api:!group:*"]);
-    redis.command::<()>(&["DEL", &groups[0]]);
+    for group in &groups {
+        redis.command::<()>(&["DEL", group]);
+    }
     redis.command::<()>(&["LPUSH", "character:a list of somebody's own", "x"]);
     assert!(holds(&everything_but_lists(&redis), "ada-lovelace"));
     let theirs = settings(&other).tag("all").build().unwrap();
@@ -79,8 +88,8 @@ async fn no_byte_of_an_erased_user_is_left() {
 
     let erased = cache.erase(tag("user:ada-lovelace")).await.unwrap();
     assert_eq!(
-        erased.store, 4,
-        "a response, two values, and what leads to one"
+        erased.store, 6,
+        "two responses, two values, and what leads to one of each"
     );
     assert!(erased.memory >= 3 && erased.primaries == 1, "{erased:?}");
     assert!(!holds(&everything_but_lists(&redis), "ada-lovelace"));
@@ -100,6 +109,65 @@ fn everything_but_lists(redis: &Redis) -> Vec<u8> {
     let all = everything(redis);
     redis.command::<()>(&["LPUSH", "character:a list of somebody's own", "x"]);
     all
+}
+
+/// What a process holds in memory, markers included.
+fn held(cache: &Cache) -> (u64, u64) {
+    let stats = cache.stats();
+    (stats.memory_entries, stats.memory_bytes)
+}
+
+#[tokio::test]
+async fn what_is_erased_leaves_the_memory_of_every_process_unasked() {
+    let redis = Redis::start();
+    let all = [cache(&redis), cache(&redis)];
+    let other = &all[1];
+    let key = |user: &str| ValueKey::new("preferences").seed(format!("user:{user}"));
+    let fill = async |user: &str| {
+        for cache in &all {
+            let (app, values) = (route(cache), settings(cache).build().unwrap());
+            get(&app, &format!("/users/{user}")).await;
+            get(&app, &format!("/users/{user}/greeting")).await;
+            cache.idle().await;
+            let load = move || async { Ok::<_, crate::NotThere>(Source::default().make("x")) };
+            values
+                .get_or_try_insert_with(key(user), load)
+                .await
+                .unwrap();
+            cache.idle().await;
+        }
+    };
+    let left = async |why: &str| {
+        // two responses and a value of another one; what leads to them may be read again
+        let gone = || async { (3..=4).contains(&other.stats().memory_entries) };
+        crate::support::eventually(why, gone).await;
+    };
+    for idle in [false, true] {
+        fill("someone-else").await;
+        let (before, bytes) = held(&all[0]);
+        assert_eq!(before, 4, "two responses, a marker, a value");
+        fill("ada-lovelace").await;
+        assert_eq!(held(other).0, 8);
+        if idle {
+            // nobody asks it: it beats no more, and hears all the same
+            let no_row = || async {
+                let fields: Vec<String> = redis.command(&["HKEYS", "api:!{clock}"]);
+                !fields.iter().any(|field| field.starts_with('@'))
+            };
+            crate::support::eventually("both are idle", no_row).await;
+        }
+        let erased = all[0].erase(tag("user:ada-lovelace")).await.unwrap();
+        assert_eq!((erased.memory, erased.store), (3, 4), "and a marker");
+        assert_eq!(held(&all[0]), (before, bytes));
+        left("it has left the other's memory").await;
+    }
+    // one that could not hear catches up as soon as it can
+    fill("ada-lovelace").await;
+    for kind in ["pubsub", "normal"] {
+        redis.command::<()>(&["CLIENT", "KILL", "TYPE", kind]);
+    }
+    all[0].erase(tag("user:ada-lovelace")).await.unwrap();
+    left("what was not heard has left the other's memory").await;
 }
 
 #[tokio::test]

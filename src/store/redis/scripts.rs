@@ -161,7 +161,7 @@ end
 }
 
 /// Invalidates. Arguments: epoch, channel, what is told; kind and name of each scope
-/// and pattern, in capitals where they are to be soft.
+/// and pattern, in capitals where they are to be soft, `e` for a scope that is erased.
 const ADVANCE: &str = concat!(
     clock!(),
     r"
@@ -170,7 +170,7 @@ local number = string.format('%.0f', n)
 local told = ARGV[3]
 for at = 4, #ARGV, 2 do
   local kind, name = ARGV[at], ARGV[at + 1]
-  if kind == 's' then redis.call('ZADD', scopes, number, name)
+  if kind == 's' or kind == 'e' then redis.call('ZADD', scopes, number, name)
   elseif kind == 'S' then redis.call('ZADD', scopes, number, '~' .. name)
   elseif kind == 'b' then redis.call('HSET', hash, '=' .. name, number)
   elseif kind == 'B' then redis.call('HSET', hash, '~' .. name, number)
