@@ -319,7 +319,6 @@ impl CacheBuilder {
             layers: Layers::default(),
             faults: Faults::default(),
             switch: Switch::new(self.enabled),
-            erasing: super::sweep::Erasing::default(),
             advisor: Advisor::new(self.expected),
             trail: Trail::default(),
             context: Context {

@@ -11,7 +11,6 @@ use tokio::sync::Semaphore;
 
 use super::advise::Advisor;
 use super::pulse::Pulse;
-use super::sweep::Erasing;
 use super::switch::Switch;
 use super::trail::Trail;
 use crate::ask::Question;
@@ -59,7 +58,6 @@ pub(crate) struct Engine {
     pub(crate) layers: Layers,
     pub(crate) faults: Faults,
     pub(super) switch: Switch,
-    pub(super) erasing: Erasing,
     pub(super) advisor: Advisor,
     pub(super) trail: Trail,
     /// What policies are compiled with.

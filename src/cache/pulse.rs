@@ -23,6 +23,7 @@ use super::engine::Engine;
 use super::listen::Ear;
 use super::queue::Queue;
 use super::sharing::{Outage, Sharing};
+use super::sweep::Erasing;
 use super::time::SharedTime;
 use crate::clock::millis;
 use crate::error::{StoreError, StoreErrorKind};
@@ -62,6 +63,7 @@ pub(crate) struct Pulse {
     pub(super) listening: AtomicBool,
     /// Who hears it.
     pub(super) ear: Ear,
+    pub(super) erasing: Erasing,
     pub(super) queue: Queue,
     pub(super) time: SharedTime,
     /// The rows as somebody has seen them last, and when he began to look.
@@ -95,6 +97,7 @@ impl Pulse {
             nudge: Arc::default(),
             listening: AtomicBool::new(false),
             ear: Ear::default(),
+            erasing: Erasing::default(),
             queue: Queue::default(),
             time: SharedTime::default(),
         }

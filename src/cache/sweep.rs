@@ -59,7 +59,9 @@ impl Engine {
     /// Something may have been erased elsewhere: removes from memory whatever is no longer
     /// valid, and what leads to it.
     fn erase_soon(self: &Arc<Self>) {
-        if self.erasing.begin() {
+        if let Some(pulse) = &self.pulse
+            && pulse.erasing.begin()
+        {
             let eraser = Eraser(Arc::clone(self));
             aside(move || eraser.erase());
         }
@@ -106,10 +108,15 @@ struct Eraser(Arc<Engine>);
 
 impl Eraser {
     fn erase(&self) {
+        let memory = &self.0.memory;
+        let more = || {
+            let pulse = self.0.pulse.as_ref();
+            pulse.is_some_and(|pulse| pulse.erasing.again())
+        };
         loop {
-            self.0.memory.sweep(|held| self.0.swept(held));
-            self.0.memory.drop_markers();
-            if !self.0.erasing.again() {
+            memory.sweep(|held| self.0.swept(held));
+            memory.drop_markers();
+            if !more() {
                 return;
             }
         }
@@ -118,6 +125,8 @@ impl Eraser {
 
 impl Drop for Eraser {
     fn drop(&mut self) {
-        self.0.erasing.0.store(NOBODY, Ordering::Release);
+        if let Some(pulse) = &self.0.pulse {
+            pulse.erasing.0.store(NOBODY, Ordering::Release);
+        }
     }
 }
