@@ -185,8 +185,15 @@ reasons! {
 reasons! {
     /// Why nothing stored could answer a request.
     Cause {
-        /// Nothing is stored for this key.
+        /// Nothing is stored for this key, and nothing was, as far as is known.
         New => "new",
+        /// Another [release](crate::CacheBuilder::release) had stored something, whose
+        /// entries this one does not read.
+        Release => "release",
+        /// Something was stored, or may have been, and nobody knows what became of it:
+        /// Redis has evicted it, another hand has removed it, or this process has just
+        /// begun.
+        Unknown => "unknown",
         /// What was stored had to leave memory, as far as this process remembers.
         Evicted => "evicted",
         /// What was stored is no longer fresh.
@@ -225,15 +232,6 @@ reasons! {
         /// The store answered with an error.
         StoreRefused => "store-refused",
     }
-}
-
-impl Fault {
-    /// Those of the store.
-    pub(crate) const STORE: [Self; 3] = [
-        Self::StoreTimeout,
-        Self::StoreUnavailable,
-        Self::StoreRefused,
-    ];
 }
 
 reasons! {

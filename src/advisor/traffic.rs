@@ -74,6 +74,12 @@ fn cause(facts: &Facts) -> &'static str {
             "answers are invalidated before they are asked for again: invalidate less at a time, by tags"
         }
         Some(Cause::Variant) => "answers vary on too much: name fewer fields in Vary, or hide them",
+        Some(Cause::Release) => {
+            "another release has filled the cache: it fills again by itself; a release that changes at each start never finds anything"
+        }
+        Some(Cause::Unknown) => {
+            "entries are gone from Redis before their time: give it more room, see its maxmemory and evicted keys"
+        }
         Some(Cause::StoreError) => "Redis does not answer: see its health",
         _ if evicted * 2 > total.misses => {
             "answers are pushed out before they are asked for again: give memory or Redis more room"

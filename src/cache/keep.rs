@@ -150,7 +150,9 @@ impl Engine {
             false => Arc::new(held),
         };
         held.counts.stored();
-        self.counters.traces.returned(&held.entry.canonical);
+        let until = self.now() + held.entry.lifetime.keep.saturating_sub(fill.age);
+        self.counters.traces.returned(&held.entry.canonical, until);
+        self.has_filled(&held.entry);
         self.watch(&held, fill.age);
         self.asked_for(&held.entry, &fill.policy);
         if self.store.is_none() || fill.policy.memory_only {

@@ -29,6 +29,7 @@ mod redis;
 #[cfg(all(feature = "config", not(feature = "redis")))]
 #[path = "no_redis.rs"]
 mod redis;
+mod releases;
 mod sharing;
 #[cfg(test)]
 mod stand_in;

@@ -27,6 +27,8 @@ use crate::store::ledger::Ledger;
 const PAUSE: Duration = Duration::from_secs(5);
 /// Looks without anything new, before it ends.
 const PATIENCE: u32 = 12;
+/// What other releases have filled is learnt anew after so many.
+const LEARNS: u32 = 12;
 /// Names in the list of the most frequent.
 const TOP: usize = 50;
 /// Milliseconds.
@@ -45,13 +47,13 @@ impl Drop for Recording {
 }
 
 impl Engine {
-    fn ledger(&self) -> Option<&dyn Ledger> {
+    pub(super) fn ledger(&self) -> Option<&dyn Ledger> {
         self.pulse.as_ref().map(|pulse| pulse.ledger())
     }
 
     /// The time by which slots are told apart: the clock of this process, for one that
     /// has not asked Redis yet knows no other.
-    fn slot_time(&self) -> u64 {
+    pub(super) fn slot_time(&self) -> u64 {
         unix_millis(self.clock.wall())
     }
 
@@ -88,10 +90,11 @@ impl Engine {
         if !self.has_runtime() || recording.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.begin_learning(&runtime);
         let (engine, running) = (Arc::downgrade(self), Recording(Arc::downgrade(self)));
         runtime.spawn(async move {
             let _running = running;
-            let mut idle = 0;
+            let (mut idle, mut round) = (0, 0_u32);
             while idle < PATIENCE {
                 tokio::time::sleep(PAUSE).await;
                 let Some(engine) = engine.upgrade() else {
@@ -105,6 +108,10 @@ impl Engine {
                 export::publish(&Cache::of(Arc::clone(&engine)));
                 if let Err(error) = engine.tell_counts().await {
                     tracing::debug!(target: "larder", %error, "counts are told later");
+                }
+                round = round.wrapping_add(1);
+                if round.is_multiple_of(LEARNS) {
+                    engine.learn_filled().await;
                 }
             }
         });
@@ -131,7 +138,7 @@ impl Engine {
             ledger.tell(&batch).await?;
             recorder.heard();
         }
-        Ok(())
+        self.tell_filled().await
     }
 
     /// Tells what is left, before the process ends.

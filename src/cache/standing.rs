@@ -42,7 +42,8 @@ impl Engine {
     /// Why nothing fresh was found, as far as this process remembers, and by what it
     /// was invalidated.
     pub(crate) fn traced(&self, place: &[u8], cause: Cause) -> (Cause, Option<InvalidatedBy>) {
-        match (cause, self.counters.traces.cause(place)) {
+        match (cause, self.counters.traces.cause(place, self.now())) {
+            (Cause::New, (Cause::New, _)) => (self.filled_elsewhere(place), None),
             (Cause::New, traced) => traced,
             (Cause::Invalidated, (_, by)) => (cause, by),
             _ => (cause, None),

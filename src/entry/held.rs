@@ -82,12 +82,13 @@ impl Held {
     }
 
     /// It has left memory for there was no room.
-    pub(crate) fn evicted(&self, now: u64) {
-        self.counts
-            .eviction(match self.age(now) < self.entry.lifetime.keep {
-                true => Eviction::Capacity,
-                false => Eviction::Expired,
-            });
+    pub(crate) fn evicted(&self, now: u64) -> Eviction {
+        let why = match self.age(now) < self.entry.lifetime.keep {
+            true => Eviction::Capacity,
+            false => Eviction::Expired,
+        };
+        self.counts.eviction(why);
+        why
     }
 
     /// The same entry with what it stands for in the place of its body.

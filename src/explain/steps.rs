@@ -223,6 +223,8 @@ impl Engine {
             let why = match cause {
                 Cause::Evicted => "nothing: it had to go for lack of room".to_owned(),
                 Cause::Invalidated => format!("nothing: it was invalidated{by}"),
+                Cause::Release => "nothing: another release has filled it".to_owned(),
+                Cause::Unknown => "nothing, and what became of it nobody knows".to_owned(),
                 _ if !self.memory.keeps_entries() => "this cache has no memory tier".to_owned(),
                 _ => "nothing".to_owned(),
             };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::link::{Link, error};
 use crate::error::StoreErrorKind::Refused;
 use crate::inspect::{Server, Topology};
-use crate::stats::{Batch, Slot, Slots};
+use crate::stats::{Batch, Map, Slot, Slots};
 use crate::store::StoreFuture;
 use crate::store::insight::{Insight, Listed};
 use crate::store::ledger::{Entries, Ledger};
@@ -54,6 +54,14 @@ impl Ledger for Link {
     }
 
     fn users<'a>(&'a self, _: &'a [u64], _: &'a str) -> StoreFuture<'a, u64> {
+        refused()
+    }
+
+    fn tell_filled<'a>(&'a self, _: &'a str, _: u64, _: &'a [u32]) -> StoreFuture<'a, ()> {
+        refused()
+    }
+
+    fn filled<'a>(&'a self, _: &'a str, _: u64) -> StoreFuture<'a, Vec<Map>> {
         refused()
     }
 

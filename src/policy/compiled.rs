@@ -350,9 +350,17 @@ fn preamble(policy: &Policy, classes: &Classes, context: &Context) -> Vec<u8> {
     writer.as_bytes().to_vec()
 }
 
+/// A canonical request without what stands for the policy and its release.
+pub(crate) fn beside_release(canonical: &[u8]) -> &[u8] {
+    canonical.get(4 + FINGERPRINT..).unwrap_or(canonical)
+}
+
+/// Bytes.
+const FINGERPRINT: usize = 16;
+
 /// Stands for every setting that changes what the handler sees or what a key
 /// means, the release included.
-fn fingerprint(policy: &Policy, classes: &Classes, context: &Context) -> [u8; 16] {
+fn fingerprint(policy: &Policy, classes: &Classes, context: &Context) -> [u8; FINGERPRINT] {
     let mut parts: Vec<String> = vec![
         "1".to_owned(), // of the canonical request's layout
         context.release.clone(),
@@ -377,7 +385,7 @@ fn fingerprint(policy: &Policy, classes: &Classes, context: &Context) -> [u8; 16
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    let mut fingerprint = [0; 16];
-    fingerprint.copy_from_slice(&hash.finalize()[..16]);
+    let mut fingerprint = [0; FINGERPRINT];
+    fingerprint.copy_from_slice(&hash.finalize()[..FINGERPRINT]);
     fingerprint
 }

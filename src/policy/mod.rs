@@ -31,7 +31,7 @@ mod watch;
 mod wish;
 
 pub(crate) use cache_control::is_token;
-pub(crate) use compiled::{Compiled, Context};
+pub(crate) use compiled::{Compiled, Context, beside_release};
 pub(crate) mod tag_fields;
 
 pub use failure::{Failure, FailureKind};

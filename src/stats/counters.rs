@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::counts::{Counts, Sums};
+use super::filled::Filled;
 use super::low::Low;
 use super::recorder::Recorder;
 use super::reset::Base;
@@ -34,6 +35,7 @@ pub(crate) struct Counters {
     base: Base,
     pub(crate) recorder: Recorder,
     pub(crate) asked: Asked,
+    pub(crate) filled: Filled,
     pub(crate) low: Low,
     pub(crate) traces: Arc<Traces>,
 }

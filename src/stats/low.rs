@@ -57,7 +57,7 @@ impl fmt::Display for LowCause {
             Self::Young => "young: nothing was stored before, or a version was changed",
             Self::ChangingKey => "a part of the key changes with each request",
             Self::ShortTtl => "the TTL is too short",
-            Self::Evictions => "memory is too small",
+            Self::Evictions => "memory or Redis is too small",
             Self::Invalidations => "invalidated before it is asked for again",
             Self::NotStored => "answers are not stored",
         })
@@ -133,8 +133,9 @@ fn low(before: &Stats, now: &Stats) -> Option<(f64, LowCause)> {
     let stores = now.stores - before.stores;
     let causes = [
         (by(Cause::New) + by(Cause::Variant), fresh),
+        (by(Cause::Release), LowCause::Young),
         (by(Cause::Expired), LowCause::ShortTtl),
-        (by(Cause::Evicted), LowCause::Evictions),
+        (by(Cause::Evicted) + by(Cause::Unknown), LowCause::Evictions),
         (by(Cause::Invalidated), LowCause::Invalidations),
         (misses.saturating_sub(stores), LowCause::NotStored),
     ];

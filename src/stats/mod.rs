@@ -10,6 +10,7 @@
 
 mod counters;
 mod counts;
+mod filled;
 mod histogram;
 mod low;
 mod recorder;
@@ -27,6 +28,7 @@ mod windows;
 
 pub(crate) use counters::Counters;
 pub(crate) use counts::Counts;
+pub(crate) use filled::Map;
 pub use histogram::Latency;
 pub use low::{LowCause, LowHitRate};
 pub(crate) use recorder::{Batch, DAY};

@@ -9,6 +9,13 @@ use super::histogram::as_seconds;
 use super::tally::Tally;
 use crate::outcome::{Bypass, Cause, Eviction, Fault, InvalidatedBy, Mismatch, Refusal};
 
+/// Faults of the store.
+const OF_STORE: [Fault; 3] = [
+    Fault::StoreTimeout,
+    Fault::StoreUnavailable,
+    Fault::StoreRefused,
+];
+
 /// What a cache, or one endpoint of it, has done in this process since it was made.
 /// `hits_memory + hits_redis + stale + revalidated + coalesced + misses + bypasses`
 /// are all its requests: each is counted once, also one whose client went away or
@@ -187,6 +194,6 @@ impl Stats {
         self.time_saved = Duration::from_nanos(mean.saturating_mul(self.calls_saved));
         self.refusals = self.refusals_by.total();
         self.corrupt = self.faults.get(Fault::Corrupt);
-        self.store_errors = Fault::STORE.iter().map(|f| self.faults.get(*f)).sum();
+        self.store_errors = OF_STORE.iter().map(|f| self.faults.get(*f)).sum();
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::StoreFuture;
-use crate::stats::{Batch, Slot, Slots};
+use crate::stats::{Batch, Map, Slot, Slots};
 
 /// What has become of entries in the store since it was last asked.
 #[derive(Debug, Default)]
@@ -29,6 +29,17 @@ pub(crate) trait Ledger: Send + Sync + 'static {
 
     /// How many different users there were on some days.
     fn users<'a>(&'a self, days: &'a [u64], endpoint: &'a str) -> StoreFuture<'a, u64>;
+
+    /// Tells what a release has filled on a day since 1970.
+    fn tell_filled<'a>(
+        &'a self,
+        release: &'a str,
+        day: u64,
+        bits: &'a [u32],
+    ) -> StoreFuture<'a, ()>;
+
+    /// What all releases have filled on a day since 1970 and the one before.
+    fn filled<'a>(&'a self, release: &'a str, day: u64) -> StoreFuture<'a, Vec<Map>>;
 
     /// Entries that have not expired, nor been removed, by an hour since 1970.
     fn living(&self, hour: u64) -> StoreFuture<'_, u64>;

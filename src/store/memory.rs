@@ -100,8 +100,8 @@ impl Lifecycle<Place, Slot> for Evicted {
 
     fn on_evict(&self, _state: &mut (), _place: Place, slot: Slot) {
         if let Slot::Entry(held) = slot {
-            held.evicted(millis(self.clock.monotonic()));
-            self.traces.evicted(&held.entry.canonical);
+            let why = held.evicted(millis(self.clock.monotonic()));
+            self.traces.evicted(&held.entry.canonical, why);
         }
     }
 }

@@ -4,6 +4,7 @@
 mod support;
 
 mod analytics;
+mod causes;
 mod counting;
 mod exact;
 mod explain;

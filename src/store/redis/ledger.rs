@@ -19,7 +19,7 @@ use redis::{FromRedisValue, RedisError, Value};
 use super::tier::{RedisStore, refused};
 use crate::clock::unix_millis;
 use crate::error::StoreError;
-use crate::stats::{Batch, KINDS, Slot, Slots, Vector};
+use crate::stats::{Batch, KINDS, Map, Slot, Slots, Vector};
 use crate::store::ledger::{Entries, Ledger};
 use crate::store::{Record, StoreFuture};
 
@@ -131,7 +131,7 @@ fn read<T: FromRedisValue>(reply: Value) -> Result<T, StoreError> {
 }
 
 impl RedisStore {
-    fn stats_name(&self, rest: &str) -> String {
+    pub(super) fn stats_name(&self, rest: &str) -> String {
         format!("{}{{stats}}:{rest}", self.internal)
     }
 
@@ -271,6 +271,19 @@ impl Ledger for RedisStore {
             }
             read(self.run(&count, self.slow()).await?)
         })
+    }
+
+    fn tell_filled<'a>(
+        &'a self,
+        release: &'a str,
+        day: u64,
+        bits: &'a [u32],
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(self.tell_bits(release, day, bits))
+    }
+
+    fn filled<'a>(&'a self, release: &'a str, day: u64) -> StoreFuture<'a, Vec<Map>> {
+        Box::pin(self.told_bits(release, day))
     }
 
     fn living(&self, hour: u64) -> StoreFuture<'_, u64> {

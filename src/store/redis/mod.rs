@@ -15,6 +15,7 @@ mod link;
 mod mend;
 mod push;
 mod reads;
+mod releases;
 mod scan;
 mod scripts;
 #[cfg(feature = "sentinel")]

@@ -1,0 +1,111 @@
+//! Each miss has one cause: what becomes of entries that no process sees go.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Method, Request, Response};
+use axum::{Router, routing::get as on_get};
+use larder::testing::{Chaos, ChaosStore, ManualClock, MemoryStore, Operation};
+use larder::{Cache, Cause, Outcome, Policy, Routes, minutes, seconds};
+use tower::Layer;
+
+use crate::support::redis_server::Redis;
+use crate::support::{PATIENT, SHORT, get, request};
+
+fn app(cache: &Cache) -> Router {
+    let policy = Policy::ttl(seconds(10)).endpoint("x");
+    Router::new().route("/{n}", on_get(|| async { "x" }).layer(cache.layer(policy)))
+}
+
+/// Why a request was a miss, once what follows from it is done.
+async fn cause(cache: &Cache, app: &Router, path: &str) -> Cause {
+    let reply = get(app, path).await;
+    cache.idle().await;
+    match reply.outcome {
+        Outcome::Miss { cause, .. } => {
+            assert_eq!(reply.detail(), cause.as_str());
+            cause
+        }
+        other => panic!("{path}: {other:?}"),
+    }
+}
+
+fn of_release(redis: &Redis, release: &str) -> (Cache, Router) {
+    let builder = Cache::builder().redis(redis.url()).release(release);
+    let builder = builder.lease(SHORT).operation_timeout(PATIENT);
+    let cache = builder.build().unwrap();
+    let app = app(&cache);
+    (cache, app)
+}
+
+#[tokio::test]
+async fn what_another_release_had_filled_is_a_miss_by_release() {
+    let redis = Redis::start();
+    let (old, app) = of_release(&redis, "1.0");
+    for path in ["/1", "/2", "/3"] {
+        cause(&old, &app, path).await;
+    }
+    old.shutdown().await; // a process tells the last at its end
+    let (cache, app) = of_release(&redis, "1.1");
+    cause(&cache, &app, "/first").await; // learns it meanwhile
+    assert_eq!(cause(&cache, &app, "/1").await, Cause::Release);
+    assert_eq!(cause(&cache, &app, "/4").await, Cause::New);
+    let why = cache.explain(&request(Method::GET, "/2", &[])).await;
+    assert!(why.to_string().contains("miss (release)"), "{why}");
+    assert_eq!(cause(&cache, &app, "/2").await, Cause::Release);
+    assert_eq!(cache.stats().misses_by.get(Cause::Release), 2);
+    cache.shutdown().await;
+    // the same release again: what another of its processes had filled and is gone
+    let (again, app) = of_release(&redis, "1.1");
+    cause(&again, &app, "/last").await;
+    for key in redis.entries() {
+        redis.command::<u64>(&["DEL", &key]);
+    }
+    assert_eq!(cause(&again, &app, "/1").await, Cause::Unknown);
+    assert_eq!(cause(&again, &app, "/3").await, Cause::Release);
+}
+
+#[tokio::test]
+async fn a_process_that_has_not_heard_of_other_releases_yet_does_not_know() {
+    let redis = Redis::start();
+    let (cache, _) = of_release(&redis, "1.0");
+    let table = cache.routes(Routes::new().route("/{n}", seconds(10)));
+    let app = table.layer(tower::service_fn(|_: Request<Body>| async {
+        Ok::<_, Infallible>(Response::new(Body::from("x")))
+    }));
+    let why = cache.explain(&request(Method::GET, "/1", &[])).await; // counts and learns nothing
+    assert!(why.to_string().contains("miss (unknown)"), "{why}");
+    get(&app, "/2").await;
+    cache.idle().await;
+    let why = cache.explain(&request(Method::GET, "/1", &[])).await;
+    assert!(why.to_string().contains("miss (new)"), "{why}");
+}
+
+#[tokio::test]
+async fn without_a_release_nothing_is_told() {
+    let redis = Redis::start();
+    let (cache, app) = of_release(&redis, "");
+    assert_eq!(cause(&cache, &app, "/1").await, Cause::New);
+    cache.shutdown().await;
+    assert!(!redis.keys().iter().any(|key| key.contains("filled")));
+}
+
+#[tokio::test]
+async fn what_the_store_drops_has_expired_at_its_time_and_is_unknown_before() {
+    let clock = ManualClock::new();
+    let memory = MemoryStore::new(clock.clone());
+    let store = ChaosStore::new(memory.clone());
+    let builder = Cache::builder().store(store.clone());
+    let cache = builder.clock(Arc::new(clock.clone())).build().unwrap();
+    let app = app(&cache);
+    assert_eq!(cause(&cache, &app, "/1").await, Cause::New);
+    clock.advance(seconds(10));
+    assert_eq!(memory.keys().len(), 0);
+    assert_eq!(cause(&cache, &app, "/1").await, Cause::Expired);
+    clock.advance(seconds(4));
+    store.next(1, Operation::Get, Chaos::Loses);
+    assert_eq!(cause(&cache, &app, "/1").await, Cause::Unknown);
+    clock.advance(minutes(1));
+    assert_eq!(cause(&cache, &app, "/1").await, Cause::Expired);
+}
