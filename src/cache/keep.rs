@@ -20,7 +20,8 @@ use crate::invalidate::Target;
 use crate::key::{Key, ScopeId};
 use crate::outcome::Eviction;
 use crate::policy::Compiled;
-use crate::stats::Kept;
+use crate::policy::freshness::Rules;
+use crate::stats::{Counts, Kept};
 use crate::store::variants::Variant;
 use crate::store::{Group, Record, Removal};
 
@@ -43,8 +44,8 @@ pub(crate) struct Fill {
     pub(crate) value: Option<Value>,
     /// What leads to it, where it has more than one key.
     pub(crate) alias: Option<Entry>,
-    /// Dropped when the store has it, or will not have it.
-    #[allow(dead_code, reason = "somebody may wait for its end")]
+    /// Of one that was given and not filled: dropped when the store has it, or will not
+    /// have it.
     pub(crate) written: Option<oneshot::Sender<()>>,
 }
 
@@ -96,7 +97,7 @@ impl Engine {
     /// Drops an entry that no longer holds from all tiers, without an
     /// invalidation.
     pub(crate) fn discard(self: &Arc<Self>, held: &Arc<Held>) {
-        self.memory.remove_upto(held);
+        self.memory.remove_upto(&held.entry);
         self.unlink(held.entry.key.clone());
     }
 
@@ -153,7 +154,7 @@ impl Engine {
         let until = self.now() + held.entry.lifetime.keep.saturating_sub(fill.age);
         self.counters.traces.returned(&held.entry.canonical, until);
         self.has_filled(&held.entry);
-        self.watch(&held, fill.age);
+        self.watch(&fill.entry, &held.counts, fill.age); // of a value memory keeps no body
         self.asked_for(&held.entry, &fill.policy);
         if self.store.is_none() || fill.policy.memory_only {
             return Some(held);
@@ -171,8 +172,10 @@ impl Engine {
     }
 
     /// Takes note of whether an answer has changed.
-    fn watch(&self, held: &Held, age: u64) {
-        let (entry, counts) = (&held.entry, &held.counts);
+    fn watch(&self, entry: &Entry, counts: &Counts, age: u64) {
+        if entry.rules.has(Rules::VALUE) && entry.body.is_empty() {
+            return; // nobody has written it: there is nothing to compare
+        }
         let kept = Kept {
             key: &entry.canonical,
             body: &entry.body,
@@ -223,9 +226,13 @@ impl Engine {
                 groups: &fill.groups,
                 lease: None,
                 leads: true,
+                replaces: None,
             };
             self.counted(store.put(leading).await);
         }
+        // one that was given, not filled: what is being filled comes too late
+        let place = fill.alias.as_ref().map_or(&entry.key, |alias| &alias.key);
+        let replaces = fill.written.is_some().then_some(place);
         let record = Record {
             key: &entry.key,
             frame,
@@ -233,10 +240,12 @@ impl Engine {
             groups: &fill.groups,
             lease: fill.lease.as_ref().map(Leased::lease),
             leads: false,
+            replaces,
         };
         match store.put(record).await {
             Err(error) if error.kind() == StoreErrorKind::Fenced => {
                 tracing::debug!(target: "larder", key = %entry.key, "another instance has filled it");
+                self.memory.remove_upto(entry); // what lies in the store counts
             }
             written => {
                 if let (Ok(()), Some(lease)) = (&written, &fill.lease) {

@@ -11,7 +11,7 @@ use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use super::variants::{Variant, Variants};
 use crate::clock::{Clock, millis};
-use crate::entry::{Held, Shapes};
+use crate::entry::{Entry, Held, Shapes};
 use crate::generation::{Aging, Generations, Standing};
 use crate::key::Canonical;
 use crate::stats::Traces;
@@ -253,14 +253,13 @@ impl Memory {
 
     /// Removes this entry or its equal, read from the store or older, but not
     /// one that was made since.
-    pub(crate) fn remove_upto(&self, held: &Held) {
+    pub(crate) fn remove_upto(&self, entry: &Entry) {
         let old = |slot: &Slot| {
-            let created = held.entry.created;
-            slot.is_of(&held.entry.canonical)
+            let created = entry.created;
+            slot.is_of(&entry.canonical)
                 && matches!(slot, Slot::Entry(other) if other.entry.created <= created)
         };
-        self.slots
-            .remove_if(&self.place(&held.entry.canonical), old);
+        self.slots.remove_if(&self.place(&entry.canonical), old);
     }
 
     /// Gives up room for so many bytes that are in flight, and for an eighth of the

@@ -46,6 +46,9 @@ pub struct Record<'a> {
     /// It is no entry, and only leads to one: a marker of what answers vary on, or
     /// another name of a value. It does not count as an entry.
     pub leads: bool,
+    /// It stands in the place of whatever is being made: who fills this key loses the right
+    /// to it, and what he writes later is refused.
+    pub replaces: Option<&'a Key>,
 }
 
 /// The right to fill one key, among the instances that share a store.

@@ -12,7 +12,7 @@ use crate::cache::Engine;
 use crate::clock::millis;
 use crate::error::ConfigError;
 use crate::invalidate::tenant_suffix;
-use crate::key::{ScopeId, Writer};
+use crate::key::{ScopeId, Writer, escape_endpoint};
 use crate::policy::{Compiled, Policy};
 
 /// How long values are fresh where nobody says: an hour.
@@ -121,7 +121,8 @@ impl<T: Send + Sync + 'static> ValuesBuilder<T> {
 
     /// The version of what is made, such as an engine's (`narrative@1.0.0`). It
     /// stands behind the keys in Redis (`<namespace>:<key>:v<version>`): what was
-    /// stored under another one is not found any more. Default: none.
+    /// stored under another one is not found any more. The application's own
+    /// [`release`](crate::CacheBuilder::release) stands behind it (`:r<release>`). Default: none.
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = Some(version.into());
         self
@@ -257,7 +258,11 @@ impl<T: Send + Sync + 'static> ValuesBuilder<T> {
             .register(&self.name, &self.engine.context.prefix, (id, of))
             .map_err(|why| ConfigError::new("values", why))?;
         let mut preamble = Writer::empty();
-        preamble.field(b"!value");
+        let release = match &*self.engine.context.release {
+            "" => String::new(),
+            release => format!(":r{}", escape_endpoint(release)),
+        };
+        preamble.field(format!("!value{release}").as_bytes());
         preamble.field(self.name.as_bytes());
         preamble.field(self.codec.name().as_bytes());
         preamble.option(self.version.as_deref().map(str::as_bytes));
@@ -269,6 +274,7 @@ impl<T: Send + Sync + 'static> ValuesBuilder<T> {
             preamble: preamble.as_bytes().to_vec(),
             of_namespace: ScopeId::namespace(&self.name),
             tags: tags.collect(),
+            release,
             suffix: tenant.map(tenant_suffix).unwrap_or_default(),
             tenant: self.tenant,
             name: self.name.into(),

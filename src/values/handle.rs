@@ -19,8 +19,8 @@ use super::space::Space;
 use crate::cache::Cache;
 use crate::error::InvalidateError;
 use crate::flight::{Landing, Led};
-use crate::invalidate::{Find, Invalidated, Target, What, namespace};
-use crate::key::{Key, ScopeId};
+use crate::invalidate::{Invalidated, namespace};
+use crate::key::Key;
 use crate::outcome::Cause;
 
 /// So many keys are looked for at a time.
@@ -172,9 +172,9 @@ impl<T: Send + Sync + 'static> Values<T> {
     }
 
     /// Stores a value in place of any earlier one, and ends when the shared store has
-    /// it, or cannot have it. A load of this process that began before does not
-    /// overwrite it. What other processes hold in memory they serve on:
-    /// [`remove`](Self::remove) reaches them.
+    /// it, or cannot have it. A load that began before, in this process or another, does
+    /// not overwrite it, and who waits for that load in another process gets this value. What
+    /// other processes hold in memory they serve on: [`remove`](Self::remove) reaches them.
     pub async fn insert<'a>(&self, key: impl Into<ValueKey<'a>>, value: T) -> CachedValue<T> {
         let (key, value, engine) = (key.into(), Arc::new(value), &self.space.engine);
         if let Some(reason) = self.space.bypass(&key) {
@@ -184,11 +184,9 @@ impl<T: Send + Sync + 'static> Values<T> {
             let _ = engine.lease().await; // without one memory alone has it
         }
         // for loads that began before
-        engine.fence(&target(
-            self.space
-                .alias(&key)
-                .unwrap_or_else(|| self.space.key(&key)),
-        ));
+        let name = self.space.alias(&key);
+        let name = name.unwrap_or_else(|| self.space.key(&key));
+        engine.fence(&self.space.target(name));
         let led = Led::new(engine.generations.note(), engine.now(), false);
         let (written, done) = oneshot::channel();
         let made = Made {
@@ -217,11 +215,11 @@ impl<T: Send + Sync + 'static> Values<T> {
         let key = key.into();
         let cache = Cache::of(Arc::clone(&self.space.engine));
         let mut done = cache
-            .invalidate_target(target(self.space.key(&key)))
+            .invalidate_target(self.space.target(self.space.key(&key)))
             .await?;
         if let Some(alias) = self.space.alias(&key) {
             // what it leads to, whichever key that lies under
-            let led = cache.invalidate_target(target(alias)).await?;
+            let led = cache.invalidate_target(self.space.target(alias)).await?;
             done.memory += led.memory;
             done.store += led.store;
         }
@@ -297,12 +295,4 @@ impl<T> fmt::Debug for Values<T> {
             .field("name", &self.space.name)
             .finish_non_exhaustive()
     }
-}
-
-/// One value, by its name.
-fn target(name: Key) -> Target {
-    Target::hard(What::Scope {
-        ids: vec![ScopeId::key(name.as_str())],
-        how: Find::Key(name),
-    })
 }

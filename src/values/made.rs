@@ -99,9 +99,10 @@ impl<T: Send + Sync + 'static> Ask<T> {
         {
             return Err(Refusal::StoreIf);
         }
-        let alone = self.space.engine.store.is_none() || self.space.policy.memory_only;
-        if alone && rulings.weigh.is_some() {
-            return Ok(Bytes::new()); // nobody reads it
+        let policy = &self.space.policy;
+        let alone = self.space.engine.store.is_none() || policy.memory_only;
+        if alone && rulings.weigh.is_some() && policy.adaptive.is_none() {
+            return Ok(Bytes::new()); // nobody reads it, or compares it with the next
         }
         let bytes = match guard::call(|| self.space.codec.encode(value)) {
             Some(Ok(bytes)) => bytes,

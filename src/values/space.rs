@@ -12,6 +12,7 @@ use crate::cache::Engine;
 use crate::entry::{Held, Value};
 use crate::generation::Scoped;
 use crate::guard;
+use crate::invalidate::{Find, Target, What};
 use crate::key::{Key, ScopeId, Writer, hex};
 use crate::outcome::{Bypass, Outcome, Tier};
 use crate::policy::Compiled;
@@ -62,6 +63,8 @@ pub(super) struct Space<T> {
     pub(super) tenant: Option<String>,
     /// How it stands behind names.
     pub(super) suffix: String,
+    /// The application's release, as it stands behind names before that.
+    pub(super) release: String,
     /// Nothing of a key can be read in the store.
     pub(super) hashed: bool,
     pub(super) of_namespace: ScopeId,
@@ -144,8 +147,27 @@ impl<T: Send + Sync + 'static> Space<T> {
             name.push_str(":v");
             name.push_str(version);
         }
+        name.push_str(&self.release);
         name.push_str(&self.suffix);
         Key::new(name)
+    }
+
+    /// By what a name is invalidated: by itself, and where there are releases by what all
+    /// of them call it.
+    pub(super) fn scopes_of(&self, name: &Key) -> impl Iterator<Item = ScopeId> {
+        let ends = format!("{}{}", self.release, self.suffix);
+        let bare = name.as_str().strip_suffix(&*ends);
+        let bare = bare.filter(|_| !self.release.is_empty());
+        let all = bare.map(|bare| ScopeId::key(&format!("{bare}{}", self.suffix)));
+        [ScopeId::key(name.as_str())].into_iter().chain(all)
+    }
+
+    /// One value, by its name.
+    pub(super) fn target(&self, name: Key) -> Target {
+        Target::hard(What::Scope {
+            ids: self.scopes_of(&name).collect(),
+            how: Find::Key(name),
+        })
     }
 
     /// The question that a look-up asks of the engine.
@@ -166,7 +188,7 @@ impl<T: Send + Sync + 'static> Space<T> {
     /// What is known beforehand of what a value belongs to.
     pub(super) fn belongs(&self, name: &Key, alias: Option<&Key>, seed: Option<&str>) -> Belongs {
         let keys = [Some(name), alias].into_iter().flatten();
-        let keys = keys.map(|key| ScopeId::key(key.as_str()));
+        let keys = keys.flat_map(|key| self.scopes_of(key));
         Belongs {
             name: name.clone(),
             scopes: keys

@@ -3,7 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adaptive;
 mod erase;
+mod inserts;
 mod keys;
 mod reads;
 mod sealed;

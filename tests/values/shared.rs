@@ -156,3 +156,39 @@ async fn processes_share_one_load_and_wake_each_other() {
     }
     assert_eq!(source.runs(), 1);
 }
+
+#[tokio::test]
+async fn loaders_that_fail_run_one_at_a_time_and_each_caller_has_his_own_error() {
+    for tier in tiers().await {
+        let (values, gate) = (characters(&tier.cache), Arc::new(Semaphore::new(0)));
+        let running = Arc::new(std::sync::Mutex::new((0, 0)));
+        let ask = |_| {
+            let (values, gate, running) = (values.clone(), gate.clone(), running.clone());
+            tokio::spawn(async move {
+                let load = move || async move {
+                    let mine = {
+                        let mut running = running.lock().unwrap();
+                        running.0 += 1;
+                        running.1 += 1;
+                        assert_eq!(running.0, 1, "exactly one leads");
+                        running.1
+                    };
+                    gate.acquire().await.unwrap().forget();
+                    running.lock().unwrap().0 -= 1;
+                    Err::<crate::Character, _>(mine)
+                };
+                values.get_or_try_insert_with("a", load).await.unwrap_err()
+            })
+        };
+        let callers: Vec<_> = (0..5).map(ask).collect();
+        eventually("a flight", || async { tier.cache.stats().flights == 1 }).await;
+        gate.add_permits(5);
+        let mut errors: Vec<i32> = join_all(callers)
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        errors.sort_unstable();
+        assert_eq!(errors, [1, 2, 3, 4, 5], "{}", tier.name);
+    }
+}

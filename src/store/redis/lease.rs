@@ -16,7 +16,7 @@ use crate::key::Key;
 use crate::store::{Granted, Lease, Record, Seen};
 
 impl RedisStore {
-    fn lock(&self, key: &Key) -> String {
+    pub(super) fn lock(&self, key: &Key) -> String {
         format!("{}lock:{{{key}}}", self.internal)
     }
 
@@ -115,20 +115,21 @@ impl RedisStore {
         groups: &[String],
         ttl: &str,
     ) -> Result<(), StoreError> {
-        let lock = lease.map_or_else(|| self.lock(record.key), |lease| self.lock(&lease.key));
-        let mut keys = vec![record.key.as_str().to_owned(), lock];
+        let (token, filled) = match (lease, record.replaces) {
+            (Some(lease), _) => (lease.token.as_bytes(), &lease.key),
+            (None, Some(key)) => (&b"*"[..], key),
+            (None, None) => (&b""[..], record.key),
+        };
+        let mut keys = vec![record.key.as_str().to_owned(), self.lock(filled)];
         keys.extend_from_slice(groups);
         let (channel, longer) = (self.channel(), self.longer(record.ttl));
         let args = [
-            lease.map_or(&b""[..], |lease| lease.token.as_bytes()),
+            token,
             &record.frame[..],
             ttl.as_bytes(),
             channel.as_bytes(),
             longer.as_bytes(),
-            lease
-                .map_or(record.key, |lease| &lease.key)
-                .as_str()
-                .as_bytes(),
+            filled.as_str().as_bytes(),
         ];
         let reply = self.script(&self.scripts.store, &keys, &args).await;
         match u64::try_from(self.number(reply).await?).unwrap_or(0) {

@@ -39,18 +39,17 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf')";
 /// come first: an entry is never there without them. Who may not publish leaves
 /// the others to their polling. Returns 0 where it is not held; else 3 more than the
 /// milliseconds that what was there would have lived, or 1 if nothing was.
-/// Keys: entry, lock, groups. Arguments: token or nothing, frame, life in
+/// Keys: entry, lock, groups. Arguments: token, `*` for whoever's, or nothing, frame, life in
 /// milliseconds, channel, the groups' life, what is told.
 const STORE: &str = concat!(
     join!(),
     r"
 local leased = ARGV[1] ~= ''
-if leased and redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+if leased and ARGV[1] ~= '*' and redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 join(3, KEYS[1], tonumber(ARGV[5]))
 local before = redis.call('PTTL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-if leased then
-  redis.call('DEL', KEYS[2])
+if leased and redis.call('DEL', KEYS[2]) == 1 then
   redis.pcall('PUBLISH', ARGV[4], ARGV[6])
 end
 return before + 3"

@@ -141,6 +141,11 @@ impl RedisStore {
             let args = [record.key.as_str().as_bytes(), longer.as_bytes()];
             self.script(&self.scripts.join, &[group], &args).await?;
         }
+        if let (None, Some(key)) = (record.lease, record.replaces) {
+            let mut del = redis::cmd("DEL");
+            del.arg(self.lock(key));
+            self.run(&del, self.slow()).await?;
+        }
         match record.lease {
             Some(lease) => self.write_leased(&record, lease, &ttl).await,
             None => self.set(&record, &ttl).await,

@@ -1,0 +1,118 @@
+//! What is given and not loaded, and what other releases have stored.
+
+use std::sync::Arc;
+
+use larder::values::{Content, ValueKey, Values};
+use larder::{Cache, MIB};
+use tokio::sync::Semaphore;
+
+use crate::support::redis_server::Redis;
+use crate::support::{PATIENT, SHORT, eventually};
+use crate::{Character, NotThere, Source, characters, read, settings};
+
+fn process(redis: &Redis) -> Cache {
+    let builder = Cache::builder().memory(16 * MIB).redis(redis.url());
+    let builder = builder.lease(SHORT * 10).operation_timeout(PATIENT);
+    builder.build().unwrap()
+}
+
+/// Loads, once the gate is open.
+fn load(
+    values: &Values<Character>,
+    key: &ValueKey<'static>,
+    gate: &Arc<Semaphore>,
+) -> tokio::task::JoinHandle<String> {
+    let (values, key, gate) = (values.clone(), key.clone(), Arc::clone(gate));
+    tokio::spawn(async move {
+        let load = move || async move {
+            gate.acquire().await.unwrap().forget();
+            Ok::<_, NotThere>(Source::default().make("loaded"))
+        };
+        let loaded = values.get_or_try_insert_with(key, load).await.unwrap();
+        loaded.id.clone()
+    })
+}
+
+#[tokio::test]
+async fn a_load_of_another_process_does_not_overwrite_what_was_inserted() {
+    let redis = Redis::start();
+    let (here, there, third) = (process(&redis), process(&redis), process(&redis));
+    let plain = (ValueKey::new("a"), "api:!lock:{character:a}".to_owned());
+    let hash = Content::of("b");
+    let of_content = (
+        ValueKey::new("b").content(hash),
+        format!("api:!lock:{{character:hash:{}}}", hash.to_hex()),
+    );
+    for (key, lock) in [plain, of_content] {
+        let gate = Arc::new(Semaphore::new(0));
+        let loading = load(&characters(&there), &key, &gate);
+        eventually("a lease", || async { redis.keys().contains(&lock) }).await;
+        let waiting = load(&characters(&third), &key, &Arc::new(Semaphore::new(0)));
+        eventually("a waiter", || async { redis.waiters() >= 1 }).await;
+        let values = characters(&here);
+        values
+            .insert(key.clone(), Source::default().make("given"))
+            .await;
+        assert_eq!(waiting.await.unwrap(), "given", "who waits has it too");
+        gate.add_permits(1);
+        assert_eq!(loading.await.unwrap(), "loaded", "its own caller's");
+        there.idle().await;
+        for (cache, who) in [(&process(&redis), "in redis"), (&there, "in its memory")] {
+            let found = characters(cache).get(key.clone()).await.unwrap();
+            assert_eq!(found.id, "given", "{who}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn releases_do_not_read_each_others_values_and_one_removal_reaches_all() {
+    let redis = Redis::start();
+    let process = |release: &str| {
+        let builder = Cache::builder().memory(16 * MIB).redis(redis.url());
+        let builder = builder.lease(SHORT).operation_timeout(PATIENT);
+        builder.release(release).build().unwrap()
+    };
+    let (source, content) = (Source::default(), Content::of("x"));
+    let caches = ["", "1.4", "1.5 beta"].map(process);
+    let values = caches
+        .each_ref()
+        .map(|cache| settings(cache).version("2").build().unwrap());
+    for (at, values) in values.iter().enumerate() {
+        let run = read(values, &source, "a").await.run;
+        assert_eq!(run, 2 * at + 1, "its own");
+        let key = ValueKey::new("b").content(content);
+        let source = source.clone();
+        let load = move || source.load("b");
+        let run = values.get_or_try_insert_with(key, load).await.unwrap().run;
+        assert_eq!(run, 2 * at + 2, "its own");
+    }
+    for cache in &caches {
+        cache.idle().await;
+    }
+    let names = [
+        "character:a:v2",
+        "character:a:v2:r1.4",
+        "character:a:v2:r1.5%20beta",
+    ];
+    let keys = redis.entries();
+    assert!(
+        names.iter().all(|name| keys.iter().any(|key| key == name)),
+        "{keys:?}"
+    );
+    assert_eq!(values[2].key("a").as_str(), names[2]);
+    assert_eq!(
+        caches[0].stats().corrupt,
+        0,
+        "nobody takes another's for damaged"
+    );
+
+    values[1].remove("a").await.unwrap();
+    values[1]
+        .remove(ValueKey::new("b").content(content))
+        .await
+        .unwrap();
+    for values in &values {
+        assert!(!values.contains("a").await);
+        assert!(!values.contains(ValueKey::new("b").content(content)).await);
+    }
+}
