@@ -5,6 +5,7 @@
 mod contents;
 mod deception;
 mod denial;
+mod forged;
 mod inputs;
 mod keys;
 mod late;

@@ -11,17 +11,17 @@ use crate::{FRESH, Site, ways};
 /// Places in a frame, see `entry/codec.rs`.
 const FLAGS: usize = 5;
 const SUM: std::ops::Range<usize> = 8..16;
-const CANONICAL_LEN: usize = 64;
-const SCOPES: usize = 68;
-const FIELDS: usize = 72;
-const BLOCK: usize = 76;
+pub(crate) const CANONICAL_LEN: usize = 64;
+pub(crate) const SCOPES: usize = 68;
+pub(crate) const FIELDS: usize = 72;
+pub(crate) const BLOCK: usize = 76;
 const BODY: usize = 80;
 const RAW: usize = 88;
-const FIXED: usize = 105;
+pub(crate) const FIXED: usize = 109;
 const ZSTD: u8 = 1;
 const VARY: u8 = 2;
 
-fn u32_at(frame: &[u8], at: usize) -> usize {
+pub(crate) fn u32_at(frame: &[u8], at: usize) -> usize {
     u32::from_le_bytes(frame[at..at + 4].try_into().unwrap()) as usize
 }
 
@@ -29,12 +29,12 @@ fn u64_at(frame: &[u8], at: usize) -> usize {
     usize::try_from(u64::from_le_bytes(frame[at..at + 8].try_into().unwrap())).unwrap()
 }
 
-fn put(frame: &mut [u8], at: usize, value: usize) {
+pub(crate) fn put(frame: &mut [u8], at: usize, value: usize) {
     frame[at..at + 8].copy_from_slice(&(value as u64).to_le_bytes());
 }
 
 /// Gives a frame a checksum that holds.
-fn sealed(mut frame: Vec<u8>) -> Vec<u8> {
+pub(crate) fn sealed(mut frame: Vec<u8>) -> Vec<u8> {
     let mut hash = XxHash3_64::with_seed(0);
     hash.write(&frame[..SUM.start]);
     hash.write(&frame[SUM.end..]);
@@ -53,7 +53,7 @@ fn with_body(frame: &[u8], packed: bool, body: &[u8], claims: usize) -> Vec<u8> 
     sealed(forged)
 }
 
-fn write(redis: &Redis, key: &str, frame: &[u8]) {
+pub(crate) fn write(redis: &Redis, key: &str, frame: &[u8]) {
     let client = redis::Client::open(redis.url()).unwrap();
     let mut connection = client.get_connection().unwrap();
     let mut set = redis::cmd("SET");
@@ -62,7 +62,7 @@ fn write(redis: &Redis, key: &str, frame: &[u8]) {
 }
 
 /// Whether what was written is refused, and the page made anew.
-async fn refused(site: &Site, redis: &Redis, key: &str, frame: &[u8]) -> bool {
+pub(crate) async fn refused(site: &Site, redis: &Redis, key: &str, frame: &[u8]) -> bool {
     write(redis, key, frame);
     let before = site.cache.stats().corrupt;
     let reply = site.get("/x", &[]).await;
