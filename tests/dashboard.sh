@@ -55,7 +55,8 @@ if [ ! -d "$home" ]; then
     trap - EXIT
 fi
 
-example=$(cargo build --all-features --example dashboard --message-format=json-render-diagnostics |
+# pictures show the latencies of what users run
+example=$(cargo build ${pictures:+--release} --all-features --example dashboard --message-format=json-render-diagnostics |
     sed -n 's/.*"name":"dashboard".*"executable":"\([^"]*\)".*/\1/p') || fail "the example does not build"
 [ -x "$example" ] || fail "cargo does not tell where the example is"
 
