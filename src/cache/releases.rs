@@ -10,7 +10,6 @@ use crate::entry::Entry;
 use crate::error::StoreError;
 use crate::outcome::Cause;
 use crate::policy::beside_release;
-use crate::policy::freshness::Rules;
 use crate::stats::DAY;
 use crate::store::ledger::Ledger;
 
@@ -29,7 +28,7 @@ impl Engine {
     /// An entry was kept.
     pub(super) fn has_filled(&self, entry: &Entry) {
         let tells = self.pulse.is_some() && !self.context.release.is_empty();
-        if tells && !entry.rules.has(Rules::VALUE) {
+        if tells {
             let filled = &self.counters.filled;
             filled.filled(beside_release(&entry.canonical));
         }

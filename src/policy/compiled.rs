@@ -356,7 +356,7 @@ pub(crate) fn beside_release(canonical: &[u8]) -> &[u8] {
 }
 
 /// Bytes.
-const FINGERPRINT: usize = 16;
+pub(crate) const FINGERPRINT: usize = 16;
 
 /// Stands for every setting that changes what the handler sees or what a key
 /// means, the release included.

@@ -31,6 +31,8 @@ mod watch;
 mod wish;
 
 pub(crate) use cache_control::is_token;
+#[cfg(feature = "values")]
+pub(crate) use compiled::FINGERPRINT;
 pub(crate) use compiled::{Compiled, Context, beside_release};
 pub(crate) mod tag_fields;
 

@@ -146,6 +146,17 @@ impl<T: Send + Sync + 'static> Ask<T> {
         }
     }
 
+    /// Takes note of why nothing fresh was found, as far as this process remembers.
+    pub(super) fn missed(&self, missed: Missed) -> Missed {
+        let (engine, place) = (&self.space.engine, self.question.place());
+        let (cause, by) = engine.traced(place, missed.cause);
+        if let Some(by) = by {
+            self.space.counts.invalidated(by);
+        }
+        engine.counters.traces.missed(place, cause);
+        Missed { cause, ..missed }
+    }
+
     /// Takes an entry from the store: reads it, and keeps the value in memory. One
     /// that cannot be read is removed.
     pub(super) async fn take(

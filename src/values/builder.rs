@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use super::codec::Codec;
 use super::handle::Values;
 use super::space::{Rulings, Space};
@@ -13,7 +15,7 @@ use crate::clock::millis;
 use crate::error::ConfigError;
 use crate::invalidate::tenant_suffix;
 use crate::key::{ScopeId, Writer, escape_endpoint};
-use crate::policy::{Compiled, Policy};
+use crate::policy::{Compiled, FINGERPRINT, Policy};
 
 /// How long values are fresh where nobody says: an hour.
 const TTL: Duration = Duration::from_secs(3_600);
@@ -258,11 +260,16 @@ impl<T: Send + Sync + 'static> ValuesBuilder<T> {
             .register(&self.name, &self.engine.context.prefix, (id, of))
             .map_err(|why| ConfigError::new("values", why))?;
         let mut preamble = Writer::empty();
-        let release = match &*self.engine.context.release {
+        let (mut kind, release) = (b"!value".to_vec(), &*self.engine.context.release);
+        let release = match release {
             "" => String::new(),
-            release => format!(":r{}", escape_endpoint(release)),
+            release => {
+                let hash = Sha256::digest(release);
+                kind.extend_from_slice(&hash[..FINGERPRINT - kind.len()]); // see `beside_release`
+                format!(":r{}", escape_endpoint(release))
+            }
         };
-        preamble.field(format!("!value{release}").as_bytes());
+        preamble.field(&kind);
         preamble.field(self.name.as_bytes());
         preamble.field(self.codec.name().as_bytes());
         preamble.option(self.version.as_deref().map(str::as_bytes));

@@ -69,9 +69,10 @@ impl<T: Send + Sync + 'static> Values<T> {
                 let counting = Counting::begin(&self.space);
                 let mut ask = Ask::new(&self.space, key, check);
                 let found = Box::pin(ask.find(by)).await;
+                let found = found.map_err(|by| ask.missed(by).cause);
                 counting.ended(&match &found {
                     Ok(value) => value.outcome(),
-                    Err(by) => miss(by.cause, Ok(())), // nothing was refused
+                    Err(cause) => miss(*cause, Ok(())), // nothing was refused
                 });
                 found.ok()
             }

@@ -69,6 +69,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
             }
             return Ok(value);
         }
+        let missed = self.missed(missed);
         self.share(missed, loader).await
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use larder::values::{Content, ValueKey, Values};
-use larder::{Cache, MIB};
+use larder::{Cache, Cause, MIB, Outcome};
 use tokio::sync::Semaphore;
 
 use crate::support::redis_server::Redis;
@@ -115,4 +115,32 @@ async fn releases_do_not_read_each_others_values_and_one_removal_reaches_all() {
         assert!(!values.contains("a").await);
         assert!(!values.contains(ValueKey::new("b").content(content)).await);
     }
+}
+
+#[tokio::test]
+async fn a_value_of_another_release_is_a_miss_by_release() {
+    let redis = Redis::start();
+    let process = |release: &str| {
+        let builder = Cache::builder().redis(redis.url()).release(release);
+        let builder = builder.lease(SHORT).operation_timeout(PATIENT);
+        builder.build().unwrap()
+    };
+    let (old, new) = (process("1.4"), process("1.5"));
+    let values = characters(&old);
+    for n in 0..200 {
+        values
+            .insert(format!("{n}"), Source::default().make("x"))
+            .await;
+    }
+    old.shutdown().await; // it tells what it has filled
+    let (values, n) = (characters(&new), std::cell::Cell::new(0));
+    eventually("it has heard of that", || async {
+        let load = || async { Ok::<_, NotThere>(Source::default().make("y")) };
+        let key = format!("{}", n.replace(n.get() + 1));
+        let read = values.get_or_try_insert_with(key, load).await.unwrap();
+        new.idle().await;
+        let release = Cause::Release;
+        matches!(read.outcome(), Outcome::Miss { cause, .. } if cause == release)
+    })
+    .await;
 }

@@ -1,0 +1,75 @@
+//! Filling ahead.
+
+use std::time::Duration;
+
+use larder::{WarmList, seconds};
+
+use crate::narrator::Narrator;
+use crate::profile::{Profile, top};
+use crate::standin::StandIn;
+use crate::systems;
+
+#[tokio::test]
+async fn d7_prewarming_skips_what_is_fresh_and_goes_on_after_a_failure() {
+    for system in systems() {
+        let narrator = &system.narrator;
+        let name = |profile: &Profile| profile.system.clone();
+        let list = || WarmList::named(top(100), name);
+        let mut run = narrator.prewarm(list(), Duration::from_millis(1));
+        let (mut lines, mut last) = (0, String::new());
+        while let Some(step) = run.next().await {
+            lines += 1;
+            last = step.to_string();
+        }
+        assert_eq!(lines, 100);
+        assert!(
+            last.starts_with("100/100 ") && last.ends_with(": filled"),
+            "{last}"
+        );
+        let report = run.report().await;
+        assert!(report.is_complete() && report.filled == 100, "{report}");
+        narrator.cache.idle().await;
+        let calls = system.calls();
+        let again = narrator
+            .prewarm(list(), Duration::from_millis(1))
+            .report()
+            .await;
+        assert_eq!(
+            (again.fresh, system.calls()),
+            (100, calls),
+            "{}",
+            system.name
+        );
+
+        let text = "{\"system\":\"x\",\"percentages\":{\"a\":1}}\nnonsense\n{\"system\":\"y\",\"percentages\":{\"a\":1}}\n";
+        let list = WarmList::parse(text, |line| serde_json::from_str::<Profile>(line));
+        let report = narrator
+            .prewarm(list, Duration::from_millis(1))
+            .report()
+            .await;
+        assert_eq!((report.filled, report.failed[0].at), (2, 2), "{report:?}");
+        assert!(!report.is_complete(), "its exit status tells");
+
+        narrator.generator.set_down(true);
+        let lines = (0..3).map(|n| format!("{{\"system\":\"z\",\"percentages\":{{\"a\":{n}}}}}\n"));
+        let list = WarmList::parse(&lines.collect::<String>(), |line| {
+            serde_json::from_str::<Profile>(line)
+        });
+        let report = narrator
+            .prewarm(list, Duration::from_millis(1))
+            .report()
+            .await;
+        assert_eq!(report.failed.len(), 3, "each is tried: {report:?}");
+        assert_eq!(report.failed[0].why, "the service did not answer");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn d7_one_is_begun_each_second() {
+    let (cache, _clock) = larder::testing::cache();
+    let narrator = Narrator::new(&cache, StandIn::new(Duration::ZERO), 0.5).unwrap();
+    let list = WarmList::named(top(20), |profile: &Profile| profile.system.clone());
+    let start = tokio::time::Instant::now();
+    let report = narrator.prewarm(list, seconds(1)).report().await;
+    assert_eq!((report.filled, start.elapsed().as_secs()), (20, 19));
+}
