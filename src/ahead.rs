@@ -21,7 +21,7 @@ use http_body::Body;
 
 use crate::ask::{Ask, Question, ask};
 use crate::body::ResponseBody;
-use crate::cache::{Engine, Missed, Right, Stale};
+use crate::cache::{Engine, Family, Missed, Right, Stale};
 use crate::entry::Held;
 use crate::flight::{Crowded, Entered, Landed, Leads};
 use crate::handler::{Rights, begin};
@@ -191,8 +191,14 @@ impl Engine {
             };
         }
         let number = self.generations.clock();
-        let found = self.look_store(question, family, headers, missed).await?;
-        let held = self.held(found.entry, found.age, number);
+        let counts = self.counters.endpoint(family);
+        let family = Family {
+            name: family,
+            counts: &counts,
+        };
+        let look = self.look_store(question, family, headers, missed, self.now());
+        let found = look.await?;
+        let held = self.held(*found.entry, found.age, number);
         Ok(renewable(Arc::new(held), Tier::Redis, found.age, found.ttl))
     }
 }

@@ -125,6 +125,11 @@ impl Question {
             Some(endpoint) => Arc::clone(endpoint),
             None => shared.endpoint_of(pattern(shared, request)),
         };
+        self.family_in(endpoint)
+    }
+
+    /// The same where the endpoint is known.
+    pub(crate) fn family_in(&self, endpoint: Arc<str>) -> Arc<str> {
         match &self.tenant {
             None => endpoint,
             Some(tenant) => format!("{endpoint}{}", tenant_suffix(tenant)).into(),

@@ -75,7 +75,10 @@ impl<S> Serve<S> {
             }
             Err((missed, variant)) => {
                 let question = asked.question(&canonical, variant);
-                self.read(question, missed, request).await
+                let (parts, body) = request.into_parts();
+                let family = question.family(&self.shared, &parts);
+                let request = Request::from_parts(parts, body);
+                self.read(question, family, missed, request).await
             }
         }
     }

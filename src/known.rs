@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use http::HeaderValue;
 
+use crate::outcome::Tier;
 use crate::status::DEFAULT_NAME;
 
 /// More than an hour, in seconds.
@@ -14,7 +15,8 @@ const MOST: usize = 4096;
 type Values = [OnceLock<HeaderValue>; MOST];
 
 static NUMBERS: Values = [const { OnceLock::new() }; MOST];
-static HITS: Values = [const { OnceLock::new() }; MOST];
+static MEMORY_HITS: Values = [const { OnceLock::new() }; MOST];
+static REDIS_HITS: Values = [const { OnceLock::new() }; MOST];
 
 #[inline]
 fn known(values: &Values, number: u64, text: impl Fn() -> String) -> Option<HeaderValue> {
@@ -43,11 +45,16 @@ pub(crate) fn number_value(number: u64) -> HeaderValue {
     known(&NUMBERS, number, || number.to_string()).unwrap_or_else(|| unknown(number))
 }
 
-/// `larder; hit; ttl=..; detail=memory`, for lives of up to an hour.
+/// `larder; hit; ttl=..; detail=memory`, or the same of Redis, for lives of up to an
+/// hour.
 #[inline]
-pub(crate) fn memory_hit(ttl: u64) -> Option<HeaderValue> {
-    known(&HITS, ttl, || {
-        format!("{DEFAULT_NAME}; hit; ttl={ttl}; detail=memory")
+pub(crate) fn hit(tier: Tier, ttl: u64) -> Option<HeaderValue> {
+    let (values, detail) = match tier {
+        Tier::Memory => (&MEMORY_HITS, "memory"),
+        Tier::Redis => (&REDIS_HITS, "redis"),
+    };
+    known(values, ttl, || {
+        format!("{DEFAULT_NAME}; hit; ttl={ttl}; detail={detail}")
     })
 }
 
@@ -64,9 +71,11 @@ mod tests {
 
     #[test]
     fn hits_are_known_for_an_hour() {
-        let value = memory_hit(3_600).unwrap();
+        let value = hit(Tier::Memory, 3_600).unwrap();
         assert_eq!(value, "larder; hit; ttl=3600; detail=memory");
-        assert_eq!(memory_hit(3_600), Some(value));
-        assert_eq!(memory_hit(4_096), None);
+        let redis = hit(Tier::Redis, 7).unwrap();
+        assert_eq!(redis, "larder; hit; ttl=7; detail=redis");
+        assert_eq!(hit(Tier::Memory, 3_600), Some(value));
+        assert_eq!(hit(Tier::Redis, 4_096), None);
     }
 }

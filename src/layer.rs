@@ -1,9 +1,9 @@
 //! [`CacheLayer`]: a cache and the policies of what it is laid around.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use http::Request;
 use tower_layer::Layer;
@@ -25,77 +25,86 @@ pub struct CacheLayer {
     pub(crate) shared: Arc<Shared>,
 }
 
+/// The endpoint of requests that have arrived at no route.
+const DEFAULT: &str = "default";
+
 /// What the services of one layer share.
 pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine>,
     pub(crate) annotation: Annotation,
-    /// The endpoints of the routes seen so far: as many as there are routes.
-    endpoints: RwLock<HashMap<String, Arc<str>>>,
-    /// The routes seen so far, and whether a request came without one.
-    routes: RwLock<HashSet<String>>,
+    /// The routes seen so far.
+    routes: RwLock<HashMap<Box<str>, Arc<Route>, ahash::RandomState>>,
+    /// Whether a request came without a route.
     outside: AtomicBool,
+}
+
+/// What a matched route implies.
+struct Route {
+    endpoint: Arc<str>,
+    /// Those of that endpoint, once they count anything.
+    counts: OnceLock<Arc<Counts>>,
+}
+
+/// Where a request has arrived.
+pub(crate) struct Arrival {
+    pub(crate) endpoint: Arc<str>,
+    pub(crate) counts: Arc<Counts>,
 }
 
 impl Shared {
     /// The endpoint that a matched route implies.
     pub(crate) fn endpoint_of(&self, pattern: Option<&str>) -> Arc<str> {
-        let Some(pattern) = pattern else {
-            return "default".into();
-        };
-        let known = |map: &HashMap<String, Arc<str>>| map.get(pattern).cloned();
-        if let Some(endpoint) = self.endpoints.read().ok().and_then(|map| known(&map)) {
-            return endpoint;
-        }
-        let endpoint: Arc<str> = endpoint_of_route(pattern).into();
-        if let Ok(mut map) = self.endpoints.write() {
-            map.insert(pattern.to_owned(), Arc::clone(&endpoint));
-        }
-        endpoint
+        let route = self.route(pattern);
+        route.map_or_else(|| DEFAULT.into(), |route| Arc::clone(&route.endpoint))
     }
-}
 
-impl Shared {
-    /// The counters of the endpoint that a request is for. `new` is one that no layer
+    /// A matched route, remembered for who asks about requests without sending them.
+    fn route(&self, pattern: Option<&str>) -> Option<Arc<Route>> {
+        let Some(pattern) = pattern else {
+            self.outside.store(true, Ordering::Relaxed);
+            return None;
+        };
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(route) = routes.get(pattern) {
+            return Some(Arc::clone(route));
+        }
+        drop(routes);
+        let route = Arc::new(Route {
+            endpoint: endpoint_of_route(pattern).into(),
+            counts: OnceLock::new(),
+        });
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(routes.entry(pattern.into()).or_insert(route)))
+    }
+
+    /// Where a request has arrived, if a policy covers that. `new` is one that no layer
     /// further out has looked at.
-    pub(crate) fn counts_of<R>(&self, request: &Request<R>, new: bool) -> Arc<Counts> {
+    pub(crate) fn arrival<R>(&self, request: &Request<R>, new: bool) -> Option<Arrival> {
         let extensions = request.extensions();
         let path = original_uri(extensions, request.uri()).path();
-        match self.annotation.find(place(extensions), path) {
-            Ok(Found { policy, pattern }) => {
-                self.see(pattern);
-                let counts = match &policy.endpoint {
-                    Some(endpoint) => self.engine.counters.endpoint(endpoint),
-                    None => self.engine.counters.endpoint(&self.endpoint_of(pattern)),
-                };
-                counts.has_policy(&policy.watch);
-                let windows = [policy.stale_while_revalidate, policy.stale_if_error];
-                counts.may_serve_stale(windows.iter().any(Option::is_some));
-                if new {
-                    self.look_at(policy, &counts, request);
-                }
-                counts
+        let Found { policy, pattern } = self.annotation.find(place(extensions), path).ok()?;
+        let counters = &self.engine.counters;
+        let of = |endpoint: &str| counters.endpoint(endpoint);
+        let (endpoint, counts) = match (&policy.endpoint, self.route(pattern)) {
+            (Some(endpoint), _) => (Arc::clone(endpoint), of(endpoint)),
+            (None, Some(route)) => {
+                let counts = route.counts.get_or_init(|| of(&route.endpoint));
+                (Arc::clone(&route.endpoint), Arc::clone(counts))
             }
-            Err(_) => self.engine.counters.rest(),
-        }
-    }
-}
-
-impl Shared {
-    /// Remembers a route, for who asks about requests without sending them.
-    fn see(&self, pattern: Option<&str>) {
-        let Some(pattern) = pattern else {
-            return self.outside.store(true, Ordering::Relaxed);
+            (None, None) => (DEFAULT.into(), of(DEFAULT)),
         };
-        let known = |routes: &HashSet<String>| routes.contains(pattern);
-        if !known(&self.routes.read().unwrap_or_else(PoisonError::into_inner)) {
-            let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
-            routes.insert(pattern.to_owned());
+        counts.has_policy(&policy.watch);
+        let windows = [policy.stale_while_revalidate, policy.stale_if_error];
+        counts.may_serve_stale(windows.iter().any(Option::is_some));
+        if new {
+            self.look_at(policy, &counts, request);
         }
+        Some(Arrival { endpoint, counts })
     }
 
     pub(crate) fn routes(&self) -> Vec<String> {
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        routes.iter().cloned().collect()
+        routes.keys().map(|route| route.to_string()).collect()
     }
 
     pub(crate) fn is_outside(&self) -> bool {
@@ -161,7 +170,6 @@ impl CacheLayer {
         let shared = Arc::new(Shared {
             engine,
             annotation,
-            endpoints: RwLock::default(),
             routes: RwLock::default(),
             outside: AtomicBool::new(false),
         });

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 
 use crate::ask::Question;
 use crate::body::ResponseBody;
-use crate::cache::{Engine, Missed};
+use crate::cache::{Engine, Family, Missed};
 use crate::entry::Entry;
 use crate::inner::{Content, Inner};
 use crate::nested;
@@ -60,8 +60,13 @@ impl<S> Serve<S> {
         let found = match held {
             Ok(found) => Ok(Arc::new(found.entry.entry.clone())),
             Err(missed) => {
-                let look = engine.look_store(&mut question, &family, &parts.headers, missed);
-                look.await.map(|found| Arc::new(found.entry))
+                let (headers, now) = (&parts.headers, engine.now());
+                let of = Family {
+                    name: &family,
+                    counts: &self.counts,
+                };
+                let look = engine.look_store(&mut question, of, headers, missed, now);
+                look.await.map(|found| Arc::from(found.entry))
             }
         };
         let compares = engine.dice.chance() < rate && !question.asks.conditional;

@@ -14,6 +14,7 @@ use crate::body::ResponseBody;
 use crate::cache::{Engine, Stale};
 use crate::entry::coding::{Coded, choose, is_codable};
 use crate::entry::{Entry, Held};
+use crate::key::Key;
 use crate::known::number_value;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Outcome, Staleness, Tier};
@@ -36,7 +37,17 @@ pub(crate) fn held<B>(
     spare: Extensions,
 ) -> Response<ResponseBody<B>> {
     let mut response = Response::new(ResponseBody::empty());
-    hit(&mut response, engine, &held.entry, times, tier, spare);
+    let entry = &held.entry;
+    let (age, status) = told(engine, times, tier);
+    *response.headers_mut() = entry.fields.to_map(age, status);
+    hit(
+        &mut response,
+        engine,
+        (entry.status, &entry.key),
+        times,
+        tier,
+        spare,
+    );
     if !head {
         *response.body_mut() = ResponseBody::held(held);
     }
@@ -46,43 +57,52 @@ pub(crate) fn held<B>(
 /// The same of an entry from the store.
 pub(crate) fn found<B>(
     engine: &Engine,
-    entry: Entry,
+    entry: Box<Entry>,
     times: (u64, u64),
     head: bool,
     spare: Extensions,
 ) -> Response<ResponseBody<B>> {
     let mut response = Response::new(ResponseBody::empty());
-    hit(&mut response, engine, &entry, times, Tier::Redis, spare);
+    let (age, status) = told(engine, times, Tier::Redis);
+    let Entry { fields, body, .. } = *entry;
+    *response.headers_mut() = fields.into_map(age, status);
+    let what = (entry.status, &entry.key);
+    hit(&mut response, engine, what, times, Tier::Redis, spare);
     if !head {
-        *response.body_mut() = ResponseBody::stored(entry.body);
+        *response.body_mut() = ResponseBody::stored(body);
     }
     response
 }
 
-/// Makes a response a hit, but for its body. Where it lies: moving one costs as
-/// much as filling it.
+/// `Age` and this cache's member of `Cache-Status` for a hit.
+#[inline]
+fn told(engine: &Engine, (age, ttl): (u64, u64), tier: Tier) -> (HeaderValue, Option<HeaderValue>) {
+    let status = match engine.is_outage() {
+        false => engine.status.of_hit(tier, ttl / 1000),
+        true => engine.status.of_outage(ttl / 1000),
+    };
+    (number_value(age / 1000), status)
+}
+
+/// Makes a response a hit, but for its fields and its body. Where it lies: moving one
+/// costs as much as filling it.
 #[inline]
 fn hit<B>(
     response: &mut Response<B>,
     engine: &Engine,
-    entry: &Entry,
+    (status, key): (StatusCode, &Key),
     (age, ttl): (u64, u64),
     tier: Tier,
     spare: Extensions,
 ) {
-    *response.status_mut() = entry.status;
+    *response.status_mut() = status;
     let outcome = Outcome::Hit {
         tier,
         age: Duration::from_millis(age),
         ttl: Duration::from_millis(ttl),
     };
-    let status = match engine.is_outage() {
-        false => engine.status.of_hit(tier, ttl / 1000),
-        true => engine.status.of_outage(ttl / 1000),
-    };
-    *response.headers_mut() = entry.fields.to_map(number_value(age / 1000), status);
     if engine.status.tells_keys() {
-        engine.status.tell_key(response.headers_mut(), &entry.key);
+        engine.status.tell_key(response.headers_mut(), key);
     }
     seen(&outcome);
     let mut extensions = spare;

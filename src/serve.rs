@@ -27,12 +27,13 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::{Either, select};
-use http::{Extensions, Method, Request, Response, header};
+use http::{Extensions, HeaderMap, Method, Request, Response, header};
 use tokio::runtime::Handle;
 
 use crate::ask::Question;
 use crate::body::ResponseBody;
-use crate::cache::{Missed, Right, Stale};
+use crate::cache::{Family, Found, Missed, Right, Stale};
+use crate::entry::{Entry, Held};
 use crate::flight::{Entered, Landing, Leads, Led};
 use crate::handler::{Rights, begin};
 use crate::inner::{Content, Inner};
@@ -67,7 +68,8 @@ impl<S> Serve<S> {
     pub(crate) fn read<R, B>(
         self,
         mut question: Question,
-        missed: Missed,
+        family: Arc<str>,
+        mut missed: Missed,
         request: Request<R>,
     ) -> impl Future<Output = Answer<B, S::Error>>
     where
@@ -76,48 +78,43 @@ impl<S> Serve<S> {
         B: Content,
     {
         let (mut parts, body) = request.into_parts();
-        let family = question.family(&self.shared, &parts);
         async move {
+            // what is seldom is in boxes of its own: what the store answers pays nothing
+            // for it
             let engine = &self.shared.engine;
-
-            let again = engine.look_again(&mut question, &parts.headers, missed);
-            let missed = match again.await {
-                Ok(found) => {
-                    let verified = engine.is_verified(&question.policy);
-                    let against = verified.then(|| Arc::new(found.entry.entry.clone()));
-                    let spare = spare(verified, &mut parts.extensions);
-                    let (whole, times) = (Arc::clone(&found.entry), found.times());
-                    let response =
-                        reply::held(engine, whole, times, Tier::Memory, question.head, spare);
-                    let (policy, asks) = (&question.policy, &question.asks);
-                    let coded = &found.entry.coded;
-                    let mut response = reply::shape(response, policy, coded, &parts.headers, asks);
-                    nested::mark(&mut response, self.nested, engine);
-                    if let Some(against) = against {
-                        self.verify(question, against, Request::from_parts(parts, body));
+            let mut now = engine.now();
+            if !engine.is_leased(now) {
+                let again = Box::pin(engine.look_again(&mut question, &parts.headers, missed));
+                missed = match again.await {
+                    Ok(found) => {
+                        let verified = engine.is_verified(&question.policy);
+                        let against = verified.then(|| Arc::new(found.entry.entry.clone()));
+                        let spare = spare(verified, &mut parts.extensions);
+                        let response = self.held(&found, &question, &parts.headers, spare);
+                        if let Some(against) = against {
+                            self.verify(question, against, Request::from_parts(parts, body));
+                        }
+                        return Ok(response);
                     }
-                    return Ok(response);
-                }
-                Err(missed) => missed,
-            };
+                    Err(missed) => missed,
+                };
+                now = engine.now();
+            }
             if !engine.enabled() {
                 let request = Request::from_parts(parts, body);
                 return Box::pin(self.pass(Bypass::Disabled, request)).await;
             }
-            let look = engine.look_store(&mut question, &family, &parts.headers, missed);
+            let of = Family {
+                name: &family,
+                counts: &self.counts,
+            };
+            let look = engine.look_store(&mut question, of, &parts.headers, missed, now);
             let missed = match look.await {
                 Ok(found) => {
                     let verified = engine.is_verified(&question.policy);
-                    let against = verified.then(|| Arc::new(found.entry.clone()));
+                    let against = verified.then(|| Arc::new(Entry::clone(&found.entry)));
                     let spare = spare(verified, &mut parts.extensions);
-                    let times = found.times();
-                    let mut response =
-                        reply::found(engine, found.entry, times, question.head, spare);
-                    let (policy, asks) = (&question.policy, &question.asks);
-                    if reply::has_shape(policy, asks) {
-                        response = reply::shape(response, policy, &[], &parts.headers, asks);
-                    }
-                    nested::mark(&mut response, self.nested, engine);
+                    let response = self.found(found, &question, &parts.headers, spare);
                     if let Some(against) = against {
                         self.verify(question, against, Request::from_parts(parts, body));
                     }
@@ -125,10 +122,45 @@ impl<S> Serve<S> {
                 }
                 Err(missed) => missed,
             };
-            // in a box of its own: what the store answers pays nothing for it
             let request = Request::from_parts(parts, body);
             Box::pin(self.not_fresh(question, family, missed, request)).await
         }
+    }
+
+    /// A hit in memory, once there is a lease.
+    fn held<B>(
+        &self,
+        found: &Found<Arc<Held>>,
+        question: &Question,
+        headers: &HeaderMap,
+        spare: Extensions,
+    ) -> Response<ResponseBody<B>> {
+        let engine = &self.shared.engine;
+        let (whole, times) = (Arc::clone(&found.entry), found.times());
+        let response = reply::held(engine, whole, times, Tier::Memory, question.head, spare);
+        let (policy, asks, coded) = (&question.policy, &question.asks, &found.entry.coded);
+        let mut response = reply::shape(response, policy, coded, headers, asks);
+        nested::mark(&mut response, self.nested, engine);
+        response
+    }
+
+    /// A hit in the store.
+    fn found<B>(
+        &self,
+        found: Found<Box<Entry>>,
+        question: &Question,
+        headers: &HeaderMap,
+        spare: Extensions,
+    ) -> Response<ResponseBody<B>> {
+        let engine = &self.shared.engine;
+        let times = found.times();
+        let mut response = reply::found(engine, found.entry, times, question.head, spare);
+        let (policy, asks) = (&question.policy, &question.asks);
+        if reply::has_shape(policy, asks) {
+            response = reply::shape(response, policy, &[], headers, asks);
+        }
+        nested::mark(&mut response, self.nested, engine);
+        response
     }
 
     /// Nothing fresh is stored: something stale may be served, or the handler

@@ -18,7 +18,7 @@ use crate::error::BoxError;
 use crate::future::ResponseFuture;
 use crate::inner::{Content, Inner};
 use crate::key::Writer;
-use crate::layer::Shared;
+use crate::layer::{Arrival, Shared};
 use crate::nested;
 use crate::outcome::{Bypass, Tier};
 use crate::policy::Compiled;
@@ -93,7 +93,10 @@ where
             Ask::Write(policy, question) => {
                 return self.write(Arc::clone(policy), question, nested, request);
             }
-            Ask::Content(policy) => return self.content(Arc::clone(policy), nested, request),
+            Ask::Content(policy) => {
+                let policy = Arc::clone(policy);
+                return self.content(policy, nested, began.is_some(), request);
+            }
             Ask::Bypass(reason) => return self.pass(reason, nested, request),
         };
         if nested && nested::is_behind(request.extensions()) {
@@ -145,7 +148,7 @@ where
             }
             Err((missed, variant)) => {
                 let question = asked.question(&canonical, variant);
-                self.read(question, missed, nested, request)
+                self.read(question, missed, nested, began.is_some(), request)
             }
         }
     }
@@ -160,6 +163,7 @@ impl<S: Clone> CacheService<S> {
         question: Question,
         missed: Missed,
         nested: bool,
+        sampled: bool,
         request: Request<R>,
     ) -> ResponseFuture<B, S::Error>
     where
@@ -167,8 +171,12 @@ impl<S: Clone> CacheService<S> {
         R: Send + 'static,
         B: Content,
     {
-        let (serve, counting) = self.serve(nested, true, &request);
-        going(counting, serve.read(question, missed, request))
+        let (serve, mut counting, endpoint) = self.arrived(nested, true, &request);
+        counting.sampled = sampled;
+        // its policy was found a moment ago
+        let endpoint = endpoint.unwrap_or_else(|| self.core.shared.endpoint_of(None));
+        let family = question.family_in(endpoint);
+        going(counting, serve.read(question, family, missed, request))
     }
 
     /// The policy only watches.
@@ -197,7 +205,7 @@ impl<S: Clone> CacheService<S> {
         R: Send + 'static,
         B: Content,
     {
-        let (serve, _) = self.counted_by(Some(Ticket::void()), nested, true, &request);
+        let (serve, ..) = self.counted_by(Some(Ticket::void()), nested, true, &request);
         serve.verify(question, Arc::new(held.entry.clone()), request);
     }
 
@@ -248,6 +256,7 @@ impl<S: Clone> CacheService<S> {
         &self,
         policy: Arc<Compiled>,
         nested: bool,
+        sampled: bool,
         request: Request<R>,
     ) -> ResponseFuture<B, S::Error>
     where
@@ -255,7 +264,8 @@ impl<S: Clone> CacheService<S> {
         R: Body + Send + 'static,
         B: Content,
     {
-        let (serve, counting) = self.serve(nested, true, &request);
+        let (serve, mut counting) = self.serve(nested, true, &request);
+        counting.sampled = sampled;
         going(counting, serve.content(policy, request))
     }
 
@@ -282,6 +292,17 @@ impl<S: Clone> CacheService<S> {
         takes_part: bool,
         request: &Request<R>,
     ) -> (Serve<S>, Counting) {
+        let (serve, counting, _) = self.arrived(nested, takes_part, request);
+        (serve, counting)
+    }
+
+    /// The same, and the endpoint that it has arrived at.
+    fn arrived<R>(
+        &self,
+        nested: bool,
+        takes_part: bool,
+        request: &Request<R>,
+    ) -> (Serve<S>, Counting, Option<Arc<str>>) {
         let engine = &self.core.shared.engine;
         engine.record();
         let known = match nested && nested::is_behind(request.extensions()) {
@@ -297,15 +318,20 @@ impl<S: Clone> CacheService<S> {
         nested: bool,
         takes_part: bool,
         request: &Request<R>,
-    ) -> (Serve<S>, Counting) {
+    ) -> (Serve<S>, Counting, Option<Arc<str>>) {
         let shared = &self.core.shared;
         let engine = &shared.engine;
+        let (endpoint, counts) = match shared.arrival(request, known.is_none()) {
+            Some(Arrival { endpoint, counts }) => (Some(endpoint), counts),
+            None => (None, engine.counters.rest()),
+        };
         let counting = Counting {
             engine: Arc::clone(engine),
-            counts: shared.counts_of(request, known.is_none()),
+            counts,
             ticket: known.unwrap_or_else(|| Ticket::new(engine.clock.precise())),
             nested,
             takes_part,
+            sampled: false,
         };
         let serve = Serve {
             inner: self
@@ -319,7 +345,7 @@ impl<S: Clone> CacheService<S> {
             nested,
             behind: false,
         };
-        (serve, counting)
+        (serve, counting, endpoint)
     }
 }
 

@@ -347,7 +347,7 @@ impl<S> Serve<S> {
             }
             Right::Found(found) => {
                 let (entry, note) = (found.entry, landing.flight().note);
-                let held = Arc::new(engine.held(entry, found.age, note.number));
+                let held = Arc::new(engine.held(*entry, found.age, note.number));
                 let outcome = Outcome::Coalesced {
                     cause,
                     waited: engine.since(start),

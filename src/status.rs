@@ -36,9 +36,8 @@ impl StatusField {
             return None;
         };
         if *detail
-            && tier == Tier::Memory
             && name == DEFAULT_NAME
-            && let Some(known) = known::memory_hit(ttl)
+            && let Some(known) = known::hit(tier, ttl)
         {
             return Some(known);
         }

@@ -145,13 +145,22 @@ impl Engine {
         }
     }
 
-    /// What is left of the time that a request may wait for the store: all its
-    /// questions together have the time of one.
+    /// Until when a request may wait for the store, in milliseconds on the monotonic
+    /// clock: all its questions together have the time of one.
+    pub(crate) fn until(&self, question: &mut Question, now: u64) -> u64 {
+        let began = *question.began.get_or_insert(now);
+        began.saturating_add(self.budget_millis())
+    }
+
+    /// For how long one question may take, in milliseconds.
+    pub(super) fn budget_millis(&self) -> u64 {
+        millis(self.budget).max(1)
+    }
+
+    /// What is left of that time.
     pub(crate) fn left(&self, question: &mut Question) -> Duration {
         let now = self.now();
-        let began = *question.began.get_or_insert(now);
-        self.budget
-            .saturating_sub(Duration::from_millis(now.saturating_sub(began)))
+        Duration::from_millis(self.until(question, now).saturating_sub(now))
     }
 
     /// The time of day as a `Date`.
@@ -172,8 +181,13 @@ impl Engine {
     /// Milliseconds since 1970, for what leaves the process: by the clock that all who
     /// share a Redis go by, or by this host's where there is none.
     pub(crate) fn wall(&self) -> u64 {
+        self.wall_at(self.now())
+    }
+
+    /// The same where the monotonic clock is known.
+    pub(super) fn wall_at(&self, now: u64) -> u64 {
         let shared = self.pulse.as_ref();
-        let shared = shared.and_then(|pulse| pulse.time.at(self.now()));
+        let shared = shared.and_then(|pulse| pulse.time.at(now));
         shared.unwrap_or_else(|| unix_millis(self.clock.wall()))
     }
 }

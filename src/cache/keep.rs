@@ -155,7 +155,7 @@ impl Engine {
         self.counters.traces.returned(&held.entry.canonical, until);
         self.has_filled(&held.entry);
         self.watch(&fill.entry, &held.counts, fill.age); // of a value memory keeps no body
-        self.asked_for(&held.entry, &fill.policy);
+        self.asked_for(&held.entry, &fill.policy, 1);
         if self.store.is_none() || fill.policy.memory_only {
             return Some(held);
         }

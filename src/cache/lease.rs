@@ -14,6 +14,7 @@ use tokio::time::error::Elapsed;
 
 use super::engine::Engine;
 use super::found::{Found, Missed, Stale};
+use super::read::Family;
 use crate::ask::Question;
 use crate::entry::Entry;
 use crate::error::{StoreError, StoreErrorKind};
@@ -34,7 +35,7 @@ pub(crate) enum Right {
     /// Fill: nobody else does, or nobody can tell.
     Fill(Option<Leased>),
     /// Another instance has filled it meanwhile.
-    Found(Found<Entry>),
+    Found(Found<Box<Entry>>),
     /// Another instance is at it, and it takes too long; or nobody can share the
     /// answer: run the handler, alone.
     Alone,
@@ -80,7 +81,7 @@ impl Engine {
             let mut released = store.released(&key).fuse();
             if waits {
                 std::future::poll_fn(|cx| Poll::Ready(released.poll_unpin(cx).is_ready())).await;
-                match self.look_shared(question, family, headers, cause).await {
+                match self.look_once(question, family, headers, cause).await {
                     Ok(found) => return Right::Found(found),
                     Err(Missed {
                         stale:
@@ -93,7 +94,7 @@ impl Engine {
                         ..
                     }) => {
                         return Right::Found(Found {
-                            entry: held.entry.clone(), // somebody renews it in his turn
+                            entry: Box::new(held.entry.clone()), // somebody renews it in his turn
                             age,
                             ttl,
                             number: held.number(),
@@ -135,6 +136,24 @@ impl Engine {
         Right::Alone
     }
 
+    /// Looks into the store, with the time that one look has.
+    async fn look_once(
+        self: &Arc<Self>,
+        question: &mut Question,
+        family: &str,
+        headers: &HeaderMap,
+        cause: Cause,
+    ) -> Result<Found<Box<Entry>>, Missed> {
+        let (now, counts) = (self.now(), self.counters.endpoint(family));
+        let times = (now, now.saturating_add(self.budget_millis()));
+        let family = Family {
+            name: family,
+            counts: &counts,
+        };
+        let look = self.look_shared(question, family, headers, cause, times);
+        look.await
+    }
+
     fn lease_of(&self, question: &Question, family: &str, seen: Seen) -> Lease {
         Lease {
             token: format!("{}{:016x}", token(), self.generations.stamp().number),
@@ -166,7 +185,7 @@ impl Engine {
         let mut lease = self.lease_of(question, family, known);
         let mut asked = self.ask_for(&**store, &lease, self.budget).await;
         if early && matches!(asked, Ok(Ok(Granted::Filled))) {
-            let look = self.look_shared(question, family, headers, missed.cause);
+            let look = self.look_once(question, family, headers, missed.cause);
             if look.await.is_ok() {
                 return Right::Alone;
             }

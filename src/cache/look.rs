@@ -87,7 +87,7 @@ impl Engine {
         if self.is_leased(self.now()) {
             return Err(missed);
         }
-        let _first = self.left(question);
+        self.until(question, self.now()); // its time begins
         if !self.lease().await {
             return Err(Cause::StoreError.into());
         }

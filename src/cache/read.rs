@@ -1,8 +1,10 @@
 //! Looking into the shared store.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use tokio::runtime::Handle;
 
@@ -16,130 +18,173 @@ use crate::key::Key;
 use crate::outcome::{Cause, Fault, Tier};
 use crate::policy::Compiled;
 use crate::policy::freshness::{Rules, Use};
-use crate::stats::Counts;
+use crate::stats::{Counts, SAMPLE};
 use crate::store::Removal;
+
+/// An endpoint as it stands in keys, and what counts its requests.
+#[derive(Clone, Copy)]
+pub(crate) struct Family<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) counts: &'a Counts,
+}
 
 impl Engine {
     /// Looks into the shared store, where there is one. `missed` is what memory
-    /// said.
+    /// said; `now` is the time, in milliseconds on the monotonic clock.
     pub(crate) async fn look_store(
         self: &Arc<Self>,
         question: &mut Question,
-        family: &str,
+        family: Family<'_>,
         headers: &HeaderMap,
         missed: Missed,
-    ) -> Result<Found<Entry>, Missed> {
+        now: u64,
+    ) -> Result<Found<Box<Entry>>, Missed> {
         let of_no_use = missed.is_early() || missed.cause == Cause::StoreError;
         if self.store.is_none() || question.policy.memory_only || of_no_use {
             return Err(missed);
         }
-        let Missed { cause, stale } = missed;
-        let left = self.left(question);
-        let look = self.look_shared(question, family, headers, cause);
-        let found = match left == self.budget {
-            true => look.await, // each read has a bound of its own
-            false => tokio::time::timeout(left, look).await.unwrap_or_else(|_| {
-                self.counters.store_timeout();
-                Err(Cause::StoreError.into())
-            }),
-        };
-        found.map_err(|missed| missed.or_earlier(stale))
+        let times = (now, self.until(question, now));
+        let look = self.look_shared(question, family, headers, missed.cause, times);
+        look.await.map_err(|later| later.or_earlier(missed.stale))
     }
 
-    pub(super) async fn look_shared(
-        self: &Arc<Self>,
-        question: &mut Question,
-        family: &str,
-        headers: &HeaderMap,
+    /// The same, whatever memory said, from now until a time. What it is given moves
+    /// into its future once: an `async fn` would keep room for it twice.
+    pub(super) fn look_shared<'a>(
+        self: &'a Arc<Self>,
+        question: &'a mut Question,
+        family: Family<'a>,
+        headers: &'a HeaderMap,
         cause: Cause,
-    ) -> Result<Found<Entry>, Missed> {
-        let start = self.now();
-        let key = question.key(&self.context.prefix, family);
-        match self.read(question, &key, cause).await {
-            Err(Read::Varies(names)) if question.variant.is_none() => {
+        (now, until): (u64, u64),
+    ) -> impl Future<Output = Result<Found<Box<Entry>>, Missed>> + Send + 'a {
+        let key = question.key(&self.context.prefix, family.name);
+        async move {
+            let fetched = self.fetch(&key, family.counts, (now, until)).await;
+            let read = match self.read(fetched, question, &key, cause) {
+                Ok(found) => return Ok(found),
+                Err(Read::Nothing(missed)) => return Err(missed),
+                Err(read) => read,
+            };
+            // in a box of its own: an answer at the first read pays nothing for it
+            let at = (key, family, cause);
+            Box::pin(self.look_further(read, question, headers, at, until)).await
+        }
+    }
+
+    /// Goes where the first read has pointed to.
+    async fn look_further(
+        self: &Arc<Self>,
+        read: Read,
+        question: &mut Question,
+        headers: &HeaderMap,
+        (key, family, cause): (Key, Family<'_>, Cause),
+        until: u64,
+    ) -> Result<Found<Box<Entry>>, Missed> {
+        let (key, cause) = match read {
+            Read::Varies(names) if question.variant.is_none() => {
                 self.memory.insert_vary(&question.canonical, &names);
                 question.vary(&names, headers);
-                // in a box of its own: an answer at the first read pays nothing for it
-                let key = question.key(&self.context.prefix, family);
-                Box::pin(self.read_next(question, &key, Cause::Variant, start)).await
+                let key = question.key(&self.context.prefix, family.name);
+                (key, Cause::Variant)
             }
-            Err(Read::Elsewhere(key)) if is_in(&key, family) => {
-                Box::pin(self.read_next(question, &key, cause, start)).await
-            }
-            found => found.map_err(Missed::from),
-        }
-    }
-
-    /// The second read of a request that began at `start`: both together have
-    /// one timeout; each has its own already.
-    async fn read_next(
-        self: &Arc<Self>,
-        question: &Question,
-        key: &Key,
-        cause: Cause,
-        start: u64,
-    ) -> Result<Found<Entry>, Missed> {
-        let spent = Duration::from_millis(self.now().saturating_sub(start));
-        let left = self.budget.saturating_sub(spent);
-        let again = self.read(question, key, cause);
-        match tokio::time::timeout(left, again).await {
-            Ok(found) => found.map_err(Missed::from),
-            Err(_) => {
-                self.counters.store_timeout();
-                Err(Cause::StoreError.into())
-            }
-        }
-    }
-
-    /// One read of the store, for the place that the question knows by now.
-    async fn read(
-        self: &Arc<Self>,
-        question: &Question,
-        key: &Key,
-        cause: Cause,
-    ) -> Result<Found<Entry>, Read> {
-        let Some(store) = &self.store else {
-            return Err(Read::nothing(cause));
+            Read::Elsewhere(key) if is_in(&key, family.name) => (key, cause),
+            read => return Err(self.ended(read, &key).await),
         };
-        if !self.is_leased(self.now()) && !self.lease().await {
-            return Err(Read::nothing(Cause::StoreError));
+        let fetched = self.fetch(&key, family.counts, (self.now(), until)).await;
+        match self.read(fetched, question, &key, cause) {
+            Ok(found) => Ok(found),
+            Err(read) => Err(self.ended(read, &key).await),
         }
-        let canonical = question.place();
+    }
+
+    /// A read after which there is none.
+    async fn ended(&self, read: Read, key: &Key) -> Missed {
+        match read {
+            Read::Nothing(missed) => return missed,
+            Read::Corrupt(why) => self.corrupt(key, why).await,
+            Read::Varies(_) | Read::Elsewhere(_) => {} // a marker behind a marker
+        }
+        Cause::Corrupt.into()
+    }
+
+    /// What the store holds under a key, with the clock's number from before it was
+    /// asked. Each of its answers has a bound, which is less than what is left until a
+    /// time only where some of that is spent.
+    async fn fetch(
+        self: &Arc<Self>,
+        key: &Key,
+        counts: &Counts,
+        (now, until): (u64, u64),
+    ) -> Fetched {
+        let Some(store) = &self.store else {
+            return Ok((None, 0));
+        };
+        let left = until.saturating_sub(now);
+        let spent = left < self.budget_millis();
+        let left = Duration::from_millis(left);
+        if !self.is_leased(now) {
+            let lease = Box::pin(tokio::time::timeout(left, self.lease()));
+            if !matches!(lease.await, Ok(true)) {
+                return Err(Cause::StoreError);
+            }
+        }
         let number = self.generations.clock(); // before the read: rule 3 of `generation/mod.rs`
-        let asked = self.clock.precise();
-        let answer = store.get(key).await;
-        let took = self.clock.precise().saturating_sub(asked);
-        self.counts_of(key).measured.redis.record(took, 1);
-        let frame = match answer {
-            Ok(Some(frame)) => frame,
-            Ok(None) => return Err(Read::nothing(cause)),
-            Err(error) => {
+        let times = counts.measures_read();
+        let asked = times.map(|_| self.clock.precise());
+        let get = store.get(key);
+        let answer = match spent {
+            false => Some(get.await),
+            true => Box::pin(tokio::time::timeout(left, get)).await.ok(),
+        };
+        if let (Some(times), Some(asked)) = (times, asked) {
+            let took = self.clock.precise().saturating_sub(asked);
+            counts.measured.redis.record(took, times);
+        }
+        match answer {
+            Some(Ok(frame)) => Ok((frame, number)),
+            Some(Err(error)) => {
                 tracing::debug!(target: "larder", %error, "the store could not be read");
                 self.counters.store_error(&error);
-                return Err(Read::nothing(Cause::StoreError));
+                Err(Cause::StoreError)
             }
-        };
+            None => {
+                self.counters.store_timeout();
+                Err(Cause::StoreError)
+            }
+        }
+    }
+
+    /// Reads what was fetched for the place that the question knows by now. Where
+    /// nothing was, that is so for `cause`.
+    fn read(
+        self: &Arc<Self>,
+        fetched: Fetched,
+        question: &Question,
+        key: &Key,
+        cause: Cause,
+    ) -> Result<Found<Box<Entry>>, Read> {
+        let (frame, number) = fetched.map_err(Read::nothing)?;
+        let now = self.now();
+        let frame = frame.ok_or_else(|| Read::nothing(cause))?;
         let bounds = Bounds {
             max_body: question.policy.max_body,
             cookies: question.policy.store_set_cookie,
             seals: self.wire.seals.as_ref(),
         };
-        match codec::decode(&frame, key, canonical, bounds) {
-            Ok(Frame::Entry(mut entry)) => match self.holds(&entry, number) {
+        match codec::decode(&frame, key, question.place(), bounds) {
+            Ok(Frame::Entry(mut entry)) => match self.holds(&entry, number, now) {
                 Standing::Gone => Err(Read::nothing(Cause::Invalidated)),
                 _ if entry.rules.has(Rules::ALIAS) => Err(Read::elsewhere(&entry.body)),
                 standing => {
                     if let Standing::Aged(aging) = standing {
                         self.age(&mut entry, aging);
                     }
-                    self.found(entry, self.numbered(number), question)
+                    self.found(entry, self.numbered(number), question, now)
                 }
             },
             Ok(Frame::Vary(names)) => Err(Read::Varies(names.into())),
-            Err(corrupt) => {
-                Box::pin(self.corrupt(key, corrupt)).await;
-                Err(Read::nothing(Cause::Corrupt))
-            }
+            Err(why) => Err(Read::Corrupt(why)),
         }
     }
 
@@ -160,27 +205,30 @@ impl Engine {
     /// An entry from the store: served if fresh, and kept in memory.
     fn found(
         self: &Arc<Self>,
-        entry: Entry,
+        entry: Box<Entry>,
         number: u64,
         question: &Question,
-    ) -> Result<Found<Entry>, Read> {
-        let age = entry.age_at(self.wall());
+        now: u64,
+    ) -> Result<Found<Box<Entry>>, Read> {
+        let age = entry.age_at(self.wall_at(now));
         let usable = self
             .judged(&entry, age, &question.asks)
             .map_err(Read::nothing)?;
         let Use::Fresh(ttl) = usable else {
-            let held = Arc::new(self.held(entry, age, number));
+            let held = Arc::new(self.held(*entry, age, number));
             return Err(Read::Nothing(Missed::of(held, Tier::Redis, age, usable)));
         };
         // a value is kept as what it stands for, once it was read
         if self.memory.keeps_entries() && !entry.rules.has(Rules::VALUE) {
-            let held = self.held(entry.clone(), age, number);
+            let held = self.held(Entry::clone(&entry), age, number);
             if let Some(held) = self.memory.insert(held, &self.generations) {
                 let runtime = Handle::try_current().ok();
                 self.precompress(held, &question.policy, runtime.as_ref());
             }
         }
-        self.asked_for(&entry, &question.policy);
+        if self.dice.roll().is_multiple_of(SAMPLE) {
+            self.asked_for(&entry, &question.policy, SAMPLE);
+        }
         Ok(Found {
             entry,
             age,
@@ -190,10 +238,10 @@ impl Engine {
     }
 
     /// Counts what was asked for, where the policy does not say what it is called.
-    pub(crate) fn asked_for(&self, entry: &Entry, policy: &Compiled) {
+    pub(crate) fn asked_for(&self, entry: &Entry, policy: &Compiled, times: u64) {
         // a value's key may name somebody
         if policy.watch.label.is_none() && !entry.rules.has(Rules::VALUE) {
-            self.counters.asked.saw_perhaps(entry.key.as_str(), 1);
+            self.counters.asked.saw_perhaps(entry.key.as_str(), times);
         }
     }
 
@@ -214,7 +262,7 @@ impl Engine {
         match store.get(key).await.map_err(|_| Cause::StoreError)? {
             None => Ok(None),
             Some(frame) => match codec::decode(&frame, key, question.place(), bounds) {
-                Ok(Frame::Entry(entry)) => Ok(Some(entry)),
+                Ok(Frame::Entry(entry)) => Ok(Some(*entry)),
                 Ok(Frame::Vary(_)) => Err(Cause::Variant),
                 Err(_) => Err(Cause::Corrupt),
             },
@@ -241,9 +289,14 @@ impl Engine {
     }
 }
 
+/// What the store holds, if anything, and the clock's number from before; or why it
+/// was not asked.
+type Fetched = Result<(Option<Bytes>, u64), Cause>;
+
 /// Why a read of the store found no entry.
 enum Read {
     Nothing(Missed),
+    Corrupt(Corrupt),
     Varies(Arc<[HeaderName]>),
     /// Another name leads to it.
     Elsewhere(Key),
@@ -266,14 +319,4 @@ impl Read {
 fn is_in(key: &Key, namespace: &str) -> bool {
     let rest = key.as_str().strip_prefix(namespace);
     rest.is_some_and(|rest| rest.starts_with(':'))
-}
-
-impl From<Read> for Missed {
-    fn from(read: Read) -> Self {
-        match read {
-            Read::Nothing(missed) => missed,
-            // a marker behind a marker
-            Read::Varies(_) | Read::Elsewhere(_) => Cause::Corrupt.into(),
-        }
-    }
 }

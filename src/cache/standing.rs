@@ -7,8 +7,8 @@ use crate::outcome::{Cause, InvalidatedBy};
 
 impl Engine {
     /// What has happened to an entry from the store, as far as this process may know;
-    /// `number` is from before it was read.
-    pub(crate) fn holds(&self, entry: &Entry, number: u64) -> Standing {
+    /// `number` is from before it was read, `now` from behind that.
+    pub(crate) fn holds(&self, entry: &Entry, number: u64, now: u64) -> Standing {
         if self.late(entry) {
             return Standing::Gone;
         }
@@ -16,9 +16,7 @@ impl Engine {
             None if !self.generations.valid(entry, self.numbered(number)) => Standing::Gone,
             None => Standing::Good,
             Some(_) if cfg!(larder_unfenced) || !keeps(Rule::PromotionChecked) => Standing::Good,
-            Some(pulse) if !self.is_leased(self.now()) || pulse.queue.reaches(entry) => {
-                Standing::Gone
-            }
+            Some(pulse) if !self.is_leased(now) || pulse.queue.reaches(entry) => Standing::Gone,
             Some(_) => self.generations.standing_of(entry, entry.stamp),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::codec::{FIXED_1, MAGIC, SEALED, VARY, VERSION, ZSTD, bound, checksum};
 use super::compress::decompress;
@@ -24,9 +24,8 @@ const LONGEST: u64 = 100 * 365 * 86_400_000;
 
 /// A decoded frame.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "never stored, only handed on")]
 pub(crate) enum Frame {
-    Entry(Entry),
+    Entry(Box<Entry>),
     /// Names of the fields that answers under this key vary on.
     Vary(Vec<HeaderName>),
 }
@@ -175,7 +174,7 @@ pub(crate) fn decode(
     if raw_len > bounds.max_body {
         return Err(damaged("larger than the policy allows"));
     }
-    Ok(Frame::Entry(Entry {
+    Ok(Frame::Entry(Box::new(Entry {
         canonical: Arc::clone(canonical),
         key: key.clone(),
         scopes,
@@ -190,7 +189,7 @@ pub(crate) fn decode(
         rules,
         took: u32::try_from(took).unwrap_or(u32::MAX),
         stamp: Stamp { epoch, number },
-    }))
+    })))
 }
 
 /// What was sealed, and the scopes outside of it.
@@ -260,9 +259,11 @@ fn read_fields(reader: &mut Reader<'_>, count: usize, len: usize) -> Result<Fiel
         };
         Ok((name, value))
     };
-    let mut fields = Vec::with_capacity(count);
+    // room for what a hit says as well
+    let mut fields = HeaderMap::with_capacity(count + 2);
     for _ in 0..count {
-        fields.push(field()?);
+        let (name, value) = field()?;
+        fields.append(name, value);
     }
     let fields = Fields::from(fields);
     match rest.rest.is_empty() {

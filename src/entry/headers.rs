@@ -67,7 +67,7 @@ enum Kind {
     /// As they lie in memory: their names are a shape's, which is ready to be cloned.
     Shaped { shape: Arc<Shape>, values: Values },
     /// As they come from the store, to be sent once.
-    Loose(Vec<(HeaderName, HeaderValue)>),
+    Loose(HeaderMap),
 }
 
 /// As many as most answers have lie in the entry itself.
@@ -75,7 +75,7 @@ pub(super) type Values = SmallVec<[HeaderValue; 6]>;
 
 impl Fields {
     pub(crate) fn empty() -> Self {
-        Self(Kind::Loose(Vec::new()))
+        Self(Kind::Loose(HeaderMap::new()))
     }
 
     /// Copies values and body into one block, so that a hit touches little
@@ -129,7 +129,6 @@ impl Fields {
             Kind::Loose(fields) => (None, Some(fields.iter())),
         };
         let loose = loose.into_iter().flatten();
-        let loose = loose.map(|(name, value)| (name, value));
         shaped.into_iter().flatten().chain(loose)
     }
 
@@ -154,7 +153,15 @@ impl Fields {
     pub(crate) fn to_map(&self, age: HeaderValue, status: Option<HeaderValue>) -> HeaderMap {
         match &self.0 {
             Kind::Shaped { shape, values } => shape.fill(values, age, status),
-            Kind::Loose(fields) => loose(fields, age, status),
+            Kind::Loose(fields) => said(fields.clone(), age, status),
+        }
+    }
+
+    /// The same of fields that are sent once.
+    pub(crate) fn into_map(self, age: HeaderValue, status: Option<HeaderValue>) -> HeaderMap {
+        match self.0 {
+            Kind::Shaped { shape, values } => shape.fill(&values, age, status),
+            Kind::Loose(fields) => said(fields, age, status),
         }
     }
 
@@ -165,27 +172,23 @@ impl Fields {
                 std::mem::size_of_val(&**values) + shape.weight()
             }
             Kind::Shaped { shape, .. } => shape.weight(),
-            Kind::Loose(fields) => std::mem::size_of_val(&**fields),
+            Kind::Loose(fields) => weight(fields),
         }
     }
 }
 
-/// A response's fields, made for once.
-#[inline(never)]
-fn loose(
-    fields: &[(HeaderName, HeaderValue)],
-    age: HeaderValue,
-    status: Option<HeaderValue>,
-) -> HeaderMap {
-    let mut map = HeaderMap::with_capacity(fields.len() + 2);
+/// A response's fields, and what a hit says.
+fn said(mut map: HeaderMap, age: HeaderValue, status: Option<HeaderValue>) -> HeaderMap {
     map.insert(header::AGE, age);
-    for (name, value) in fields {
-        map.append(name, value.clone());
-    }
     if let Some(status) = status {
         map.append(header::CACHE_STATUS, status);
     }
     map
+}
+
+/// An estimate of the bytes that a map holds, values' own excepted.
+pub(super) fn weight(map: &HeaderMap) -> usize {
+    map.capacity() * 6 + map.len() * 104
 }
 
 impl PartialEq for Fields {
@@ -196,15 +199,15 @@ impl PartialEq for Fields {
 
 impl Eq for Fields {}
 
-impl From<Vec<(HeaderName, HeaderValue)>> for Fields {
-    fn from(fields: Vec<(HeaderName, HeaderValue)>) -> Self {
+impl From<HeaderMap> for Fields {
+    fn from(fields: HeaderMap) -> Self {
         Self(Kind::Loose(fields))
     }
 }
 
 impl FromIterator<(HeaderName, HeaderValue)> for Fields {
     fn from_iter<T: IntoIterator<Item = (HeaderName, HeaderValue)>>(fields: T) -> Self {
-        fields.into_iter().collect::<Vec<_>>().into()
+        fields.into_iter().collect::<HeaderMap>().into()
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use http::header::{AGE, CACHE_STATUS, HeaderName, ValuesMut};
 use http::{HeaderMap, HeaderValue};
 
-use super::headers::{Values, is_common};
+use super::headers::{Values, is_common, weight};
 
 /// A map: the places of `Age` and `Cache-Status`, which a hit says, and those of
 /// the fields behind them. Blank are those of values that not all share.
@@ -28,16 +28,14 @@ const OWN: [HeaderName; 2] = [AGE, CACHE_STATUS];
 
 impl Shape {
     /// The shape of some fields, and their own values in the order of their places.
-    pub(super) fn of(fields: Vec<(HeaderName, HeaderValue)>) -> (Self, Values) {
+    pub(super) fn of(fields: HeaderMap) -> (Self, Values) {
         let blank = HeaderValue::from_static("");
-        let ready = fields.iter().all(|(name, _)| !OWN.contains(name));
+        let ready = fields.keys().all(|name| !OWN.contains(name));
         let mut map = HeaderMap::with_capacity(fields.len() + OWN.len());
         if ready {
             map.extend(OWN.map(|name| (name, blank.clone())));
         }
-        for (name, value) in fields {
-            map.append(name, value);
-        }
+        map.extend(fields);
         let mut shape = Self {
             map,
             ready,
@@ -120,7 +118,7 @@ impl Shape {
     pub(super) fn weight(&self) -> usize {
         match self.shared {
             true => 0,
-            false => 160 + self.map.capacity() * 6 + self.map.len() * 104,
+            false => 160 + weight(&self.map),
         }
     }
 }
@@ -190,7 +188,7 @@ impl Shapes {
 mod tests {
     use super::*;
 
-    fn fields(pairs: &[(&'static str, &'static str)]) -> Vec<(HeaderName, HeaderValue)> {
+    fn fields(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let pairs = pairs.iter().copied();
         pairs
             .map(|(name, value)| {
@@ -254,7 +252,8 @@ mod tests {
         assert_eq!(a.weight(), 0);
         let numbered = |n: usize| {
             let name = HeaderName::try_from(format!("x-{n}")).unwrap();
-            Arc::new(Shape::of(vec![(name, HeaderValue::from_static(""))]).0)
+            let field = [(name, HeaderValue::from_static(""))];
+            Arc::new(Shape::of(field.into_iter().collect()).0)
         };
         let kept: Vec<_> = (0..MOST).map(|n| shapes.share(&numbered(n))).collect();
         let more = shapes.share(&numbered(MOST));

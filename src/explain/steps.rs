@@ -275,7 +275,7 @@ impl Engine {
                     stamp.number,
                     self.generations.stamp().number
                 );
-                let standing = self.holds(&entry, self.generations.clock());
+                let standing = self.holds(&entry, self.generations.clock(), self.now());
                 self.explain_use(
                     steps,
                     question,

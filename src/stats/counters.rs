@@ -27,7 +27,7 @@ const MOST_ENDPOINTS: usize = 10_000;
 /// entry in memory knows its own.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    endpoints: RwLock<HashMap<Box<str>, Arc<Counts>>>,
+    endpoints: RwLock<HashMap<Box<str>, Arc<Counts>, ahash::RandomState>>,
     /// Of requests that no policy covers, and of what is no endpoint's.
     rest: Arc<Counts>,
     invalidations: AtomicU64,
@@ -44,7 +44,8 @@ impl Counters {
     /// The counters of an endpoint, as it stands in keys: with its tenant or
     /// without.
     pub(crate) fn endpoint(&self, family: &str) -> Arc<Counts> {
-        let name = family.split_once('@').map_or(family, |(name, _)| name);
+        let tenant = family.bytes().position(|byte| byte == b'@');
+        let name = tenant.map_or(family, |at| &family[..at]);
         let known = self
             .endpoints
             .read()

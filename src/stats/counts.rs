@@ -36,6 +36,11 @@ enum Way {
 
 const WAYS: usize = 9;
 
+/// So many reads of the store are measured each, and of those behind them one in so
+/// many.
+const EACH: u64 = 256;
+const READS: u64 = 16;
+
 /// Whose a body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answerer {
@@ -74,6 +79,8 @@ pub(crate) struct Counts {
     cost: AtomicU64,
     /// A hit rate that is warned of where it is lower, in millionths.
     wanted: AtomicU64,
+    /// Reads of the store.
+    reads: AtomicU64,
     /// Its policy has windows for stale answers.
     serves_stale: AtomicBool,
     pub(crate) measured: Measured,
@@ -93,6 +100,15 @@ impl Counts {
         let ways = self.ways.here();
         ways[Way::Memory as usize].fetch_add(1, Ordering::Relaxed);
         ways[Way::Cached as usize].fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether a read of the store is one whose time is taken, and for how many it
+    /// stands: at first each, later one of many.
+    pub(crate) fn measures_read(&self) -> Option<u64> {
+        match self.reads.fetch_add(1, Ordering::Relaxed) {
+            ..EACH => Some(1),
+            n => n.is_multiple_of(READS).then_some(READS),
+        }
     }
 
     /// What a sampled hit took.

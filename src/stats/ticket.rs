@@ -20,7 +20,7 @@ use std::time::Duration;
 use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tracing::{Span, field};
+use tracing::{Level, Span, field};
 
 use super::counts::Counts;
 use crate::body::ResponseBody;
@@ -67,6 +67,8 @@ pub(crate) struct Counting {
     pub(crate) nested: bool,
     /// It takes part in caching, as far as is known at its start.
     pub(crate) takes_part: bool,
+    /// It is one of those hits whose time is taken.
+    pub(crate) sampled: bool,
 }
 
 impl Counting {
@@ -81,11 +83,12 @@ impl Counting {
         };
         let length = response.body().size_hint().exact();
         let whose = counts.request(outcome, length.unwrap_or(0));
-        let took = engine.clock.precise().saturating_sub(self.ticket.began);
+        let took = || engine.clock.precise().saturating_sub(self.ticket.began);
         match outcome {
-            Outcome::Hit { .. } | Outcome::Stale { .. } => counts.measured.hit.record(took, 1),
-            Outcome::Bypass { .. } => {}
-            _ => counts.measured.miss.record(took, 1),
+            Outcome::Hit { .. } if self.sampled => counts.hit_took(took()),
+            Outcome::Hit { .. } | Outcome::Bypass { .. } => {}
+            Outcome::Stale { .. } => counts.measured.hit.record(took(), 1),
+            _ => counts.measured.miss.record(took(), 1),
         }
         if length.is_none() {
             let counts = Arc::clone(counts);
@@ -123,7 +126,11 @@ pin_project! {
 
 impl<F> Counted<F> {
     pub(crate) fn new(counting: Counting, future: F) -> Self {
-        let span = tracing::info_span!(target: "larder", "cache", outcome = field::Empty);
+        // a span that nobody listens to costs more than the question whether somebody does
+        let span = match tracing::span_enabled!(target: "larder", Level::INFO) {
+            true => tracing::info_span!(target: "larder", "cache", outcome = field::Empty),
+            false => Span::none(),
+        };
         Self {
             future,
             counting,

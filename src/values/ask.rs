@@ -8,7 +8,7 @@ use super::cached::CachedValue;
 use super::key::ValueKey;
 use super::space::{Belongs, Space, hit};
 use crate::ask::Question;
-use crate::cache::{Found, Missed, Stale};
+use crate::cache::{Family, Found, Missed, Stale};
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::outcome::{Cause, Outcome, Staleness, Tier};
@@ -126,7 +126,12 @@ impl<T: Send + Sync + 'static> Ask<T> {
         if !engine.enabled() {
             return Err(missed); // that is what the lease has told
         }
-        let look = engine.look_store(&mut self.question, &family, &none, missed);
+        let counts = engine.counters.endpoint(&family);
+        let family = Family {
+            name: &family,
+            counts: &counts,
+        };
+        let look = engine.look_store(&mut self.question, family, &none, missed, engine.now());
         let found = look.await?;
         match self.take(found).await {
             Ok((value, times)) => Ok(hit(value, Tier::Redis, times)),
@@ -161,7 +166,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
     /// that cannot be read is removed.
     pub(super) async fn take(
         &mut self,
-        found: Found<Entry>,
+        found: Found<Box<Entry>>,
     ) -> Result<(Arc<T>, (u64, u64)), Cause> {
         let (space, times) = (&self.space, found.times());
         let engine = &space.engine;
@@ -178,7 +183,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
         if self.keeps && space.in_memory && engine.memory.keeps_entries() {
             let written = found.entry.body.len();
             let holds = space.to_hold(&value, written, found.age);
-            let held = engine.held(found.entry, found.age, found.number);
+            let held = engine.held(*found.entry, found.age, found.number);
             let _ = engine
                 .memory
                 .insert(held.holding(Some(holds)), &engine.generations);

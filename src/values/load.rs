@@ -241,7 +241,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
                     return self.run(missed, landing, None, loader).await;
                 };
                 let holds = self.space.to_hold(&value, entry.body.len(), age);
-                let held = engine.held(entry, age, number).holding(Some(holds));
+                let held = engine.held(*entry, age, number).holding(Some(holds));
                 landing.make(|_landing| Landed::Stored(Arc::new(held)));
                 let value = self.coalesced(value, &missed, start);
                 Ok(value)
