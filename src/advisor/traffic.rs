@@ -19,14 +19,15 @@ pub(super) fn of_traffic(facts: &Facts) -> Vec<Advice> {
         );
         all.push(Advice::warning("hit-rate-low", what, cause(facts)));
     }
-    for low in &facts.low {
+    // the whole was told above, by all that was counted
+    for low in facts.low.iter().filter(|low| !low.endpoint.is_empty()) {
         let what = format!(
             "the hit rate was {:.1} %, under {:.0} %: {}",
             low.hit_rate * 100.0,
             low.wanted * 100.0,
             low.cause
         );
-        let todo = "mend the cause, or ask for less by warn_below";
+        let todo = "mend the cause, or ask for less by its policy's least_hit_rate";
         all.push(Advice::warning("hit-rate-low", what, todo).about(Some(&low.endpoint)));
     }
     for endpoint in &facts.endpoints {

@@ -1,6 +1,6 @@
 //! The facts for the advisor, and when it speaks by itself: of policies when their
-//! layers are made, of servers when they are first reached, of the hit rate when it
-//! falls.
+//! layers are made, of servers when they are first reached (of a hit rate that falls:
+//! `stats/low.rs`).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,10 +23,6 @@ use crate::stats::Stats;
 const MOST_POLICIES: usize = 1_000;
 /// Entries in memory that are looked at.
 const SAMPLE: usize = 2_000;
-/// Fewer requests say nothing.
-const ENOUGH: u64 = 100;
-/// The hit rate is looked at so often, in milliseconds.
-const MINUTE: u64 = 60_000;
 
 /// What is to be well.
 #[derive(Debug, Clone)]
@@ -70,14 +66,6 @@ pub(crate) struct Advisor {
     policies: Mutex<Vec<PolicyFacts>>,
     /// The servers were looked at once.
     begun: AtomicBool,
-    watch: Mutex<RateWatch>,
-}
-
-/// The counters as they were at the last look, and whether the rate was low.
-#[derive(Debug, Default)]
-struct RateWatch {
-    last: Option<(u64, Stats)>,
-    low: bool,
 }
 
 impl Advisor {
@@ -144,33 +132,9 @@ impl Engine {
         });
     }
 
-    /// Says when the hit rate falls under what is asked for, and when it is well again.
-    pub(super) fn watch_hit_rate(&self) {
-        let (now, least) = (self.now(), self.advisor.expected.hit_rate);
-        let watch = &self.advisor.watch;
-        let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((then, _)) = &watch.last
-            && now.saturating_sub(*then) < MINUTE
-        {
-            return;
-        }
-        let stats = self.counters.snapshot();
-        let last = watch.last.replace((now, stats.clone()));
-        let Some(rate) = last.and_then(|(_, last)| rate_between(&last, &stats)) else {
-            return; // too few requests to say
-        };
-        let low = rate < least;
-        if low != std::mem::replace(&mut watch.low, low) {
-            match low {
-                true => tracing::warn!(
-                    target: "larder", rule = "hit-rate-low", rate, least,
-                    "the hit rate of the last minute is low"
-                ),
-                false => {
-                    tracing::info!(target: "larder", rate, least, "the hit rate is well again")
-                }
-            }
-        }
+    /// The hit rate that is well, of all endpoints together.
+    pub(super) fn least_hit_rate(&self) -> f64 {
+        self.advisor.expected.hit_rate
     }
 
     fn facts(&self, stats: Stats) -> Facts {
@@ -221,22 +185,13 @@ impl Engine {
     }
 }
 
-/// The hit rate between two looks, where there were enough requests.
-fn rate_between(earlier: &Stats, later: &Stats) -> Option<f64> {
-    let hits = |stats: &Stats| stats.requests() - stats.misses - stats.bypasses;
-    let hits = hits(later).checked_sub(hits(earlier))?;
-    let misses = later.misses.checked_sub(earlier.misses)?;
-    let all = hits + misses;
-    (all >= ENOUGH).then(|| hits as f64 / all as f64)
-}
-
 impl Cache {
     /// What could be better, and what to do about it: of the Redis servers, of the
     /// policies and of what this process has counted. What matters most comes first; empty
     /// where nothing is to be said. Servers that do not answer are left out.
     ///
     /// The same is logged by itself: of policies when their layers are made, of servers
-    /// when they are first reached, and of the hit rate when it falls under
+    /// when they are first reached, and of a hit rate when it falls under
     /// [`least_hit_rate`](CacheBuilder::least_hit_rate).
     ///
     /// ```
@@ -261,9 +216,11 @@ impl CacheBuilder {
         self
     }
 
-    /// The least hit rate that is well, from 0 to 1. A minute with at least a hundred
-    /// requests and less than that is logged as a warning, once until it is well again, and
-    /// the advisor names the likeliest cause. Default: 0.6; 0 is never.
+    /// The least hit rate that is well, from 0 to 1, of all endpoints together; of one alone
+    /// its [policy](Policy::least_hit_rate) says it. A minute with at least a hundred
+    /// requests and less than that is logged as a warning with the likeliest cause, once
+    /// until it is well again, and stands in [`Cache::low_hit_rates`] and in the
+    /// [advice](Cache::advice). Default: 0.6; 0 is never.
     pub fn least_hit_rate(mut self, rate: f64) -> Self {
         self.expected.hit_rate = rate;
         self

@@ -104,7 +104,6 @@ impl Engine {
                     true => 0,
                     false => idle + 1,
                 };
-                engine.watch_hit_rate();
                 export::publish(&Cache::of(Arc::clone(&engine)));
                 if let Err(error) = engine.tell_counts().await {
                     tracing::debug!(target: "larder", %error, "counts are told later");
@@ -124,7 +123,8 @@ impl Engine {
             let recorder = &self.counters.recorder;
             recorder.entries(entries.expiring, entries.removed);
         }
-        self.counters.capture(self.slot_time(), ledger.is_some())
+        let (now, least) = (self.slot_time(), self.least_hit_rate());
+        self.counters.capture(now, ledger.is_some(), least)
     }
 
     /// Tells the others what was captured.
@@ -206,9 +206,10 @@ impl Cache {
         Recent::of(&slots, engine.slot_time(), entries, shared)
     }
 
-    /// Endpoints whose hit rate was below their policy's
-    /// [`warn_below`](crate::Policy::warn_below) in the last hour that was looked at, in
-    /// this process.
+    /// Hit rates of this process that were under what is asked for when they were looked at
+    /// last: of endpoints, by [`Policy::least_hit_rate`](crate::Policy::least_hit_rate), and
+    /// of all together, by
+    /// [`CacheBuilder::least_hit_rate`](crate::CacheBuilder::least_hit_rate).
     #[must_use]
     pub fn low_hit_rates(&self) -> Vec<LowHitRate> {
         self.engine().counters.low.known()

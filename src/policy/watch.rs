@@ -21,7 +21,7 @@ pub(crate) struct Watch {
     /// Who asks.
     pub(crate) user: Option<NameFn>,
     /// Whoever hits less is warned of.
-    pub(crate) warn_below: f64,
+    pub(crate) least_hit_rate: f64,
     /// Nothing is served; so many answers are compared.
     pub(crate) observe: Option<f64>,
     /// So many hits are verified.
@@ -51,7 +51,7 @@ impl Watch {
         for (setting, rate) in [
             ("observe", self.observe),
             ("verify", Some(self.verify)),
-            ("warn_below", Some(self.warn_below)),
+            ("least_hit_rate", Some(self.least_hit_rate)),
         ] {
             if let Some(rate) = rate.filter(|rate| !(0.0..=1.0).contains(rate)) {
                 return Err(ConfigError::new(
@@ -96,11 +96,11 @@ impl Policy {
         self
     }
 
-    /// Warns where the endpoint's hit rate was lower than this (0 to 1) in an hour with 100
-    /// requests or more that took part, and names the likeliest cause: by an event, and in
-    /// [`Cache::low_hit_rates`](crate::Cache::low_hit_rates). Default: 0, no warning.
-    pub fn warn_below(mut self, rate: f64) -> Self {
-        self.watch.warn_below = rate;
+    /// The least hit rate that is well, from 0 to 1, of this endpoint alone:
+    /// [`CacheBuilder::least_hit_rate`](crate::CacheBuilder::least_hit_rate) is that of all
+    /// together, and what it says of the warning holds here. Default: 0, no warning.
+    pub fn least_hit_rate(mut self, rate: f64) -> Self {
+        self.watch.least_hit_rate = rate;
         self
     }
 

@@ -124,6 +124,16 @@ impl Counters {
         stats
     }
 
+    /// The same since this process began, with what was measured left out.
+    fn whole(&self) -> Stats {
+        let (mut stats, mut sums) = (Stats::default(), Sums::default());
+        self.rest.add_to(&mut stats, &mut sums);
+        for (_, counts) in self.list() {
+            counts.add_to(&mut stats, &mut sums);
+        }
+        stats
+    }
+
     /// What is read from now on was counted from now on.
     pub(crate) fn reset(&self) {
         let list = self.list();
@@ -158,7 +168,9 @@ impl Counters {
     }
 
     /// Takes what was counted since the last look. Whether there was anything.
-    pub(crate) fn capture(&self, now: u64, shares: bool) -> bool {
+    /// `least` is the hit rate below which it is warned of all together.
+    pub(crate) fn capture(&self, now: u64, shares: bool, least: f64) -> bool {
+        self.low.look(now, "", least, self.whole());
         let mut rest = self.rest.counted();
         rest[Kind::Removed as usize] = signed(self.removed.load(Ordering::Relaxed));
         let list = self.list().into_iter();

@@ -246,7 +246,7 @@ impl Counts {
         let millionths = |n: f64| (n * COST).round() as u64;
         self.cost.store(millionths(watch.cost), Ordering::Relaxed);
         self.wanted
-            .store(millionths(watch.warn_below), Ordering::Relaxed);
+            .store(millionths(watch.least_hit_rate), Ordering::Relaxed);
     }
 
     /// The hit rate below which it is to be warned.

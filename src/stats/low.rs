@@ -1,29 +1,31 @@
-//! Hit rates that are too low: looked at once an hour, with the likeliest cause.
+//! Hit rates that are too low: of the whole cache, and of endpoints whose policy asks for
+//! one. Each is looked at once a minute has gone and a hundred requests have come, and told
+//! with the likeliest cause when it falls, and when it is well again.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::snapshot::Stats;
-use super::tally::Tally;
 use crate::outcome::Cause;
 
 /// Milliseconds.
-const HOUR: u64 = 3_600_000;
+const MINUTE: u64 = 60_000;
 /// Fewer requests say nothing.
 const ENOUGH: u64 = 100;
 
-/// An endpoint whose hit rate was below its policy's
-/// [`warn_below`](crate::Policy::warn_below) in the last hour that was looked at.
+/// A hit rate that was under [`Policy::least_hit_rate`](crate::Policy::least_hit_rate), or
+/// [`CacheBuilder::least_hit_rate`](crate::CacheBuilder::least_hit_rate), when it was looked
+/// at last.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct LowHitRate {
-    /// The endpoint, as it stands in keys.
+    /// The endpoint, as it stands in keys; empty for the whole cache.
     pub endpoint: String,
     /// What it was, from 0 to 1.
     pub hit_rate: f64,
-    /// What the policy asks for.
+    /// What is asked for.
     pub wanted: f64,
     /// Why, most likely.
     pub cause: LowCause,
@@ -65,70 +67,80 @@ impl fmt::Display for LowCause {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Low {
-    state: Mutex<State>,
-}
+pub(crate) struct Low(Mutex<HashMap<Box<str>, Looked>>);
 
-#[derive(Debug, Default)]
-struct State {
-    /// When each was looked at last, and what it had counted then.
-    last: HashMap<Box<str>, (u64, Stats)>,
-    known: HashMap<Box<str>, LowHitRate>,
+/// When it was looked at last, what it had counted then, and what was found.
+#[derive(Debug)]
+struct Looked {
+    at: u64,
+    before: Stats,
+    young: bool,
+    low: Option<LowHitRate>,
 }
 
 impl Low {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn looked(&self) -> MutexGuard<'_, HashMap<Box<str>, Looked>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at an endpoint, if an hour has gone since it was looked at.
+    /// Looks at an endpoint, or under no name at all of them, where it is time.
     pub(crate) fn look(&self, now: u64, endpoint: &str, wanted: f64, stats: Stats) {
-        let mut state = self.state();
-        let Some((at, before)) = state.last.get(endpoint) else {
-            let first = (now, Stats::default());
-            state.last.insert(endpoint.into(), first);
+        let mut looked = self.looked();
+        let Some(last) = looked.get_mut(endpoint) else {
+            let first = Looked {
+                at: now,
+                before: stats,
+                young: true,
+                low: None,
+            };
+            looked.insert(endpoint.into(), first);
             return;
         };
-        if now < at + HOUR {
+        if now < last.at + MINUTE {
             return;
         }
-        let low = low(before, &stats).filter(|(rate, _)| *rate < wanted);
-        state.last.insert(endpoint.into(), (now, stats));
-        let Some((hit_rate, cause)) = low else {
-            state.known.remove(endpoint);
-            return;
+        let Some((hit_rate, cause)) = since(&last.before, &stats, last.young) else {
+            return; // too few requests to say
         };
-        tracing::warn!(target: "larder", endpoint, hit_rate, wanted, %cause, "the hit rate is low");
-        let low = LowHitRate {
-            endpoint: endpoint.into(),
-            hit_rate,
-            wanted,
-            cause,
-        };
-        state.known.insert(endpoint.into(), low);
+        let was = last.low.take();
+        (last.at, last.before, last.young) = (now, stats, false);
+        if hit_rate < wanted {
+            if was.is_none() {
+                tracing::warn!(target: "larder", rule = "hit-rate-low", endpoint, hit_rate, wanted, %cause, "the hit rate is low");
+            }
+            last.low = Some(LowHitRate {
+                endpoint: endpoint.into(),
+                hit_rate,
+                wanted,
+                cause,
+            });
+        } else if was.is_some() {
+            tracing::info!(target: "larder", endpoint, hit_rate, wanted, "the hit rate is well again");
+        }
     }
 
     pub(crate) fn known(&self) -> Vec<LowHitRate> {
-        let mut known: Vec<_> = self.state().known.values().cloned().collect();
+        let mut known: Vec<_> = self
+            .looked()
+            .values()
+            .filter_map(|looked| looked.low.clone())
+            .collect();
         known.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
         known
     }
 }
 
 /// The hit rate since then, and why it is not higher.
-fn low(before: &Stats, now: &Stats) -> Option<(f64, LowCause)> {
+fn since(before: &Stats, now: &Stats, young: bool) -> Option<(f64, LowCause)> {
     let misses = now.misses - before.misses;
     let all = now.requests() - now.bypasses - (before.requests() - before.bypasses);
     if all < ENOUGH {
         return None;
     }
-    let since = |tally: fn(&Stats) -> &Tally<Cause>, cause| {
-        tally(now).get(cause) - tally(before).get(cause)
-    };
-    let by = |cause| since(|stats| &stats.misses_by, cause);
-    let fresh = match before.requests() {
-        0 => LowCause::Young,
-        _ => LowCause::ChangingKey,
+    let by = |cause| now.misses_by.get(cause) - before.misses_by.get(cause);
+    let fresh = match young {
+        true => LowCause::Young,
+        false => LowCause::ChangingKey,
     };
     let stores = now.stores - before.stores;
     let causes = [

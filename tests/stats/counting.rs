@@ -257,9 +257,13 @@ async fn a_miss_knows_what_became_of_what_was_there() {
 }
 
 #[tokio::test]
-async fn a_low_hit_rate_is_told_once_an_hour_with_its_cause() {
+async fn a_low_hit_rate_is_told_with_its_cause_until_it_is_well_again() {
     let (cache, clock) = testing::cache();
-    let policy = |endpoint| Policy::ttl(minutes(1)).endpoint(endpoint).warn_below(0.6);
+    let policy = |endpoint| {
+        Policy::ttl(minutes(1))
+            .endpoint(endpoint)
+            .least_hit_rate(0.6)
+    };
     let handler = || on_get(|| body_of(1));
     let app = Router::new()
         .route("/keys/{n}", handler().layer(cache.layer(policy("keys"))))
@@ -282,6 +286,19 @@ async fn a_low_hit_rate_is_told_once_an_hour_with_its_cause() {
         .map(|low| (low.endpoint.as_str(), low.cause))
         .collect();
     let keys = ("keys", LowCause::ChangingKey);
-    assert_eq!(causes, [keys, ("short", LowCause::ShortTtl)], "{low:?}");
-    assert!(low[0].hit_rate == 0.0 && low[0].wanted == 0.6);
+    let of_each = [keys, ("short", LowCause::ShortTtl)];
+    assert_eq!((causes[0].0, &causes[1..]), ("", &of_each[..]), "{low:?}");
+    assert!(low[1].hit_rate == 0.0 && low[1].wanted == 0.6);
+    let advice = cache.advice().await;
+    let low = advice.iter().filter(|one| one.rule == "hit-rate-low");
+    let low: Vec<_> = low.map(|one| one.subject.as_deref()).collect();
+    assert_eq!(low, [None, Some("keys"), Some("short")], "each once");
+    for _ in 0..600 {
+        get(&app, "/keys/0").await;
+    }
+    clock.advance(minutes(1));
+    cache.recent().await;
+    let low = cache.low_hit_rates();
+    assert_eq!(low.len(), 1, "{low:?}");
+    assert_eq!(low[0].endpoint, "short", "too few have asked for it since");
 }
