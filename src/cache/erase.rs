@@ -86,7 +86,7 @@ impl Cache {
                         all += store.erase(erasure).await?;
                     }
                 }
-                engine.counters.removed(all.entries);
+                engine.count_removed(&crate::store::Removed::default(), &all);
                 Ok::<_, StoreError>(all)
             };
             // it goes on though its caller goes away

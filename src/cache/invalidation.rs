@@ -10,7 +10,7 @@ use super::engine::Engine;
 use crate::audit;
 use crate::entry::Entry;
 use crate::error::StoreError;
-use crate::generation::{Force, Generation, Rule, Stamp, Standing, Watch, keeps};
+use crate::generation::{Force, Generation, Rule, Stamp, Watch, keeps};
 use crate::invalidate::{Find, Invalidated, Target, What};
 use crate::store::{Group, Removal, Removed, Store};
 
@@ -24,11 +24,8 @@ impl Engine {
         self.counters.invalidations(1);
         let (force, told) = (target.force, target.clone());
         self.fence(&target);
-        let memory = self.sweep(&target);
-        let mut done = Invalidated {
-            memory,
-            ..Invalidated::default()
-        };
+        let (mut memory, mut store) = (self.sweep(&target), Removed::default());
+        let mut confirmed = 0;
         if self.store.is_some() {
             let engine = Arc::clone(self);
             let rest = async move {
@@ -49,15 +46,20 @@ impl Engine {
                 Err(_) => rest.await,
             };
             if force != Force::Soft {
-                done.memory += swept; // what has aged may have aged twice
+                memory += swept; // what has aged may have aged twice
             }
             let reached = reached?;
-            done.confirmed = reached.confirmed;
-            (done.store, done.primaries) = (reached.removed.entries, reached.removed.primaries);
+            (confirmed, store) = (reached.confirmed, reached.removed);
         }
         if force != Force::Soft {
-            self.counters.removed(done.removed());
+            self.count_removed(&memory, &store);
         }
+        let done = Invalidated {
+            memory: memory.entries,
+            store: store.entries,
+            primaries: store.primaries,
+            confirmed,
+        };
         self.note_invalidation(&told, Some(done.removed()));
         Ok(done)
     }
@@ -78,14 +80,6 @@ impl Engine {
         if crowded {
             self.forget_soon();
         }
-    }
-
-    /// Removes from memory what the target reaches, or ends its time to live.
-    fn sweep(&self, target: &Target) -> u64 {
-        self.memory.sweep(|held| match target.reaches(&held.entry) {
-            true => self.swept(held),
-            false => Standing::Good,
-        })
     }
 
     /// What an invalidation of this target would remove now.
@@ -303,7 +297,7 @@ impl Writing {
         let work = async move {
             match background.reach(&targets).await {
                 Ok(reached) => {
-                    background.counters.removed(reached.removed.entries);
+                    background.count_removed(&Removed::default(), &reached.removed);
                     let entries = reached.removed.entries;
                     targets
                         .iter()

@@ -30,6 +30,7 @@ mod redis;
 #[path = "no_redis.rs"]
 mod redis;
 mod releases;
+mod removed;
 mod sharing;
 #[cfg(test)]
 mod stand_in;

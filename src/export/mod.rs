@@ -54,6 +54,7 @@ fn of_endpoint(stats: &Stats, of: &[Label]) {
     }
     counter!("larder_abandoned_total", of.to_vec()).absolute(stats.abandoned);
     counter!("larder_stores_total", of.to_vec()).absolute(stats.stores);
+    counter!("larder_removed_total", of.to_vec()).absolute(stats.removed);
     counter!("larder_calls_saved_total", of.to_vec()).absolute(stats.calls_saved);
     let saved = stats.time_saved.as_secs_f64();
     gauge!("larder_time_saved_seconds", of.to_vec()).set(saved);
@@ -117,7 +118,6 @@ fn buckets(latency: &Latency, of: &[Label]) {
 fn of_cache(cache: &Cache, of: &[Label]) {
     let (stats, engine) = (cache.stats(), cache.engine());
     counter!("larder_invalidations_total", of.to_vec()).absolute(stats.invalidations);
-    counter!("larder_removed_total", of.to_vec()).absolute(stats.removed);
     let gauges = [
         ("larder_memory_entries", stats.memory_entries),
         ("larder_memory_bytes", stats.memory_bytes),

@@ -1,6 +1,6 @@
 //! The counters of a cache: those of its endpoints, by name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -14,7 +14,6 @@ use super::seen::Asked;
 use super::shards::is_sample;
 use super::snapshot::{EndpointStats, Stats};
 use super::traces::Traces;
-use super::windows::Kind;
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Key;
@@ -31,7 +30,6 @@ pub(crate) struct Counters {
     /// Of requests that no policy covers, and of what is no endpoint's.
     rest: Arc<Counts>,
     invalidations: AtomicU64,
-    removed: AtomicU64,
     base: Base,
     pub(crate) recorder: Recorder,
     pub(crate) asked: Asked,
@@ -105,8 +103,14 @@ impl Counters {
         self.invalidations.fetch_add(n, Ordering::Relaxed);
     }
 
-    pub(crate) fn removed(&self, n: u64) {
-        self.removed.fetch_add(n, Ordering::Relaxed);
+    /// Entries that are gone, and of which endpoints they were, where that is known.
+    pub(crate) fn removed(&self, entries: u64, endpoints: &BTreeMap<Box<str>, u64>) {
+        let mut left = entries;
+        for (name, n) in endpoints {
+            self.endpoint(name).removed(*n);
+            left = left.saturating_sub(*n);
+        }
+        self.rest.removed(left);
     }
 
     /// What the cache has done in all.
@@ -118,8 +122,7 @@ impl Counters {
         }
         let (mut stats, sums) = read;
         let invalidations = self.invalidations.load(Ordering::Relaxed);
-        let removed = self.removed.load(Ordering::Relaxed);
-        (stats.invalidations, stats.removed) = self.base.of_all(invalidations, removed);
+        stats.invalidations = self.base.invalidations(invalidations);
         stats.complete(&sums);
         stats
     }
@@ -142,7 +145,6 @@ impl Counters {
         self.base.set(
             named.chain([rest]),
             self.invalidations.load(Ordering::Relaxed),
-            self.removed.load(Ordering::Relaxed),
         );
     }
 
@@ -171,11 +173,9 @@ impl Counters {
     /// `least` is the hit rate below which it is warned of all together.
     pub(crate) fn capture(&self, now: u64, shares: bool, least: f64) -> bool {
         self.low.look(now, "", least, self.whole());
-        let mut rest = self.rest.counted();
-        rest[Kind::Removed as usize] = signed(self.removed.load(Ordering::Relaxed));
         let list = self.list().into_iter();
         let mut all: Vec<_> = list.map(|(name, c)| (name, c.counted())).collect();
-        all.push((Box::default(), rest));
+        all.push((Box::default(), self.rest.counted()));
         for (name, counts) in self.list() {
             if let Some(wanted) = counts.wanted() {
                 self.low.look(

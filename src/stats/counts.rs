@@ -65,6 +65,7 @@ pub(crate) struct Counts {
     spared: AtomicU64,
     abandoned: AtomicU64,
     stores: AtomicU64,
+    removed: AtomicU64,
     misses: Tallied<Cause>,
     invalidated: Tallied<InvalidatedBy>,
     bypasses: Tallied<Bypass>,
@@ -216,6 +217,10 @@ impl Counts {
         add(&self.stores, 1);
     }
 
+    pub(crate) fn removed(&self, entries: u64) {
+        add(&self.removed, entries);
+    }
+
     pub(crate) fn refusal(&self, refusal: Refusal) {
         self.refusals.add(refusal, 1);
     }
@@ -279,7 +284,7 @@ impl Counts {
             stats.misses,
             stats.bypasses,
             stats.stores,
-            0, // of the whole cache alone
+            stats.removed,
             stats.faults.total(),
             stats.bytes_cached,
             stats.bytes_handled,
@@ -309,6 +314,7 @@ impl Counts {
         stats.calls_saved += spared + of(Way::Memory) + of(Way::Redis) + of(Way::Coalesced);
         stats.abandoned += self.abandoned.load(Ordering::Relaxed);
         stats.stores += self.stores.load(Ordering::Relaxed);
+        stats.removed += self.removed.load(Ordering::Relaxed);
         stats.fills += self.fills.load(Ordering::Relaxed);
         stats.waiters += self.waiters.load(Ordering::Relaxed);
         self.misses.add_to(&mut stats.misses_by);

@@ -18,7 +18,6 @@ pub(super) struct Base(Mutex<Reset>);
 struct Reset {
     endpoints: HashMap<Box<str>, Read>,
     invalidations: u64,
-    removed: u64,
 }
 
 impl std::fmt::Debug for Base {
@@ -33,12 +32,10 @@ impl Base {
         &self,
         endpoints: impl Iterator<Item = (Box<str>, &'a Counts)>,
         invalidations: u64,
-        removed: u64,
     ) {
         let reset = Reset {
             endpoints: endpoints.map(|(name, of)| (name, read(of))).collect(),
             invalidations,
-            removed,
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reset;
     }
@@ -54,12 +51,9 @@ impl Base {
     }
 
     /// What belongs to no endpoint.
-    pub(super) fn of_all(&self, invalidations: u64, removed: u64) -> (u64, u64) {
+    pub(super) fn invalidations(&self, all: u64) -> u64 {
         let reset = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (
-            invalidations.saturating_sub(reset.invalidations),
-            removed.saturating_sub(reset.removed),
-        )
+        all.saturating_sub(reset.invalidations)
     }
 }
 
@@ -72,7 +66,7 @@ fn read(counts: &Counts) -> Read {
 impl Stats {
     /// Takes off what was counted before; what is under way now stays.
     fn minus(&mut self, before: &Self) {
-        let counters: [(&mut u64, u64); 12] = [
+        let counters: [(&mut u64, u64); 13] = [
             (&mut self.hits_memory, before.hits_memory),
             (&mut self.hits_redis, before.hits_redis),
             (&mut self.stale, before.stale),
@@ -82,6 +76,7 @@ impl Stats {
             (&mut self.bypasses, before.bypasses),
             (&mut self.abandoned, before.abandoned),
             (&mut self.stores, before.stores),
+            (&mut self.removed, before.removed),
             (&mut self.compared, before.compared),
             (&mut self.bytes_cached, before.bytes_cached),
             (&mut self.bytes_handled, before.bytes_handled),

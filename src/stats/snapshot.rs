@@ -52,7 +52,8 @@ pub struct Stats {
     pub store_errors: u64,
     /// Invalidations begun; of the whole cache alone.
     pub invalidations: u64,
-    /// Entries removed by invalidations; of the whole cache alone.
+    /// Entries removed by invalidations: of the shared store, or of memory where it held
+    /// more. Those of no known endpoint stand under none.
     pub removed: u64,
     /// Why nothing stored could answer, for those of `misses` that were answered, and
     /// `revalidated`.

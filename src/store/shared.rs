@@ -1,5 +1,6 @@
 //! The trait of a shared store.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -106,20 +107,35 @@ pub enum Removal<'a> {
 }
 
 /// What a removal has removed, or would.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Removed {
     /// Entries that were there.
     pub entries: u64,
     /// Servers that were looked through from one end to the other for them.
     pub primaries: u64,
+    /// How many of the entries were of which endpoint, the second part of their keys;
+    /// those of no known one are left out.
+    pub endpoints: BTreeMap<Box<str>, u64>,
 }
 
 impl From<u64> for Removed {
     fn from(entries: u64) -> Self {
         Self {
             entries,
-            primaries: 0,
+            ..Self::default()
+        }
+    }
+}
+
+impl Removed {
+    /// So many more of an endpoint.
+    pub fn add(&mut self, endpoint: &str, entries: u64) {
+        self.entries += entries;
+        match self.endpoints.get_mut(endpoint) {
+            Some(known) => *known += entries,
+            None if entries > 0 => drop(self.endpoints.insert(endpoint.into(), entries)),
+            None => {}
         }
     }
 }
@@ -128,6 +144,9 @@ impl std::ops::AddAssign for Removed {
     /// The entries of both; the servers are the same ones.
     fn add_assign(&mut self, other: Self) {
         self.entries += other.entries;
+        for (endpoint, entries) in other.endpoints {
+            *self.endpoints.entry(endpoint).or_default() += entries;
+        }
         self.primaries = self.primaries.max(other.primaries);
     }
 }

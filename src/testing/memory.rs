@@ -87,10 +87,15 @@ impl Store for MemoryStore {
 
     fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
         let mut kept = self.kept();
-        let before = kept.len();
-        kept.retain(|name, entry| !reaches(&removal, name, entry));
-        let removed = (before - kept.len()) as u64;
-        Box::pin(std::future::ready(Ok(removed.into())))
+        let mut removed = Removed::default();
+        kept.retain(|name, entry| {
+            let stays = !reaches(&removal, name, entry);
+            if !stays {
+                removed.add(name.split(':').nth(1).unwrap_or_default(), 1);
+            }
+            stays
+        });
+        Box::pin(std::future::ready(Ok(removed)))
     }
 
     fn count<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {

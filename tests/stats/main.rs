@@ -10,5 +10,6 @@ mod exact;
 mod explain;
 mod export;
 mod observe;
+mod removals;
 mod shared;
 mod tools;

@@ -24,14 +24,14 @@ const NAMES: usize = 500;
 impl RedisStore {
     pub(super) async fn erase_all(&self, erasure: &Erasure<'_>) -> Result<Removed, StoreError> {
         let mut names = self.members(erasure.group).await?;
-        let mut done = Removed::from(self.unlink(&names).await?);
+        let mut done = self.unlink_each(names.clone()).await?;
         for node in self.link.primaries(self.slow()).await? {
             for pattern in erasure.patterns {
                 let mut cursor = b"0".to_vec();
                 loop {
                     let (next, keys) = self.scan(&node, &cursor, pattern, COUNT).await?;
                     let bearing = self.bearing(keys, erasure).await?;
-                    done.entries += self.unlink(&bearing).await?;
+                    done += self.unlink(&bearing).await?;
                     names.extend(bearing);
                     if next == b"0" {
                         break;

@@ -38,9 +38,9 @@ impl RedisStore {
                 let (next, keys) = self.scan(&node, &cursor, pattern, COUNT).await?;
                 let theirs = |key: &Vec<u8>| !key.starts_with(self.internal.as_bytes());
                 let keys: Vec<Vec<u8>> = keys.into_iter().filter(theirs).collect();
-                done.entries += match found {
+                done += match found {
                     Found::Removed => self.unlink(&keys).await?,
-                    Found::Counted => keys.len() as u64,
+                    Found::Counted => (keys.len() as u64).into(),
                 };
                 if next == b"0" {
                     break;
@@ -68,11 +68,46 @@ impl RedisStore {
         page.map_err(|error| refused(RedisError::from(error)))
     }
 
-    /// Removes keys, in batches, and counts those that were there.
-    pub(super) async fn unlink(&self, keys: &[Vec<u8>]) -> Result<u64, StoreError> {
-        let removed = self.batches("UNLINK", keys).await?;
-        self.written.removed(removed);
-        Ok(removed)
+    /// Removes keys, in batches, and counts those that were there. Where some of a batch
+    /// were not, of several endpoints, they are taken from the largest.
+    pub(super) async fn unlink(&self, keys: &[Vec<u8>]) -> Result<Removed, StoreError> {
+        let mut all = Removed::default();
+        for batch in keys.chunks(COUNT) {
+            let there = self.batches("UNLINK", batch).await?;
+            let mut removed = Removed::default();
+            for key in batch {
+                removed.add(self.endpoint_of(key), 1);
+            }
+            let gone = removed.entries.saturating_sub(there);
+            let largest = removed.endpoints.values_mut().max();
+            if let Some(largest) = largest {
+                *largest = largest.saturating_sub(gone);
+            }
+            removed.entries = there;
+            removed.endpoints.remove("");
+            all += removed;
+        }
+        self.written.removed(all.entries);
+        Ok(all)
+    }
+
+    /// The same, endpoint by endpoint: of a group some may be gone long since.
+    pub(super) async fn unlink_each(&self, mut keys: Vec<Vec<u8>>) -> Result<Removed, StoreError> {
+        let mut all = Removed::default();
+        keys.sort_unstable();
+        let same = |a: &Vec<u8>, b: &Vec<u8>| self.endpoint_of(a) == self.endpoint_of(b);
+        for of_one in keys.chunk_by(same) {
+            all += self.unlink(of_one).await?;
+        }
+        Ok(all)
+    }
+
+    /// None for a value's key.
+    fn endpoint_of<'a>(&self, key: &'a [u8]) -> &'a str {
+        let prefix = self.internal.trim_end_matches('!').as_bytes();
+        let rest = key.strip_prefix(prefix).unwrap_or_default();
+        let name = rest.split(|byte| matches!(byte, b':' | b'@')).next();
+        str::from_utf8(name.unwrap_or_default()).unwrap_or_default()
     }
 
     /// Counts the keys that are there.

@@ -188,8 +188,8 @@ impl Store for RedisStore {
     fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
         Box::pin(async move {
             match removal {
-                Removal::Key(key) => Ok(self.unlink(&[key_of(key)]).await?.into()),
-                Removal::Group(group) => Ok(self.unlink(&self.members(group).await?).await?.into()),
+                Removal::Key(key) => self.unlink(&[key_of(key)]).await,
+                Removal::Group(group) => self.unlink_each(self.members(group).await?).await,
                 Removal::Pattern(pattern) => self.remove_pattern(pattern).await,
             }
         })
