@@ -21,6 +21,8 @@ pub(super) async fn health(State(shared): State<Shared>) -> Json<HealthView> {
 
 #[derive(Serialize)]
 pub(super) struct StatsView {
+    /// Whose they are: of all instances there is `/analytics`.
+    of: &'static str,
     hit_rate: f64,
     requests: u64,
     total: Stats,
@@ -30,6 +32,7 @@ pub(super) struct StatsView {
 pub(super) async fn stats(State(shared): State<Shared>) -> Json<StatsView> {
     let total = shared.cache.stats();
     Json(StatsView {
+        of: "this process",
         hit_rate: total.hit_rate(),
         requests: total.requests(),
         total,

@@ -44,6 +44,18 @@ async fn a_check_and_an_explanation_fill_and_count_nothing() {
 }
 
 #[tokio::test]
+async fn figures_say_whose_they_are() {
+    let (_cache, app) = memory();
+    get(&app, "/users/7").await;
+    let stats = read(&app, "/stats").await.json();
+    assert_eq!(stats["of"], "this process");
+    assert_eq!(stats["endpoints"][0]["endpoint"], "users");
+    let analytics = read(&app, "/analytics").await.json();
+    assert_eq!(analytics["shared"], false, "nobody else is there");
+    assert_eq!(analytics["endpoints"][0]["day"]["misses"], 1, "{analytics}");
+}
+
+#[tokio::test]
 async fn health_is_200_and_says_degraded_while_redis_is_down() {
     let mut redis = Redis::start();
     let cache = Cache::builder().memory(16 * MIB).redis(redis.url());

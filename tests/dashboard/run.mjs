@@ -79,6 +79,7 @@ async function signsInAndIsLive(browser, origin) {
   said.length = 0; // the browser tells of the 401
   await signIn(page);
   await page.locator("#figures").waitFor();
+  check((await text(page, "whose")).includes("of this process"), "figures say whose they are", await text(page, "whose"));
   const before = await text(page, "rps-sub");
   await settled("figures change by themselves", async () => (await text(page, "rps-sub")) !== before);
   check((await text(page, "status")) === "ok", "the status is ok", await text(page, "status"));

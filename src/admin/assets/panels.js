@@ -5,7 +5,11 @@ import { DASH, bytes, clock, duration, number, percent, plural } from "./format.
 import { hitRatio, requests } from "./history.js";
 
 export function tiles(message, history) {
-  const { total } = message;
+  const { total, health, lately } = message;
+  // a page behind a balancer shows the process that it came to
+  const all = lately?.shared ? "the hit ratio of an hour and a day, and top keys, are of all instances" : "nothing is counted together now";
+  const others = health.instances.length > 1 ? `Figures are of this process, one of ${health.instances.length}; ${all}.` : "Figures are of this process.";
+  text(id("whose"), others);
   const minute = history.since(60);
   const ratio = hitRatio(minute.counts);
   text(id("ratio"), percent(ratio ?? hitRatio(history.samples.at(-1).counts)));
