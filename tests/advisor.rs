@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
-
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -125,35 +123,10 @@ fn expectations_that_make_no_sense_are_refused() {
     }
 }
 
-/// Writes down what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn has(&self, text: &str) -> bool {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).contains(text)
-    }
-}
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn what_there_is_to_say_is_logged_when_redis_is_first_reached() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .with_ansi(false)
-        .finish();
-    let _logged = tracing::subscriber::set_default(subscriber);
+    let log = support::log::Log::default();
+    let _logged = tracing::subscriber::set_default(log.subscriber());
     let redis = Redis::start();
     let cache = on(&redis).build().unwrap();
     let layer = cache.layer(Policy::ttl(minutes(5)).override_cache_control());

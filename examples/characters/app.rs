@@ -64,6 +64,11 @@ pub fn router(
             "/system/status",
             get(|| async { Json(json!({"status": "ok"})) }),
         )
+        // it has no row: the table's default
+        .route(
+            "/version",
+            get(|| async { Json(json!({"version": env!("CARGO_PKG_VERSION")})) }),
+        )
         .route("/checkpoints", get(|app| named_list(app, "checkpoints")))
         .route("/samplers", get(|app| named_list(app, "samplers")))
         .route("/schedulers", get(|app| named_list(app, "schedulers")))

@@ -9,6 +9,8 @@ mod client;
 mod keys;
 mod kinds;
 mod material;
+#[path = "../shared/progress.rs"]
+mod progress;
 mod run;
 #[path = "../shared/serve.rs"]
 mod serve;
@@ -18,7 +20,6 @@ mod standin;
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use kinds::Strategy;
 use larder::config::Config;
 use larder::{Outage, days};
@@ -51,16 +52,16 @@ async fn main() -> serve::Result<()> {
         return serve::serve(writers.router(), &cache, usage).await;
     }
     let (episodes, scenes) = (3, 6);
-    let bar = ProgressBar::new(episodes * scenes);
-    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}")?);
-    let told = |step: String| {
-        bar.inc(1);
-        bar.set_message(step);
-    };
-    let season = run::season(&writers, (episodes as usize, scenes as usize), told).await?;
+    let bar = progress::bar(episodes * scenes);
+    let told = |step: String| progress::step(&bar, &step, |line| println!("{line}"));
+    let season = run::season(&writers, (episodes, scenes), told).await?;
     bar.finish_and_clear();
     println!("{season}");
-    println!("usage: {:?}", writers.client.usage());
+    let usage = writers.client.usage();
+    println!(
+        "client          {:>9}     requests, {} cached, {} tokens paid for",
+        usage.requests, usage.cached, usage.tokens
+    );
     cache.shutdown().await;
     Ok(())
 }

@@ -19,7 +19,7 @@ pub struct Season {
     pub hit_rate: f64,
     /// Under 10 ms.
     pub cached: Duration,
-    /// 200 to 500, with a model that takes 2 to 5 s.
+    /// At least 200, with a model that takes 2 to 5 s.
     pub speed_up: f64,
     /// Against one scene after the other; up to 3.
     pub parallel: f64,
@@ -31,6 +31,9 @@ pub struct Season {
     pub calls: u64,
     pub saved: u64,
 }
+
+/// So many cached calls are timed; the median counts.
+const AGAIN: usize = 100;
 
 pub async fn season(
     writers: &Writers,
@@ -53,7 +56,7 @@ pub async fn season(
         }
     }
     let mut cached = Vec::new();
-    for scene in 1..=scenes {
+    for scene in (1..=scenes).cycle().take(AGAIN) {
         let ask = material::ask(&writers.kinds, &format!("episode 1, scene {scene}")).await;
         let began = Instant::now();
         writers.client.complete(&ask).await?;
@@ -86,7 +89,11 @@ impl fmt::Display for Season {
         )?;
         writeln!(f, "hit rate        {:>9.1} %   (over 60)", self.hit_rate)?;
         writeln!(f, "cached call     {cached:>9.3} ms  (under 10)")?;
-        writeln!(f, "speed-up        {:>9.0} x   (200 to 500)", self.speed_up)?;
+        writeln!(
+            f,
+            "speed-up        {:>9.0} x   (at least 200)",
+            self.speed_up
+        )?;
         writeln!(
             f,
             "in parallel     {:>9.1} x   ({} at a time)",

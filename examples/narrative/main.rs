@@ -8,6 +8,8 @@
 mod app;
 mod narrator;
 mod profile;
+#[path = "../shared/progress.rs"]
+mod progress;
 mod run;
 #[path = "../shared/serve.rs"]
 mod serve;
@@ -18,7 +20,6 @@ mod standin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use larder::config::Config;
 use larder::{Encryption, WarmList};
 use narrator::Narrator;
@@ -82,15 +83,12 @@ async fn prewarm(narrator: &Narrator, file: Option<String>) -> serve::Result<Exi
             serde_json::to_string(profile).unwrap_or_default()
         }),
     };
-    let bar = ProgressBar::new(list.len() as u64);
-    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {eta}")?);
-    let mut run = narrator.prewarm(list, Duration::from_secs(1));
-    while let Some(step) = run.next().await {
-        bar.println(step.to_string());
-        bar.inc(1);
+    if narrator.cache.health().await.store.is_none() {
+        eprintln!("without REDIS_URL what is generated goes with this process");
     }
-    bar.finish_and_clear();
-    let report = run.report().await;
+    let bar = progress::bar(list.len());
+    let run = narrator.prewarm(list, Duration::from_secs(1));
+    let report = progress::follow(&bar, run, |line| println!("{line}")).await;
     println!("{report}");
     for failure in &report.failed {
         println!("  {}: {}: {}", failure.at, failure.name, failure.why);

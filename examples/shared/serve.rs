@@ -1,17 +1,20 @@
 //! Serving a router on the loopback until ctrl-c.
 
 use std::error::Error;
+use std::io::IsTerminal;
 
 use axum::Router;
 use larder::Cache;
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Events as `RUST_LOG` asks for them; warnings without it.
+/// Events as `RUST_LOG` asks for them, on standard error; warnings without it.
 pub fn log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).init();
+    let ansi = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter);
+    log.with_writer(std::io::stderr).with_ansi(ansi).init();
 }
 
 /// Serves on `PORT` (3000), and tells where by `usage`.

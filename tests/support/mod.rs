@@ -6,8 +6,10 @@
 )]
 
 pub mod characters;
+pub mod log;
 pub mod processes;
 pub mod redis_server;
+pub mod terminal;
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -1,17 +1,15 @@
 //! The health of Redis and of the hit rate.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use larder::testing::ManualClock;
-use larder::{Cache, MIB};
+use larder::{Cache, MIB, days};
 use serde_json::{Value, json};
 
 use crate::app::Game;
 use crate::standin::StandIn;
 use crate::support::redis_server::Redis;
-use crate::support::{PATIENT, SHORT, ask};
-use crate::{API, run, systems, wanted};
+use crate::support::{PATIENT, SHORT, ask, eventually, tiers_with};
+use crate::{API, System, run, system, systems, wanted};
 
 #[tokio::test]
 async fn b10_health_measures_a_round_trip() {
@@ -59,39 +57,99 @@ async fn b11_the_recommended_settings_are_met_with_silence() {
     }
 }
 
+/// Plays the same scenes again and again; `between` is what keeps them from being found.
+async fn cause(
+    system: &System,
+    scenes: u32,
+    of: impl Fn(u32, u32) -> Value,
+    between: impl AsyncFn(),
+) -> String {
+    for round in 0..6 {
+        for n in 0..scenes {
+            ask(&system.app, "POST", API, Some(wanted(of(round, n)))).await;
+        }
+        system.tiers.cache.idle().await;
+        between().await;
+    }
+    let advice = ask(&system.app, "GET", "/api/advice", None).await.json();
+    let mut all = advice.as_array().unwrap().iter();
+    let low = all.find(|one| one["rule"] == "hit-rate-low");
+    let low = low.unwrap_or_else(|| panic!("{}: {advice}", system.tiers.name));
+    low["todo"].as_str().unwrap().to_owned()
+}
+
+/// With the goal's alert; memory may be too small.
+async fn watched(memory: u64) -> Vec<System> {
+    let all = tiers_with(|builder| builder.memory(memory).least_hit_rate(0.6)).await;
+    let all = all.into_iter();
+    all.map(|tiers| system(tiers, Duration::ZERO)).collect()
+}
+
 #[tokio::test]
 async fn b12_a_low_hit_rate_is_told_with_its_cause() {
-    let redis = Redis::start();
-    let clock = ManualClock::new();
-    for builder in [
-        Cache::builder(),
-        Cache::builder().redis(redis.url()).lease(SHORT),
-    ] {
-        let builder = builder.memory(16 * MIB).clock(Arc::new(clock.clone()));
-        let cache = builder
-            .operation_timeout(PATIENT)
-            .least_hit_rate(0.6)
-            .build()
-            .unwrap();
-        let game = Game::new(&cache, StandIn::new(Duration::ZERO)).unwrap();
-        let app = game.router();
-        for n in 0..300 {
-            // a version that changes each time: every key is a new one
-            ask(&app, "POST", API, Some(wanted(json!({"version": n})))).await;
-        }
-        cache.idle().await;
-        let advice = ask(&app, "GET", "/api/advice", None).await.json();
-        let all = advice.as_array().unwrap();
-        let low = all
-            .iter()
-            .find(|one| one["rule"].as_str().unwrap().contains("hit-rate"));
-        let low = low.unwrap_or_else(|| panic!("{advice}"));
-        let cause = low["todo"].as_str().unwrap();
-        assert!(cause.contains("a release that was bumped"), "{low}");
+    let scene = |n: u32| format!("scene_{n:03}");
+    let nothing = async || ();
+    for system in watched(16 * MIB).await {
+        let moments = |round, n| json!({"from_scene": scene(n), "canonical_params": {"at": round}});
+        let told = cause(&system, 30, moments, nothing).await;
+        assert!(told.contains("always changes (a timestamp"), "{told}");
     }
-    // and the example's own playthrough is above the goal
+    for system in watched(16 * MIB).await {
+        let versions = |round, n| json!({"from_scene": scene(n), "version": round});
+        let told = cause(&system, 30, versions, nothing).await;
+        assert!(told.contains("or a release that was bumped"), "{told}");
+    }
+    for system in watched(16 * MIB).await {
+        let year = async || system.tiers.clock.advance(days(366));
+        let told = cause(&system, 30, |_, n| json!({"from_scene": scene(n)}), year).await;
+        assert!(
+            told.contains("give them a longer TTL"),
+            "{}: {told}",
+            system.tiers.name
+        );
+    }
+    for system in watched(64 << 10).await {
+        let told = cause(
+            &system,
+            150, // more than there is room for
+            |_, n| json!({"from_scene": scene(n)}),
+            async || {
+                if let Some(redis) = &system.tiers.redis {
+                    evict(redis).await;
+                }
+            },
+        );
+        let told = told.await;
+        assert!(told.contains("more room"), "{}: {told}", system.tiers.name);
+    }
+    for system in watched(16 * MIB).await {
+        let write = async || drop(system.tiers.cache.invalidate("generation:*").await);
+        let told = cause(&system, 30, |_, n| json!({"from_scene": scene(n)}), write).await;
+        assert!(
+            told.contains("invalidate less"),
+            "{}: {told}",
+            system.tiers.name
+        );
+    }
+}
+
+/// Lets a Redis throw away whatever has a life.
+async fn evict(redis: &Redis) {
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "volatile-lru"]);
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    eventually("all is evicted", || async { redis.entries().is_empty() }).await;
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+}
+
+#[tokio::test]
+async fn b12_a_playthrough_is_above_the_goal() {
     for system in systems().await {
         let played = run::play(&system.game, 2, 3, 12).await.unwrap();
         assert!(played.hit_rate > 0.8, "{}: {played}", system.tiers.name);
+        assert_eq!(
+            played.generated, 11,
+            "{}: the rest is found",
+            system.tiers.name
+        );
     }
 }

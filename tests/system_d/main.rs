@@ -13,6 +13,9 @@ mod privacy;
 #[path = "../../examples/narrative/profile.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the example's")]
 mod profile;
+#[path = "../../examples/shared/progress.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the examples'")]
+mod progress;
 #[path = "../../examples/narrative/run.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the example's")]
 mod run;

@@ -1,5 +1,6 @@
 //! Filling ahead.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use larder::{WarmList, seconds};
@@ -7,7 +8,8 @@ use larder::{WarmList, seconds};
 use crate::narrator::Narrator;
 use crate::profile::{Profile, top};
 use crate::standin::StandIn;
-use crate::systems;
+use crate::support::terminal::Terminal;
+use crate::{progress, systems};
 
 #[tokio::test]
 async fn d7_prewarming_skips_what_is_fresh_and_goes_on_after_a_failure() {
@@ -72,4 +74,40 @@ async fn d7_one_is_begun_each_second() {
     let start = tokio::time::Instant::now();
     let report = narrator.prewarm(list, seconds(1)).report().await;
     assert_eq!((report.filled, start.elapsed().as_secs()), (20, 19));
+}
+
+#[tokio::test]
+async fn d7_a_bar_and_a_line_for_each_show_how_far_it_is() {
+    for system in systems() {
+        let name = |profile: &Profile| profile.system.clone();
+        let (lines, terminal) = (Mutex::new(Vec::new()), Terminal::default());
+        for drawn in [true, false] {
+            let list = WarmList::named(top(3), name);
+            let run = system.narrator.prewarm(list, Duration::from_millis(1));
+            let bar = progress::bar(run.total());
+            bar.set_draw_target(match drawn {
+                true => terminal.target(),
+                false => indicatif::ProgressDrawTarget::hidden(), // cron has no terminal
+            });
+            let print = |line: &str| lines.lock().unwrap().push(line.to_owned());
+            let report = progress::follow(&bar, run, print).await;
+            assert!(report.is_complete() && bar.is_finished(), "{report}");
+        }
+        let shown = terminal.shown();
+        for n in 1..=3 {
+            assert!(shown.contains(&format!(" {n}/3 ")), "{n}: {shown}");
+        }
+        let wanted = ["filled", "fresh"].map(|how| {
+            let systems = ["western", "vedic", "chinese"].into_iter().enumerate();
+            systems
+                .map(|(n, system)| format!("{}/3 {system}: {how}", n + 1))
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(
+            lines.into_inner().unwrap(),
+            wanted.concat(),
+            "{}",
+            system.name
+        );
+    }
 }

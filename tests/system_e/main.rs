@@ -16,6 +16,9 @@ mod kinds;
 #[path = "../../examples/episodes/material.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the example's")]
 mod material;
+#[path = "../../examples/shared/progress.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the examples'")]
+mod progress;
 #[path = "../../examples/episodes/run.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the example's")]
 mod run;

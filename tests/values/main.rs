@@ -13,6 +13,7 @@ mod shared;
 mod soft;
 mod stale;
 mod store;
+mod warming;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
