@@ -125,8 +125,7 @@ fn expectations_that_make_no_sense_are_refused() {
 
 #[tokio::test]
 async fn what_there_is_to_say_is_logged_when_redis_is_first_reached() {
-    let log = support::log::Log::default();
-    let _logged = tracing::subscriber::set_default(log.subscriber());
+    let log = support::log::Log::everybodys();
     let redis = Redis::start();
     let cache = on(&redis).build().unwrap();
     let layer = cache.layer(Policy::ttl(minutes(5)).override_cache_control());

@@ -1,9 +1,13 @@
 //! The mark of a request that warms, and what its layer tells the run.
 
-use std::sync::Arc;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use http::Extensions;
+use tokio::time::{Instant, timeout_at};
 
 use super::report::Warmed;
 use super::turns::{Cancelled, Turns};
@@ -18,8 +22,8 @@ struct Request {
     enough: u64,
     /// A layer further out has waited for the turn.
     taken: AtomicBool,
-    /// It waits for it now.
-    waits: AtomicBool,
+    /// When it had it; none while it waits. One that never waits has it from the start.
+    turn: Mutex<Option<Instant>>,
 }
 
 impl Warms {
@@ -28,7 +32,7 @@ impl Warms {
             turns,
             enough,
             taken: AtomicBool::new(false),
-            waits: AtomicBool::new(false),
+            turn: Mutex::new(Some(Instant::now())),
         }))
     }
 
@@ -42,15 +46,29 @@ impl Warms {
         if self.0.taken.swap(true, Ordering::Relaxed) {
             return Ok(false);
         }
-        self.0.waits.store(true, Ordering::Relaxed);
+        *self.had() = None;
         let turn = self.0.turns.next().await;
-        self.0.waits.store(false, Ordering::Relaxed);
+        *self.had() = Some(Instant::now());
         turn
     }
 
-    /// Whether the request waits for its turn.
-    pub(super) fn waits(&self) -> bool {
-        self.0.waits.load(Ordering::Relaxed)
+    fn had(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does the request's work for so long at most, counted from its turn.
+    pub(super) async fn within<F: Future>(&self, longest: Duration, work: F) -> Option<F::Output> {
+        let mut work = pin!(work);
+        loop {
+            let turn = *self.had();
+            let end = turn.unwrap_or_else(Instant::now) + longest;
+            match timeout_at(end, work.as_mut()).await {
+                Ok(done) => return Some(done),
+                // it waits for its turn, or has had it since
+                Err(_) if turn.is_none() || *self.had() != turn => {}
+                Err(_) => return None,
+            }
+        }
     }
 }
 

@@ -1,13 +1,11 @@
 //! Warming by requests through a service.
 
 use std::fmt::Display;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HOST;
 use http::{HeaderMap, Request, Response, Uri};
-use tokio::time::timeout;
 use tower::ServiceExt;
 use tower_service::Service;
 
@@ -109,14 +107,10 @@ where
     S: Service<Request<R>, Response = Response<B>>,
     S::Error: Display,
 {
-    let mut asking = pin!(service.oneshot(request));
-    loop {
-        match timeout(longest, asking.as_mut()).await {
-            Ok(Ok(response)) => return told(&response),
-            Ok(Err(error)) => return Told::failed(error),
-            Err(_) if warms.waits() => {}
-            Err(_) => return too_long(longest),
-        }
+    match warms.within(longest, service.oneshot(request)).await {
+        Some(Ok(response)) => told(&response),
+        Some(Err(error)) => Told::failed(error),
+        None => too_long(longest),
     }
 }
 

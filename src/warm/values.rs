@@ -4,8 +4,6 @@ use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::time::timeout;
-
 use super::list::WarmList;
 use super::mark::Warms;
 use super::run::{Warming, too_long};
@@ -63,14 +61,8 @@ impl Warmup {
             async move {
                 let key = key(&item);
                 let filling = values.fill_ahead(key, &warms, move || load(item));
-                let mut filling = std::pin::pin!(filling);
-                loop {
-                    match timeout(longest, filling.as_mut()).await {
-                        Ok(told) => return told,
-                        Err(_) if warms.waits() => {}
-                        Err(_) => return too_long(longest),
-                    }
-                }
+                let told = warms.within(longest, filling).await;
+                told.unwrap_or_else(|| too_long(longest))
             }
         })
     }

@@ -1,22 +1,35 @@
-//! What is logged.
+//! What is logged in this process, by all its tests: what `tracing` knows of who listens
+//! they share.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
+
+static ALL: LazyLock<Log> = LazyLock::new(|| {
+    let log = Log::default();
+    let writer = log.clone();
+    let lines = tracing_subscriber::fmt().with_writer(move || writer.clone());
+    lines.with_env_filter("larder=info").with_ansi(false).init();
+    log
+});
 
 /// Writes down what is logged.
 #[derive(Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
+    /// Of the whole process, from now on.
+    pub fn everybodys() -> Self {
+        ALL.clone()
+    }
+
     pub fn has(&self, text: &str) -> bool {
         String::from_utf8_lossy(&self.0.lock().unwrap()).contains(text)
     }
+}
 
-    /// One that writes here, for `tracing::subscriber::set_default`.
-    pub fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + 'static {
-        let log = self.clone();
-        let writing = tracing_subscriber::fmt().with_writer(move || log.clone());
-        writing.with_ansi(false).finish()
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0.lock().unwrap()))
     }
 }
 

@@ -1,0 +1,86 @@
+//! Connections, figures, warming, TTLs that adapt.
+
+use std::time::Duration;
+
+use larder::MIB;
+
+use crate::support::redis_server::Redis;
+use crate::support::{ask, get};
+use crate::{app, on, system, systems_with_memory};
+
+#[tokio::test]
+async fn a8_connections_are_pooled_and_redis_is_shared_and_watched() {
+    for system in systems_with_memory().await {
+        for round in 0..3 {
+            system
+                .warm(&["/checkpoints", "/samplers", "/schedulers"])
+                .await;
+            system.warm(&["/characters/1"]).await;
+            system.cache.invalidate("api:*").await.unwrap();
+            assert_eq!(system.upstream.calls(), 3 * (round + 1));
+        }
+        assert_eq!(
+            system.upstream.connections(),
+            1,
+            "nine calls, one connection"
+        );
+        let shown = ask(&system.app, "GET", "/cache/stats", None).await.json();
+        assert!(shown["misses"].as_u64().unwrap() > 0, "{shown}");
+        assert!(
+            shown["endpoints"]["character"]["misses"].is_u64(),
+            "{shown}"
+        );
+        let Some(redis) = &system.redis else { continue };
+        let server = &shown["redis"][0];
+        for field in ["keyspace_hits", "keyspace_misses", "used_memory"] {
+            assert!(server[field].is_u64(), "{field}: {shown}");
+        }
+        let clients: String = redis.command(&["CLIENT", "LIST"]);
+        let ours = clients.lines().filter(|line| !line.contains("cmd=client"));
+        assert!(
+            ours.count() <= 2,
+            "one for commands, one to listen:\n{clients}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a9_warmed_at_the_start_before_anybody_asks() {
+    for system in systems_with_memory().await {
+        let warmup = system.cache.warm().host("a.example");
+        let run = warmup.requests(system.app.clone(), app::favourites());
+        let report = run.report().await;
+        assert!(report.is_complete() && report.filled == 25, "{report:?}");
+        let calls = system.upstream.calls();
+        for uri in app::favourites() {
+            assert!(get(&system.app, &uri).await.hit(), "{uri}");
+        }
+        assert_eq!(system.upstream.calls(), calls);
+    }
+}
+
+#[tokio::test]
+async fn a9_large_objects_are_compressed_and_ttls_are_proposed() {
+    let redis = Redis::start();
+    let clock = larder::testing::ManualClock::new();
+    let cache = on(&redis)
+        .memory(16 * MIB)
+        .clock(std::sync::Arc::new(clock.clone()));
+    let system = system(cache, None).await;
+    system.warm(&["/characters"]).await;
+    let body = get(&system.app, "/characters").await.body.len();
+    let key = redis
+        .entries()
+        .into_iter()
+        .find(|key| key.starts_with("api:character:"))
+        .unwrap();
+    let stored: usize = redis.command(&["STRLEN", &key]);
+    assert!(body > 1_024 && stored < body, "{stored} of {body}");
+    for _ in 0..25 {
+        system.warm(&["/characters/1"]).await;
+        clock.advance(Duration::from_secs(301));
+    }
+    let shown = ask(&system.app, "GET", "/cache/stats", None).await.json();
+    let proposed = shown["ttls"]["character"]["proposed"].as_f64().unwrap();
+    assert!(proposed > 300.0, "it never changes: {shown}");
+}
