@@ -1,5 +1,5 @@
 //! The admin page over a cache with traffic: routes of different kinds, and visitors
-//! that ask for them.
+//! that ask for them. `/metrics` is for Prometheus.
 //!
 //! `cargo run --release --example dashboard -- [--endpoints 12] [--rate 200] [--redis URL] [--port 3000] [--token TEXT]`
 
@@ -11,7 +11,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::routing::get;
 use larder::{Cache, MIB, admin};
+use metrics_exporter_prometheus::PrometheusBuilder;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -38,12 +40,22 @@ async fn main() -> Result<(), Failure> {
     let cache = builder.build()?;
     let app = app::router(&cache, args.endpoints);
     let admin = admin::router(&cache).token(&args.token).warms(app.clone());
-    let whole: Router = app.clone().nest("/admin/cache", admin.build()?);
+    let prometheus = PrometheusBuilder::new().install_recorder()?;
+    let counted = cache.clone();
+    let metrics = get(move || {
+        counted.publish_metrics(); // as it is now, not five seconds ago
+        std::future::ready(prometheus.render())
+    });
+    let whole: Router = app
+        .clone()
+        .nest("/admin/cache", admin.build()?)
+        .route("/metrics", metrics);
 
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", args.port)).await?;
     let address = listener.local_addr()?;
     println!("page   http://{address}/admin/cache");
     println!("token  {}", args.token);
+    println!("metrics for Prometheus: http://{address}/metrics");
     println!("an endpoint to try: http://{address}/characters/1");
     tokio::spawn(traffic::run(app, args.endpoints, args.rate));
     let end = async {

@@ -10,6 +10,7 @@ mod exact;
 mod explain;
 mod export;
 mod observe;
+mod prometheus;
 mod removals;
 mod shared;
 mod tools;

@@ -13,7 +13,7 @@ const LABELS: [&str; 11] = [
     "le",
 ];
 
-fn board() -> Value {
+pub(crate) fn board() -> Value {
     serde_json::from_str(include_str!("../../ops/grafana.json")).unwrap()
 }
 
@@ -34,7 +34,7 @@ fn promtool(args: &[&str]) {
 }
 
 /// Each query, with Grafana's variables as Prometheus would see them.
-fn queries(board: &Value) -> Vec<String> {
+pub(crate) fn queries(board: &Value) -> Vec<String> {
     let panels = board["panels"].as_array().unwrap().iter();
     let targets = panels.flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
     let exprs = targets.map(|target| target["expr"].as_str().unwrap());
