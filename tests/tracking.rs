@@ -1,8 +1,11 @@
 //! What Redis tells without being asked: that everything has gone, and with
 //! `track_entries` that an entry was changed by other hands.
 
+#[path = "support/cluster.rs"]
+mod cluster;
 mod support;
 
+use cluster::Cluster;
 use larder::{Cache, CacheBuilder, MIB, seconds};
 use support::processes::{Process, Site};
 use support::redis_server::Redis;
@@ -10,7 +13,15 @@ use support::{PATIENT, eventually};
 
 /// A process whose next beat is far away.
 async fn process(site: &Site, redis: &Redis, more: fn(CacheBuilder) -> CacheBuilder) -> Process {
-    let builder = Cache::builder().memory(16 * MIB).redis(redis.url());
+    process_at(site, redis.url(), more).await
+}
+
+async fn process_at(
+    site: &Site,
+    url: String,
+    more: fn(CacheBuilder) -> CacheBuilder,
+) -> Process {
+    let builder = Cache::builder().memory(16 * MIB).redis(url);
     let builder = builder.lease(seconds(60)).operation_timeout(PATIENT);
     let process = site.with(more(builder).build().unwrap());
     process.get().await;
@@ -38,6 +49,27 @@ async fn flushall_is_heard_at_once() {
         let process = process(&site, &redis, |builder| builder).await;
         site.write();
         redis.command::<()>(&[command]);
+        eventually("memory is not served any more", || async {
+            process.get().await.text() == "v1"
+        })
+        .await;
+    }
+}
+
+/// Each primary tells of itself: that the entries are on, and that the clock is on.
+#[tokio::test]
+async fn flushall_of_one_primary_is_heard_at_once() {
+    for clock in [false, true] {
+        let (cluster, site) = (Cluster::start(3, false).await, Site::new());
+        let process = process_at(&site, cluster.url(), |builder| builder).await;
+        site.write();
+        let mut entries = cluster.nodes.iter().flat_map(Redis::entries);
+        let (entry, clock_at) = (entries.next().unwrap(), cluster.primary_of("api:!{clock}"));
+        let at = match clock {
+            true => clock_at,
+            false => cluster.primary_of(&entry),
+        };
+        cluster.nodes[at].command::<()>(&["FLUSHALL"]);
         eventually("memory is not served any more", || async {
             process.get().await.text() == "v1"
         })

@@ -100,8 +100,12 @@ impl Engine {
             Told::Message(message) => {
                 let _ = self.hear(pulse, news(&message).as_ref());
             }
-            // with all else the clock is gone: nothing is served before a beat has said so
+            // with all else the clock is gone, or in a cluster what one primary held:
+            // nothing is served before a beat has said which, and nothing from memory
             Told::Flushed => {
+                if self.generations.doubt([Reach::Everything], self.now()) {
+                    self.forget_soon();
+                }
                 pulse.end_lease();
                 pulse.nudge.notify_one();
             }
