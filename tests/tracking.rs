@@ -16,11 +16,7 @@ async fn process(site: &Site, redis: &Redis, more: fn(CacheBuilder) -> CacheBuil
     process_at(site, redis.url(), more).await
 }
 
-async fn process_at(
-    site: &Site,
-    url: String,
-    more: fn(CacheBuilder) -> CacheBuilder,
-) -> Process {
+async fn process_at(site: &Site, url: String, more: fn(CacheBuilder) -> CacheBuilder) -> Process {
     let builder = Cache::builder().memory(16 * MIB).redis(url);
     let builder = builder.lease(seconds(60)).operation_timeout(PATIENT);
     let process = site.with(more(builder).build().unwrap());

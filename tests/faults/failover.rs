@@ -57,6 +57,61 @@ async fn a_promoted_replica_with_older_data_brings_nothing_back() {
     }
 }
 
+/// Two replicas: one confirms, the other has fallen behind and takes over. Who merges
+/// tells it what it missed, and serves on what is still good.
+#[tokio::test]
+async fn who_merges_stays_warm_behind_a_replica_with_older_data() {
+    let (mut primary, proxy) = behind_proxy();
+    let (confirms, lags) = (replica_of(&primary).await, replica_of(&primary).await);
+    let site = Site::new();
+    let merging = || {
+        let builder = builder(proxy.url()).on_failover(larder::Failover::Merge);
+        let builder = builder.operation_timeout(PATIENT).memory(16 * MIB);
+        site.with(builder.build().unwrap())
+    };
+    let (a, b) = (merging(), merging());
+    for process in [&a, &b] {
+        comes_back(process).await;
+        assert_eq!(get(&process.app, "/items/2").await.text(), "v0");
+        process.cache.idle().await;
+    }
+    eventually("the replica has both", || async {
+        let acknowledged: u64 = primary.command(&["WAIT", "2", "100"]);
+        acknowledged == 2 && lags.entries().len() == 2
+    })
+    .await;
+    lags.command::<()>(&["REPLICAOF", "NO", "ONE"]); // it hears of nothing any more
+    site.write();
+    eventually("one replica confirms", || async {
+        a.cache.invalidate(tag("item:1")).await.is_ok()
+    })
+    .await;
+    assert_eq!(lags.entries().len(), 2, "the old entry is there");
+    let port = lags.port().to_string();
+    primary.kill();
+    confirms.command::<()>(&["REPLICAOF", "127.0.0.1", &port]);
+    in_step(&confirms).await;
+    proxy.set(|rules| rules.to = lags.port());
+    proxy.cut();
+    // until the leases of the old primary are over
+    let beats = lags.calls("evalsha");
+    eventually("both have a lease of the new one", || async {
+        for process in [&a, &b] {
+            served(process, &site).await;
+        }
+        lags.calls("evalsha") > beats + 12
+    })
+    .await;
+    for process in [&a, &b] {
+        let reply = get(&process.app, "/items/2").await;
+        assert_eq!((reply.hit(), reply.text()), (true, "v0"), "is served on");
+    }
+    // who knew nothing of it before
+    let c = merging();
+    comes_back(&c).await;
+    served(&c, &site).await;
+}
+
 #[tokio::test]
 async fn a_replica_that_takes_no_writes_is_a_redis_that_is_away_until_it_is_promoted() {
     let (primary, proxy) = behind_proxy();
