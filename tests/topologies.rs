@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get as on_get;
+use larder::values::{Content, ValueKey};
 use larder::{Cache, Policy, endpoint, minutes, tag, uri};
 use support::redis_server::{Redis, free_port};
 use support::{Calls, eventually, get};
@@ -22,7 +23,7 @@ fn app(cache: &Cache) -> Router {
 }
 
 /// Fills, hits and every kind of invalidation, through one cache.
-async fn works(cache: &Cache) {
+async fn works(cache: &Cache, primaries: u64) {
     let app = app(cache);
     let fill = async || {
         for n in 0..50 {
@@ -46,6 +47,47 @@ async fn works(cache: &Cache) {
         assert_eq!(done.removed(), removed, "{selector:?}");
         assert!(!get(&app, "/items/7").await.hit(), "{selector:?}");
         fill().await;
+    }
+    let erased = cache.erase(tag("all")).await.unwrap();
+    assert_eq!((erased.store, erased.primaries), (50, primaries), "erased");
+    fill().await;
+}
+
+/// What is inserted is not overwritten by a load of another process that began before.
+async fn overtakes(url: &str) {
+    let (here, there) = (cache(url), cache(url));
+    let values = |cache: &Cache| cache.values::<String>("given").build().unwrap();
+    let (given, loaded) = (values(&here), values(&there));
+    for n in 0..6 {
+        let key = ValueKey::new(format!("{n}"));
+        let key = match n % 2 {
+            0 => key,
+            _ => key.content(Content::of(&format!("{n}"))), // its lock lies elsewhere
+        };
+        let (begun, gate) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let loading = {
+            let (loaded, key, begun, gate) =
+                (loaded.clone(), key.clone(), begun.clone(), gate.clone());
+            tokio::spawn(async move {
+                let load = move || async move {
+                    begun.add_permits(1);
+                    gate.acquire().await.unwrap().forget();
+                    Ok::<_, std::convert::Infallible>("loaded".to_owned())
+                };
+                loaded
+                    .get_or_try_insert_with(key, load)
+                    .await
+                    .unwrap()
+                    .to_string()
+            })
+        };
+        begun.acquire().await.unwrap().forget();
+        given.insert(key.clone(), "given".to_owned()).await;
+        gate.add_permits(1);
+        assert_eq!(loading.await.unwrap(), "loaded");
+        there.idle().await;
+        let found = values(&cache(url)).get(key).await.unwrap();
+        assert_eq!(*found, "given", "{n}");
     }
 }
 
@@ -151,7 +193,8 @@ async fn a_cluster_of_three_primaries() {
         .map(|n| format!("127.0.0.1:{}", n.port()))
         .collect();
     let url = format!("redis+cluster://{}", hosts.join(","));
-    works(&cache(&url)).await;
+    works(&cache(&url), 3).await;
+    overtakes(&url).await;
     for node in &nodes {
         assert!(!node.entries().is_empty(), "entries lie on every primary");
     }
@@ -170,7 +213,8 @@ async fn behind_sentinel() {
     std::fs::write(&config, monitor).unwrap();
     let sentinel = Redis::start_sentinel(&config);
     let url = format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port());
-    works(&cache(&url)).await;
+    works(&cache(&url), 1).await;
+    overtakes(&url).await;
     wakes(&url, &[&primary]).await;
     let unknown = cache(format!(
         "redis+sentinel://127.0.0.1:{}/other",
@@ -187,7 +231,7 @@ async fn behind_sentinel() {
 #[tokio::test]
 async fn by_tls() {
     if let Ok(url) = std::env::var("LARDER_TEST_TLS_URL") {
-        return works(&cache(url)).await;
+        return works(&cache(url), 1).await;
     }
     let scratch = Scratch::new("tls");
     certificates(&scratch.0);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Key;
-use crate::store::{Granted, Lease, Record, Removal, Removed, Store, StoreFuture};
+use crate::store::{Erasure, Granted, Lease, Record, Removal, Removed, Store, StoreFuture};
 
 /// What a store is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ pub enum Operation {
     Get,
     /// [`Store::put`].
     Put,
-    /// [`Store::remove`].
+    /// [`Store::remove`] and [`Store::erase`].
     Remove,
     /// [`Store::acquire`].
     Acquire,
@@ -231,6 +231,15 @@ impl Store for ChaosStore {
 
     fn count<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
         self.store.count(removal)
+    }
+
+    fn erase<'a>(&'a self, erasure: Erasure<'a>) -> StoreFuture<'a, Removed> {
+        Box::pin(async move {
+            match Self::befalls(self.chaos(Operation::Remove)).await? {
+                true => Ok(Removed::default()),
+                false => self.store.erase(erasure).await,
+            }
+        })
     }
 
     fn acquire<'a>(&'a self, lease: &'a Lease, ttl: Duration) -> StoreFuture<'a, Granted> {

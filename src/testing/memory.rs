@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::clock::Clock;
 use crate::invalidate::Pattern;
 use crate::key::Key;
-use crate::store::{Group, Record, Removal, Removed, Store, StoreFuture};
+use crate::store::{Erasure, Group, Record, Removal, Removed, Store, StoreFuture};
 
 /// A [`Store`] in memory, for tests of several instances without a server. Clones are
 /// the same store. Everybody has the right to fill: instances do not wait for each
@@ -106,6 +106,19 @@ impl Store for MemoryStore {
         let count = reached.count() as u64;
         Box::pin(std::future::ready(Ok(count.into())))
     }
+
+    fn erase<'a>(&'a self, erasure: Erasure<'a>) -> StoreFuture<'a, Removed> {
+        let mut kept = self.kept();
+        let before = kept.len();
+        kept.retain(|_, entry| !bears(&erasure, entry));
+        let erased = (before - kept.len()) as u64;
+        Box::pin(std::future::ready(Ok(erased.into())))
+    }
+}
+
+/// Whether an entry bears what is to be gone.
+fn bears(erasure: &Erasure<'_>, entry: &Kept) -> bool {
+    entry.groups.contains(&erasure.group) || erasure.bears(&entry.frame) == Some(true)
 }
 
 fn reaches(removal: &Removal<'_>, name: &str, entry: &Kept) -> bool {

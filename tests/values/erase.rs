@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::routing::get as on_get;
+use larder::testing::{Chaos, ChaosStore, ManualClock, MemoryStore, Operation};
 use larder::values::{Content, ValueKey};
 use larder::{Cache, MIB, Policy, endpoint, minutes, tag};
 
@@ -206,6 +207,15 @@ async fn what_bears_no_tag_or_cannot_be_scanned_is_no_erasure() {
     assert_eq!(memory.erase(tag("user:7")).await.unwrap().removed(), 1);
     assert!(!values.contains(key()).await);
     assert!(memory.erase(endpoint("character")).await.is_err());
+    // a store of one's own erases too, also behind what goes wrong
+    let store = ChaosStore::new(MemoryStore::new(ManualClock::new()));
+    let builder = Cache::builder().store(store.clone());
+    let own = builder.build().unwrap();
+    let values = own.values::<Character>("character").build().unwrap();
+    values.insert(key(), Source::default().make("x")).await;
+    store.next(1, Operation::Remove, Chaos::Loses); // its fence: the scan finds it all the same
+    assert_eq!(own.erase(tag("user:7")).await.unwrap().store, 1);
+    assert!(!values.contains(key()).await);
     let redis = Redis::start();
     let shared = cache(&redis);
     drop(redis);
