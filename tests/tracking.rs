@@ -2,6 +2,7 @@
 //! `track_entries` that an entry was changed by other hands.
 
 #[path = "support/cluster.rs"]
+#[allow(dead_code, reason = "other tests do more with it")]
 mod cluster;
 mod support;
 

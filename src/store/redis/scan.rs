@@ -75,7 +75,7 @@ impl RedisStore {
     /// were not, of several endpoints, they are taken from the largest.
     pub(super) async fn unlink(&self, keys: &[Vec<u8>]) -> Result<Removed, StoreError> {
         let mut all = Removed::default();
-        for batch in keys.chunks(COUNT) {
+        for batch in keys.chunks(BATCH) {
             let there = self.batches("UNLINK", batch).await?;
             let mut removed = Removed::default();
             for key in batch {
