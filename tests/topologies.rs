@@ -62,7 +62,7 @@ async fn overtakes(url: &str) {
         let key = ValueKey::new(format!("{n}"));
         let key = match n % 2 {
             0 => key,
-            _ => key.content(Content::of(&format!("{n}"))), // its lock lies elsewhere
+            _ => key.content(Content::of(format!("{n}"))), // its lock lies elsewhere
         };
         let (begun, gate) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
         let loading = {
