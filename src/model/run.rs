@@ -179,6 +179,7 @@ fn process(history: &Arc<History>, host: usize, setup: &Setup) -> (Cache, App) {
         .early(false)
         .stale_while_revalidate(Duration::from_millis(50))
         .stale_if_error(Duration::from_secs(5))
+        .revalidate(Duration::from_millis(200))
         .tag("item:{id}");
     let layer = cache.routes(Routes::new().route("/items/{id}", policy));
     let history = Arc::clone(history);
