@@ -170,7 +170,9 @@ async fn stats(State(app): State<App>) -> Json<serde_json::Value> {
             "used_memory": server.used_memory,
         })
     });
-    let endpoints = app.cache.endpoint_stats().into_iter().map(|one| {
+    let endpoints = app.cache.endpoint_stats().into_iter();
+    let endpoints = endpoints.filter(|one| !one.endpoint.is_empty()); // what no row is for
+    let endpoints = endpoints.map(|one| {
         let (hits, rate) = (one.stats.calls_saved, one.stats.hit_rate());
         (
             one.endpoint,

@@ -121,7 +121,8 @@ impl Writers {
         for scene in &outline.scenes {
             asks.push(material::ask(&self.kinds, scene).await);
         }
-        let asks = WarmList::named(asks, |ask| ask.prompt.clone());
+        let scene = |ask: &Ask| ask.prompt.split(" (").next().unwrap_or_default().to_owned();
+        let asks = WarmList::named(asks, scene);
         let warmup = self.cache.warm().concurrency(TOGETHER);
         let mut run = warmup.values_by(&self.kinds.ai_responses, asks, keys::of, load);
         while let Some(step) = run.next().await {

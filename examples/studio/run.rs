@@ -105,7 +105,11 @@ impl fmt::Display for Day {
             "repeated fetch  {:>9.0} x   (at least 10)",
             self.speed_up
         )?;
-        writeln!(f, "fewer AI calls  {:>9.1} %   (40)", self.fewer_ai_calls)?;
+        writeln!(
+            f,
+            "fewer AI calls  {:>9.1} %   (at least 40)",
+            self.fewer_ai_calls
+        )?;
         let redis = self.redis as f64 / 1e6;
         write!(f, "Redis           {redis:>9.1} MB  (under 500)")
     }
