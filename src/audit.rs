@@ -1,10 +1,10 @@
 //! Who did what to the cache: an event of the target `larder::audit` for every
-//! invalidation and every switch, with who, what and how many.
+//! invalidation and every administrative action, with who, what and how many.
 //!
 //! | field | what |
 //! |---|---|
-//! | `who` | `call`, `route` for what a policy declares, or the name given to [`audited_by`] |
-//! | `action` | `invalidate`, `soft-invalidate`, `switch-on`, `switch-off`, `switch-on-everywhere`, `switch-off-everywhere`, `warm` |
+//! | `who` | `call`, `route` for what a policy declares, `admin` for the admin router, or the name given to [`audited_by`] |
+//! | `action` | `invalidate`, `soft-invalidate`, `erase`, `reset-stats`, `switch-on`, `switch-off`, `switch-on-everywhere`, `switch-off-everywhere`, `warm` |
 //! | `what` | an endpoint, a key, a pattern; of a tag or a URI its hash alone |
 //! | `entries` | how many were reached |
 //! | `result` | `ok`, or why it is not done |

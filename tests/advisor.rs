@@ -6,7 +6,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get as on_get;
-use larder::{Advice, Cache, MIB, Policy, Routes, minutes, seconds, tag};
+use larder::{Advice, Cache, MIB, Policy, Routes, minutes, seconds, tag, testing};
 use support::redis_server::Redis;
 use support::{PATIENT, eventually, get};
 
@@ -135,4 +135,30 @@ async fn what_there_is_to_say_is_logged_when_redis_is_first_reached() {
     cache.invalidate(tag("x")).await.unwrap();
     eventually("it is said", || async { log.has("server-unbounded") }).await;
     assert!(log.has("maxmemory-policy allkeys-lru"));
+}
+
+#[tokio::test]
+async fn a_hit_rate_that_falls_is_logged_once_until_it_is_well_again() {
+    let log = support::log::Log::everybodys();
+    let (cache, clock) = testing::cache();
+    let policy = Policy::ttl(minutes(60)).endpoint("falls");
+    let layer = cache.layer(policy.least_hit_rate(0.5));
+    let app = Router::new().route("/{n}", on_get(|| async { "x" }).layer(layer));
+    let minute = async |n: usize| {
+        for at in 0..150 {
+            get(&app, &format!("/{}", n * at)).await;
+        }
+        clock.advance(minutes(1));
+        cache.recent().await;
+    };
+    cache.recent().await;
+    for n in [1_000, 1_001, 1_003] {
+        minute(n).await;
+    }
+    let told = |what: &str| log.lines(&[what, r#"endpoint="falls""#]);
+    let low = told("the hit rate is low");
+    assert_eq!(low.len(), 1, "{log:?}");
+    assert!(low[0].contains(r#"wanted=0.5 cause="#), "{low:?}");
+    minute(0).await; // one and the same
+    assert_eq!(told("the hit rate is well again").len(), 1, "{log:?}");
 }

@@ -5,9 +5,11 @@ mod support;
 
 use std::sync::{Arc, Mutex};
 
-use axum::http::Method;
+use axum::body::Body;
+use axum::http::{Method, Request};
 use axum::{Router, routing::get as on_get};
 use larder::{Policy, audited_by, key, minutes, tag, testing};
+use tower::ServiceExt;
 use tracing_subscriber::fmt::MakeWriter;
 
 use support::{get, request, send};
@@ -51,6 +53,8 @@ async fn who_listens_is_told() {
         .init();
     every_invalidation_and_switch_is_audited(&lines).await;
     lines.take();
+    every_action_of_the_admin_router_is_audited(&lines).await;
+    lines.take();
     a_request_that_is_no_hit_in_memory_is_a_span_with_its_fill_inside(&lines).await;
 }
 
@@ -80,6 +84,49 @@ async fn every_invalidation_and_switch_is_audited(lines: &Lines) {
     ] {
         assert!(text.contains(line), "no {line} in\n{text}");
     }
+    assert!(!text.contains("ada"), "a tag may name a person:\n{text}");
+}
+
+async fn every_action_of_the_admin_router_is_audited(lines: &Lines) {
+    let (cache, _clock) = testing::cache();
+    let handler = on_get(|| async { "x" }).layer(cache.layer(Policy::ttl(minutes(1)).tag("ada")));
+    let app = Router::new().route("/{n}", handler);
+    let admin = larder::admin::router(&cache).open().warms(app.clone());
+    let admin: Router = admin.build().unwrap();
+    for (path, body) in [
+        ("/warm", r#"{"targets":["/1","/2"],"host":"a.example"}"#),
+        ("/invalidate", r#"{"tag":"ada"}"#),
+        ("/invalidate", r#"{"everything":true,"soft":true}"#),
+        ("/invalidate", r#"{"everything":true,"dry_run":true}"#),
+        ("/enabled", r#"{"enabled":false}"#),
+        ("/stats/reset", "{}"),
+    ] {
+        let request = Request::post(path)
+            .header("host", "a.example")
+            .header("content-type", "application/json");
+        let answer = admin
+            .clone()
+            .oneshot(request.body(Body::from(body)).unwrap());
+        assert_eq!(answer.await.unwrap().status(), 200, "{path} {body}");
+    }
+    let text = lines.take();
+    let audited = text.lines().filter(|line| line.contains("larder::audit"));
+    let told: Vec<&str> = audited
+        .filter_map(|line| line.split_once("audit: "))
+        .map(|(_, told)| told.trim())
+        .collect();
+    let starts = [
+        r#"who="admin" action="warm" what=targets entries=2 result="ok""#,
+        r#"who="admin" action="invalidate" what=group "#,
+        r#"who="admin" action="soft-invalidate" what=everything entries=0 result="ok""#,
+        r#"who="admin" action="switch-off" what=this process entries=0 result="ok""#,
+        r#"who="admin" action="reset-stats" what=this process entries=0 result="ok""#,
+    ];
+    assert_eq!(told.len(), starts.len(), "a dry run is no action:\n{text}");
+    for (told, start) in told.iter().zip(starts) {
+        assert!(told.starts_with(start), "{told}\nis not\n{start}");
+    }
+    assert!(told[1].ends_with(r#"entries=2 result="ok""#), "{}", told[1]);
     assert!(!text.contains("ada"), "a tag may name a person:\n{text}");
 }
 

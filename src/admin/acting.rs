@@ -157,7 +157,7 @@ pub(super) async fn reset(
     Asked(Nothing {}): Asked<Nothing>,
 ) -> Json<Stats> {
     shared.cache.reset_stats();
-    tracing::info!(target: "larder::audit", who = "admin", action = "reset-stats", result = "ok");
+    audit::done("admin", "reset-stats", &"this process", 0, Ok(()));
     Json(shared.cache.stats())
 }
 

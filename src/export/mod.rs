@@ -3,7 +3,7 @@
 //! Nothing is counted twice: what the cache has counted is handed over every five
 //! seconds while there are requests (`cache/record.rs`), behind the requests' backs.
 
-use metrics::{Label, counter, gauge};
+use metrics::{Label, counter, describe_counter, describe_gauge, gauge};
 
 use crate::cache::Cache;
 use crate::outcome::Mismatch;
@@ -15,8 +15,99 @@ const BOUNDS: [f64; 14] = [
     5.0, 30.0,
 ];
 
+/// What they are, for who asks a recorder.
+const COUNTERS: [(&str, &str); 16] = [
+    (
+        "larder_requests_total",
+        "Requests, by how they were answered.",
+    ),
+    (
+        "larder_misses_total",
+        "Misses, by why nothing stored could answer.",
+    ),
+    (
+        "larder_invalidated_total",
+        "Misses of what was invalidated, by scope.",
+    ),
+    (
+        "larder_bypasses_total",
+        "Requests that took no part in caching, by reason.",
+    ),
+    (
+        "larder_refusals_total",
+        "Answers that were not stored, by reason.",
+    ),
+    ("larder_faults_total", "What has failed, by kind."),
+    (
+        "larder_evictions_total",
+        "Entries that had to leave memory, by cause.",
+    ),
+    (
+        "larder_mismatches_total",
+        "Comparisons that failed, by what differed.",
+    ),
+    (
+        "larder_bytes_total",
+        "Bytes of bodies, from the cache and from handlers.",
+    ),
+    ("larder_stores_total", "Answers that were stored."),
+    (
+        "larder_removed_total",
+        "Entries that invalidations have removed.",
+    ),
+    (
+        "larder_abandoned_total",
+        "Requests whose clients went away.",
+    ),
+    (
+        "larder_calls_saved_total",
+        "Runs of handlers that were saved.",
+    ),
+    ("larder_invalidations_total", "Invalidations."),
+    (
+        "larder_latency_seconds_bucket",
+        "Requests whose head took no longer, by phase.",
+    ),
+    (
+        "larder_latency_seconds_count",
+        "Requests whose time was measured, by phase.",
+    ),
+];
+
+const GAUGES: [(&str, &str); 11] = [
+    (
+        "larder_time_saved_seconds",
+        "Time of handlers that was saved.",
+    ),
+    ("larder_fills", "Handlers that run now."),
+    (
+        "larder_waiters",
+        "Requests that wait for another's handler.",
+    ),
+    (
+        "larder_latency_seconds_sum",
+        "Time until the head, by phase, in all.",
+    ),
+    ("larder_memory_entries", "Entries in memory."),
+    ("larder_memory_bytes", "Bytes in memory."),
+    ("larder_memory_capacity_bytes", "The bound of memory."),
+    (
+        "larder_in_flight_bytes",
+        "Bytes of bodies that are recorded.",
+    ),
+    ("larder_flights", "Fills that are under way."),
+    ("larder_enabled", "1 while the cache is on."),
+    ("larder_redis_up", "1 while Redis is asked."),
+];
+
 /// Hands over what the cache has counted until now.
 pub(crate) fn publish(cache: &Cache) {
+    for (name, what) in COUNTERS {
+        describe_counter!(name, what);
+    }
+    for (name, what) in GAUGES {
+        describe_gauge!(name, what);
+    }
     let name = cache.engine().context.prefix.clone();
     for one in cache.endpoint_stats() {
         let of = [

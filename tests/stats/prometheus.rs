@@ -89,6 +89,15 @@ async fn a_prometheus_answers_each_query_of_the_dashboard_and_takes_the_rules() 
     let cache = everything(&redis).await;
     let recorder = Arc::new(PrometheusBuilder::new().build_recorder());
     let handle = recorder.handle();
+    metrics::with_local_recorder(&*recorder, || cache.publish_metrics());
+    let text = handle.render();
+    for line in text
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+    {
+        let name = line.split(['{', ' ']).next().unwrap();
+        assert!(text.contains(&format!("# HELP {name} ")), "what is {name}?");
+    }
     let counted = cache.clone();
     let metrics = on_get(move || {
         metrics::with_local_recorder(&*recorder, || counted.publish_metrics());

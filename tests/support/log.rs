@@ -25,6 +25,15 @@ impl Log {
     pub fn has(&self, text: &str) -> bool {
         String::from_utf8_lossy(&self.0.lock().unwrap()).contains(text)
     }
+
+    /// Those that have all of it.
+    pub fn lines(&self, parts: &[&str]) -> Vec<String> {
+        let text = format!("{self:?}");
+        let lines = text
+            .lines()
+            .filter(|line| parts.iter().all(|part| line.contains(part)));
+        lines.map(str::to_owned).collect()
+    }
 }
 
 impl std::fmt::Debug for Log {
