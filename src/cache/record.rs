@@ -138,7 +138,10 @@ impl Engine {
             ledger.tell(&batch).await?;
             recorder.heard();
         }
-        self.tell_filled().await
+        if let Err(error) = self.tell_filled().await {
+            tracing::debug!(target: "larder", %error, "what was filled is told later");
+        }
+        Ok(())
     }
 
     /// Tells what is left, before the process ends.
