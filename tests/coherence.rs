@@ -235,6 +235,11 @@ async fn a_process_without_requests_is_silent() {
     assert_eq!(fresh.text(), "v1", "it looks first");
     b.cache.shutdown().await;
     assert_eq!(rows(&redis), 0);
+    eventually("both are idle again", || async { rows(&redis) == 0 }).await;
+    for (process, left) in [(&b, 1), (&a, 0)] {
+        process.cache.shutdown().await; // an idle one too
+        eventually("it listens no more", || async { listeners() == left }).await;
+    }
 }
 
 #[tokio::test]

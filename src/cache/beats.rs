@@ -78,7 +78,7 @@ async fn beats(engine: Weak<Engine>, every: Duration, nudge: Arc<Notify>, runnin
         let ends = engine.renewals.is_closed();
         if silent || ends {
             if ends {
-                pulse.ear.close();
+                engine.stop_listening();
             }
             engine.resign().await;
             drop(running);

@@ -223,6 +223,7 @@ impl Cache {
         self.engine.renewals.close();
         self.engine.tasks.idle().await;
         self.engine.tell_last().await;
+        self.engine.stop_listening();
         self.engine.resign().await;
     }
 

@@ -84,6 +84,12 @@ impl Engine {
         pulse.ear.open(|| runtime.spawn(listening()).abort_handle());
     }
 
+    pub(super) fn stop_listening(&self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.ear.close();
+        }
+    }
+
     /// What memory holds may have been erased unheard. Who beats hears of it with that.
     fn catch_up(self: &Arc<Self>) {
         let (Some(pulse), Ok(runtime)) = (&self.pulse, Handle::try_current()) else {
