@@ -48,9 +48,7 @@ pub use builder::CacheBuilder;
 #[cfg(feature = "compression")]
 pub use compression::Compression;
 pub(crate) use engine::Engine;
-#[cfg(feature = "values")]
-pub(crate) use found::Found;
-pub(crate) use found::{Missed, Stale};
+pub(crate) use found::{Found, Missed, Stale};
 pub use handle::Cache;
 pub(crate) use invalidation::Writing;
 pub(crate) use keep::{Fill, Varies};
