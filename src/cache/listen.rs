@@ -19,6 +19,8 @@ use crate::store::fence::{Fence, Told, news};
 /// While nobody beats, so often a connection that has ended is tried to be opened again,
 /// each time after four times the pause. Then it is left to the next request.
 const TRIES: u32 = 4;
+/// A link that has told nothing while so many beats in a row did is dead.
+const SILENT: u32 = 3;
 
 /// Who listens, until he is told to stop, or the cache is gone.
 #[derive(Default)]
@@ -90,6 +92,20 @@ impl Engine {
         }
     }
 
+    /// A beat has told what nobody had. A link on which that happens again and again has
+    /// died without a word, and is opened anew.
+    pub(super) fn missed_news(self: &Arc<Self>, pulse: &Pulse) {
+        let missed = pulse.missed.fetch_add(1, Ordering::Relaxed) + 1;
+        if missed >= SILENT
+            && pulse.is_listening()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            pulse.missed.store(0, Ordering::Relaxed);
+            pulse.ear.close();
+            self.listen_on(&runtime);
+        }
+    }
+
     /// What memory holds may have been erased unheard. Who beats hears of it with that.
     fn catch_up(self: &Arc<Self>) {
         let (Some(pulse), Ok(runtime)) = (&self.pulse, Handle::try_current()) else {
@@ -104,6 +120,7 @@ impl Engine {
     fn told(self: &Arc<Self>, pulse: &Pulse, told: Told) {
         match told {
             Told::Message(message) => {
+                pulse.missed.store(0, Ordering::Relaxed);
                 let _ = self.hear(pulse, news(&message).as_ref());
             }
             // with all else the clock is gone, or in a cluster what one primary held:

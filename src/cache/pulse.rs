@@ -11,7 +11,7 @@
 //! Beats come while requests do. A process without requests for a lease takes its
 //! row away and is silent. It listens on: what is erased is to leave its memory too.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -61,6 +61,8 @@ pub(crate) struct Pulse {
     pub(super) nudge: Arc<Notify>,
     /// What others tell is heard at once.
     pub(super) listening: AtomicBool,
+    /// Beats in a row that told what nobody had.
+    pub(super) missed: AtomicU32,
     /// Who hears it.
     pub(super) ear: Ear,
     pub(super) erasing: Erasing,
@@ -96,6 +98,7 @@ impl Pulse {
             one: Mutex::default(),
             nudge: Arc::default(),
             listening: AtomicBool::new(false),
+            missed: AtomicU32::new(0),
             ear: Ear::default(),
             erasing: Erasing::default(),
             queue: Queue::default(),
@@ -308,6 +311,9 @@ impl Engine {
                 });
                 self.replay(pulse);
                 return Ok(true);
+            }
+            if heard.clock.epoch == seen.epoch {
+                self.missed_news(pulse);
             }
             self.resync(pulse, known).await?;
         }

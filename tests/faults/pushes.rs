@@ -69,3 +69,24 @@ async fn a_push_link_that_is_sent_away_leaves_the_data_link_useful() {
         assert!(a.get().await.hit(), "it holds what is new");
     }
 }
+
+/// A connection that has died without a word looks like one on which nothing is told.
+#[tokio::test]
+async fn a_push_link_that_has_died_without_a_word_is_opened_anew() {
+    let (redis, proxy) = behind_proxy();
+    let site = Site::new();
+    let (a, b) = (patient(&site, proxy.url()), patient(&site, redis.url()));
+    comes_back(&a).await;
+    comes_back(&b).await;
+    let listens = || async { a.cache.health().await.store.is_some_and(|s| s.listening) };
+    eventually("it listens", listens).await;
+    let opened = redis.calls("subscribe");
+    proxy.set(|rules| rules.pushes = Pushes::Lose);
+    eventually("another link", || async {
+        site.write();
+        b.cache.invalidate(tag("item:1")).await.unwrap();
+        served(&a, &site).await;
+        redis.calls("subscribe") > opened
+    })
+    .await;
+}
