@@ -282,9 +282,8 @@ impl CacheBuilder {
         let known = CREDENTIALS.iter().copied();
         let own = self.credentials.iter().map(String::as_str);
         let credentials = parse_names("credentials", known.chain(own))?;
-        let known = PER_REQUEST.iter().copied();
         let own = self.per_request.iter().map(String::as_str);
-        let per_request = parse_names("per_request", known.chain(own))?;
+        let per_request = parse_names("per_request", PER_REQUEST.iter().copied().chain(own))?;
         let open = |open: OpenStore| {
             open(StoreSettings {
                 prefix: &self.prefix,
@@ -307,6 +306,7 @@ impl CacheBuilder {
             generations: Generations::default(),
             pulse: fence.map(|fence| Pulse::new(fence, self.sharing)),
             writing: Mutex::default(),
+            dropped: Default::default(),
             in_flight: Budget::new(self.memory.map_or(IN_FLIGHT, |bytes| bytes / 2)),
             flights: Arc::new(Flights::new(MOST_FLIGHTS, MOST_FOLLOWERS)),
             dice: Dice::default(),

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::advise::Advisor;
+use super::dropping::Dropped;
 use super::pulse::Pulse;
 use super::switch::Switch;
 use super::trail::Trail;
@@ -41,6 +42,7 @@ pub(crate) struct Engine {
     /// Keys that are being written to the store, and the numbers of what is
     /// written: until an invalidated one is taken back, nobody reads it.
     pub(crate) writing: Mutex<HashMap<Key, Writes>>,
+    pub(super) dropped: Dropped,
     /// What is recorded and not yet an entry.
     pub(crate) in_flight: Arc<Budget>,
     /// Fills that are under way.

@@ -28,11 +28,13 @@ impl Engine {
         let mut confirmed = 0;
         if self.store.is_some() {
             let engine = Arc::clone(self);
+            let dropping = self.dropping(std::slice::from_ref(&target));
             let rest = async move {
                 let reached = engine.reach(std::slice::from_ref(&target)).await;
                 if keeps(Rule::FencedTwice) {
                     engine.fence(&target);
                 }
+                drop(dropping);
                 (engine.sweep(&target), reached)
             };
             let (swept, reached) = match Handle::try_current() {
@@ -294,6 +296,7 @@ impl Writing {
         }
         let (background, watching) = (Arc::clone(engine), Arc::clone(&self.watching));
         let last = Arc::clone(&self.last);
+        let dropping = engine.dropping(&targets);
         let work = async move {
             match background.reach(&targets).await {
                 Ok(reached) => {
@@ -311,6 +314,7 @@ impl Writing {
             for target in &targets {
                 background.fence_watched(target, &watching);
             }
+            drop(dropping);
         };
         let runtime = self.runtime.as_ref()?;
         Some(engine.tasks.spawn(runtime, work))

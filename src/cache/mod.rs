@@ -7,6 +7,7 @@ mod builder;
 #[cfg(feature = "compression")]
 mod compression;
 mod confirm;
+mod dropping;
 #[cfg(feature = "encryption")]
 mod encryption;
 mod engine;

@@ -13,6 +13,7 @@ impl Engine {
             return Standing::Gone;
         }
         match &self.pulse {
+            None if self.is_dropped(entry) && keeps(Rule::DroppedHidden) => Standing::Gone,
             None if !self.generations.valid(entry, self.numbered(number)) => Standing::Gone,
             None => Standing::Good,
             Some(_) if cfg!(larder_unfenced) || !keeps(Rule::PromotionChecked) => Standing::Good,

@@ -22,8 +22,11 @@
 //!    not joined at all spares the wait and no more.
 //! 3. What is read from the store is stamped with the clock from before the
 //!    read, and the clock is moved once more after the store has dropped its
-//!    entries, so that what was read in between is invalid too.
-//!    (`without_a_number_from_before_the_read`, `without_a_second_fence_in_one_process`)
+//!    entries, so that what was read in between is invalid too. Meanwhile a store that
+//!    knows no clock is not read for it: what was found there, confirmed by 304 and
+//!    written back, would look as new as the answer that confirmed it.
+//!    (`without_a_number_from_before_the_read`, `without_a_second_fence_in_one_process`,
+//!    `without_hiding_what_is_dropped_in_one_process`)
 //! 4. What is written to the store is checked again when the write has ended,
 //!    and removed if it is no longer valid; nobody is served it until then, nor who
 //!    has read it until then. (`without_taking_back_in_one_process`,

@@ -47,6 +47,8 @@ pub(crate) enum Rule {
     LongestLease,
     /// Without a shared clock: what was read while the store dropped it is refused,
     FencedTwice,
+    /// what it is dropping is not read,
+    DroppedHidden,
     /// what was written meanwhile is taken back,
     TakenBack,
     /// and not read until then.

@@ -77,9 +77,10 @@ needed! {
     without_waiting_where_rows_have_vanished: 60, LOST, [VanishedAwaited], [];
     without_waiting_in_a_young_epoch: 0, LOST, [YoungAwaited], [];
     without_waiting_for_the_longest_lease: 0, MIXED, [LongestLease], [];
-    without_a_second_fence_in_one_process: 0, PLAIN, [FencedTwice], [];
+    without_a_second_fence_in_one_process: 20, PLAIN, [FencedTwice], [];
+    without_hiding_what_is_dropped_in_one_process: 5695, PLAIN, [DroppedHidden], [];
     without_taking_back_in_one_process: 0, PLAIN, [TakenBack], [];
-    without_hiding_what_is_taken_back: 381, PLAIN, [LateHidden], [];
+    without_hiding_what_is_taken_back: 428, PLAIN, [LateHidden], [];
 
     without_the_run_id: 14, with(&[Failover, Restart, Cut, LosePush]), [], [RunId];
     without_the_number_of_scopes: 0, with(&[EvictScopes, LosePush, Cut]), [], [Uncounted];
