@@ -174,7 +174,7 @@ pub async fn tiers_with(
 
 /// Waits for something to be true, with a deadline.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut check: impl FnMut() -> F) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     while !check().await {
         assert!(tokio::time::Instant::now() < deadline, "never: {what}");
         tokio::task::yield_now().await;
