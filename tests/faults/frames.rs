@@ -55,6 +55,30 @@ async fn every_truncation_and_every_wrong_byte_in_redis_is_a_miss() {
     }
 }
 
+/// Where the checksum stands, and where version 2 has numbers that version 1 lacks.
+const SUM: std::ops::Range<usize> = 8..16;
+const LATER: std::ops::Range<usize> = 96..109;
+
+/// What an earlier version has written is served: a deploy begins warm.
+#[tokio::test]
+async fn an_earlier_versions_entry_is_served() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let a = bare(&site, redis.url());
+    comes_back(&a).await;
+    let (name, mut frame) = entry(&redis);
+    frame.drain(LATER);
+    frame[4] = 1; // magic, then the version
+    let covered = [&frame[..SUM.start], &frame[SUM.end..]].concat();
+    let sum = twox_hash::XxHash3_64::oneshot(&covered);
+    frame[SUM].copy_from_slice(&sum.to_le_bytes());
+    put(&redis, &name, &frame);
+    let runs = site.runs();
+    let reply = bare(&site, redis.url()).get().await;
+    assert!(reply.hit(), "{}", reply.cache_status());
+    assert_eq!((reply.text(), site.runs()), ("v0", runs));
+}
+
 /// What a later version has written is left alone until this one has its own answer:
 /// an older one of two that share a Redis does not clear the other's entries away.
 #[tokio::test]

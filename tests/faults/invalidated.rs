@@ -7,16 +7,18 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get as on_get;
-use larder::{Policy, Selector, endpoint, everything, hours, minutes, tag, uri};
+use larder::testing::ManualClock;
+use larder::{Outcome, Policy, Selector, endpoint, everything, hours, minutes, seconds, tag, uri};
 
 use super::support::Reply;
 use super::*;
 use crate::proxy::{Chance, Way, seed};
 
-/// An answer that can be asked whether it still holds.
-fn validated(site: &Site, cache: Cache, policy: Policy) -> Process {
+/// An answer that can be asked whether it still holds, and takes a second of a clock.
+fn validated(site: &Site, cache: Cache, policy: Policy, clock: ManualClock) -> Process {
     let site = site.clone();
     let handler = on_get(move |headers: HeaderMap| async move {
+        clock.advance(seconds(1));
         let text = format!("v{}", site.version.load(Ordering::SeqCst));
         site.runs.fetch_add(1, Ordering::SeqCst);
         let etag = format!("\"{text}\"");
@@ -38,6 +40,8 @@ enum Doing {
     Miss,
     /// An entry that may be served stale is renewed behind the answer.
     Refresh,
+    /// An entry that is all but stale is renewed behind the answer.
+    Early,
     /// An entry is asked for, and confirmed by a 304.
     Confirm,
     /// Redis has it, memory has not.
@@ -56,13 +60,22 @@ impl Doing {
     }
 
     /// Brings both to where a request of `a` does it.
-    async fn prepare(self, a: &Process, b: &Process, proxy: &Proxy) {
+    async fn prepare(self, (a, clock): (&Process, &ManualClock), b: &Process, proxy: &Proxy) {
         comes_back(a).await;
         comes_back(b).await;
         let it = tag("item:1");
         match self {
             Self::Miss => drop(b.cache.invalidate(it).await.unwrap()),
             Self::Refresh | Self::Confirm => drop(b.cache.invalidate(it.soft()).await.unwrap()),
+            Self::Early => {
+                b.cache.invalidate(it).await.unwrap();
+                a.get().await;
+                a.cache.idle().await;
+                let Outcome::Hit { ttl, .. } = a.get().await.outcome else {
+                    panic!("no hit");
+                };
+                clock.advance(ttl - Duration::from_millis(2)); // of the second that it took
+            }
             Self::Promote => {
                 b.cache.invalidate(it).await.unwrap();
                 b.get().await;
@@ -96,21 +109,30 @@ impl Doing {
 async fn at_every_step_of(doing: Doing) {
     let (redis, proxy) = behind_proxy();
     let site = Site::new();
+    let clock = ManualClock::new();
     let settings = |url: String, timeout| {
         let builder = builder(url).memory(16 * MIB).lease(SHORT);
-        builder.operation_timeout(timeout).build().unwrap()
+        let builder = builder.operation_timeout(timeout);
+        match doing {
+            Doing::Early => builder.clock(Arc::new(clock.clone())),
+            _ => builder,
+        }
     };
     let policy = match doing {
         Doing::Confirm => Policy::ttl(minutes(5)).revalidate(hours(1)),
         _ => Policy::ttl(minutes(5)).stale_while_revalidate(hours(1)),
     };
-    let process = |url, timeout| validated(&site, settings(url, timeout), policy.clone());
+    let process = |url, timeout| {
+        let cache = settings(url, timeout).build().unwrap();
+        validated(&site, cache, policy.clone(), clock.clone())
+    };
     let (a, b) = (process(proxy.url(), TIMEOUT), process(redis.url(), PATIENT));
     let mut stopped = 0;
     for way in [Way::ToServer, Way::ToClient] {
         for step in 0..doing.steps() {
-            doing.prepare(&a, &b, &proxy).await;
+            doing.prepare((&a, &clock), &b, &proxy).await;
             proxy.stall(way, step);
+            let runs = site.runs();
             let (app, cache) = (a.app.clone(), a.cache.clone());
             let done = tokio::spawn(async move {
                 let reply = doing.ask(&app, &cache).await;
@@ -122,6 +144,9 @@ async fn at_every_step_of(doing: Doing) {
             })
             .await;
             stopped += usize::from(proxy.is_stalled(way));
+            // whoever was not stopped has done it
+            let idle = proxy.is_stalled(way) || matches!(doing, Doing::Promote | Doing::Replay);
+            assert!(idle || site.runs() > runs, "{doing:?}, {way:?} {step}");
             site.write();
             b.cache.invalidate(tag("item:1")).await.unwrap();
             proxy.flow();
@@ -148,6 +173,11 @@ async fn in_a_miss() {
 #[tokio::test]
 async fn in_a_refresh_behind_the_answer() {
     at_every_step_of(Doing::Refresh).await;
+}
+
+#[tokio::test]
+async fn in_a_refresh_ahead_of_time() {
+    at_every_step_of(Doing::Early).await;
 }
 
 #[tokio::test]
