@@ -158,19 +158,20 @@ pub(crate) fn decode(
         Some(scopes) => scopes,
         None => read_scopes(&mut reader, scopes)?,
     };
-    let fields = read_fields(&mut reader, fields, block)?;
+    let marker = flags & VARY != 0;
+    let stored = |name: &HeaderName| marker || may_be_stored(name, bounds.cookies);
+    let fields = read_fields(&mut reader, fields, block, stored)?;
     let body = reader.take(body_len)?;
     if !reader.rest.is_empty() {
         return Err(damaged("trailing bytes"));
     }
-    if flags & VARY != 0 {
+    if marker {
         if !(1..=MOST_NAMES).contains(&fields.len()) {
             return Err(damaged("a marker that is never stored"));
         }
         let names = fields.iter().map(|(name, _)| name.clone()).collect();
         return Ok(Frame::Vary(names));
     }
-    check_fields(&fields, bounds.cookies)?;
     if raw_len > bounds.max_body {
         return Err(damaged("larger than the policy allows"));
     }
@@ -238,7 +239,13 @@ fn read_scopes(reader: &mut Reader<'_>, count: usize) -> Result<Box<[ScopeId]>, 
     Ok(ids.iter().map(|id| ScopeId(*id)).collect())
 }
 
-fn read_fields(reader: &mut Reader<'_>, count: usize, len: usize) -> Result<Fields, Corrupt> {
+/// `stored` tells which names may be there: others are a forgery.
+fn read_fields(
+    reader: &mut Reader<'_>,
+    count: usize,
+    len: usize,
+    stored: impl Fn(&HeaderName) -> bool,
+) -> Result<Fields, Corrupt> {
     let block = reader.take(len)?;
     if count > MOST_FIELDS || count > block.len() / 6 {
         return Err(Corrupt::Damaged("fields"));
@@ -251,6 +258,9 @@ fn read_fields(reader: &mut Reader<'_>, count: usize, len: usize) -> Result<Fiel
         let (name, value) = (usize::from(rest.u16()?), rest.u32()?);
         let name = HeaderName::from_lowercase(rest.take(name)?)
             .map_err(|_| Corrupt::Damaged("field name"))?;
+        if !stored(&name) {
+            return Err(Corrupt::Damaged("a field that is never stored"));
+        }
         let value = rest.take(value)?;
         let value = match common(value) {
             Some(known) => known,
@@ -272,15 +282,9 @@ fn read_fields(reader: &mut Reader<'_>, count: usize, len: usize) -> Result<Fiel
     }
 }
 
-/// Fields that are never stored are a forgery.
-fn check_fields(fields: &Fields, cookies: bool) -> Result<(), Corrupt> {
-    let never = |name: &HeaderName| {
-        is_hop_by_hop(name) || (*name == header::SET_COOKIE && !cookies) || *name == header::AGE
-    };
-    match fields.iter().any(|(name, _)| never(name)) {
-        true => Err(Corrupt::Damaged("a field that is never stored")),
-        false => Ok(()),
-    }
+/// Whether an entry may have such a field.
+fn may_be_stored(name: &HeaderName, cookies: bool) -> bool {
+    !is_hop_by_hop(name) && (*name != header::SET_COOKIE || cookies) && *name != header::AGE
 }
 
 fn read_status(status: u16) -> Result<StatusCode, Corrupt> {
