@@ -251,12 +251,13 @@ impl Generations {
     #[must_use]
     pub(crate) fn resync(&self, snapshot: Snapshot, at: u64) -> (Learning, Vec<Change>) {
         let mut marks = self.write();
+        let knew = marks.mirror.stamp().is_known();
         let Resynced { new, lost } = marks.mirror.resync(snapshot, at);
         let learning = match new.is_empty() {
             true => Learning::Known,
             false => Learning::New {
                 crowded: self.take(&mut marks, new, at),
-                erased: true,
+                erased: knew, // who knew nothing has held nothing
             },
         };
         (learning, lost)

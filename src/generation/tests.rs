@@ -138,3 +138,17 @@ fn what_was_invalidated_softly_is_aged_once() {
     let _ = clock.advance(&tag("b").soft(), 7);
     assert_eq!(clock.standing(&thing(), 0), Standing::Good);
 }
+
+/// The first look at the clock finds all of it new: nothing of that was erased here, and
+/// what is noted meanwhile of variants is not to be forgotten.
+#[test]
+fn what_is_new_to_who_knew_nothing_was_not_erased() {
+    let generations = Generations::default();
+    let at = |epoch| Snapshot {
+        stamp: Stamp { epoch, number: 3 },
+        ..Snapshot::default()
+    };
+    let erased = |learning| matches!(learning, Learning::New { erased: true, .. });
+    assert!(!erased(generations.resync(at(7), 0).0));
+    assert!(erased(generations.resync(at(8), 0).0), "another clock");
+}
