@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -85,11 +85,7 @@ impl Future for CachedRouterFuture {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = match ready!(Pin::new(&mut self.inner).poll(cx)) {
-            Ok(response) => response,
-            Err(never) => match never {},
-        };
-        Poll::Ready(Ok(response.map(crate::ResponseBody::into_axum)))
+        self.inner.poll_with(cx, crate::ResponseBody::into_axum)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::place::{original_uri, place, rewritten};
 use crate::policy::accept::best_language;
 use crate::policy::request::{self as admission, Asks, Wish};
 use crate::policy::{Compiled, Found, RequestHead, Scoped, vary};
+use crate::reply;
 use crate::store::variants::Variants;
 
 /// What becomes of a request.
@@ -42,6 +43,12 @@ pub(crate) struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// Whether its hit is what is stored, and nobody is to be told of it.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        !reply::has_shape(self.policy, &self.asks) && !self.policy.watch.names()
+    }
+
     /// The question for which memory had no answer.
     pub(crate) fn question(self, canonical: &Writer, variant: Option<Box<Writer>>) -> Question {
         Question {
@@ -169,7 +176,7 @@ pub(crate) fn ask_with<'a, B: Body>(
     let place = place(extensions);
     let uri = original_uri(extensions, request.uri());
     match layer.annotation.find(place, uri.path()) {
-        Ok(found) => ask_found(layer, request, &found, canonical, content),
+        Ok(found) => ask_found(layer, request, uri, &found, canonical, content),
         Err(reason) => Ask::Bypass(reason),
     }
 }
@@ -179,12 +186,12 @@ pub(crate) fn ask_with<'a, B: Body>(
 pub(crate) fn ask_found<'a, B: Body>(
     layer: &'a Shared,
     request: &Request<B>,
+    uri: &Uri,
     found: &Found<'a, '_>,
     canonical: &mut Writer,
     content: Option<&[u8]>,
 ) -> Ask<'a> {
     let (engine, extensions) = (&layer.engine, request.extensions());
-    let uri = original_uri(extensions, request.uri());
     let policy = found.policy;
     let method = request.method();
     let asks_by_content = policy.methods.contains(method);

@@ -73,8 +73,8 @@ impl<B> ResponseBody<B> {
     /// The body of an entry in memory. What counts the references to its bytes is
     /// touched when they are sent, not before.
     #[inline]
-    pub(crate) fn held(held: Arc<Held>) -> Self {
-        let held = (!held.entry.body.is_empty()).then_some(held);
+    pub(crate) fn held(held: Option<Arc<Held>>) -> Self {
+        let held = held.filter(|held| !held.entry.body.is_empty());
         let kind = Kind::Held { held };
         Self { kind }
     }

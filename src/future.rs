@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use http::Response;
 
 use crate::body::ResponseBody;
+use crate::reply::Hit;
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 
@@ -19,7 +20,9 @@ pub struct ResponseFuture<B, E> {
 
 enum Kind<B, E> {
     /// A hit in memory: nothing to poll, nothing on the heap.
-    Ready(Option<Response<ResponseBody<B>>>),
+    Hit(Option<Hit>),
+    /// One whose response has been shaped already.
+    Ready(Option<Box<Response<ResponseBody<B>>>>),
     /// One of the ways of `serve.rs`: passed by, read or written.
     Going(BoxFuture<'static, Answer<B, E>>),
 }
@@ -29,14 +32,51 @@ impl<B, E> Unpin for ResponseFuture<B, E> {}
 
 impl<B, E> ResponseFuture<B, E> {
     #[inline]
+    pub(crate) fn hit(hit: Hit) -> Self {
+        let kind = Kind::Hit(Some(hit));
+        Self { kind }
+    }
+
     pub(crate) fn ready(response: Response<ResponseBody<B>>) -> Self {
-        let kind = Kind::Ready(Some(response));
+        let kind = Kind::Ready(Some(Box::new(response)));
         Self { kind }
     }
 
     pub(crate) fn going(future: BoxFuture<'static, Answer<B, E>>) -> Self {
         let kind = Kind::Going(future);
         Self { kind }
+    }
+
+    /// Polls for a response with another body.
+    #[inline]
+    pub(crate) fn poll_with<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: impl FnOnce(ResponseBody<B>) -> T,
+    ) -> Poll<Result<Response<T>, E>> {
+        match &mut self.kind {
+            Kind::Hit(hit) => {
+                let hit = hit.take().expect(OVER);
+                let response = hit.response(|held| body(ResponseBody::held(held)));
+                Poll::Ready(Ok(response))
+            }
+            other => other.poll(cx).map_ok(|response| response.map(body)),
+        }
+    }
+}
+
+const OVER: &str = "a future was polled after it had ended";
+
+impl<B, E> Kind<B, E> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Answer<B, E>> {
+        match self {
+            Self::Hit(hit) => {
+                let hit = hit.take().expect(OVER);
+                Poll::Ready(Ok(hit.response(ResponseBody::held)))
+            }
+            Self::Ready(response) => Poll::Ready(Ok(*response.take().expect(OVER))),
+            Self::Going(future) => future.as_mut().poll(cx),
+        }
     }
 }
 
@@ -45,13 +85,7 @@ impl<B, E> Future for ResponseFuture<B, E> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.kind {
-            Kind::Ready(response) => match response.take() {
-                Some(response) => Poll::Ready(Ok(response)),
-                None => panic!("a future was polled after it had ended"),
-            },
-            Kind::Going(future) => future.as_mut().poll(cx),
-        }
+        self.poll_with(cx, |body| body)
     }
 }
 

@@ -14,7 +14,6 @@ use crate::body::ResponseBody;
 use crate::cache::{Engine, Stale};
 use crate::entry::coding::{Coded, choose, is_codable};
 use crate::entry::{Entry, Held};
-use crate::key::Key;
 use crate::known::number_value;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Outcome, Staleness, Tier};
@@ -24,10 +23,53 @@ use crate::policy::freshness::Rules;
 use crate::policy::range::{Part, part};
 use crate::policy::request::Asks;
 
+/// A hit in memory that is a response where it is taken, and not before: moving
+/// one costs as much as filling it.
+pub(crate) struct Hit {
+    held: Arc<Held>,
+    /// Its age and what is left of its freshness, in milliseconds.
+    times: (u64, u64),
+    tier: Tier,
+    head: bool,
+    status: Option<HeaderValue>,
+    /// Extensions whose room is used again.
+    spare: Extensions,
+}
+
+impl Hit {
+    #[inline]
+    pub(crate) fn of(
+        engine: &Engine,
+        held: Arc<Held>,
+        times: (u64, u64),
+        tier: Tier,
+        head: bool,
+        spare: Extensions,
+    ) -> Self {
+        Self {
+            status: told(engine, times.1, tier),
+            held,
+            times,
+            tier,
+            head,
+            spare,
+        }
+    }
+
+    /// Its response. `body` makes the body of what is stored.
+    #[inline]
+    pub(crate) fn response<B>(self, body: impl FnOnce(Option<Arc<Held>>) -> B) -> Response<B> {
+        let (entry, age) = (&self.held.entry, number_value(self.times.0 / 1000));
+        let status = entry.status;
+        let fields = entry.fields.to_map(age, self.status);
+        let body = body((!self.head).then_some(self.held));
+        hit(fields, status, body, self.times, self.tier, self.spare)
+    }
+}
+
 /// A response made of an entry that this process holds. `times` are its age and what is left
 /// of its freshness, in milliseconds; `spare` are extensions whose room is used
 /// again.
-#[inline]
 pub(crate) fn held<B>(
     engine: &Engine,
     held: Arc<Held>,
@@ -36,20 +78,11 @@ pub(crate) fn held<B>(
     head: bool,
     spare: Extensions,
 ) -> Response<ResponseBody<B>> {
-    let mut response = Response::new(ResponseBody::empty());
-    let entry = &held.entry;
-    let (age, status) = told(engine, times, tier);
-    *response.headers_mut() = entry.fields.to_map(age, status);
-    hit(
-        &mut response,
-        engine,
-        (entry.status, &entry.key),
-        times,
-        tier,
-        spare,
-    );
-    if !head {
-        *response.body_mut() = ResponseBody::held(held);
+    let key = engine.status.tells_keys().then(|| held.entry.key.clone());
+    let hit = Hit::of(engine, held, times, tier, head, spare);
+    let mut response = hit.response(ResponseBody::held);
+    if let Some(key) = &key {
+        engine.status.tell_key(response.headers_mut(), key);
     }
     response
 }
@@ -62,53 +95,60 @@ pub(crate) fn found<B>(
     head: bool,
     spare: Extensions,
 ) -> Response<ResponseBody<B>> {
-    let mut response = Response::new(ResponseBody::empty());
-    let (age, status) = told(engine, times, Tier::Redis);
-    let Entry { fields, body, .. } = *entry;
-    *response.headers_mut() = fields.into_map(age, status);
-    let what = (entry.status, &entry.key);
-    hit(&mut response, engine, what, times, Tier::Redis, spare);
-    if !head {
-        *response.body_mut() = ResponseBody::stored(body);
+    let age = number_value(times.0 / 1000);
+    let said = told(engine, times.1, Tier::Redis);
+    let Entry {
+        fields,
+        body,
+        status,
+        key,
+        ..
+    } = *entry;
+    let fields = fields.into_map(age, said);
+    let body = match head {
+        true => ResponseBody::empty(),
+        false => ResponseBody::stored(body),
+    };
+    let mut response = hit(fields, status, body, times, Tier::Redis, spare);
+    if engine.status.tells_keys() {
+        engine.status.tell_key(response.headers_mut(), &key);
     }
     response
 }
 
-/// `Age` and this cache's member of `Cache-Status` for a hit.
+/// This cache's member of `Cache-Status` for a hit.
 #[inline]
-fn told(engine: &Engine, (age, ttl): (u64, u64), tier: Tier) -> (HeaderValue, Option<HeaderValue>) {
-    let status = match engine.is_outage() {
+fn told(engine: &Engine, ttl: u64, tier: Tier) -> Option<HeaderValue> {
+    match engine.is_outage() {
         false => engine.status.of_hit(tier, ttl / 1000),
         true => engine.status.of_outage(ttl / 1000),
-    };
-    (number_value(age / 1000), status)
+    }
 }
 
-/// Makes a response a hit, but for its fields and its body. Where it lies: moving one
-/// costs as much as filling it.
+/// Makes a response of a hit.
 #[inline]
 fn hit<B>(
-    response: &mut Response<B>,
-    engine: &Engine,
-    (status, key): (StatusCode, &Key),
+    fields: HeaderMap,
+    status: StatusCode,
+    body: B,
     (age, ttl): (u64, u64),
     tier: Tier,
     spare: Extensions,
-) {
-    *response.status_mut() = status;
+) -> Response<B> {
     let outcome = Outcome::Hit {
         tier,
         age: Duration::from_millis(age),
         ttl: Duration::from_millis(ttl),
     };
-    if engine.status.tells_keys() {
-        engine.status.tell_key(response.headers_mut(), key);
-    }
     seen(&outcome);
     let mut extensions = spare;
     extensions.clear();
     extensions.insert(outcome);
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = fields;
     *response.extensions_mut() = extensions;
+    response
 }
 
 /// A stale entry served all the same: why that is allowed, and why the request

@@ -4,15 +4,16 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use crate::ask::{Ask, Question, ask};
+use crate::ask::{Ask, Asked, Question, ask};
 use crate::body::ResponseBody;
-use crate::cache::Missed;
+use crate::cache::{Found, Missed};
 use crate::entry::Held;
 use crate::error::BoxError;
 use crate::future::ResponseFuture;
@@ -22,7 +23,7 @@ use crate::layer::{Arrival, Shared};
 use crate::nested;
 use crate::outcome::{Bypass, Tier};
 use crate::policy::Compiled;
-use crate::reply;
+use crate::reply::{self, Hit};
 use crate::serve::Serve;
 use crate::stats::{Counted, Counting, Ticket};
 use crate::warm::{self, Warms};
@@ -107,44 +108,15 @@ where
         }
         match engine.look_memory(&asked, &canonical, request.headers()) {
             Ok(found) => {
-                let counts = !nested || nested::counts(request.extensions(), engine);
-                shared.look_at(asked.policy, &found.entry.counts, &request);
-                let verified = engine.is_verified(asked.policy);
-                let spare = match verified {
-                    false => std::mem::take(request.extensions_mut()),
-                    true => http::Extensions::new(),
-                };
-                let times = found.times();
-                let shaped = reply::has_shape(asked.policy, &asked.asks);
-                if counts && !shaped {
-                    found.entry.counts.hit(found.entry.sends(asked.head));
+                let plain = !nested && began.is_none() && !engine.status.tells_keys();
+                if !plain || !asked.is_plain() || engine.is_verified(asked.policy) {
+                    return self.hit(asked, &canonical, found, (nested, began), request);
                 }
-                let apart = shaped || verified || began.is_some();
-                let whole = apart.then(|| Arc::clone(&found.entry));
-                let mut response =
-                    reply::held(engine, found.entry, times, Tier::Memory, asked.head, spare);
-                if let Some(whole) = &whole
-                    && shaped
-                {
-                    let (policy, headers) = (asked.policy, request.headers());
-                    let coded = &whole.coded;
-                    response = reply::shape(response, policy, coded, headers, &asked.asks);
-                    if counts {
-                        whole.counts.hit(response.body().len());
-                    }
-                }
-                nested::mark(&mut response, nested, engine);
-                if let Some(whole) = whole {
-                    if let Some(began) = began {
-                        whole.took(&*engine.clock, began);
-                        engine.sampled(&whole, asked.policy);
-                    }
-                    if verified {
-                        let question = asked.question(&canonical, None);
-                        self.verify(question, &whole, nested, request);
-                    }
-                }
-                ResponseFuture::ready(response)
+                let (times, head) = (found.times(), asked.head);
+                found.entry.counts.hit(found.entry.sends(head));
+                let spare = std::mem::take(request.extensions_mut());
+                let hit = Hit::of(engine, found.entry, times, Tier::Memory, head, spare);
+                ResponseFuture::hit(hit)
             }
             Err((missed, variant)) => {
                 let question = asked.question(&canonical, variant);
@@ -154,9 +126,54 @@ where
     }
 }
 
-/// All that is no hit in memory. Cold, as a compiler sees it: a hit's way through
+/// All that is no plain hit in memory. Cold, as a compiler sees it: a hit's way through
 /// `call` is then short and straight.
 impl<S: Clone> CacheService<S> {
+    /// A hit in memory that is shaped, told of, checked or measured.
+    #[cold]
+    fn hit<R, B>(
+        &self,
+        asked: Asked<'_>,
+        canonical: &Writer,
+        found: Found<Arc<Held>>,
+        (nested, began): (bool, Option<Duration>),
+        mut request: Request<R>,
+    ) -> ResponseFuture<B, S::Error>
+    where
+        S: Inner<R, B>,
+        R: Send + 'static,
+        B: Content,
+    {
+        let shared = &self.core.shared;
+        let (engine, policy) = (&shared.engine, asked.policy);
+        let counts = !nested || nested::counts(request.extensions(), engine);
+        let (times, whole) = (found.times(), found.entry);
+        shared.look_at(policy, &whole.counts, &request);
+        let verified = engine.is_verified(policy);
+        let spare = match verified {
+            false => std::mem::take(request.extensions_mut()),
+            true => http::Extensions::new(),
+        };
+        let held = Arc::clone(&whole);
+        let mut response = reply::held(engine, held, times, Tier::Memory, asked.head, spare);
+        if reply::has_shape(policy, &asked.asks) {
+            let headers = request.headers();
+            response = reply::shape(response, policy, &whole.coded, headers, &asked.asks);
+        }
+        if counts {
+            whole.counts.hit(response.body().len());
+        }
+        nested::mark(&mut response, nested, engine);
+        if let Some(began) = began {
+            whole.took(&*engine.clock, began);
+            engine.sampled(&whole, policy);
+        }
+        if verified {
+            self.verify(asked.question(canonical, None), &whole, nested, request);
+        }
+        ResponseFuture::ready(response)
+    }
+
     #[cold]
     fn read<R, B>(
         &self,

@@ -86,13 +86,15 @@ impl Shape {
         let mut places = map.values_mut();
         match status {
             Some(status) if self.ready => {
-                put(&mut places, age);
-                put(&mut places, status);
-                put_all(&mut places, values);
+                if let (Some(first), Some(second)) = (places.next(), places.next()) {
+                    put(first, age);
+                    put(second, status);
+                }
+                put_all(places, values);
             }
             status => {
                 places.by_ref().take(self.own()).for_each(drop);
-                put_all(&mut places, values);
+                put_all(places, values);
                 self.say(&mut map, age, status);
             }
         }
@@ -123,19 +125,23 @@ impl Shape {
     }
 }
 
+/// Puts a value into a blank place. What is blank holds nothing that had to be
+/// dropped.
 #[inline]
-fn put(places: &mut ValuesMut<'_, HeaderValue>, value: HeaderValue) {
-    if let Some(place) = places.next() {
-        *place = value;
-    }
+fn put(place: &mut HeaderValue, value: HeaderValue) {
+    std::mem::forget(std::mem::replace(place, value));
 }
 
 /// Puts values into the blank places.
 #[inline]
-fn put_all(places: &mut ValuesMut<'_, HeaderValue>, values: &[HeaderValue]) {
-    let blank = places.filter(|place| place.is_empty());
-    for (place, value) in blank.zip(values) {
-        *place = value.clone();
+fn put_all(places: ValuesMut<'_, HeaderValue>, values: &[HeaderValue]) {
+    let mut values = values.iter();
+    for place in places {
+        if place.is_empty()
+            && let Some(value) = values.next()
+        {
+            put(place, value.clone());
+        }
     }
 }
 

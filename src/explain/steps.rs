@@ -88,8 +88,8 @@ impl Shared {
         pattern: Option<&str>,
     ) -> Explanation {
         let mut steps = Steps::default();
-        let path = original_uri(request.extensions(), request.uri()).path();
-        let Some(found) = self.policy_for(pattern, path) else {
+        let uri = original_uri(request.extensions(), request.uri());
+        let Some(found) = self.policy_for(pattern, uri.path()) else {
             steps.say(About::Policy, "no policy covers this path");
             return steps.end(None, Would::Bypass(Bypass::NoPolicy));
         };
@@ -99,7 +99,7 @@ impl Shared {
         };
         steps.say(About::Policy, policy_of(&found, &endpoint));
         let mut canonical = Writer::empty();
-        let asked = match ask_found(self, request, &found, &mut canonical, None) {
+        let asked = match ask_found(self, request, uri, &found, &mut canonical, None) {
             Ask::Cache(asked) => asked,
             Ask::Bypass(reason) => {
                 steps.say(About::Admission, format!("it bypasses: {reason}"));

@@ -1,6 +1,8 @@
 //! The lists of field names that the safe defaults rest on, and a table that
 //! classifies a request's fields in one pass.
 
+use std::hash::{Hash, Hasher};
+
 use http::HeaderName;
 use http::header;
 
@@ -266,15 +268,12 @@ pub(crate) enum Class {
 }
 
 /// Field names and their classes. Most fields of a request have none, and a
-/// filter says so at the cost of two bytes' look.
+/// filter says so at the cost of a bit's look.
 #[derive(Debug, Clone)]
 pub(crate) struct Classes {
-    filter: [u64; FILTER],
+    filter: [u64; ROWS],
     by_len: Vec<Vec<(HeaderName, Class)>>,
 }
-
-/// Lengths that the filter tells apart.
-const FILTER: usize = 64;
 
 /// What admission reads whatever the policy says.
 const ALWAYS_READ: [HeaderName; 5] = [
@@ -285,20 +284,50 @@ const ALWAYS_READ: [HeaderName; 5] = [
     header::UPGRADE,
 ];
 
-/// A place in the filter: a row by the length, a bit by first and last byte.
-#[inline]
-fn place(name: &str) -> (usize, u64) {
-    let bytes = name.as_bytes();
-    let (first, last) = (bytes.first().copied(), bytes.last().copied());
-    let mixed = first.unwrap_or(0).wrapping_mul(5) ^ last.unwrap_or(0);
-    (bytes.len() % FILTER, 1 << (mixed % 64))
+/// A name's place in the filter. That of a name which `http` knows is its number
+/// there, others are told apart by length, first and last byte.
+#[derive(Default)]
+struct Place(usize);
+
+/// Places of names that are known by their numbers.
+const KNOWN: usize = 128;
+/// Words of the filter: the known, then a word for each of so many lengths.
+const ROWS: usize = KNOWN / 64 + 64;
+
+impl Place {
+    #[inline]
+    fn of(name: &HeaderName) -> (usize, u64) {
+        let mut place = Self::default();
+        name.hash(&mut place);
+        (place.0 / 64 % ROWS, 1 << (place.0 % 64))
+    }
+}
+
+impl Hasher for Place {
+    /// A name's bytes.
+    #[inline]
+    fn write(&mut self, name: &[u8]) {
+        let (first, last) = (name.first().copied(), name.last().copied());
+        let mixed = first.unwrap_or(0).wrapping_mul(5) ^ last.unwrap_or(0);
+        self.0 = KNOWN + name.len() % 64 * 64 + usize::from(mixed % 64);
+    }
+
+    /// Which of the kinds of names, then which of the known.
+    #[inline]
+    fn write_isize(&mut self, number: isize) {
+        self.0 = number.unsigned_abs() % KNOWN;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 as u64
+    }
 }
 
 impl Classes {
     /// With notice of those that every policy reads.
     pub(crate) fn new() -> Self {
         let mut classes = Self {
-            filter: [0; FILTER],
+            filter: [0; ROWS],
             by_len: Vec::new(),
         };
         for name in ALWAYS_READ {
@@ -321,14 +350,14 @@ impl Classes {
     }
 
     fn note(&mut self, name: &HeaderName) {
-        let (row, bit) = place(name.as_str());
+        let (row, bit) = Place::of(name);
         self.filter[row] |= bit;
     }
 
     /// Whether a field may mean something; `false` is certain.
     #[inline]
     pub(crate) fn notable(&self, name: &HeaderName) -> bool {
-        let (row, bit) = place(name.as_str());
+        let (row, bit) = Place::of(name);
         self.filter[row] & bit != 0
     }
 
