@@ -6,8 +6,8 @@ use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
-use smallvec::SmallVec;
 
+use super::own::Own;
 use super::shape::{Shape, Shapes};
 use crate::key::hex;
 use crate::known::number_value;
@@ -65,13 +65,10 @@ pub(crate) struct Fields(Kind);
 )]
 enum Kind {
     /// As they lie in memory: their names are a shape's, which is ready to be cloned.
-    Shaped { shape: Arc<Shape>, values: Values },
+    Shaped { shape: Arc<Shape>, values: Own },
     /// As they come from the store, to be sent once.
     Loose(HeaderMap),
 }
-
-/// As many as most answers have lie in the entry itself.
-pub(super) type Values = SmallVec<[HeaderValue; 6]>;
 
 impl Fields {
     pub(crate) fn empty() -> Self {
@@ -168,10 +165,7 @@ impl Fields {
     /// An estimate of the bytes that it holds elsewhere, values' own excepted.
     pub(crate) fn weight(&self) -> usize {
         match &self.0 {
-            Kind::Shaped { shape, values } if values.spilled() => {
-                std::mem::size_of_val(&**values) + shape.weight()
-            }
-            Kind::Shaped { shape, .. } => shape.weight(),
+            Kind::Shaped { shape, values } => values.weight() + shape.weight(),
             Kind::Loose(fields) => weight(fields),
         }
     }

@@ -17,6 +17,7 @@ mod compress;
 mod decode;
 mod headers;
 mod held;
+mod own;
 mod peek;
 mod record;
 #[cfg(feature = "encryption")]

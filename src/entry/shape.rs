@@ -9,7 +9,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use http::header::{AGE, CACHE_STATUS, HeaderName, ValuesMut};
 use http::{HeaderMap, HeaderValue};
 
-use super::headers::{Values, is_common, weight};
+use super::headers::{is_common, weight};
+use super::own::Own;
 
 /// A map: the places of `Age` and `Cache-Status`, which a hit says, and those of
 /// the fields behind them. Blank are those of values that not all share.
@@ -28,7 +29,7 @@ const OWN: [HeaderName; 2] = [AGE, CACHE_STATUS];
 
 impl Shape {
     /// The shape of some fields, and their own values in the order of their places.
-    pub(super) fn of(fields: HeaderMap) -> (Self, Values) {
+    pub(super) fn of(fields: HeaderMap) -> (Self, Own) {
         let blank = HeaderValue::from_static("");
         let ready = fields.keys().all(|name| !OWN.contains(name));
         let mut map = HeaderMap::with_capacity(fields.len() + OWN.len());
@@ -59,7 +60,7 @@ impl Shape {
     /// Fields with those of their values that are not the shape's own.
     pub(super) fn fields<'a>(
         &'a self,
-        values: &'a [HeaderValue],
+        values: &'a Own,
     ) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
         let mut values = values.iter();
         let fields = self.map.iter().skip(self.own());
@@ -78,7 +79,7 @@ impl Shape {
     #[inline]
     pub(super) fn fill(
         &self,
-        values: &[HeaderValue],
+        values: &Own,
         age: HeaderValue,
         status: Option<HeaderValue>,
     ) -> HeaderMap {
@@ -134,7 +135,7 @@ fn put(place: &mut HeaderValue, value: HeaderValue) {
 
 /// Puts values into the blank places.
 #[inline]
-fn put_all(places: ValuesMut<'_, HeaderValue>, values: &[HeaderValue]) {
+fn put_all(places: ValuesMut<'_, HeaderValue>, values: &Own) {
     let mut values = values.iter();
     for place in places {
         if place.is_empty()
