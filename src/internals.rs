@@ -8,8 +8,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 
-use crate::entry::Wire;
 use crate::entry::codec::{self, Bounds};
+use crate::entry::{Seen, Wire};
 use crate::key::{Canonical, Key, json};
 use crate::policy::cache_control::Directives;
 use crate::policy::freshness::{Lifetime, Rules, Use, usable};
@@ -99,18 +99,21 @@ pub fn json_form(data: &[u8]) {
 
 /// A frame from the store; what it decodes to can be written again.
 pub fn frame(data: &[u8]) {
+    let seen = Seen::default();
     let bounds = Bounds {
         max_body: 1 << 20,
         cookies: data.first().is_some_and(|byte| byte % 2 == 0),
         seals: None,
+        seen: Some(&seen),
     };
     let key = Key::new("api:fuzz:00");
     let sealed = codec::sealed(data);
     for frame in [Bytes::copy_from_slice(data), sealed] {
-        if let Ok(codec::Frame::Entry(entry)) =
-            codec::decode(&frame, &key, &Canonical::from(&b""[..]), bounds)
-        {
+        let read = || codec::decode(&frame, &key, &Canonical::from(&b""[..]), bounds);
+        if let Ok(codec::Frame::Entry(entry)) = read() {
             let _ = codec::encode(&entry, &Wire::default());
+            let again = read(); // in the shape that is known now
+            assert!(matches!(again, Ok(codec::Frame::Entry(e)) if e.fields == entry.fields));
         }
     }
 }

@@ -29,6 +29,16 @@ pub(crate) struct Family<'a> {
 }
 
 impl Engine {
+    /// What a policy takes from the store.
+    fn bounds<'a>(&'a self, policy: &'a Compiled) -> Bounds<'a> {
+        Bounds {
+            max_body: policy.max_body,
+            cookies: policy.store_set_cookie,
+            seals: self.wire.seals.as_ref(),
+            seen: Some(&policy.seen),
+        }
+    }
+
     /// Looks into the shared store, where there is one. `missed` is what memory
     /// said; `now` is the time, in milliseconds on the monotonic clock.
     pub(crate) async fn look_store(
@@ -167,11 +177,7 @@ impl Engine {
         let (frame, number) = fetched.map_err(Read::nothing)?;
         let now = self.now();
         let frame = frame.ok_or_else(|| Read::nothing(cause))?;
-        let bounds = Bounds {
-            max_body: question.policy.max_body,
-            cookies: question.policy.store_set_cookie,
-            seals: self.wire.seals.as_ref(),
-        };
+        let bounds = self.bounds(&question.policy);
         match codec::decode(&frame, key, question.place(), bounds) {
             Ok(Frame::Entry(mut entry)) => match self.holds(&entry, number, now) {
                 Standing::Gone => Err(Read::nothing(Cause::Invalidated)),
@@ -254,11 +260,7 @@ impl Engine {
         let Some(store) = &self.store else {
             return Ok(None);
         };
-        let bounds = Bounds {
-            max_body: question.policy.max_body,
-            cookies: question.policy.store_set_cookie,
-            seals: self.wire.seals.as_ref(),
-        };
+        let bounds = self.bounds(&question.policy);
         match store.get(key).await.map_err(|_| Cause::StoreError)? {
             None => Ok(None),
             Some(frame) => match codec::decode(&frame, key, question.place(), bounds) {

@@ -13,6 +13,7 @@ const LIMIT: Bounds<'_> = Bounds {
     max_body: 1 << 20,
     cookies: false,
     seals: None,
+    seen: None,
 };
 
 fn encode(entry: &Entry) -> Bytes {

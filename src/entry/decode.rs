@@ -5,11 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use smallvec::SmallVec;
 
 use super::codec::{FIXED_1, MAGIC, SEALED, VARY, VERSION, ZSTD, bound, checksum};
 use super::compress::decompress;
 use super::headers::{Fields, common};
 use super::seal::Seals;
+use super::seen::Seen;
 use super::stored::Entry;
 use crate::generation::Stamp;
 use crate::key::{Canonical, Key, ScopeId};
@@ -92,6 +94,8 @@ pub(crate) struct Bounds<'a> {
     pub(crate) cookies: bool,
     /// The keys with which frames must be sealed.
     pub(crate) seals: Option<&'a Seals>,
+    /// What has come under this very policy, if that is remembered.
+    pub(crate) seen: Option<&'a Seen>,
 }
 
 /// Decodes the frame found under `key` for the request `canonical`.
@@ -160,7 +164,8 @@ pub(crate) fn decode(
     };
     let marker = flags & VARY != 0;
     let stored = |name: &HeaderName| marker || may_be_stored(name, bounds.cookies);
-    let fields = read_fields(&mut reader, fields, block, stored)?;
+    let seen = bounds.seen.filter(|_| !marker);
+    let fields = read_fields(&mut reader, fields, block, seen, stored)?;
     let body = reader.take(body_len)?;
     if !reader.rest.is_empty() {
         return Err(damaged("trailing bytes"));
@@ -239,11 +244,13 @@ fn read_scopes(reader: &mut Reader<'_>, count: usize) -> Result<Box<[ScopeId]>, 
     Ok(ids.iter().map(|id| ScopeId(*id)).collect())
 }
 
-/// `stored` tells which names may be there: others are a forgery.
+/// `stored` tells which names may be there: others are a forgery. Those of a shape that
+/// was `seen` have been asked for.
 fn read_fields(
     reader: &mut Reader<'_>,
     count: usize,
     len: usize,
+    seen: Option<&Seen>,
     stored: impl Fn(&HeaderName) -> bool,
 ) -> Result<Fields, Corrupt> {
     let block = reader.take(len)?;
@@ -254,32 +261,35 @@ fn read_fields(
         frame: reader.frame,
         rest: block,
     };
-    let mut field = || {
+    let mut pairs: SmallVec<[(&[u8], &[u8]); 12]> = SmallVec::new();
+    for _ in 0..count {
         let (name, value) = (usize::from(rest.u16()?), rest.u32()?);
-        let name = HeaderName::from_lowercase(rest.take(name)?)
-            .map_err(|_| Corrupt::Damaged("field name"))?;
+        pairs.push((rest.take(name)?, rest.take(value)?));
+    }
+    if !rest.rest.is_empty() {
+        return Err(Corrupt::Damaged("fields"));
+    }
+    let value = |value: &[u8]| match common(value) {
+        Some(known) => Ok(known),
+        None => HeaderValue::from_maybe_shared(rest.share(value))
+            .map_err(|_| Corrupt::Damaged("field value")),
+    };
+    if let Some(fields) = seen.and_then(|seen| seen.fields(&pairs, value)) {
+        return fields;
+    }
+    // room for what a hit says as well
+    let mut fields = HeaderMap::with_capacity(count + 2);
+    for (name, text) in &pairs {
+        let name = HeaderName::from_lowercase(name).map_err(|_| Corrupt::Damaged("field name"))?;
         if !stored(&name) {
             return Err(Corrupt::Damaged("a field that is never stored"));
         }
-        let value = rest.take(value)?;
-        let value = match common(value) {
-            Some(known) => known,
-            None => HeaderValue::from_maybe_shared(rest.share(value))
-                .map_err(|_| Corrupt::Damaged("field value"))?,
-        };
-        Ok((name, value))
-    };
-    // room for what a hit says as well
-    let mut fields = HeaderMap::with_capacity(count + 2);
-    for _ in 0..count {
-        let (name, value) = field()?;
-        fields.append(name, value);
+        fields.append(name, value(text)?);
     }
-    let fields = Fields::from(fields);
-    match rest.rest.is_empty() {
-        true => Ok(fields),
-        false => Err(Corrupt::Damaged("fields")),
+    if let Some(seen) = seen {
+        seen.learn(&fields);
     }
+    Ok(fields.into())
 }
 
 /// Whether an entry may have such a field.

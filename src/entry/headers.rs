@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 
 use super::own::Own;
-use super::shape::{Shape, Shapes};
+use super::shape::{OWN, Shape, Shapes, said_ready};
 use crate::key::hex;
 use crate::known::number_value;
 use crate::policy::is_hop_by_hop;
@@ -66,13 +66,20 @@ pub(crate) struct Fields(Kind);
 enum Kind {
     /// As they lie in memory: their names are a shape's, which is ready to be cloned.
     Shaped { shape: Arc<Shape>, values: Own },
-    /// As they come from the store, to be sent once.
+    /// As they come from the store where no other has come so.
     Loose(HeaderMap),
+    /// The same where others have: blank places for what a hit says stand in front.
+    Ready(HeaderMap),
 }
 
 impl Fields {
     pub(crate) fn empty() -> Self {
         Self(Kind::Loose(HeaderMap::new()))
+    }
+
+    /// Of a map in which what a hit says has its places.
+    pub(super) fn ready(map: HeaderMap) -> Self {
+        Self(Kind::Ready(map))
     }
 
     /// Copies values and body into one block, so that a hit touches little
@@ -103,27 +110,31 @@ impl Fields {
 
     /// Makes them ready for many hits: their names are shared with other entries.
     pub(crate) fn share(&mut self, shapes: &Shapes) {
-        if let Kind::Loose(fields) = &mut self.0 {
-            let (shape, values) = Shape::of(std::mem::take(fields));
-            let shape = Arc::new(shape);
-            self.0 = Kind::Shaped { shape, values };
-        }
-        if let Kind::Shaped { shape, .. } = &mut self.0 {
-            *shape = shapes.share(shape);
-        }
+        let (shape, values) = match &mut self.0 {
+            Kind::Loose(fields) => Shape::of(std::mem::take(fields)),
+            Kind::Ready(fields) => Shape::of_ready(std::mem::take(fields)),
+            Kind::Shaped { shape, .. } => {
+                *shape = shapes.share(shape);
+                return;
+            }
+        };
+        let shape = shapes.share(&Arc::new(shape));
+        self.0 = Kind::Shaped { shape, values };
     }
 
     pub(crate) fn len(&self) -> usize {
         match &self.0 {
             Kind::Shaped { shape, .. } => shape.len(),
             Kind::Loose(fields) => fields.len(),
+            Kind::Ready(fields) => fields.len() - OWN.len(),
         }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         let (shaped, loose) = match &self.0 {
             Kind::Shaped { shape, values } => (Some(shape.fields(values)), None),
-            Kind::Loose(fields) => (None, Some(fields.iter())),
+            Kind::Loose(fields) => (None, Some(fields.iter().skip(0))),
+            Kind::Ready(fields) => (None, Some(fields.iter().skip(OWN.len()))),
         };
         let loose = loose.into_iter().flatten();
         shaped.into_iter().flatten().chain(loose)
@@ -149,16 +160,18 @@ impl Fields {
     #[inline]
     pub(crate) fn to_map(&self, age: HeaderValue, status: Option<HeaderValue>) -> HeaderMap {
         match &self.0 {
-            Kind::Shaped { shape, values } => shape.fill(values, age, status),
+            Kind::Shaped { shape, values } => shape.fill(values.iter().cloned(), age, status),
             Kind::Loose(fields) => said(fields.clone(), age, status),
+            Kind::Ready(fields) => said_ready(fields.clone(), age, status),
         }
     }
 
     /// The same of fields that are sent once.
     pub(crate) fn into_map(self, age: HeaderValue, status: Option<HeaderValue>) -> HeaderMap {
         match self.0 {
-            Kind::Shaped { shape, values } => shape.fill(&values, age, status),
+            Kind::Shaped { shape, values } => shape.fill(values.into_iter(), age, status),
             Kind::Loose(fields) => said(fields, age, status),
+            Kind::Ready(fields) => said_ready(fields, age, status),
         }
     }
 
@@ -166,7 +179,7 @@ impl Fields {
     pub(crate) fn weight(&self) -> usize {
         match &self.0 {
             Kind::Shaped { shape, values } => values.weight() + shape.weight(),
-            Kind::Loose(fields) => weight(fields),
+            Kind::Loose(fields) | Kind::Ready(fields) => weight(fields),
         }
     }
 }

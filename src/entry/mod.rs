@@ -25,6 +25,7 @@ mod seal;
 #[cfg(not(feature = "encryption"))]
 #[path = "no_seal.rs"]
 mod seal;
+mod seen;
 mod shape;
 mod stored;
 mod wire;
@@ -38,6 +39,7 @@ pub(crate) use record::{Complete, Recording};
 pub use seal::Encryption;
 #[cfg(feature = "encryption")]
 pub(crate) use seal::Seals;
+pub(crate) use seen::Seen;
 pub(crate) use shape::Shapes;
 pub(crate) use stored::Entry;
 #[cfg(feature = "compression")]

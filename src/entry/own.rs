@@ -20,6 +20,11 @@ impl Own {
         self.here.iter().map_while(Option::as_ref).chain(&self.more)
     }
 
+    pub(super) fn into_iter(self) -> impl Iterator<Item = HeaderValue> {
+        let here = self.here.into_iter().map_while(|value| value);
+        here.chain(self.more)
+    }
+
     /// Bytes of those that lie elsewhere.
     pub(super) fn weight(&self) -> usize {
         std::mem::size_of_val(&*self.more)

@@ -25,7 +25,7 @@ pub(crate) struct Shape {
 }
 
 /// The hit's own.
-const OWN: [HeaderName; 2] = [AGE, CACHE_STATUS];
+pub(super) const OWN: [HeaderName; 2] = [AGE, CACHE_STATUS];
 
 impl Shape {
     /// The shape of some fields, and their own values in the order of their places.
@@ -37,19 +37,9 @@ impl Shape {
             map.extend(OWN.map(|name| (name, blank.clone())));
         }
         map.extend(fields);
-        let mut shape = Self {
-            map,
-            ready,
-            shared: false,
-        };
-        let values = shape
-            .map
-            .values_mut()
-            .skip(if ready { OWN.len() } else { 0 });
-        let own = values.filter(|value| !is_common(value));
-        let own = own.map(|value| std::mem::replace(value, blank.clone()));
-        let own = own.collect();
-        (shape, own)
+        let own = take_own(&mut map, if ready { OWN.len() } else { 0 });
+        let shared = false;
+        (Self { map, ready, shared }, own)
     }
 
     /// How many places stand in front of the fields'.
@@ -70,6 +60,45 @@ impl Shape {
         })
     }
 
+    /// This shape, if what a hit says has its places in it.
+    pub(super) fn ready(self) -> Option<Self> {
+        self.ready.then_some(self)
+    }
+
+    /// Whether fields, names and values, have this shape.
+    pub(super) fn fits(&self, pairs: &[(&[u8], &[u8])]) -> bool {
+        let mut places = self.map.iter();
+        places.by_ref().take(self.own()).for_each(drop);
+        self.len() == pairs.len()
+            && places.zip(pairs).all(|((name, common), (named, value))| {
+                name.as_str().as_bytes() == *named && (common.is_empty() || common == *value)
+            })
+    }
+
+    /// Fields that do, in a map with the hit's own places in front.
+    pub(super) fn with<E>(
+        &self,
+        pairs: &[(&[u8], &[u8])],
+        value: impl Fn(&[u8]) -> Result<HeaderValue, E>,
+    ) -> Result<HeaderMap, E> {
+        let mut map = self.map.clone();
+        let mut places = map.values_mut();
+        places.by_ref().take(self.own()).for_each(drop);
+        for (place, (_, text)) in places.zip(pairs) {
+            if place.is_empty() {
+                put(place, value(text)?);
+            }
+        }
+        Ok(map)
+    }
+
+    /// The shape of such a map, and the values that are not the shape's own.
+    pub(super) fn of_ready(mut map: HeaderMap) -> (Self, Own) {
+        let own = take_own(&mut map, OWN.len());
+        let (ready, shared) = (true, false);
+        (Self { map, ready, shared }, own)
+    }
+
     /// How many fields there are.
     pub(super) fn len(&self) -> usize {
         self.map.len() - self.own()
@@ -79,7 +108,7 @@ impl Shape {
     #[inline]
     pub(super) fn fill(
         &self,
-        values: &Own,
+        values: impl Iterator<Item = HeaderValue>,
         age: HeaderValue,
         status: Option<HeaderValue>,
     ) -> HeaderMap {
@@ -133,15 +162,41 @@ fn put(place: &mut HeaderValue, value: HeaderValue) {
     std::mem::forget(std::mem::replace(place, value));
 }
 
+/// Takes the values behind the first so many that not all share.
+fn take_own(map: &mut HeaderMap, first: usize) -> Own {
+    let values = map.values_mut().skip(first);
+    let own = values.filter(|value| !is_common(value));
+    let blank = || HeaderValue::from_static("");
+    own.map(|value| std::mem::replace(value, blank())).collect()
+}
+
+/// What a hit says, put into the first places of a map.
+pub(super) fn said_ready(
+    mut map: HeaderMap,
+    age: HeaderValue,
+    status: Option<HeaderValue>,
+) -> HeaderMap {
+    let mut places = map.values_mut();
+    if let (Some(first), Some(second)) = (places.next(), places.next()) {
+        put(first, age);
+        match status {
+            Some(status) => put(second, status),
+            None => {
+                map.remove(CACHE_STATUS);
+            }
+        }
+    }
+    map
+}
+
 /// Puts values into the blank places.
 #[inline]
-fn put_all(places: ValuesMut<'_, HeaderValue>, values: &Own) {
-    let mut values = values.iter();
+fn put_all(places: ValuesMut<'_, HeaderValue>, mut values: impl Iterator<Item = HeaderValue>) {
     for place in places {
         if place.is_empty()
             && let Some(value) = values.next()
         {
-            put(place, value.clone());
+            put(place, value);
         }
     }
 }
@@ -210,7 +265,11 @@ mod tests {
         assert_eq!(shape.len(), pairs.len());
         assert_eq!(shape.fields(&values).count(), pairs.len());
         let age = HeaderValue::from_static("7");
-        let map = shape.fill(&values, age, status.map(HeaderValue::from_static));
+        let map = shape.fill(
+            values.iter().cloned(),
+            age,
+            status.map(HeaderValue::from_static),
+        );
         let said = map
             .iter()
             .map(|(n, v)| format!("{n}: {}", v.to_str().unwrap()));
@@ -235,7 +294,7 @@ mod tests {
         assert_eq!(filled(&pairs, None), both[..3]);
         let (shape, values) = Shape::of(fields(&pairs));
         let map = shape.fill(
-            &values,
+            values.into_iter(),
             HeaderValue::from_static("7"),
             Some(HeaderValue::from_static("x")),
         );

@@ -14,7 +14,7 @@ use super::route::{FallbackFn, KeyFn, Params, Policy, StoreIf};
 use super::scope::{Kind as ScopeKind, Scope};
 use super::template::Template;
 use super::watch::Watch;
-use crate::entry::Coding;
+use crate::entry::{Coding, Seen};
 use crate::error::ConfigError;
 use crate::invalidate::{Namespaces, Pattern, SelectorTemplate};
 use crate::key::{Writer, escape_endpoint};
@@ -92,6 +92,8 @@ pub(crate) struct Compiled {
     /// How every canonical request under this policy begins: the fingerprint,
     /// and the method, for HEAD is answered from GET's entry.
     pub(crate) preamble: Vec<u8>,
+    /// What has come from the store.
+    pub(crate) seen: Seen,
 }
 
 impl Compiled {
@@ -154,6 +156,7 @@ impl Compiled {
             credentials: context.credentials.clone(),
             hidden: classes.of(Class::Hidden).cloned().collect(),
             preamble: preamble(policy, &classes, context),
+            seen: Seen::default(),
             classes,
         })
     }
