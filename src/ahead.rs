@@ -52,7 +52,7 @@ impl<S> Serve<S> {
         self.behind = true;
         let mut canonical = Writer::empty();
         let question = match ask(&self.shared, &request, &mut canonical) {
-            Ask::Cache(asked) => Ok(asked.question(&canonical, None)),
+            Ask::Cache(asked, _) => Ok(asked.question(&canonical, None)),
             Ask::Bypass(reason) => Err(reason),
             Ask::Write(..) | Ask::Content(_) => Err(Bypass::Method),
         };

@@ -24,8 +24,9 @@ use crate::reply;
 use crate::store::variants::Variants;
 
 /// What becomes of a request.
-pub(crate) enum Ask<'a> {
-    Cache(Asked<'a>),
+pub(crate) enum Ask<'a, 'p> {
+    /// With the pattern of its route.
+    Cache(Asked<'a>, Option<&'p str>),
     /// An unsafe method under a policy: it may invalidate. The question is that
     /// of a GET, where a POST's answer may do for it (RFC 9110, 9.3.3).
     Write(&'a Arc<Compiled>, Option<Box<Question>>),
@@ -156,22 +157,22 @@ pub(crate) fn pattern<'a>(shared: &'a Shared, request: &'a request::Parts) -> Op
 /// Finds the policy of a request, admits it, and writes down all that its
 /// answer depends on into `canonical`.
 #[inline]
-pub(crate) fn ask<'a, B: Body>(
+pub(crate) fn ask<'a: 'p, 'p, B: Body>(
     layer: &'a Shared,
-    request: &Request<B>,
+    request: &'p Request<B>,
     canonical: &mut Writer,
-) -> Ask<'a> {
+) -> Ask<'a, 'p> {
     ask_with(layer, request, canonical, None)
 }
 
 /// The same for a request whose content has been read.
 #[inline]
-pub(crate) fn ask_with<'a, B: Body>(
+pub(crate) fn ask_with<'a: 'p, 'p, B: Body>(
     layer: &'a Shared,
-    request: &Request<B>,
+    request: &'p Request<B>,
     canonical: &mut Writer,
     content: Option<&[u8]>,
-) -> Ask<'a> {
+) -> Ask<'a, 'p> {
     let extensions = request.extensions();
     let place = place(extensions);
     let uri = original_uri(extensions, request.uri());
@@ -183,14 +184,14 @@ pub(crate) fn ask_with<'a, B: Body>(
 
 /// The same once its policy is found.
 #[inline]
-pub(crate) fn ask_found<'a, B: Body>(
+pub(crate) fn ask_found<'a, 'p, B: Body>(
     layer: &'a Shared,
     request: &Request<B>,
     uri: &Uri,
-    found: &Found<'a, '_>,
+    found: &Found<'a, 'p>,
     canonical: &mut Writer,
     content: Option<&[u8]>,
-) -> Ask<'a> {
+) -> Ask<'a, 'p> {
     let (engine, extensions) = (&layer.engine, request.extensions());
     let policy = found.policy;
     let method = request.method();
@@ -226,7 +227,7 @@ pub(crate) fn ask_found<'a, B: Body>(
             if let Some(content) = content {
                 content::write(canonical, request, content);
             }
-            Ask::Cache(asked)
+            Ask::Cache(asked, found.pattern)
         }
         Err(reason) => Ask::Bypass(or_only_if_cached(policy, request, reason)),
     }

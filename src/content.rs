@@ -56,7 +56,7 @@ impl<S> Serve<S> {
         let engine = &shared.engine;
         let mut canonical = Writer::empty();
         let asked = match ask_with(&shared, &request, &mut canonical, Some(&content)) {
-            Ask::Cache(asked) => asked,
+            Ask::Cache(asked, _) => asked,
             Ask::Bypass(reason) => return self.pass(reason, request).await,
             Ask::Write(..) | Ask::Content(_) => return self.pass(Bypass::Method, request).await,
         };

@@ -83,6 +83,17 @@ impl Shared {
         let extensions = request.extensions();
         let path = original_uri(extensions, request.uri()).path();
         let Found { policy, pattern } = self.annotation.find(place(extensions), path).ok()?;
+        Some(self.arrived(policy, pattern, request, new))
+    }
+
+    /// The same where its policy and its route's pattern are known.
+    pub(crate) fn arrived<R>(
+        &self,
+        policy: &Compiled,
+        pattern: Option<&str>,
+        request: &Request<R>,
+        new: bool,
+    ) -> Arrival {
         let counters = &self.engine.counters;
         let of = |endpoint: &str| counters.endpoint(endpoint);
         let (endpoint, counts) = match (&policy.endpoint, self.route(pattern)) {
@@ -99,7 +110,7 @@ impl Shared {
         if new {
             self.look_at(policy, &counts, request);
         }
-        Some(Arrival { endpoint, counts })
+        Arrival { endpoint, counts }
     }
 
     pub(crate) fn routes(&self) -> Vec<String> {

@@ -25,7 +25,7 @@ use crate::outcome::{Bypass, Tier};
 use crate::policy::Compiled;
 use crate::reply::{self, Hit};
 use crate::serve::Serve;
-use crate::stats::{Counted, Counting, Ticket};
+use crate::stats::{Counted, Counting, Counts, Ticket};
 use crate::warm::{self, Warms};
 
 /// A service whose responses are cached. Made by [`CacheLayer`](crate::CacheLayer).
@@ -89,8 +89,8 @@ where
         }
         let began = engine.counters.sample(&*engine.clock);
         let mut canonical = Writer::empty();
-        let asked = match ask(shared, &request, &mut canonical) {
-            Ask::Cache(asked) => asked,
+        let (asked, pattern) = match ask(shared, &request, &mut canonical) {
+            Ask::Cache(asked, pattern) => (asked, pattern),
             Ask::Write(policy, question) => {
                 return self.write(Arc::clone(policy), question, nested, request);
             }
@@ -119,8 +119,12 @@ where
                 ResponseFuture::hit(hit)
             }
             Err((missed, variant)) => {
+                let known = self.known(nested, &request);
+                let new = known.is_none();
+                let arrival = shared.arrived(asked.policy, pattern, &request, new);
                 let question = asked.question(&canonical, variant);
-                self.read(question, missed, nested, began.is_some(), request)
+                let how = (known, nested, began.is_some());
+                self.read(question, arrival, missed, how, request)
             }
         }
     }
@@ -178,9 +182,9 @@ impl<S: Clone> CacheService<S> {
     fn read<R, B>(
         &self,
         question: Question,
+        arrival: Arrival,
         missed: Missed,
-        nested: bool,
-        sampled: bool,
+        (known, nested, sampled): (Option<Arc<Ticket>>, bool, bool),
         request: Request<R>,
     ) -> ResponseFuture<B, S::Error>
     where
@@ -188,11 +192,10 @@ impl<S: Clone> CacheService<S> {
         R: Send + 'static,
         B: Content,
     {
-        let (serve, mut counting, endpoint) = self.arrived(nested, true, &request);
+        self.core.shared.engine.record();
+        let family = question.family_in(arrival.endpoint);
+        let (serve, mut counting) = self.counted_by(arrival.counts, known, nested, true);
         counting.sampled = sampled;
-        // its policy was found a moment ago
-        let endpoint = endpoint.unwrap_or_else(|| self.core.shared.endpoint_of(None));
-        let family = question.family_in(endpoint);
         going(counting, serve.read(question, family, missed, request))
     }
 
@@ -222,7 +225,9 @@ impl<S: Clone> CacheService<S> {
         R: Send + 'static,
         B: Content,
     {
-        let (serve, ..) = self.counted_by(Some(Ticket::void()), nested, true, &request);
+        let arrival = self.core.shared.arrival(&request, false);
+        let counts = self.counts_of(arrival);
+        let (serve, _) = self.counted_by(counts, Some(Ticket::void()), nested, true);
         serve.verify(question, Arc::new(held.entry.clone()), request);
     }
 
@@ -309,39 +314,35 @@ impl<S: Clone> CacheService<S> {
         takes_part: bool,
         request: &Request<R>,
     ) -> (Serve<S>, Counting) {
-        let (serve, counting, _) = self.arrived(nested, takes_part, request);
-        (serve, counting)
+        let shared = &self.core.shared;
+        shared.engine.record();
+        let known = self.known(nested, request);
+        let counts = self.counts_of(shared.arrival(request, known.is_none()));
+        self.counted_by(counts, known, nested, takes_part)
     }
 
-    /// The same, and the endpoint that it has arrived at.
-    fn arrived<R>(
-        &self,
-        nested: bool,
-        takes_part: bool,
-        request: &Request<R>,
-    ) -> (Serve<S>, Counting, Option<Arc<str>>) {
-        let engine = &self.core.shared.engine;
-        engine.record();
-        let known = match nested && nested::is_behind(request.extensions()) {
+    /// What a request is counted by already: a layer further out has it.
+    fn known<R>(&self, nested: bool, request: &Request<R>) -> Option<Arc<Ticket>> {
+        match nested && nested::is_behind(request.extensions()) {
             true => Some(Ticket::void()),
-            false => nested::ticket(request.extensions(), engine),
-        };
-        self.counted_by(known, nested, takes_part, request)
+            false => nested::ticket(request.extensions(), &self.core.shared.engine),
+        }
     }
 
-    fn counted_by<R>(
+    fn counts_of(&self, arrival: Option<Arrival>) -> Arc<Counts> {
+        let rest = || self.core.shared.engine.counters.rest();
+        arrival.map_or_else(rest, |arrival| arrival.counts)
+    }
+
+    fn counted_by(
         &self,
+        counts: Arc<Counts>,
         known: Option<Arc<Ticket>>,
         nested: bool,
         takes_part: bool,
-        request: &Request<R>,
-    ) -> (Serve<S>, Counting, Option<Arc<str>>) {
+    ) -> (Serve<S>, Counting) {
         let shared = &self.core.shared;
         let engine = &shared.engine;
-        let (endpoint, counts) = match shared.arrival(request, known.is_none()) {
-            Some(Arrival { endpoint, counts }) => (Some(endpoint), counts),
-            None => (None, engine.counters.rest()),
-        };
         let counting = Counting {
             engine: Arc::clone(engine),
             counts,
@@ -362,7 +363,7 @@ impl<S: Clone> CacheService<S> {
             nested,
             behind: false,
         };
-        (serve, counting, endpoint)
+        (serve, counting)
     }
 }
 

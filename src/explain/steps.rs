@@ -100,7 +100,7 @@ impl Shared {
         steps.say(About::Policy, policy_of(&found, &endpoint));
         let mut canonical = Writer::empty();
         let asked = match ask_found(self, request, uri, &found, &mut canonical, None) {
-            Ask::Cache(asked) => asked,
+            Ask::Cache(asked, _) => asked,
             Ask::Bypass(reason) => {
                 steps.say(About::Admission, format!("it bypasses: {reason}"));
                 return steps.end(None, Would::Bypass(reason));
