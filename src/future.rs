@@ -56,7 +56,7 @@ impl<B, E> ResponseFuture<B, E> {
     ) -> Poll<Result<Response<T>, E>> {
         match &mut self.kind {
             Kind::Hit(hit) => {
-                let hit = hit.take().expect(OVER);
+                let hit = taken(hit.take());
                 let response = hit.response(|held| body(ResponseBody::held(held)));
                 Poll::Ready(Ok(response))
             }
@@ -65,16 +65,21 @@ impl<B, E> ResponseFuture<B, E> {
     }
 }
 
-const OVER: &str = "a future was polled after it had ended";
+fn taken<T>(ready: Option<T>) -> T {
+    match ready {
+        Some(ready) => ready,
+        None => panic!("a future was polled after it had ended"),
+    }
+}
 
 impl<B, E> Kind<B, E> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Answer<B, E>> {
         match self {
             Self::Hit(hit) => {
-                let hit = hit.take().expect(OVER);
+                let hit = taken(hit.take());
                 Poll::Ready(Ok(hit.response(ResponseBody::held)))
             }
-            Self::Ready(response) => Poll::Ready(Ok(*response.take().expect(OVER))),
+            Self::Ready(response) => Poll::Ready(Ok(*taken(response.take()))),
             Self::Going(future) => future.as_mut().poll(cx),
         }
     }

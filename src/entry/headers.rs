@@ -131,12 +131,12 @@ impl Fields {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-        let (shaped, loose) = match &self.0 {
-            Kind::Shaped { shape, values } => (Some(shape.fields(values)), None),
-            Kind::Loose(fields) => (None, Some(fields.iter().skip(0))),
-            Kind::Ready(fields) => (None, Some(fields.iter().skip(OWN.len()))),
+        let (shaped, (loose, own)) = match &self.0 {
+            Kind::Shaped { shape, values } => (Some(shape.fields(values)), (None, 0)),
+            Kind::Loose(fields) => (None, (Some(fields.iter()), 0)),
+            Kind::Ready(fields) => (None, (Some(fields.iter()), OWN.len())),
         };
-        let loose = loose.into_iter().flatten();
+        let loose = loose.into_iter().flatten().skip(own);
         shaped.into_iter().flatten().chain(loose)
     }
 
