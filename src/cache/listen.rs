@@ -1,7 +1,7 @@
 //! What Redis tells without being asked: invalidations, the loss of everything, and
 //! with [`track_entries`](crate::CacheBuilder::track_entries) each change of an entry.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -158,6 +158,23 @@ impl Engine {
     }
 }
 
+/// How many listen: one that was told to stop may end after the next has begun.
+#[derive(Default)]
+pub(super) struct Listeners(AtomicU32);
+
+impl Listeners {
+    fn change(&self, listening: bool) {
+        match listening {
+            true => self.0.fetch_add(1, Ordering::Relaxed),
+            false => self.0.fetch_sub(1, Ordering::Relaxed),
+        };
+    }
+
+    pub(super) fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
 /// Somebody listens, until this is dropped.
 struct Listening(Weak<Engine>);
 
@@ -172,7 +189,7 @@ impl Listening {
         if let Some(engine) = self.0.upgrade()
             && let Some(pulse) = &engine.pulse
         {
-            pulse.listening.store(listening, Ordering::Relaxed);
+            pulse.listening.change(listening);
             engine.doubt();
             if listening {
                 engine.catch_up();
@@ -184,5 +201,21 @@ impl Listening {
 impl Drop for Listening {
     fn drop(&mut self) {
         self.set(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_ends_late_does_not_end_the_next() {
+        let listeners = Listeners::default();
+        listeners.change(true);
+        listeners.change(true); // the next, before the first has ended
+        listeners.change(false);
+        assert!(listeners.any());
+        listeners.change(false);
+        assert!(!listeners.any());
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 
 use super::engine::Engine;
-use super::listen::Ear;
+use super::listen::{Ear, Listeners};
 use super::queue::Queue;
 use super::sharing::{Outage, Sharing};
 use super::sweep::Erasing;
@@ -59,8 +59,8 @@ pub(crate) struct Pulse {
     /// Held while a beat is on its way.
     pub(super) one: Mutex<Known>,
     pub(super) nudge: Arc<Notify>,
-    /// What others tell is heard at once.
-    pub(super) listening: AtomicBool,
+    /// Who hears at once what others tell.
+    pub(super) listening: Listeners,
     /// Beats in a row that told what nobody had.
     pub(super) missed: AtomicU32,
     /// Who hears it.
@@ -97,7 +97,7 @@ impl Pulse {
             looked: Mutex::default(),
             one: Mutex::default(),
             nudge: Arc::default(),
-            listening: AtomicBool::new(false),
+            listening: Listeners::default(),
             missed: AtomicU32::new(0),
             ear: Ear::default(),
             erasing: Erasing::default(),
@@ -141,7 +141,7 @@ impl Pulse {
     }
 
     pub(super) fn is_listening(&self) -> bool {
-        self.listening.load(Ordering::Relaxed)
+        self.listening.any()
     }
 
     /// The clock answers: there is a lease from `sent` on.
