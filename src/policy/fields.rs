@@ -410,4 +410,18 @@ mod tests {
         assert!(classes.notable(&header::COOKIE) && classes.notable(&header::HOST));
         assert_eq!(classes.of(Class::Credential).count(), 0);
     }
+
+    #[test]
+    fn the_filter_knows_what_was_set_and_little_else() {
+        let mut classes = Classes::new();
+        let custom = |name: &str| HeaderName::from_bytes(name.as_bytes()).unwrap();
+        classes.set(custom("x-api-key"), Class::Credential);
+        assert!(classes.notable(&custom("X-Api-Key")) && classes.notable(&header::ACCEPT));
+        for other in [header::ACCEPT_LANGUAGE, header::USER_AGENT, header::COOKIE] {
+            assert!(!classes.notable(&other), "{other}");
+        }
+        for other in ["sec-fetch-mode", "x-api-kez", "x"] {
+            assert!(!classes.notable(&custom(other)), "{other}");
+        }
+    }
 }
