@@ -47,7 +47,11 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::Shapes;
     use http::HeaderName;
+
+    const AGE: HeaderValue = HeaderValue::from_static("7");
+    const STATUS: HeaderValue = HeaderValue::from_static("x");
 
     type Pairs<'a> = [(&'a str, &'a str)];
 
@@ -63,8 +67,25 @@ mod tests {
     fn read(seen: &Seen, pairs: &Pairs<'_>) -> Option<HeaderMap> {
         let pairs = pairs.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()));
         let pairs: Vec<_> = pairs.collect();
-        let fields = seen.fields(&pairs, HeaderValue::from_bytes)?;
-        Some(fields.unwrap().to_headers())
+        let mut fields = seen.fields(&pairs, HeaderValue::from_bytes)?.unwrap();
+        let (read, len) = (fields.to_headers(), fields.len());
+        says(&fields);
+        fields.share(&Shapes::default());
+        assert_eq!((fields.to_headers(), fields.len()), (read.clone(), len));
+        says(&fields);
+        Some(read)
+    }
+
+    /// What a hit says is there beside them, or is not.
+    fn says(fields: &Fields) {
+        let told = || fields.clone().into_map(AGE, Some(STATUS));
+        for said in [fields.to_map(AGE, Some(STATUS)), told()] {
+            assert_eq!((&said["age"], &said["cache-status"]), (&AGE, &STATUS));
+            assert_eq!(said.len(), fields.len() + 2);
+        }
+        let silent = fields.to_map(AGE, None);
+        assert!(silent["age"] == AGE && !silent.contains_key("cache-status"));
+        assert_eq!(silent.len(), fields.len() + 1);
     }
 
     #[test]
