@@ -2,9 +2,10 @@
 
 use http::{HeaderName, header};
 
+use super::classes::{Class, Classes};
 use super::compiled::Context;
 use super::conditional::CONDITIONS;
-use super::fields::{Class, Classes, FORWARDED, FRAGMENTS, METHOD_OVERRIDES};
+use super::fields::{FORWARDED, FRAGMENTS, METHOD_OVERRIDES};
 use super::parse_names;
 use super::route::Policy;
 use super::scope::{Kind as ScopeKind, Scope};

@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sha2::{Digest, Sha256};
 
+use super::classes::{Class, Classes};
 use super::classify::classes;
-use super::fields::{Class, Classes};
 use super::parse_names;
 use super::route::{FallbackFn, KeyFn, Params, Policy, StoreIf};
 use super::scope::{Kind as ScopeKind, Scope};
@@ -92,7 +92,7 @@ pub(crate) struct Compiled {
     /// How every canonical request under this policy begins: the fingerprint,
     /// and the method, for HEAD is answered from GET's entry.
     pub(crate) preamble: Vec<u8>,
-    /// What has come from the store.
+    /// Shapes of what has come from the store, to be read faster: they decide nothing.
     pub(crate) seen: Seen,
 }
 

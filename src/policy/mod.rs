@@ -1,11 +1,12 @@
 //! What a route asks of the cache, and the pure decisions that follow from it.
 //!
-//! Nothing in here does I/O or keeps state: [`request`] admits a request,
-//! [`response`] judges an answer, and both return a reason when they decline.
+//! Nothing in here does I/O, and no decision rests on state: [`request`] admits a
+//! request, [`response`] judges an answer, and both return a reason when they decline.
 
 pub(crate) mod accept;
 pub(crate) mod adapt;
 pub(crate) mod cache_control;
+mod classes;
 mod classify;
 mod compiled;
 pub(crate) mod conditional;

@@ -16,8 +16,8 @@
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use smallvec::SmallVec;
 
+use super::classes::Class;
 use super::compiled::Compiled;
-use super::fields::Class;
 pub(crate) use super::wish::Wish;
 use crate::outcome::Bypass;
 

@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::accept;
 use super::cache_control::is_token;
+use super::classes::Class;
 use super::compiled::Compiled;
-use super::fields::Class;
 use crate::key::Writer;
 
 /// More names than this in one `Vary` are not stored.
