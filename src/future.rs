@@ -60,7 +60,11 @@ impl<B, E> ResponseFuture<B, E> {
                 let response = hit.response(|held| body(ResponseBody::held(held)));
                 Poll::Ready(Ok(response))
             }
-            other => other.poll(cx).map_ok(|response| response.map(body)),
+            Kind::Ready(response) => Poll::Ready(Ok(taken(response.take()).map(body))),
+            Kind::Going(future) => {
+                let answer = future.as_mut().poll(cx);
+                answer.map_ok(|response| response.map(body))
+            }
         }
     }
 }
@@ -69,19 +73,6 @@ fn taken<T>(ready: Option<T>) -> T {
     match ready {
         Some(ready) => ready,
         None => panic!("a future was polled after it had ended"),
-    }
-}
-
-impl<B, E> Kind<B, E> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Answer<B, E>> {
-        match self {
-            Self::Hit(hit) => {
-                let hit = taken(hit.take());
-                Poll::Ready(Ok(hit.response(ResponseBody::held)))
-            }
-            Self::Ready(response) => Poll::Ready(Ok(*taken(response.take()))),
-            Self::Going(future) => future.as_mut().poll(cx),
-        }
     }
 }
 

@@ -178,6 +178,7 @@ impl<S: Clone> CacheService<S> {
         ResponseFuture::ready(response)
     }
 
+    /// A request that memory could not answer.
     #[cold]
     fn read<R, B>(
         &self,

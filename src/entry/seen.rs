@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 use http::{HeaderMap, HeaderValue};
 
 use super::headers::Fields;
-use super::shape::Shape;
+use super::shape::{OWN, Shape};
 
 /// A policy's answers have few: more are not remembered.
 const MOST: usize = 4;
@@ -31,12 +31,11 @@ impl Seen {
     /// Remembers the shape of some fields.
     pub(super) fn learn(&self, fields: &HeaderMap) {
         let full = |seen: &Vec<_>| seen.len() >= MOST;
-        if full(&self.0.read().unwrap_or_else(PoisonError::into_inner)) {
-            return;
+        let known = full(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        if known || OWN.iter().any(|name| fields.contains_key(name)) {
+            return; // what a hit says would have no places in it
         }
-        let Some(shape) = Shape::of(fields.clone()).0.ready() else {
-            return;
-        };
+        let (shape, _) = Shape::of(fields.clone());
         let mut seen = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if !full(&seen) && !seen.contains(&shape) {
             seen.push(shape);
@@ -120,6 +119,14 @@ mod tests {
         ] {
             assert_eq!(read(&seen, other), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn where_another_cache_has_spoken_no_shape_is_remembered() {
+        let seen = Seen::default();
+        let inner = [("cache-status", "inner; hit"), ("etag", "1")];
+        seen.learn(&map(&inner));
+        assert_eq!(read(&seen, &inner), None);
     }
 
     #[test]

@@ -60,11 +60,6 @@ impl Shape {
         })
     }
 
-    /// This shape, if what a hit says has its places in it.
-    pub(super) fn ready(self) -> Option<Self> {
-        self.ready.then_some(self)
-    }
-
     /// Whether fields, names and values, have this shape.
     pub(super) fn fits(&self, pairs: &[(&[u8], &[u8])]) -> bool {
         let mut places = self.map.iter();
