@@ -11,6 +11,7 @@ use http_body::Body;
 use crate::cache::Engine;
 use crate::content;
 use crate::guard;
+use crate::hint::{rarely, seldom};
 use crate::invalidate::tenant_suffix;
 use crate::key::{Canonical, Key, Writer, write_query};
 use crate::layer::Shared;
@@ -20,7 +21,6 @@ use crate::place::{original_uri, place, rewritten};
 use crate::policy::accept::best_language;
 use crate::policy::request::{self as admission, Asks, Wish};
 use crate::policy::{Compiled, Found, RequestHead, Scoped, vary};
-use crate::reply;
 use crate::store::variants::Variants;
 
 /// What becomes of a request.
@@ -47,7 +47,7 @@ impl Asked<'_> {
     /// Whether its hit is what is stored, and nobody is to be told of it.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        !reply::has_shape(self.policy, &self.asks) && !self.policy.watch.names()
+        self.policy.usual && !self.asks.conditional
     }
 
     /// The question for which memory had no answer.
@@ -195,25 +195,13 @@ pub(crate) fn ask_found<'a, 'p, B: Body>(
     let (engine, extensions) = (&layer.engine, request.extensions());
     let policy = found.policy;
     let method = request.method();
-    let asks_by_content = policy.methods.contains(method);
-    if is_unsafe(method) && !asks_by_content {
-        let posted = policy.http && *method == Method::POST && engine.enabled();
-        let question = posted.then(|| posted_question(layer, request, found, canonical));
-        return Ask::Write(policy, question.flatten().map(Box::new));
-    }
-    if !engine.enabled() {
-        engine.passed_off();
-        return Ask::Bypass(Bypass::Disabled);
-    }
-    if !policy.stores() {
-        return Ask::Bypass(Bypass::NotCached);
-    }
-    if asks_by_content {
-        if content.is_none() {
-            return Ask::Content(policy);
+    let usual = policy.usual && *method == Method::GET && engine.enabled();
+    if !usual || !request.body().is_end_stream() {
+        seldom();
+        let takes_part = takes_part(layer, request, found, canonical, content);
+        if let Err(ask) = takes_part {
+            return ask;
         }
-    } else if let Err(reason) = admission::method(method, !request.body().is_end_stream()) {
-        return Ask::Bypass(or_only_if_cached(policy, request, reason));
     }
     let head = RequestHead {
         method,
@@ -225,12 +213,47 @@ pub(crate) fn ask_found<'a, 'p, B: Body>(
         Ok(asked) => {
             place_of(canonical, found, rewritten(uri, request.uri()));
             if let Some(content) = content {
+                seldom();
                 content::write(canonical, request, content);
             }
             Ask::Cache(asked, found.pattern)
         }
         Err(reason) => Ask::Bypass(or_only_if_cached(policy, request, reason)),
     }
+}
+
+/// Whether a request takes part in caching, as far as its method, its content and the
+/// cache's switch say.
+#[inline(never)]
+fn takes_part<'a, 'p, B: Body>(
+    layer: &'a Shared,
+    request: &Request<B>,
+    found: &Found<'a, 'p>,
+    canonical: &mut Writer,
+    content: Option<&[u8]>,
+) -> Result<(), Ask<'a, 'p>> {
+    let (engine, policy, method) = (&layer.engine, found.policy, request.method());
+    let asks_by_content = policy.methods.contains(method);
+    if is_unsafe(method) && !asks_by_content {
+        let posted = policy.http && *method == Method::POST && engine.enabled();
+        let question = posted.then(|| posted_question(layer, request, found, canonical));
+        return Err(Ask::Write(policy, question.flatten().map(Box::new)));
+    }
+    if !engine.enabled() {
+        engine.passed_off();
+        return Err(Ask::Bypass(Bypass::Disabled));
+    }
+    if !policy.stores() {
+        return Err(Ask::Bypass(Bypass::NotCached));
+    }
+    if asks_by_content {
+        return match content {
+            Some(_) => Ok(()),
+            None => Err(Ask::Content(policy)),
+        };
+    }
+    admission::method(method, !request.body().is_end_stream())
+        .map_err(|reason| Ask::Bypass(or_only_if_cached(policy, request, reason)))
 }
 
 /// Where the handler must not be asked, no reason to ask it counts (RFC 9111,
@@ -344,10 +367,11 @@ fn write_keyed(
 /// policy has a key of its own, and where a layer has sent the request.
 #[inline]
 fn place_of(writer: &mut Writer, found: &Found<'_, '_>, rewritten: Option<&Uri>) {
-    if found.policy.key.is_some() {
+    if rarely(found.policy.key.is_some()) {
         writer.option(found.pattern.map(str::as_bytes));
     }
     if let Some(uri) = rewritten {
+        seldom();
         writer.field(uri.path().as_bytes());
         writer.option(uri.query().map(str::as_bytes));
     }

@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 use crate::entry::Held;
 use crate::error::BoxError;
 use crate::flight::{Following, Leading};
+use crate::hint::rarely;
 
 pin_project! {
     /// A stored body, the inner service's own, or one that is recorded on its way
@@ -74,7 +75,7 @@ impl<B> ResponseBody<B> {
     /// touched when they are sent, not before.
     #[inline]
     pub(crate) fn held(held: Option<Arc<Held>>) -> Self {
-        let held = held.filter(|held| !held.entry.body.is_empty());
+        let held = held.filter(|held| !rarely(held.entry.body.is_empty()));
         let kind = Kind::Held { held };
         Self { kind }
     }

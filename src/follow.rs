@@ -227,7 +227,7 @@ impl<S> Serve<S> {
 fn serves(question: &Question, entry: &Entry, age: u64) -> bool {
     let asks = &question.asks;
     let shared = !asks.authorized || entry.rules.has(Rules::SHARES_AUTHORIZED);
-    let wish = asks.wish.as_ref();
+    let wish = asks.wish.as_deref();
     shared
         && matches!(
             usable(&entry.lifetime, entry.rules, age, wish),

@@ -98,7 +98,7 @@ impl Instead<'_> {
         let stale = self.stale?;
         let entry = &stale.held.entry;
         let age = stale.held.age(self.engine.now());
-        let wish = self.question.asks.wish.as_ref();
+        let wish = self.question.asks.wish.as_deref();
         let stands = stands_in(&entry.lifetime, entry.rules, age, wish, unreachable)
             && stale.held.valid(&self.engine.generations);
         stands.then(|| Stale {

@@ -119,6 +119,7 @@ mod future;
 mod generation;
 mod guard;
 mod handler;
+mod hint;
 mod inner;
 pub mod inspect;
 mod instead;

@@ -40,7 +40,7 @@ impl Answered {
             true => self.merged_terms(stale, &merged, hint, engine.clock.wall()),
             false => Err(Refusal::Validator),
         };
-        let (head, asks, counted) = (self.question.head, self.question.asks, self.counted);
+        let (head, asks, counted) = (self.question.head, self.question.asks.clone(), self.counted);
         let policy = Arc::clone(&self.question.policy);
         let (age, ttl) = match &terms {
             Ok(terms) => {

@@ -14,6 +14,7 @@ use crate::body::ResponseBody;
 use crate::cache::{Engine, Stale};
 use crate::entry::coding::{Coded, choose, is_codable};
 use crate::entry::{Entry, Held};
+use crate::hint::rarely;
 use crate::known::number_value;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Outcome, Staleness, Tier};
@@ -60,10 +61,11 @@ impl Hit {
     #[inline]
     pub(crate) fn response<B>(self, body: impl FnOnce(Option<Arc<Held>>) -> B) -> Response<B> {
         let (entry, age) = (&self.held.entry, number_value(self.times.0 / 1000));
-        let status = entry.status;
-        let fields = entry.fields.to_map(age, self.status);
-        let body = body((!self.head).then_some(self.held));
-        hit(fields, status, body, self.times, self.tier, self.spare)
+        let mut response = Response::new(());
+        *response.status_mut() = entry.status;
+        entry.fields.fill(response.headers_mut(), age, self.status);
+        hit(&mut response, self.times, self.tier, self.spare);
+        response.map(|()| body((!self.head).then_some(self.held)))
     }
 }
 
@@ -104,12 +106,13 @@ pub(crate) fn found<B>(
         key,
         ..
     } = *entry;
-    let fields = fields.into_map(age, said);
-    let body = match head {
+    let mut response = Response::new(match head {
         true => ResponseBody::empty(),
         false => ResponseBody::stored(body),
-    };
-    let mut response = hit(fields, status, body, times, Tier::Redis, spare);
+    });
+    *response.status_mut() = status;
+    *response.headers_mut() = fields.into_map(age, said);
+    hit(&mut response, times, Tier::Redis, spare);
     if engine.status.tells_keys() {
         engine.status.tell_key(response.headers_mut(), &key);
     }
@@ -119,36 +122,29 @@ pub(crate) fn found<B>(
 /// This cache's member of `Cache-Status` for a hit.
 #[inline]
 fn told(engine: &Engine, ttl: u64, tier: Tier) -> Option<HeaderValue> {
-    match engine.is_outage() {
+    match rarely(engine.is_outage()) {
         false => engine.status.of_hit(tier, ttl / 1000),
         true => engine.status.of_outage(ttl / 1000),
     }
 }
 
-/// Makes a response of a hit.
+/// Makes a response tell that it is a hit.
 #[inline]
 fn hit<B>(
-    fields: HeaderMap,
-    status: StatusCode,
-    body: B,
+    response: &mut Response<B>,
     (age, ttl): (u64, u64),
     tier: Tier,
-    spare: Extensions,
-) -> Response<B> {
+    mut extensions: Extensions,
+) {
     let outcome = Outcome::Hit {
         tier,
         age: Duration::from_millis(age),
         ttl: Duration::from_millis(ttl),
     };
     seen(&outcome);
-    let mut extensions = spare;
     extensions.clear();
     extensions.insert(outcome);
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = fields;
     *response.extensions_mut() = extensions;
-    response
 }
 
 /// A stale entry served all the same: why that is allowed, and why the request

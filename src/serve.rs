@@ -212,7 +212,12 @@ impl<S> Serve<S> {
             }
             return Ok(response);
         }
-        if question.asks.wish.is_some_and(|wish| wish.only_if_cached) {
+        if question
+            .asks
+            .wish
+            .as_ref()
+            .is_some_and(|wish| wish.only_if_cached)
+        {
             let mut response = reply::only_if_cached(&self.shared.engine);
             nested::mark(&mut response, self.nested, &self.shared.engine);
             return Ok(response);

@@ -17,6 +17,7 @@ use crate::cache::{Found, Missed};
 use crate::entry::Held;
 use crate::error::BoxError;
 use crate::future::ResponseFuture;
+use crate::hint::rarely;
 use crate::inner::{Content, Inner};
 use crate::key::Writer;
 use crate::layer::{Arrival, Shared};
@@ -84,7 +85,9 @@ where
         let shared = &self.core.shared;
         let engine = &shared.engine;
         let nested = nested::is_inner(request.extensions(), engine);
-        if nested && let Some(warms) = warm::of(request.extensions()) {
+        if rarely(nested)
+            && let Some(warms) = warm::of(request.extensions())
+        {
             return self.warm(warms.clone(), request);
         }
         let began = engine.counters.sample(&*engine.clock);
@@ -100,16 +103,18 @@ where
             }
             Ask::Bypass(reason) => return self.pass(reason, nested, request),
         };
-        if nested && nested::is_behind(request.extensions()) {
+        if rarely(nested) && nested::is_behind(request.extensions()) {
             return self.refill(asked.question(&canonical, None), request);
         }
-        if let Some(rate) = asked.policy.watch.observe {
+        if !asked.policy.usual
+            && let Some(rate) = asked.policy.watch.observe
+        {
             return self.observe(asked.question(&canonical, None), rate, nested, request);
         }
         match engine.look_memory(&asked, &canonical, request.headers()) {
             Ok(found) => {
                 let plain = !nested && began.is_none() && !engine.status.tells_keys();
-                if !plain || !asked.is_plain() || engine.is_verified(asked.policy) {
+                if rarely(!plain || !asked.is_plain()) {
                     return self.hit(asked, &canonical, found, (nested, began), request);
                 }
                 let (times, head) = (found.times(), asked.head);

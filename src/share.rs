@@ -242,7 +242,7 @@ impl<S> Serve<S> {
         let late = self
             .soft(&question, &missed, request.headers())
             .map(|longest| (longest, Late::new(&self, &question, &missed, &request)));
-        let (policy, asks) = (Arc::clone(&question.policy), question.asks);
+        let (policy, asks) = (Arc::clone(&question.policy), question.asks.clone());
         let shared = fills == Fills::Shared;
         let conditions = (shared && asks.conditional).then(|| request.headers().clone());
         if shared {

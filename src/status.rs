@@ -21,6 +21,8 @@ pub(crate) enum StatusField {
     On {
         /// A token (RFC 9651, 3.3.4).
         name: String,
+        /// Whether hits are written as most caches write them.
+        usual: bool,
         detail: bool,
         /// Whether an entry's key is told.
         key: bool,
@@ -28,19 +30,34 @@ pub(crate) enum StatusField {
 }
 
 impl StatusField {
+    pub(crate) fn on(name: String, detail: bool, key: bool) -> Self {
+        let usual = detail && name == DEFAULT_NAME;
+        Self::On {
+            name,
+            usual,
+            detail,
+            key,
+        }
+    }
+
     /// This cache's member for a hit, fresh for `ttl` more seconds. As most
     /// caches have it, it needs no allocation.
     #[inline]
     pub(crate) fn of_hit(&self, tier: Tier, ttl: u64) -> Option<HeaderValue> {
+        match self {
+            Self::On { usual: true, .. } => match known::hit(tier, ttl) {
+                Some(known) => Some(known),
+                None => self.unusual(tier, ttl),
+            },
+            _ => self.unusual(tier, ttl),
+        }
+    }
+
+    #[cold]
+    fn unusual(&self, tier: Tier, ttl: u64) -> Option<HeaderValue> {
         let Self::On { name, detail, .. } = self else {
             return None;
         };
-        if *detail
-            && name == DEFAULT_NAME
-            && let Some(known) = known::hit(tier, ttl)
-        {
-            return Some(known);
-        }
         let tier = match tier {
             Tier::Memory => "memory",
             Tier::Redis => "redis",

@@ -332,11 +332,7 @@ impl CacheBuilder {
             per_request,
             status: match self.status {
                 None => StatusField::Off,
-                Some(name) => StatusField::On {
-                    name,
-                    detail: self.detail,
-                    key: self.status_key,
-                },
+                Some(name) => StatusField::on(name, self.detail, self.status_key),
             },
             max_variants: self.max_variants,
             budget: self.operation_timeout,

@@ -9,6 +9,7 @@ use super::found::{Found, Missed};
 use crate::ask::{Asked, Question};
 use crate::entry::{Entry, Held};
 use crate::generation::Standing;
+use crate::hint::{rarely, seldom};
 use crate::key::Writer;
 use crate::outcome::{Cause, Tier};
 use crate::policy::freshness::{Rules, Use, is_early, usable};
@@ -30,15 +31,19 @@ impl Engine {
         headers: &HeaderMap,
     ) -> InMemory {
         let now = self.now();
-        if !self.is_leased(now) {
+        if rarely(!self.is_leased(now)) {
             return Err((Cause::New.into(), None)); // the lease comes first, see `look_again`
         }
         match self.memory.get(canonical.as_bytes()) {
             Some(Slot::Entry(entry)) => self.fresh(entry, now, &asked.asks).map_err(|m| (m, None)),
             Some(Slot::Vary(variants, _)) => {
+                seldom();
                 self.look_variant(&variants, now, asked, canonical, headers)
             }
-            None => Err((Cause::New.into(), None)),
+            None => {
+                seldom();
+                Err((Cause::New.into(), None))
+            }
         }
     }
 
@@ -121,14 +126,9 @@ impl Engine {
     /// An entry in memory, if it is still valid and fresh.
     #[inline]
     fn fresh(&self, held: Arc<Held>, now: u64, asks: &Asks) -> Result<Found<Arc<Held>>, Missed> {
-        let held = match held.standing(&self.generations) {
-            Standing::Good => held,
-            Standing::Aged(aging) => self.memory.age(&held, aging),
-            Standing::Gone => {
-                self.memory.remove_entry(&held);
-                self.trace(&held);
-                return Err(Cause::Invalidated.into());
-            }
+        let held = match held.is_checked(&self.generations) {
+            true => held,
+            false => self.checked(held)?,
         };
         let age = held.age(now);
         match self.judged(&held.entry, age, asks) {
@@ -138,18 +138,38 @@ impl Engine {
                 age,
                 ttl,
             }),
-            Ok(usable) => Err(Missed::of(held, Tier::Memory, age, usable)),
-            Err(cause) => Err(cause.into()),
+            Ok(usable) => {
+                seldom();
+                Err(Missed::of(held, Tier::Memory, age, usable))
+            }
+            Err(cause) => {
+                seldom();
+                Err(cause.into())
+            }
+        }
+    }
+
+    /// An entry after what invalidations have done to it since the last check.
+    #[cold]
+    fn checked(&self, held: Arc<Held>) -> Result<Arc<Held>, Missed> {
+        match held.standing(&self.generations) {
+            Standing::Good => Ok(held),
+            Standing::Aged(aging) => Ok(self.memory.age(&held, aging)),
+            Standing::Gone => {
+                self.memory.remove_entry(&held);
+                self.trace(&held);
+                Err(Cause::Invalidated.into())
+            }
         }
     }
 
     /// How an entry may be used for a request.
     #[inline]
     pub(super) fn judged(&self, entry: &Entry, age: u64, asks: &Asks) -> Result<Use, Cause> {
-        if asks.authorized && !entry.rules.has(Rules::SHARES_AUTHORIZED) {
+        if rarely(asks.authorized) && !entry.rules.has(Rules::SHARES_AUTHORIZED) {
             return Err(Cause::Authorization);
         }
-        match usable(&entry.lifetime, entry.rules, age, asks.wish.as_ref()) {
+        match usable(&entry.lifetime, entry.rules, age, asks.wish.as_deref()) {
             Use::Fresh(left)
                 if is_early(left, entry.took, || self.dice.roll())
                     && !self.flights.is_flying(&entry.canonical) =>

@@ -152,9 +152,14 @@ impl Held {
         generations.valid(&self.entry, self.number())
     }
 
+    /// Whether no invalidation has happened since its last check.
+    #[inline]
+    pub(crate) fn is_checked(&self, generations: &Generations) -> bool {
+        self.number() == generations.clock()
+    }
+
     /// What invalidations have done to it. One comparison, while none has happened
     /// since the last check.
-    #[inline]
     pub(crate) fn standing(&self, generations: &Generations) -> Standing {
         let now = generations.clock();
         let number = self.number();

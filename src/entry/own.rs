@@ -17,7 +17,20 @@ pub(super) struct Own {
 impl Own {
     #[inline]
     pub(super) fn iter(&self) -> impl Iterator<Item = &HeaderValue> {
-        self.here.iter().map_while(Option::as_ref).chain(&self.more)
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            let value = match self.here.get(next) {
+                Some(value) => value.as_ref(),
+                None => self.beyond(next),
+            };
+            next += 1;
+            value
+        })
+    }
+
+    #[cold]
+    fn beyond(&self, number: usize) -> Option<&HeaderValue> {
+        self.more.get(number - HERE)
     }
 
     pub(super) fn into_iter(self) -> impl Iterator<Item = HeaderValue> {

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::headers::{is_common, weight};
 use super::own::Own;
+use crate::hint::seldom;
 
 /// A map: the places of `Age` and `Cache-Status`, which a hit says, and those of
 /// the fields behind them. Blank are those of values that not all share.
@@ -99,15 +100,17 @@ impl Shape {
         self.map.len() - self.own()
     }
 
-    /// A response's fields: what a hit says, and `values` in their places.
+    /// Makes an empty map a response's fields: what a hit says, and `values` in their
+    /// places.
     #[inline]
     pub(super) fn fill(
         &self,
+        map: &mut HeaderMap,
         values: impl Iterator<Item = HeaderValue>,
         age: HeaderValue,
         status: Option<HeaderValue>,
-    ) -> HeaderMap {
-        let mut map = self.map.clone();
+    ) {
+        std::mem::forget(std::mem::replace(map, self.map.clone())); // empty, it holds nothing
         let mut places = map.values_mut();
         match status {
             Some(status) if self.ready => {
@@ -118,12 +121,12 @@ impl Shape {
                 put_all(places, values);
             }
             status => {
+                seldom();
                 places.by_ref().take(self.own()).for_each(drop);
                 put_all(places, values);
-                self.say(&mut map, age, status);
+                self.say(map, age, status);
             }
         }
-        map
     }
 
     /// What a hit says, where that has no places of its own, or says no status.
@@ -260,11 +263,9 @@ mod tests {
         assert_eq!(shape.len(), pairs.len());
         assert_eq!(shape.fields(&values).count(), pairs.len());
         let age = HeaderValue::from_static("7");
-        let map = shape.fill(
-            values.iter().cloned(),
-            age,
-            status.map(HeaderValue::from_static),
-        );
+        let mut map = HeaderMap::new();
+        let status = status.map(HeaderValue::from_static);
+        shape.fill(&mut map, values.iter().cloned(), age, status);
         let said = map
             .iter()
             .map(|(n, v)| format!("{n}: {}", v.to_str().unwrap()));
@@ -288,11 +289,9 @@ mod tests {
         assert_eq!(filled(&pairs, Some("x")), both);
         assert_eq!(filled(&pairs, None), both[..3]);
         let (shape, values) = Shape::of(fields(&pairs));
-        let map = shape.fill(
-            values.into_iter(),
-            HeaderValue::from_static("7"),
-            Some(HeaderValue::from_static("x")),
-        );
+        let mut map = HeaderMap::new();
+        let (age, status) = (HeaderValue::from_static("7"), HeaderValue::from_static("x"));
+        shape.fill(&mut map, values.into_iter(), age, Some(status));
         let said: Vec<_> = map.get_all(CACHE_STATUS).iter().collect();
         assert_eq!(said, ["inner", "x"]);
     }

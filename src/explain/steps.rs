@@ -325,7 +325,7 @@ impl Engine {
             );
             return Err(Cause::Authorization);
         }
-        let usable = usable(&lifetime, entry.rules, age, asks.wish.as_ref());
+        let usable = usable(&lifetime, entry.rules, age, asks.wish.as_deref());
         steps.say(About::Freshness, freshness(&lifetime, age, usable));
         Ok((tier, usable))
     }

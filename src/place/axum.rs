@@ -31,8 +31,12 @@ pub(crate) fn rewritten<'a>(original: &Uri, uri: &'a Uri) -> Option<&'a Uri> {
     {
         return None; // one and the same text, as it nearly always is
     }
-    let same = original.path() == uri.path() && original.query() == uri.query();
-    (!same).then_some(uri)
+    differs(original, uri).then_some(uri)
+}
+
+#[cold]
+fn differs(original: &Uri, uri: &Uri) -> bool {
+    original.path() != uri.path() || original.query() != uri.query()
 }
 
 /// The URI as the client sent it, also where a nested router has cut it.

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::classes::{Class, Classes};
 use super::classify::classes;
 use super::parse_names;
+use super::request;
 use super::route::{FallbackFn, KeyFn, Params, Policy, StoreIf};
 use super::scope::{Kind as ScopeKind, Scope};
 use super::template::Template;
@@ -37,6 +38,8 @@ pub(crate) struct Context {
 pub(crate) struct Compiled {
     /// The answers' own fields decide (RFC 9111).
     pub(crate) http: bool,
+    /// See `request.rs`.
+    pub(crate) usual: bool,
     pub(crate) ttl: Option<Duration>,
     pub(crate) stale_while_revalidate: Option<Duration>,
     pub(crate) stale_if_error: Option<Duration>,
@@ -107,6 +110,7 @@ impl Compiled {
         };
         Ok(Self {
             http: policy.http,
+            usual: request::is_usual(policy),
             ttl: positive("ttl", policy.ttl)?,
             stale_while_revalidate: window(
                 "stale_while_revalidate",

@@ -9,6 +9,7 @@ use super::cache_control::{Directives, number};
 pub(crate) use super::life::Lifetime;
 pub(crate) use super::rules::Rules;
 use super::wish::Wish;
+use crate::hint::mostly;
 
 /// How an entry may be used for one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +35,15 @@ pub(crate) enum Use {
 pub(crate) fn is_early(left: u64, took: u32, dice: impl FnOnce() -> u64) -> bool {
     let took = u64::from(took);
     // beyond this one in nine million would
-    if left > took * 16 {
+    if mostly(left > took * 16) {
         return false;
     }
-    let even = (dice() >> 11) as f64 / (1_u64 << 53) as f64;
+    drawn(left, took, dice())
+}
+
+#[cold]
+fn drawn(left: u64, took: u64, dice: u64) -> bool {
+    let even = (dice >> 11) as f64 / (1_u64 << 53) as f64;
     left as f64 <= -(took as f64) * even.max(f64::MIN_POSITIVE).ln()
 }
 

@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 
 use super::classes::Class;
 use super::compiled::Compiled;
+use super::route::Policy;
 pub(crate) use super::wish::Wish;
 use crate::outcome::Bypass;
 
@@ -35,7 +36,7 @@ pub(crate) struct Admitted<'a> {
 }
 
 /// What a request asks for beyond the answer itself.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Asks {
     /// It is conditional or partial.
     pub(crate) conditional: bool,
@@ -44,7 +45,17 @@ pub(crate) struct Asks {
     /// It has an `Authorization` that is not keyed (RFC 9111, 3.5).
     pub(crate) authorized: bool,
     /// What it says of the answers it takes.
-    pub(crate) wish: Option<Wish>,
+    pub(crate) wish: Option<Box<Wish>>,
+}
+
+/// Whether nothing but the fields of a GET has to be looked at under a policy, and a hit
+/// is what is stored. Most are so: one question stands for many.
+pub(super) fn is_usual(policy: &Policy) -> bool {
+    let stores = policy.http || policy.ttl.is_some() || policy.negative_ttl.is_some();
+    let watch = &policy.watch;
+    let looks = watch.names() || watch.observe.is_some() || watch.verify > 0.0;
+    let own_key = policy.key.is_some() || policy.scope.is_some();
+    stores && !looks && !own_key && policy.methods.is_empty() && policy.precompress.is_empty()
 }
 
 /// Whether the method takes part at all.
@@ -73,7 +84,7 @@ pub(crate) fn admit<'a>(
         whole: *method != Method::GET,
         ..Asks::default()
     };
-    let mut host: Option<&[u8]> = None;
+    let (mut host, mut wishes): (Option<&[u8]>, _) = (None, false);
     for (name, value) in headers {
         if !policy.classes.notable(name) {
             continue;
@@ -99,15 +110,15 @@ pub(crate) fn admit<'a>(
             Some(Class::Condition) => asks.conditional = true,
             Some(Class::Precondition) => return Err(Bypass::Precondition),
             Some(Class::Authorization) => asks.authorized = true,
-            Some(Class::Wish) => asks.wish = Some(Wish::default()),
+            Some(Class::Wish) => wishes = true,
         }
     }
-    if asks.wish.is_some() {
+    if wishes {
         let wish = Wish::of(headers);
         if wish.no_store && !wish.only_if_cached {
             return Err(Bypass::NoStore);
         }
-        asks.wish = Some(wish);
+        asks.wish = Some(Box::new(wish));
     }
     if keyed.len() > 1 {
         keyed.sort_by_key(|(name, _, _)| *name); // stable: values keep their order

@@ -13,6 +13,7 @@ use super::variants::{Variant, Variants};
 use crate::clock::{Clock, millis};
 use crate::entry::{Entry, Held, Shapes};
 use crate::generation::{Aging, Generations, Standing};
+use crate::hint::seldom;
 use crate::key::Canonical;
 use crate::stats::Traces;
 
@@ -33,7 +34,10 @@ impl Slot {
     fn is_of(&self, canonical: &[u8]) -> bool {
         match self {
             Self::Entry(held) => held.is_of(canonical),
-            Self::Vary(variants, _) => *variants.of == *canonical,
+            Self::Vary(variants, _) => {
+                seldom();
+                *variants.of == *canonical
+            }
         }
     }
 }
