@@ -3,6 +3,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -10,7 +11,7 @@ use axum::extract::Path;
 use axum::routing::get as on_get;
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
-use larder::{Cache, MIB, Policy, minutes};
+use larder::{Cache, Key, MIB, Policy, Record, Removal, Removed, Store, StoreFuture, minutes};
 use support::{get, request};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
@@ -81,4 +82,52 @@ async fn what_is_in_flight_takes_its_room_from_the_entries() {
         holds("while they land");
     }
     assert_eq!(cache.stats().in_flight_bytes, 0);
+}
+
+/// A store whose writes end when they are let go.
+#[derive(Clone)]
+struct Slow {
+    writes: Arc<AtomicUsize>,
+    gate: Arc<Semaphore>,
+}
+
+impl Store for Slow {
+    fn get<'a>(&'a self, _: &'a Key) -> StoreFuture<'a, Option<Bytes>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn put<'a>(&'a self, _: Record<'a>) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.writes.fetch_add(1, Ordering::SeqCst);
+            let _turn = self.gate.acquire().await;
+            Ok(())
+        })
+    }
+
+    fn remove<'a>(&'a self, _: Removal<'a>) -> StoreFuture<'a, Removed> {
+        Box::pin(async { Ok(0.into()) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_slow_store_has_a_bound() {
+    let store = Slow {
+        writes: Arc::default(),
+        gate: Arc::new(Semaphore::new(0)),
+    };
+    let cache = Cache::builder().memory(8 * MIB).store(store.clone());
+    let cache = cache.build().unwrap();
+    let gate = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+    let router = app(&cache, &gate);
+    for n in 0..20 {
+        assert_eq!(get(&router, &format!("/{n}")).await.body.len(), 4 * PART);
+        tokio::task::yield_now().await;
+    }
+    let writes = store.writes.load(Ordering::SeqCst);
+    assert!((2..=4).contains(&writes), "half of the memory: {writes}");
+    store.gate.add_permits(Semaphore::MAX_PERMITS);
+    cache.idle().await;
+    get(&router, "/100").await;
+    cache.idle().await;
+    assert_eq!(store.writes.load(Ordering::SeqCst), writes + 1);
 }

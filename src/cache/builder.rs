@@ -37,8 +37,9 @@ const MOST_FLIGHTS: usize = 65_536;
 const MOST_FOLLOWERS: usize = 65_536;
 /// Coding a body takes a core; requests need the others.
 const CODERS: usize = 2;
-/// 1 MiB.
-const MAX_BODY: usize = 1 << 20;
+/// Entries that wait to be coded; more stay as they are.
+const TO_CODE: usize = 4_096;
+const MAX_BODY: usize = 1 << 20; // 1 MiB
 /// A memory tier holds at least one ordinary entry.
 const LEAST_MEMORY: u64 = 64 << 10;
 
@@ -295,6 +296,7 @@ impl CacheBuilder {
         let opened = self.store.map(open).transpose()?;
         let (store, fence) = opened.map_or((None, None), |o| (Some(o.store), o.fence));
         let counters = Counters::default();
+        let room = self.memory.map_or(IN_FLIGHT, |bytes| bytes / 2);
         let engine = Engine {
             memory: Memory::new(
                 self.memory.unwrap_or(0),
@@ -307,11 +309,13 @@ impl CacheBuilder {
             pulse: fence.map(|fence| Pulse::new(fence, self.sharing)),
             writing: Mutex::default(),
             dropped: Default::default(),
-            in_flight: Budget::new(self.memory.map_or(IN_FLIGHT, |bytes| bytes / 2)),
+            in_flight: Budget::new(room),
+            unwritten: Budget::new(room),
             flights: Arc::new(Flights::new(MOST_FLIGHTS, MOST_FOLLOWERS)),
             dice: Dice::default(),
             renewals: Semaphore::new(self.max_renewals),
             coders: Semaphore::new(CODERS),
+            to_code: Semaphore::new(TO_CODE),
             clock: self.clock,
             tasks: Tasks::new(),
             timers: OnceLock::new(),

@@ -45,6 +45,8 @@ pub(crate) struct Engine {
     pub(super) dropped: Dropped,
     /// What is recorded and not yet an entry.
     pub(crate) in_flight: Arc<Budget>,
+    /// What waits to be written to the store.
+    pub(super) unwritten: Arc<Budget>,
     /// Fills that are under way.
     pub(crate) flights: Arc<Flights>,
     pub(crate) dice: Dice,
@@ -52,6 +54,8 @@ pub(crate) struct Engine {
     pub(crate) renewals: Semaphore,
     /// Bodies that may be coded at a time.
     pub(crate) coders: Semaphore,
+    /// Entries that may wait for that.
+    pub(crate) to_code: Semaphore,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: Tasks,
     /// The runtime of the first request has timers.
@@ -79,6 +83,7 @@ pub(crate) struct Faults {
     pub(crate) damaged: Lasting,
     pub(crate) late: Lasting,
     pub(crate) no_runtime: Lasting,
+    pub(crate) unwritten: Lasting,
 }
 
 /// Writes of one key that are under way, and the earliest of their numbers.

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::engine::{Engine, Writes};
 use super::lease::Leased;
 use crate::entry::codec;
-use crate::entry::{Entry, Held, Value};
+use crate::entry::{Entry, Held, Room, Value};
 use crate::error::StoreErrorKind;
 use crate::flight::Landing;
 use crate::generation::{Generation, Rule, keeps};
@@ -144,7 +144,7 @@ impl Engine {
         let held = match in_memory {
             true => {
                 let held = self.memory.insert(held, &self.generations)?;
-                self.precompress(Arc::clone(&held), &fill.policy, runtime);
+                self.precompress(&held, &fill.policy, runtime);
                 fill.landing = None;
                 held
             }
@@ -165,9 +165,19 @@ impl Engine {
             }
             return Some(held);
         };
+        let room = Room::of(&self.unwritten, fill.entry.weight());
+        if room.is_none() && fill.written.is_none() {
+            // the store is slower than answers come: who asks next fills again
+            if let Some(times) = self.faults.unwritten.happened(self.now()) {
+                tracing::warn!(target: "larder", times, "too much waits for the store: an answer is not written");
+            }
+            return Some(held);
+        }
         let engine = Arc::clone(self);
-        self.tasks
-            .spawn(runtime, async move { engine.write(fill).await });
+        self.tasks.spawn(runtime, async move {
+            engine.write(fill).await;
+            drop(room);
+        });
         Some(held)
     }
 

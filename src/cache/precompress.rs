@@ -10,10 +10,11 @@ use crate::policy::Compiled;
 
 impl Engine {
     /// Codes an entry's body off the request's path, a few at a time, and puts
-    /// the variants beside it.
+    /// the variants beside it. Who waits for a turn keeps no body: what memory lets go
+    /// meanwhile is not coded. Where too many wait, an entry stays as it is.
     pub(super) fn precompress(
         self: &Arc<Self>,
-        held: Arc<Held>,
+        held: &Arc<Held>,
         policy: &Arc<Compiled>,
         runtime: Option<&Handle>,
     ) {
@@ -25,9 +26,17 @@ impl Engine {
         };
         let (engine, policy) = (Arc::clone(self), Arc::clone(policy));
         let (runtime, blocking) = (runtime.clone(), runtime.clone());
+        let held = Arc::downgrade(held);
         self.tasks.spawn(&runtime, async move {
+            let Ok(waits) = engine.to_code.try_acquire() else {
+                return;
+            };
             let Ok(turn) = engine.coders.acquire().await else {
                 return; // never closed
+            };
+            drop(waits);
+            let Some(held) = held.upgrade() else {
+                return;
             };
             let entry = held.entry.clone();
             let code = move || coding::code_all(&entry, &policy.precompress);
@@ -38,5 +47,46 @@ impl Engine {
             }
             drop(turn);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use http::{Request, Response, header};
+    use http_body_util::{BodyExt, Full};
+    use tower::{ServiceExt, service_fn};
+    use tower_layer::Layer;
+
+    use crate::entry::Coding;
+    use crate::{Cache, Policy, everything, minutes};
+
+    #[tokio::test]
+    async fn what_waits_to_be_coded_keeps_no_body() {
+        let cache = Cache::builder().memory(1 << 20).build().unwrap();
+        let policy = Policy::ttl(minutes(1)).precompress([Coding::Gzip]);
+        let answer = |_: Request<String>| async {
+            let body = Full::new(Bytes::from("x".repeat(4096)));
+            let response = Response::builder().header(header::CONTENT_TYPE, "text/plain");
+            Ok::<_, Infallible>(response.body(body).unwrap())
+        };
+        let service = cache.layer(policy).layer(service_fn(answer));
+        let turns = cache.engine().coders.acquire_many(2).await.unwrap();
+        let request = Request::get("/x").header("host", "a").body(String::new());
+        let response = service.oneshot(request.unwrap()).await.unwrap();
+        let _ = response.into_body().collect().await.unwrap();
+        let mut body = Bytes::new();
+        cache.engine().memory.each(|held| {
+            body = held.entry.body.clone();
+            true
+        });
+        assert_eq!(body.len(), 4096);
+        let gone = cache.invalidate(everything()).await.unwrap();
+        assert_eq!(gone.memory, 1);
+        assert!(body.is_unique(), "nobody else keeps it");
+        drop(turns);
+        cache.idle().await;
     }
 }

@@ -229,7 +229,7 @@ impl Engine {
             let held = self.held(Entry::clone(&entry), age, number);
             if let Some(held) = self.memory.insert(held, &self.generations) {
                 let runtime = Handle::try_current().ok();
-                self.precompress(held, &question.policy, runtime.as_ref());
+                self.precompress(&held, &question.policy, runtime.as_ref());
             }
         }
         if self.dice.roll().is_multiple_of(SAMPLE) {

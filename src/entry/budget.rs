@@ -33,6 +33,27 @@ impl Budget {
     }
 }
 
+/// Bytes that were taken, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Room {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Room {
+    /// So many bytes, if they are there.
+    pub(crate) fn of(budget: &Arc<Budget>, bytes: u64) -> Option<Self> {
+        let budget = budget.take(bytes).then(|| Arc::clone(budget))?;
+        Some(Self { budget, bytes })
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.budget.give(self.bytes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,7 +30,7 @@ mod shape;
 mod stored;
 mod wire;
 
-pub(crate) use budget::Budget;
+pub(crate) use budget::{Budget, Room};
 pub use coding::Coding;
 pub(crate) use headers::{Fields, etag_of, storable};
 pub(crate) use held::{Held, Value};
