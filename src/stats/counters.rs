@@ -189,7 +189,7 @@ impl Counters {
                 self.recorder.users(now, &name, &users.take(), shares);
             }
         }
-        self.recorder.asked(now, self.asked.take(), shares);
+        self.recorder.asked(now, &self.asked.take(), shares);
         self.recorder.capture(now, &all, shares)
     }
 

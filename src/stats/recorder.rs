@@ -11,6 +11,8 @@ use crate::random::token;
 
 /// Milliseconds.
 pub(crate) const DAY: u64 = 86_400_000;
+/// Hashes of users in one batch: more are forgotten, where nobody hears of them for long.
+const MOST_USERS: usize = 131_072;
 
 /// What is told at once.
 #[derive(Debug, Default)]
@@ -31,6 +33,11 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// Hashes of users.
+    fn users(&self) -> usize {
+        self.users.values().map(HashSet::len).sum()
+    }
+
     fn is_empty(&self) -> bool {
         self.slots.is_empty()
             && self.users.is_empty()
@@ -59,6 +66,8 @@ struct State {
     users: BTreeMap<(Box<str>, u64), Different>,
     top: BTreeMap<u64, Frequent>,
     next: Batch,
+    /// What of `next` was asked for, by day.
+    next_top: BTreeMap<u64, Frequent>,
     /// Told, and nobody knows whether it was heard.
     told: Option<Arc<Batch>>,
     who: String,
@@ -105,21 +114,25 @@ impl Recorder {
             let at = (Box::from(name), day);
             let known = state.users.entry(at.clone()).or_default();
             users.iter().for_each(|user| known.add(*user));
-            if shares {
-                state.next.users.entry(at).or_default().extend(users);
+            if shares && !users.is_empty() {
+                let room = MOST_USERS.saturating_sub(state.next.users());
+                let next = state.next.users.entry(at).or_default();
+                next.extend(users.iter().take(room));
             }
         }
     }
 
     /// Takes what was asked for since the last look.
-    pub(crate) fn asked(&self, now: u64, names: Vec<(Box<str>, u64)>, shares: bool) {
+    pub(crate) fn asked(&self, now: u64, names: &[(Box<str>, u64)], shares: bool) {
         let mut state = self.state();
         let day = now / DAY;
         state.top.retain(|then, _| then + 2 > day);
         let top = state.top.entry(day).or_default();
         names.iter().for_each(|(name, n)| top.add(name, *n));
         if shares && !names.is_empty() {
-            state.next.top.entry(day).or_default().extend(names);
+            state.next_top.retain(|then, _| then + 2 > day);
+            let next = state.next_top.entry(day).or_default();
+            names.iter().for_each(|(name, n)| next.add(name, *n));
         }
     }
 
@@ -156,6 +169,10 @@ impl Recorder {
     /// The batch to be told next: the last one again, until it was heard.
     pub(crate) fn batch(&self) -> Option<Arc<Batch>> {
         let mut state = self.state();
+        if state.told.is_none() {
+            let top = std::mem::take(&mut state.next_top).into_iter();
+            state.next.top = top.map(|(day, mut names)| (day, names.take())).collect();
+        }
         if state.told.is_none() && !state.next.is_empty() {
             if state.who.is_empty() {
                 state.who = token();
@@ -212,5 +229,24 @@ mod tests {
         recorder.heard();
         assert!(recorder.batch().is_none());
         assert_eq!(recorder.own().window(Grain::Hour, "", NOW).hits, 7);
+    }
+
+    #[test]
+    fn what_nobody_hears_of_does_not_grow() {
+        let recorder = Recorder::default();
+        for round in 0..400_u64 {
+            let now = NOW + round * DAY / 100;
+            let names: Vec<_> = (0..100)
+                .map(|n| (format!("{round}:{n}").into(), 1))
+                .collect();
+            recorder.asked(now, &names, true);
+            let users = (0..1_000).map(|n| round * 1_000 + n).collect();
+            recorder.users(now, "a", &users, true);
+        }
+        let batch = recorder.batch().unwrap();
+        assert!(batch.top.len() <= 2, "today and yesterday");
+        let names: usize = batch.top.values().map(Vec::len).sum();
+        assert!((100..=512).contains(&names), "{names}");
+        assert_eq!(batch.users(), MOST_USERS);
     }
 }
