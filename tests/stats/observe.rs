@@ -153,6 +153,20 @@ async fn hits_in_the_store_are_verified_too() {
     assert_eq!(origin.runs(), 3);
 }
 
+#[tokio::test]
+async fn the_share_is_the_one_that_was_asked_for() {
+    let (cache, _clock) = testing::cache();
+    let origin = Origin::default();
+    let app = origin.app(&cache, Policy::ttl(seconds(10)).verify(0.5));
+    for _ in 0..=400 {
+        get(&app, "/x").await;
+    }
+    cache.idle().await;
+    let compared = cache.stats().compared;
+    // six standard deviations to either side
+    assert!((140..=260).contains(&compared), "{compared} of 400");
+}
+
 #[test]
 fn shares_are_from_0_to_1() {
     let (cache, _clock) = testing::cache();
