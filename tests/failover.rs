@@ -107,6 +107,25 @@ async fn replica_of(redis: &Redis, more: &[&str]) -> Redis {
 }
 
 #[tokio::test]
+async fn a_replica_that_copies_still_confirms_nothing_and_takes_nothing_away() {
+    let wait = ["--repl-diskless-sync", "yes", "--repl-diskless-sync-delay"];
+    let redis = Redis::start_with(&[&wait[..], &["600"]].concat());
+    let port = redis.port().to_string();
+    let _replica = Redis::start_with(&["--replicaof", "127.0.0.1", &port]);
+    eventually("it is there", || async {
+        let info: String = redis.command(&["INFO", "replication"]);
+        info.contains("connected_slaves:1") && !info.contains("state=online")
+    })
+    .await;
+    let site = Site::new();
+    let a = process(&site, &redis, |builder| builder);
+    a.holds("v0").await;
+    site.write();
+    a.cache.invalidate(tag("item:1")).await.unwrap();
+    assert_eq!(a.get().await.text(), "v1");
+}
+
+#[tokio::test]
 async fn where_there_are_replicas_one_must_confirm() {
     let redis = Redis::start();
     let replica = replica_of(&redis, &[]).await;

@@ -128,7 +128,7 @@ local function replicated()
   if type(info) ~= 'string' or string.find(info, 'min_slaves_good_slaves') then return '0' end
   local now = tonumber(redis.call('TIME')[1])
   local last = tonumber(redis.call('HGET', hash, 'replicated') or '0')
-  if tonumber(string.match(info, 'connected_slaves:(%d+)') or '0') > 0 then
+  if string.find(info, 'state=online') then
     if now - last > 60 then redis.call('HSET', hash, 'replicated', now) end
     return '1'
   end
