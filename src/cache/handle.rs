@@ -218,7 +218,8 @@ impl Cache {
     /// Begins no more renewals in the background, and waits until what has begun
     /// has ended: answers have reached the shared store, leases are given back, and
     /// nobody's invalidation waits for this process. For a graceful end of the
-    /// process; requests are served on meanwhile.
+    /// process, once its server takes no more requests: those that come are served on,
+    /// but while they keep filling, their work is waited for too.
     pub async fn shutdown(&self) {
         self.engine.renewals.close();
         self.engine.tasks.idle().await;
