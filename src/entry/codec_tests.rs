@@ -310,3 +310,21 @@ proptest! {
         let _ = read(frame.into());
     }
 }
+
+#[test]
+fn values_that_all_share_are_known_and_others_are_not() {
+    use crate::entry::headers::common;
+    for known in [
+        "application/json",
+        "text/css",
+        "accept-encoding",
+        "1024",
+        "0",
+    ] {
+        assert_eq!(common(known.as_bytes()).unwrap(), known);
+    }
+    let long = "x".repeat(64 + "text/css".len());
+    for other in ["application/jsom", "text/cs", "01", "", "x", "10240", &long] {
+        assert_eq!(common(other.as_bytes()), None, "{other}");
+    }
+}
