@@ -192,11 +192,12 @@ impl Prepared {
             alone: engine.now() + ALONE,
         };
         engine.balance();
-        let budget = Arc::clone(&engine.in_flight);
+        let (budget, clock) = (Arc::clone(&engine.in_flight), Arc::clone(&engine.clock));
         let recording = Recording::new(self.policy.max_body, self.declared, budget);
         let (engine, runtime) = (Arc::clone(engine), Handle::try_current().ok());
         let finish = move |whole, landing| self.finish(&engine, whole, landing, runtime.as_ref());
-        let (leading, drive) = flight::drive(landing, opened, recording, Box::new(finish), body);
+        let finish = Box::new(finish);
+        let (leading, drive) = flight::drive(landing, opened, recording, finish, body, clock);
         (Box::new(leading).into(), drive)
     }
 

@@ -164,8 +164,8 @@ impl<S> Serve<S> {
     }
 
     /// Enters the flight for a question. One that began before an invalidation of
-    /// what is asked for is replaced, and so is one that waits for this very
-    /// request. Without a runtime nobody could go on with a fill, or end a wait.
+    /// what is asked for is replaced, and so is one that hangs, or that waits for this
+    /// very request. Without a runtime nobody could go on with a fill, or end a wait.
     pub(super) fn enter<R>(
         &self,
         question: &Question,
@@ -198,11 +198,10 @@ impl<S> Serve<S> {
         })
     }
 
-    /// Whether a flight has taken longer than anybody waits for it, and has nothing
-    /// to show. Its key is not to wait for it any more.
+    /// Whether a flight has had nothing new to show for longer than anybody waits for
+    /// it. Its key is not to wait for it any more.
     fn hangs(&self, question: &Question, flight: &Flight) -> bool {
-        let streams = || flight.opened().is_some_and(|opened| opened.streams);
-        self.shared.engine.since(flight.began) > question.policy.wait && !streams()
+        self.shared.engine.since(flight.silent_since()) > question.policy.wait
     }
 
     /// Whether nothing that a flight's answer is known to belong to was

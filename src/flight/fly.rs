@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use http_body::{Body, Frame};
 
 use super::{Finish, Flight, Landing, Leading, Opened};
+use crate::clock::{Clock, millis};
 use crate::entry::Recording;
 use crate::error::BoxError;
 use crate::inner::Content;
@@ -70,19 +71,20 @@ pub(crate) fn drive<B>(
     recording: Recording,
     finish: Finish,
     body: B,
+    clock: Arc<dyn Clock>,
 ) -> (Leading<B>, Drive)
 where
     B: Content,
 {
     let flight = Arc::clone(landing.flight());
-    flight.open(opened, recording, finish);
+    flight.open(opened, recording, finish, millis(clock.monotonic()));
     let slot = RestSlot::default();
     let leading = Leading::new(flight, Arc::clone(&slot));
-    (leading, fly(landing, Box::pin(body), slot).boxed())
+    (leading, fly(landing, Box::pin(body), slot, clock).boxed())
 }
 
 /// Reads a body to its end, and lands.
-async fn fly<B>(landing: Landing, mut body: Pin<Box<B>>, slot: RestSlot<B>)
+async fn fly<B>(landing: Landing, mut body: Pin<Box<B>>, slot: RestSlot<B>, clock: Arc<dyn Clock>)
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
@@ -100,7 +102,7 @@ where
                 return landing.complete();
             }
             Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => match flight.push(data) {
+                Ok(data) => match flight.push(data, millis(clock.monotonic())) {
                     Ok(()) => {}
                     Err(data) => {
                         crowded = !flight.is_over(data.len());

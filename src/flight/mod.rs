@@ -94,6 +94,8 @@ pub(crate) struct Flight {
 struct State {
     opened: Option<Arc<Opened>>,
     recording: Option<Recording>,
+    /// When it last grew, or began, in milliseconds.
+    grown: u64,
     finish: Option<Finish>,
     landed: Option<Landed>,
     /// What a fill in a task panicked with: its leader's to see.
@@ -196,10 +198,11 @@ impl Flight {
     }
 
     /// The head has come.
-    fn open(&self, opened: Opened, recording: Recording, finish: Finish) {
+    fn open(&self, opened: Opened, recording: Recording, finish: Finish, now: u64) {
         self.change(|state| {
             state.opened = Some(Arc::new(opened));
             state.recording = Some(recording);
+            state.grown = now;
             state.finish = Some(finish);
         });
     }
@@ -214,8 +217,11 @@ impl Flight {
     }
 
     /// Records what has come, and wakes those who read it.
-    fn push(&self, data: Bytes) -> Result<(), Bytes> {
+    fn push(&self, data: Bytes, now: u64) -> Result<(), Bytes> {
         let mut state = self.state();
+        if !data.is_empty() {
+            state.grown = now;
+        }
         let pushed = match &mut state.recording {
             Some(recording) => recording.push(data),
             None => Err(data),
@@ -311,6 +317,17 @@ impl Flight {
         }
         wait(state, |state| &mut state.watchers, reader, cx);
         Poll::Pending
+    }
+
+    /// Since when it has had nothing new for those who come, in milliseconds: one
+    /// whose answer is sent as it comes has something new with each part of it.
+    pub(crate) fn silent_since(&self) -> u64 {
+        let state = self.state();
+        let streams = state.opened.as_ref().is_some_and(|opened| opened.streams);
+        match streams {
+            true => state.grown,
+            false => self.began,
+        }
     }
 
     /// What is known of its answer since its head has come.

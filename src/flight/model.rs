@@ -28,6 +28,7 @@ use super::{
     Entered, Flights, Follower, Following, Handoff, Landed, Landing, Leads, Led, Opened, drive,
 };
 use crate::body::ResponseBody;
+use crate::clock::SystemClock;
 use crate::entry::{Entry, Fields, Held, Recording};
 use crate::generation::{Generation, Stamp};
 use crate::handler::begin;
@@ -227,7 +228,8 @@ impl Site {
         };
         let recording = Recording::new(100, declared, crate::entry::Budget::new(1 << 20));
         let told = self.told(running);
-        let (leading, drive) = drive(landing, opened, recording, Box::new(finish), told);
+        let (finish, clock) = (Box::new(finish), Arc::new(SystemClock::new()));
+        let (leading, drive) = drive(landing, opened, recording, finish, told, clock);
         (Response::new(Box::new(leading).into()), drive)
     }
 

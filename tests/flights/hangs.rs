@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use axum::http::Response;
 use larder::testing::outcome;
 use larder::{Outcome, hours, seconds};
 
 use crate::late::{soft, stale};
-use crate::{is_miss, policy, settle, site, soon, text};
+use crate::{is_coalesced, is_miss, piece, policy, settle, site, soon, text};
 
 #[tokio::test(start_paused = true)]
 async fn hard_timeout_at_a_bound() {
@@ -104,4 +105,57 @@ async fn shutdown_does_not_wait_for_ever() {
     let _hangs = site.origin.run().await;
     let ended = tokio::time::timeout(hours(24), site.cache.shutdown()).await;
     assert!(ended.is_ok(), "a day");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stalls_does_not_keep_its_key() {
+    let mut site = site(policy().wait(seconds(5)));
+    let readers = site.ask_many(2);
+    let stalled = site.origin.run().await.stream(Some(8));
+    stalled.send("one ");
+    let mut bodies = Vec::new();
+    for reader in readers {
+        let mut body = reader.response().await.into_body();
+        assert_eq!(piece(&mut body).await, "one ");
+        bodies.push(body);
+    }
+    site.clock.advance(seconds(6));
+    let later = site.ask_many(3);
+    site.origin.run().await.answer("another");
+    for asking in later {
+        assert_eq!(text(asking.response().await).await, "another");
+    }
+    assert!(site.origin.is_idle().await, "one run for all of them");
+    stalled.send("more");
+    stalled.end();
+    for body in bodies {
+        assert_eq!(text(Response::new(body)).await, "more", "nobody is cut off");
+    }
+    site.is_over(5).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_comes_slowly_goes_on_being_shared() {
+    let mut site = site(policy().wait(seconds(5)));
+    let first = site.ask_many(2);
+    let feeder = site.origin.run().await.stream(Some(12));
+    let mut shared = Vec::new();
+    for asking in first {
+        shared.push(asking.response().await);
+    }
+    for part in ["one ", "and ", "more"] {
+        site.clock.advance(seconds(4));
+        feeder.send(part);
+        settle().await;
+        site.clock.advance(seconds(4));
+        let response = site.ask().response().await;
+        assert!(is_coalesced(&response), "{response:?}");
+        shared.push(response);
+    }
+    feeder.end();
+    for response in shared {
+        assert_eq!(text(response).await, "one and more");
+    }
+    assert!(site.origin.is_idle().await);
+    site.is_over(5).await;
 }
