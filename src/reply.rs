@@ -296,6 +296,19 @@ pub(crate) async fn drain<B: Body<Data = Bytes>>(body: B) {
     while let Some(Ok(_)) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {}
 }
 
+/// The same, until nothing has come of it for so long. Whether it came to its end.
+pub(crate) async fn drain_within<B: Body<Data = Bytes>>(body: B, longest: Duration) -> bool {
+    let mut body = pin!(body);
+    loop {
+        let next = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx));
+        match tokio::time::timeout(longest, next).await {
+            Ok(Some(Ok(_))) => {}
+            Ok(_) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
 /// The inner service's answer to a request that bypassed.
 pub(crate) fn passed<B>(
     engine: &Engine,

@@ -25,6 +25,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use http::{Extensions, HeaderMap, Method, Request, Response, header};
@@ -33,6 +34,7 @@ use tokio::runtime::Handle;
 use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Family, Found, Missed, Right, Stale};
+use crate::clock::minutes;
 use crate::entry::{Entry, Held};
 use crate::flight::{Entered, Landing, Leads, Led};
 use crate::handler::{Rights, begin};
@@ -47,6 +49,9 @@ use crate::share::Fills;
 use crate::stats::{Counts, Ticket};
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
+
+/// A renewal of whose body nothing comes for so long is given up.
+const STALLED: Duration = minutes(5);
 
 /// One request on its way.
 pub(crate) struct Serve<S> {
@@ -293,7 +298,10 @@ impl<S> Serve<S> {
             let answer = self.ask(question, family, missed, request, rights).await;
             if let Ok((response, drive)) = answer {
                 let response = begin(response, drive, |drive| led.flight().board(drive)).await;
-                reply::drain(response.into_body()).await;
+                let patience = longest.max(STALLED);
+                if !reply::drain_within(response.into_body(), patience).await {
+                    led.flight().give_up();
+                }
             }
             drop(led);
         };

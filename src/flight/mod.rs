@@ -291,6 +291,11 @@ impl Flight {
         self.state().finishes = true;
     }
 
+    /// The fill ends when nobody wants it any more.
+    pub(crate) fn give_up(&self) {
+        self.state().finishes = false;
+    }
+
     /// Ends when the fill has landed.
     pub(crate) async fn over(self: Arc<Self>) {
         let reader = self.reader();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::Response;
 use larder::testing::outcome;
-use larder::{Outcome, hours, seconds};
+use larder::{Outcome, hours, minutes, seconds};
 
 use crate::late::{soft, stale};
 use crate::{is_coalesced, is_miss, piece, policy, settle, site, soon, text};
@@ -96,6 +96,32 @@ async fn a_hung_renewal_does_not_keep_its_key() {
         "after two hours nobody can fill this key: flights {}",
         site.cache.stats().flights
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_whose_body_stalls_ends_where_nobody_reads_it() {
+    for read in [false, true] {
+        let mut site = stale(policy().stale_while_revalidate(hours(1)).wait(seconds(1))).await;
+        text(site.ask().response().await).await;
+        let feeder = site.origin.run().await.stream(Some(8));
+        settle().await;
+        site.clock.advance(hours(2)); // nothing stale any more
+        feeder.send("one ");
+        settle().await;
+        if !read {
+            tokio::time::advance(minutes(5)).await;
+            feeder.dropped().await;
+            site.is_over(2).await;
+            continue;
+        }
+        let mut body = site.ask().response().await.into_body();
+        assert_eq!(piece(&mut body).await, "one ");
+        tokio::time::advance(hours(1)).await;
+        settle().await;
+        feeder.send("more");
+        feeder.end();
+        assert_eq!(text(Response::new(body)).await, "more");
+    }
 }
 
 #[tokio::test(start_paused = true)]
