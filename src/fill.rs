@@ -178,6 +178,9 @@ impl Prepared {
     where
         B: Content,
     {
+        engine.balance(); // by what others have: one alone takes no room from the entries
+        let (budget, clock) = (Arc::clone(&engine.in_flight), Arc::clone(&engine.clock));
+        let recording = Recording::new(self.policy.max_body, self.declared, budget);
         let opened = Opened {
             entry: self.fill.entry.clone(),
             headers: self.headers.clone(),
@@ -188,12 +191,9 @@ impl Prepared {
                 .map_or_else(Arc::default, |v| Arc::clone(&v.names)),
             age: self.fill.age,
             // what looks at the finished answer decides before anybody shares it
-            streams: self.declared.is_some() && self.policy.store_if.is_none(),
+            streams: recording.has_room() && self.policy.store_if.is_none(),
             alone: engine.now() + ALONE,
         };
-        engine.balance();
-        let (budget, clock) = (Arc::clone(&engine.in_flight), Arc::clone(&engine.clock));
-        let recording = Recording::new(self.policy.max_body, self.declared, budget);
         let (engine, runtime) = (Arc::clone(engine), Handle::try_current().ok());
         let finish = move |whole, landing| self.finish(&engine, whole, landing, runtime.as_ref());
         let finish = Box::new(finish);

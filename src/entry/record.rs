@@ -31,23 +31,35 @@ pub(crate) struct Recording {
     declared: Option<u64>,
     /// What all recordings share.
     budget: Arc<Budget>,
+    /// How much of that this one has: what it holds, or will hold.
+    taken: u64,
 }
 
 impl Recording {
-    /// Records up to `limit` bytes, as long as the budget lasts.
+    /// Records up to `limit` bytes, as long as the budget lasts. The room for a length
+    /// that is declared is taken at once, if it is there.
     pub(crate) fn new(limit: usize, declared: Option<u64>, budget: Arc<Budget>) -> Self {
+        let fits = |len: &u64| *len <= limit as u64 && budget.take(*len);
+        let taken = declared.filter(fits).unwrap_or(0);
         Self {
             chunks: Vec::new(),
             len: 0,
             limit,
             declared,
             budget,
+            taken,
         }
+    }
+
+    /// Whether it has room for all that is declared: no lack of it can end the
+    /// recording before.
+    pub(crate) fn has_room(&self) -> bool {
+        self.declared.is_some_and(|len| len <= self.taken)
     }
 
     /// Takes what the client gets, or gives back what does not fit any more.
     pub(crate) fn push(&mut self, data: Bytes) -> Result<(), Bytes> {
-        if self.is_over(data.len()) || !self.budget.take(data.len() as u64) {
+        if self.is_over(data.len()) || !self.take(data.len()) {
             return Err(data);
         }
         self.len += data.len();
@@ -55,6 +67,17 @@ impl Recording {
             self.chunks.push(data);
         }
         Ok(())
+    }
+
+    /// Takes what so many more need beyond what it has.
+    fn take(&mut self, more: usize) -> bool {
+        let needs = (self.len + more) as u64;
+        let lacks = needs.saturating_sub(self.taken);
+        let has = lacks == 0 || self.budget.take(lacks);
+        if has {
+            self.taken += lacks;
+        }
+        has
     }
 
     /// Whether so many more are over its own limit, whatever the budget says.
@@ -93,7 +116,7 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        self.budget.give(self.len as u64);
+        self.budget.give(self.taken);
     }
 }
 
@@ -139,6 +162,28 @@ mod tests {
         assert_eq!(budget.used(), 3);
         two.push(Bytes::from_static(b"45")).unwrap();
         drop(two);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn room_for_a_declared_length_is_taken_at_once() {
+        let budget = Budget::new(10);
+        let record = |declared| Recording::new(8, Some(declared), Arc::clone(&budget));
+        let (mut one, mut two) = (record(7), record(4));
+        assert!(one.has_room() && !two.has_room());
+        two.push(Bytes::from_static(b"123")).unwrap();
+        assert!(two.push(Bytes::from_static(b"4")).is_err());
+        one.push(Bytes::from_static(b"1234567")).unwrap();
+        assert_eq!(budget.used(), 10);
+        assert!(
+            one.push(Bytes::from_static(b"8")).is_err(),
+            "more than it said"
+        );
+        drop(two);
+        one.push(Bytes::from_static(b"8")).unwrap();
+        assert_eq!(budget.used(), 8);
+        assert!(!record(9).has_room(), "over its own limit");
+        drop(one);
         assert_eq!(budget.used(), 0);
     }
 

@@ -92,8 +92,9 @@ pub struct Stats {
     pub latency: Latencies,
     /// Fills under way now that others can share; of the whole cache alone.
     pub flights: u64,
-    /// Bytes of bodies that are being recorded now; of the whole cache alone. Together
-    /// with `memory_bytes` they stay within `memory_capacity`.
+    /// Bytes of bodies that are being recorded now, with those that they declare and
+    /// that are still to come; of the whole cache alone. Together with `memory_bytes`
+    /// they stay within `memory_capacity`.
     pub in_flight_bytes: u64,
     /// Entries in memory now, and markers of what answers vary on; of the whole cache
     /// alone.

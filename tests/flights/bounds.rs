@@ -1,11 +1,15 @@
 //! Bounds: how long a request waits for another's fill.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use larder::testing::outcome;
-use larder::{Bypass, Outcome, Staleness, hours, minutes, seconds};
+use axum::http::Method;
+use larder::testing::{ManualClock, outcome};
+use larder::{Bypass, Cache, MIB, Outcome, Staleness, hours, minutes, seconds};
+use tokio::task::JoinHandle;
 
-use crate::{policy, settle, site, text};
+use crate::support::request;
+use crate::{Asking, Site, ask, cached, handler, policy, settle, site, text};
 
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -96,4 +100,86 @@ async fn a_head_that_has_come_ends_the_wait() {
     for response in responses {
         assert_eq!(text(response).await, "body");
     }
+}
+
+/// A site with room for 1 MiB in flight.
+fn narrow() -> Site {
+    let clock = ManualClock::new();
+    let builder = Cache::builder()
+        .memory(2 * MIB)
+        .clock(Arc::new(clock.clone()));
+    let cache = builder.build().unwrap();
+    let (handler, origin) = handler();
+    Site {
+        app: cached(&cache, policy(), handler),
+        cache,
+        clock,
+        origin,
+    }
+}
+
+impl Site {
+    fn ask_other(&self) -> Asking {
+        ask(&self.app, request(Method::GET, "/other", &[]))
+    }
+}
+
+/// A client that reads at once, and counts the bytes of a whole body.
+fn read(asking: Asking) -> JoinHandle<usize> {
+    tokio::spawn(async { text(asking.response().await).await.len() })
+}
+
+#[tokio::test]
+async fn nobody_is_cut_off_when_too_much_comes_into_flight() {
+    let mut site = narrow();
+    let other = read(site.ask_other());
+    let flying = site.origin.run().await.stream(Some(800_000));
+    flying.send(vec![b'x'; 100_000]);
+    settle().await;
+    let readers: Vec<_> = site.ask_many(2).into_iter().map(read).collect();
+    let feeder = site.origin.run().await.stream(Some(600_000));
+    feeder.send(vec![b'x'; 200_000]);
+    settle().await;
+    flying.send(vec![b'x'; 600_000]);
+    settle().await;
+    feeder.send(vec![b'x'; 400_000]);
+    feeder.end();
+    settle().await;
+    flying.send(vec![b'x'; 100_000]);
+    flying.end();
+    for run in site.origin.all().await {
+        run.answer(vec![b'x'; 600_000]);
+    }
+    for reader in readers {
+        assert_eq!(reader.await.expect("a whole body"), 600_000);
+    }
+    assert_eq!(other.await.expect("a whole body"), 800_000);
+    site.is_over(3).await;
+    assert_eq!(site.cache.stats().in_flight_bytes, 0);
+}
+
+#[tokio::test]
+async fn what_is_sent_as_it_comes_has_its_room() {
+    let mut site = narrow();
+    let readers = site.ask_many(2);
+    let feeder = site.origin.run().await.stream(Some(600_000));
+    let mut responses = Vec::new();
+    for asking in readers {
+        responses.push(asking.response().await);
+    }
+    let other = read(site.ask_other());
+    let flying = site.origin.run().await.stream(Some(800_000));
+    flying.send(vec![b'x'; 700_000]);
+    settle().await;
+    feeder.send(vec![b'x'; 600_000]);
+    feeder.end();
+    settle().await;
+    flying.send(vec![b'x'; 100_000]);
+    flying.end();
+    assert_eq!(other.await.expect("a whole body"), 800_000);
+    for response in responses {
+        assert_eq!(text(response).await.len(), 600_000);
+    }
+    assert_eq!(site.hit().await.len(), 600_000);
+    site.is_over(4).await;
 }
