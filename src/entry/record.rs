@@ -93,9 +93,14 @@ impl Recording {
         self.declared
     }
 
+    /// All that is declared has come, and no more.
+    pub(crate) fn has_declared(&self) -> bool {
+        self.declared == Some(self.len as u64)
+    }
+
     /// A server stops reading at the declared length; that is an end too.
     pub(crate) fn is_at_declared_end(&self) -> bool {
-        self.len > 0 && self.declared == Some(self.len as u64)
+        self.len > 0 && self.has_declared()
     }
 
     /// The body has ended: the whole, if it kept its word.

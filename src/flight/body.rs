@@ -135,6 +135,7 @@ impl Following {
         flight.poll_read(reader, cx).map(|read| match read {
             Read::Data(data) => Some(Ok(Frame::data(data))),
             Read::End => None,
+            Read::Broken if flight.has_declared() => None, // what is behind it is the leader's
             Read::Broken => Some(Err(BrokenOff.into())),
         })
     }

@@ -260,6 +260,15 @@ impl Flight {
             && matches!(state.landed, Some(Landed::Stored(_) | Landed::Outdated))
     }
 
+    /// Whether all that it declared has come, and something behind it that is not for
+    /// all: trailers, say.
+    fn has_declared(&self) -> bool {
+        let state = self.state();
+        let recording = state.recording.as_ref();
+        matches!(state.landed, Some(Landed::Alone))
+            && recording.is_some_and(Recording::has_declared)
+    }
+
     /// The fill has what the leader's request is answered by. `false` if that has
     /// its answer already.
     pub(crate) fn answers(&self) -> bool {

@@ -2,9 +2,10 @@
 //! and later requests do not queue.
 
 use axum::http::{StatusCode, header::SET_COOKIE};
+use http_body_util::BodyExt;
 use larder::seconds;
 
-use crate::{Site, is_coalesced, is_miss, piece, policy, settle, site, text};
+use crate::{Site, is_coalesced, is_miss, piece, policy, settle, site, soon, text};
 
 /// A leader's answer is out; so many others run their own now.
 async fn all_run(site: &mut Site, n: usize) -> Vec<crate::Run> {
@@ -187,6 +188,30 @@ async fn trailers_free_those_who_wait() {
     }
     for asking in asking {
         assert_eq!(text(asking.response().await).await, "body");
+    }
+}
+
+#[tokio::test]
+async fn who_has_read_the_declared_length_ends_before_the_trailers() {
+    for body in ["", "body"] {
+        let mut site = site(policy());
+        let asking = site.ask_many(2);
+        let feeder = site.origin.run().await.stream(Some(body.len() as u64));
+        let mut responses = Vec::new();
+        for asking in asking {
+            responses.push(asking.response().await);
+        }
+        feeder.send(body);
+        feeder.trailers();
+        feeder.end();
+        for response in responses {
+            let trailers = !is_coalesced(&response);
+            let whole = soon(response.into_body().collect()).await.expect("whole");
+            assert_eq!(whole.trailers().is_some(), trailers, "the leader's alone");
+            assert_eq!(whole.to_bytes(), body);
+        }
+        assert_eq!(site.cache.stats().stores, 0);
+        site.is_over(2).await;
     }
 }
 
