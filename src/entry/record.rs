@@ -103,6 +103,12 @@ impl Recording {
         self.len > 0 && self.has_declared()
     }
 
+    /// Gives back what it holds, and its room.
+    pub(crate) fn empty(&mut self) -> Vec<Bytes> {
+        self.budget.give(std::mem::take(&mut self.taken));
+        std::mem::take(&mut self.chunks)
+    }
+
     /// The body has ended: the whole, if it kept its word.
     pub(crate) fn end(&self) -> Option<Complete> {
         if self.declared.is_some_and(|len| len != self.len as u64) {

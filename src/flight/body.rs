@@ -67,6 +67,7 @@ where
                 Some(rest) => rest,
                 None => ready!(self.poll_broken(cx)),
             });
+            self.flight.spend();
         }
         let Some(rest) = &mut self.rest else {
             return Poll::Ready(None);

@@ -250,6 +250,17 @@ impl Flight {
         }
     }
 
+    /// Its leader has read all that was recorded, and no entry is made of it: it is kept
+    /// for nobody, unless somebody follows.
+    fn spend(&self) {
+        let mut state = self.state();
+        let alone = state.followers == 0;
+        let recording = state.recording.as_mut().filter(|_| alone);
+        let chunks = recording.map(Recording::empty);
+        drop(state);
+        drop(chunks); // what drops them may run anything
+    }
+
     /// Whether there is nothing more to read.
     fn is_read(&self, reader: &Reader) -> bool {
         let state = self.state();

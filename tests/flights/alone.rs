@@ -238,6 +238,23 @@ async fn a_leader_may_read_what_followers_may_not_share() {
 }
 
 #[tokio::test]
+async fn what_its_leader_has_read_of_it_is_not_kept() {
+    let mut site = site(policy());
+    let leader = site.ask();
+    let feeder = site.origin.run().await.stream(None);
+    feeder.send(vec![b'x'; 1 << 20]);
+    feeder.send("and more");
+    let mut body = leader.response().await.into_body();
+    assert_eq!(piece(&mut body).await.len(), 1 << 20);
+    assert_eq!(piece(&mut body).await, "and more");
+    assert_eq!(site.cache.stats().in_flight_bytes, 0);
+    feeder.send("for ever");
+    assert_eq!(piece(&mut body).await, "for ever");
+    drop(body);
+    site.is_over(1).await;
+}
+
+#[tokio::test]
 async fn an_event_stream_is_its_own() {
     let mut site = site(policy());
     let asking = site.ask_many(2);
