@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -13,6 +14,10 @@ use crate::clock::{Clock, millis};
 use crate::entry::Recording;
 use crate::error::BoxError;
 use crate::inner::Content;
+
+/// So many frames without a byte are passed over in one turn: a body of those alone
+/// never comes to its limit.
+const EMPTY: usize = 64;
 
 /// A body on its way into its recording.
 pub(crate) type Drive = BoxFuture<'static, ()>;
@@ -92,11 +97,7 @@ where
     let flight = Arc::clone(landing.flight());
     let mut crowded = false;
     let first = loop {
-        let frame = match body.is_end_stream() {
-            true => None,
-            false => std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await,
-        };
-        match frame {
+        match std::future::poll_fn(|cx| poll_next(body.as_mut(), cx)).await {
             None => {
                 leave(&slot, Rest::none());
                 return landing.complete();
@@ -126,6 +127,27 @@ where
         Some(opened) if unshareable => landing.alone(Some(opened.alone)),
         _ => drop(landing), // it has failed
     }
+}
+
+/// The next frame with something in it.
+fn poll_next<B>(
+    mut body: Pin<&mut B>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, B::Error>>>
+where
+    B: Body<Data = Bytes>,
+{
+    for _ in 0..EMPTY {
+        if body.is_end_stream() {
+            return Poll::Ready(None);
+        }
+        match ready!(body.as_mut().poll_frame(cx)) {
+            Some(Ok(frame)) if frame.data_ref().is_some_and(Bytes::is_empty) => {}
+            next => return Poll::Ready(next),
+        }
+    }
+    cx.waker().wake_by_ref(); // others have their turn before
+    Poll::Pending
 }
 
 /// Leaves to the leader what comes after the recording. Without this a recording

@@ -219,9 +219,7 @@ impl Flight {
     /// Records what has come, and wakes those who read it.
     fn push(&self, data: Bytes, now: u64) -> Result<(), Bytes> {
         let mut state = self.state();
-        if !data.is_empty() {
-            state.grown = now;
-        }
+        state.grown = now;
         let pushed = match &mut state.recording {
             Some(recording) => recording.push(data),
             None => Err(data),

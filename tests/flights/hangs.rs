@@ -1,8 +1,15 @@
 //! Handlers that hang: they keep neither a key nor the cache's end.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::http::Response;
+use bytes::Bytes;
+use http_body::Frame;
 use larder::testing::outcome;
 use larder::{Outcome, hours, minutes, seconds};
 
@@ -121,6 +128,44 @@ async fn a_renewal_whose_body_stalls_ends_where_nobody_reads_it() {
         feeder.send("more");
         feeder.end();
         assert_eq!(text(Response::new(body)).await, "more");
+    }
+}
+
+/// A body of empty frames, always ready, until it is to end.
+struct Empty {
+    frames: usize,
+    ends: Arc<AtomicBool>,
+}
+
+impl http_body::Body for Empty {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        self.frames += 1;
+        assert!(self.frames < 1_000_000, "nobody else gets a turn");
+        let ends = self.ends.load(Ordering::SeqCst);
+        Poll::Ready((!ends).then(|| Ok(Frame::data(Bytes::new()))))
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_empty_frames_lets_others_have_their_turn() {
+    let mut site = site(policy());
+    let asking = site.ask_many(2);
+    let ends = Arc::new(AtomicBool::new(false));
+    let body = Empty {
+        frames: 0,
+        ends: Arc::clone(&ends),
+    };
+    site.origin.run().await.answer(Body::new(body));
+    settle().await;
+    ends.store(true, Ordering::SeqCst);
+    for asking in asking {
+        assert_eq!(text(asking.response().await).await, "");
     }
 }
 
