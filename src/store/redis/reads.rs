@@ -44,6 +44,19 @@ impl Reads {
     fn forming(&self) -> MutexGuard<'_, Forming> {
         self.0.lock().unwrap_or_else(|broken| broken.into_inner())
     }
+
+    /// One more that waits, if those who do are of its runtime. Returns whether it is
+    /// the first, for whom a task is to be started, and all of them if they are enough.
+    fn add(&self, runtime: Id, waiting: Waiting) -> Option<(bool, Option<Vec<Waiting>>)> {
+        let mut forming = self.forming();
+        if forming.runtime.is_some_and(|id| id != runtime) {
+            return None;
+        }
+        let first = forming.runtime.replace(runtime).is_none();
+        forming.waiting.push(waiting);
+        let enough = forming.waiting.len() >= MOST;
+        Some((first, enough.then(|| mem::take(&mut forming.waiting))))
+    }
 }
 
 impl Link {
@@ -82,16 +95,11 @@ impl Link {
         timeout: Duration,
     ) -> Option<oneshot::Receiver<Result<Value, Failure>>> {
         let runtime = Handle::try_current().ok()?;
-        let mut forming = self.reads.forming();
-        let first = forming.runtime.is_none();
-        if forming.runtime.is_some_and(|id| id != runtime.id()) {
-            return None;
-        }
         let (end, ended) = oneshot::channel();
         let key = key.clone();
-        forming.waiting.push(Waiting { key, end });
+        let (first, full) = self.reads.add(runtime.id(), Waiting { key, end })?;
+        // without the lock: a runtime that has ended drops here what is spawned
         if first {
-            forming.runtime = Some(runtime.id());
             let mut taker = Taker(Some(Arc::clone(self)));
             runtime.spawn(async move {
                 if let Some((link, waiting)) = taker.take() {
@@ -99,8 +107,8 @@ impl Link {
                 }
             });
         }
-        if forming.waiting.len() >= MOST {
-            let (link, full) = (Arc::clone(self), mem::take(&mut forming.waiting));
+        if let Some(full) = full {
+            let link = Arc::clone(self);
             runtime.spawn(async move { link.read_all(full, timeout).await });
         }
         Some(ended)

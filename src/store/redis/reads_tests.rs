@@ -1,5 +1,8 @@
 //! Reads that go together, over a connection that answers with the key.
 
+use std::sync::mpsc;
+use std::thread;
+
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all, pending, ready};
 use redis::{Arg, RedisResult};
@@ -192,4 +195,25 @@ async fn a_task_that_is_stuck_holds_nobody_beyond_the_timeout() {
     let ended = tokio::time::timeout(TIMEOUT * 2, read(&link, "stuck")).await;
     let error = ended.unwrap().unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Timeout);
+}
+
+#[test]
+fn a_read_on_a_runtime_that_has_ended_ends_too() {
+    let (link, fake) = server(true, false);
+    let ended = runtime();
+    let handle = ended.handle().clone();
+    drop(ended);
+    let (tell, told) = mpsc::channel();
+    let reads = Arc::clone(&link);
+    // in a thread of its own: one that holds itself up would never end
+    thread::spawn(move || {
+        let _on = handle.enter();
+        tell.send(read(&reads, "late").now_or_never()).unwrap();
+    });
+    let answer = told.recv_timeout(TIMEOUT * 40).expect("the read ends");
+    let error = answer.expect("at once").unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    let answers = runtime().block_on(read_many(&link, &names(2)));
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(messages(&fake), [2], "and reads go together again");
 }
