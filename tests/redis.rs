@@ -56,6 +56,37 @@ async fn an_entry_has_its_ttl_in_redis_too() {
     }
 }
 
+/// Nor where the entry is in its groups already, and only what has expired leaves them.
+#[tokio::test]
+async fn a_full_redis_takes_no_entry() {
+    let redis = Redis::start();
+    let cache = cache(redis.url());
+    works(&cache).await;
+    let (item, late) = (redis.entries().remove(0), "99999999999999");
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    let (app, calls) = app(&cache);
+    for known in [false, true] {
+        redis.command::<()>(&["DEL", &item]);
+        let keys = redis.keys();
+        let groups: Vec<_> = keys.iter().filter(|key| key.contains(":!group:")).collect();
+        assert!(!groups.is_empty());
+        for group in groups.into_iter().filter(|_| known) {
+            redis.command::<()>(&["EVAL", JOINED, "1", group, late, &item]);
+        }
+        get(&app, "/item").await;
+        get(&app, "/other").await;
+        cache.idle().await;
+        assert_eq!(redis.entries(), [""; 0], "known: {known}");
+    }
+    assert_eq!(calls.now(), 4);
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    works(&cache).await;
+}
+
+/// Writes to a server that is full.
+const JOINED: &str = "#!lua flags=allow-oom
+return redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])";
+
 #[tokio::test]
 async fn a_redis_that_is_down_at_start_delays_and_breaks_nothing() {
     let port = free_port();

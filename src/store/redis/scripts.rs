@@ -4,7 +4,8 @@ use redis::Script;
 
 use super::ledger;
 
-/// Puts a key into groups until it expires, and drops what has expired.
+/// Puts a key into groups until it expires, and drops what has expired. That comes
+/// second: a full server refuses a script whose first write takes memory, and no later one.
 macro_rules! join {
     () => {
         r"
@@ -13,11 +14,9 @@ local function join(first, key, ttl)
   local now = t[1] * 1000 + math.floor(t[2] / 1000)
   for at = first, #KEYS do
     local group = KEYS[at]
-    redis.call('ZREMRANGEBYSCORE', group, '-inf', now)
     local known = redis.call('ZSCORE', group, key)
-    if not known or tonumber(known) < now + ttl then
-      redis.call('ZADD', group, now + ttl, key)
-    end
+    redis.call('ZADD', group, math.max(tonumber(known or '0'), now + ttl), key)
+    redis.call('ZREMRANGEBYSCORE', group, '-inf', now)
     if redis.call('PTTL', group) < ttl then redis.call('PEXPIRE', group, ttl) end
   end
 end
