@@ -78,6 +78,23 @@ async fn a_clock_that_is_lost_does_not_switch_it_on() {
     assert!(!is_off(&later).await);
 }
 
+/// A Redis that evicts what is used least would evict the switch first.
+#[tokio::test]
+async fn the_switch_is_used_as_often_as_somebody_beats() {
+    let policy = ["--maxmemory-policy", "allkeys-lfu", "--lfu-log-factor", "0"];
+    let redis = Redis::start_with(&policy);
+    let a = process(&Site::new(), &redis);
+    a.get().await;
+    a.cache.set_enabled_everywhere(false).await.unwrap();
+    let used = || redis.command::<u64>(&["OBJECT", "FREQ", "api:!{clock}:off"]);
+    let before = used();
+    eventually("beats use it", || async {
+        assert!(is_off(&a).await);
+        used() > before + 3
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_cache_that_is_off_everywhere_performs_invalidations() {
     let redis = Redis::start();

@@ -207,7 +207,8 @@ return rows({message, replicated()})"
 
 /// Arguments: epoch, instance, the epoch and number that it has seen, whether it
 /// has known that epoch for a whole lease, its lease. A clock that is behind what was
-/// seen has gone back: it is another one.
+/// seen has gone back: it is another one. The switch is read with `TOUCH`: `EXISTS`
+/// is no use of it, and Redis may evict what is not used.
 const BEAT: &str = concat!(
     clock!(),
     r"
@@ -227,7 +228,7 @@ if ARGV[5] == '1' and ARGV[3] == epoch and tonumber(ARGV[4]) >= tonumber(known[6
 end
 local t = redis.call('TIME')
 local time = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
-return {epoch, string.format('%.0f', clock), tostring(redis.call('EXISTS', KEYS[3])), time, replicated()}"
+return {epoch, string.format('%.0f', clock), tostring(redis.call('TOUCH', KEYS[3])), time, replicated()}"
 );
 
 /// Switches the cache off or on for all, by a key of its own: the clock may be lost, and
