@@ -53,6 +53,28 @@ async fn works(cache: &Cache, primaries: u64) {
     fill().await;
 }
 
+/// What bears a tag leaves the groups of every primary, also where its own group was lost.
+async fn erases(cache: &Cache, nodes: &[Redis]) {
+    let app = app(cache);
+    for n in 0..50 {
+        get(&app, &format!("/items/{n}")).await;
+    }
+    cache.idle().await;
+    let groups = |node: &Redis| node.command::<Vec<String>>(&["KEYS", "api:!group:*"]);
+    for node in nodes {
+        for group in groups(node) {
+            if node.command::<u64>(&["ZCARD", &group]) == 50 {
+                node.command::<()>(&["DEL", &group]);
+            }
+        }
+    }
+    let erased = cache.erase(tag("all")).await.unwrap();
+    assert_eq!(erased.store, 50);
+    for node in nodes {
+        assert_eq!(groups(node), [""; 0]);
+    }
+}
+
 /// What is inserted is not overwritten by a load of another process that began before.
 async fn overtakes(url: &str) {
     let (here, there) = (cache(url), cache(url));
@@ -194,6 +216,7 @@ async fn a_cluster_of_three_primaries() {
         .collect();
     let url = format!("redis+cluster://{}", hosts.join(","));
     works(&cache(&url), 3).await;
+    erases(&cache(&url), &nodes).await;
     overtakes(&url).await;
     for node in &nodes {
         assert!(!node.entries().is_empty(), "entries lie on every primary");

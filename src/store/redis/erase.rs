@@ -2,7 +2,7 @@
 //!
 //! Groups lead to what was written lately; a frame tells its tags itself. So every
 //! primary is scanned, each frame looked at as far as its tags, and what bears the
-//! tag unlinked. Its names are then taken out of all groups.
+//! tag unlinked. Its names are then taken out of the groups of all primaries.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::Value;
@@ -25,28 +25,46 @@ impl RedisStore {
     pub(super) async fn erase_all(&self, erasure: &Erasure<'_>) -> Result<Removed, StoreError> {
         let mut names = self.members(erasure.group).await?;
         let mut done = self.unlink_each(names.clone()).await?;
-        for node in self.link.primaries(self.slow()).await? {
+        let nodes = self.link.primaries(self.slow()).await?;
+        let scanned = self.unlink_bearing(&nodes, erasure, &mut names).await;
+        // what was unlinked is found no more: it is forgotten also where the scan has failed
+        if !names.is_empty() {
+            for node in &nodes {
+                self.forget_names(node, &names).await?;
+            }
+        }
+        done += scanned?;
+        let mut unlink = redis::cmd("UNLINK");
+        unlink.arg(self.group(erasure.group));
+        self.run(&unlink, self.slow()).await?;
+        Ok(done)
+    }
+
+    /// Scans every primary, unlinks what bears the tag, and adds its names.
+    async fn unlink_bearing(
+        &self,
+        nodes: &[Node],
+        erasure: &Erasure<'_>,
+        names: &mut Vec<Vec<u8>>,
+    ) -> Result<Removed, StoreError> {
+        let mut done = Removed::default();
+        for node in nodes {
             for pattern in erasure.patterns {
                 let mut cursor = b"0".to_vec();
                 loop {
-                    let (next, keys) = self.scan(&node, &cursor, pattern, COUNT).await?;
+                    let (next, keys) = self.scan(node, &cursor, pattern, COUNT).await?;
                     let bearing = self.bearing(keys, erasure).await?;
-                    done += self.unlink(&bearing).await?;
+                    let unlinked = self.unlink(&bearing).await;
                     names.extend(bearing);
+                    done += unlinked?;
                     if next == b"0" {
                         break;
                     }
                     cursor = next;
                 }
             }
-            if !names.is_empty() {
-                self.forget_names(&node, &names).await?;
-            }
             done.primaries += 1;
         }
-        let mut unlink = redis::cmd("UNLINK");
-        unlink.arg(self.group(erasure.group));
-        self.run(&unlink, self.slow()).await?;
         Ok(done)
     }
 
