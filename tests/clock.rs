@@ -7,12 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use larder::{Cache, MIB, tag};
+use axum::Router;
+use axum::http::Method;
+use axum::routing::post;
+use futures_util::FutureExt;
+use larder::{Cache, InvalidateErrorKind, MIB, Policy, tag};
 use support::processes::{Process, Site, rows};
 use support::redis_server::Redis;
-use support::{SHORT, eventually, get};
+use support::{SHORT, eventually, get, request};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
+use tower::ServiceExt;
 
 fn process(site: &Site, url: String, lease: Duration) -> Process {
     let builder = Cache::builder().memory(16 * MIB).redis(url).lease(lease);
@@ -92,6 +97,39 @@ fn a_longer_lease_of_another_process_is_waited_for() {
     let done = main.block_on(a.cache.invalidate(tag("item:1"))).unwrap();
     assert_eq!(done.confirmed, 0);
     assert_eq!(slow.block_on(b.get()).text(), "v1");
+}
+
+/// Nobody can wait for Redis there, be it a call or an unsafe request.
+#[test]
+fn what_is_invalidated_without_a_runtime_is_told_later() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let main = Runtime::new().unwrap();
+    let [a, b] = [(); 2].map(|()| process(&site, redis.url(), SHORT * 3));
+    let write = || async { "written" };
+    let writes = a.cache.layer(Policy::none().invalidates(tag("item:{id}")));
+    let writes = Router::new().route("/items/{id}", post(write).layer(writes));
+    for by_request in [false, true] {
+        let before = format!("v{}", site.version.load(Ordering::SeqCst));
+        for process in [&a, &b] {
+            main.block_on(process.get());
+            main.block_on(process.holds(&before));
+        }
+        site.write();
+        if by_request {
+            let request = request(Method::POST, "/items/1", &[]);
+            let answer = writes.clone().oneshot(request).now_or_never();
+            assert_eq!(answer.expect("at once").unwrap().status(), 200);
+        } else {
+            let done = a.cache.invalidate(tag("item:1")).now_or_never();
+            let error = done.expect("at once").unwrap_err();
+            assert_eq!(error.kind(), InvalidateErrorKind::Queued);
+        }
+        main.block_on(eventually("it is told", || async {
+            assert_ne!(a.get().await.text(), before);
+            b.get().await.text() != before
+        }));
+    }
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ pub(super) const BEATS: u32 = 3;
 
 impl Engine {
     pub(super) fn begin_beating(self: &Arc<Self>) {
-        let (Some(pulse), Ok(runtime)) = (&self.pulse, Handle::try_current()) else {
+        let (Some(pulse), Some(runtime)) = (&self.pulse, self.runtime()) else {
             return;
         };
         if pulse.running.swap(true, Ordering::AcqRel) {

@@ -136,17 +136,22 @@ impl Engine {
     }
 
     /// Whether this thread has a runtime with timers: without one nobody could go on
-    /// with a fill, or end a wait.
+    /// with a fill, or end a wait for a handler or the store.
     pub(crate) fn has_runtime(&self) -> bool {
         let timers =
             || std::panic::catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok();
         Handle::try_current().is_ok() && *self.timers.get_or_init(timers)
     }
 
+    /// That runtime.
+    pub(crate) fn runtime(&self) -> Option<Handle> {
+        Handle::try_current().ok().filter(|_| self.has_runtime())
+    }
+
     /// Counts a fill that goes on without its request among what runs in the
     /// background, for so long at most.
     pub(crate) fn watch_over(&self, flight: &Arc<Flight>, longest: Duration) {
-        if let Ok(runtime) = Handle::try_current() {
+        if let Some(runtime) = self.runtime() {
             let over = tokio::time::timeout(longest, Arc::clone(flight).over());
             drop(self.tasks.spawn(&runtime, over));
         }

@@ -9,10 +9,12 @@ use tokio::runtime::Handle;
 use super::engine::Engine;
 use crate::audit;
 use crate::entry::Entry;
-use crate::error::StoreError;
-use crate::generation::{Force, Generation, Rule, Stamp, Watch, keeps};
+use crate::error::{BoxError, StoreError, StoreErrorKind};
+use crate::generation::{Force, Generation, Rule, Stamp, Watch, changes_of, keeps};
 use crate::invalidate::{Find, Invalidated, Target, What};
 use crate::store::{Group, Removal, Removed, Store};
+
+const NO_RUNTIME: &str = "there is no tokio runtime with timers";
 
 impl Engine {
     /// Invalidates in memory, and in the store from a task that survives the
@@ -37,15 +39,12 @@ impl Engine {
                 drop(dropping);
                 (engine.sweep(&target), reached)
             };
-            let (swept, reached) = match Handle::try_current() {
-                Ok(runtime) => match self.tasks.spawn(&runtime, rest).await {
-                    Ok(ended) => ended,
-                    Err(stopped) => {
-                        let kind = crate::error::StoreErrorKind::Unavailable;
-                        return Err(StoreError::new(kind, stopped));
-                    }
-                },
-                Err(_) => rest.await,
+            let Some(runtime) = self.runtime() else {
+                return Err(self.untold(std::slice::from_ref(&told), NO_RUNTIME));
+            };
+            let (swept, reached) = match self.tasks.spawn(&runtime, rest).await {
+                Ok(ended) => ended,
+                Err(stopped) => return Err(self.untold(std::slice::from_ref(&told), stopped)),
             };
             if force != Force::Soft {
                 memory += swept; // what has aged may have aged twice
@@ -91,6 +90,9 @@ impl Engine {
             .count(|held| target.reaches(&held.entry) && held.valid(&self.generations));
         let mut found = Removed::default();
         if let Some(store) = &self.store {
+            if !self.has_runtime() {
+                return Err(StoreError::new(StoreErrorKind::Unavailable, NO_RUNTIME));
+            }
             let beside = self.beside(target);
             for removal in removals(target).into_iter().chain(patterns(&beside)) {
                 found += store.count(removal).await?;
@@ -137,6 +139,19 @@ impl Engine {
             confirmed,
             stamp,
         })
+    }
+
+    /// Others were not reached. What a shared clock is to be told is kept for a beat.
+    fn untold(&self, targets: &[Target], why: impl Into<BoxError>) -> StoreError {
+        let changes: Vec<_> = targets.iter().flat_map(changes_of).collect();
+        if let Some(pulse) = &self.pulse
+            && !changes.is_empty()
+        {
+            pulse.queue.keep(changes);
+        }
+        let error = StoreError::new(StoreErrorKind::Unavailable, why);
+        self.counters.store_error(&error);
+        error
     }
 
     /// What lies beside the prefix, where everything is to go.
@@ -221,7 +236,7 @@ impl Writing {
             watching: Arc::default(),
             noted: engine.generations.stamp(),
             last: Arc::default(),
-            runtime: Handle::try_current().ok(),
+            runtime: engine.runtime(),
         }
     }
 
@@ -294,6 +309,12 @@ impl Writing {
             targets.iter().for_each(|target| told(target, 0, Ok(())));
             return None;
         }
+        let Some(runtime) = &self.runtime else {
+            let error = engine.untold(&targets, NO_RUNTIME);
+            let failed = |target| told(target, 0, Err(&error));
+            targets.iter().for_each(failed);
+            return None;
+        };
         let (background, watching) = (Arc::clone(engine), Arc::clone(&self.watching));
         let last = Arc::clone(&self.last);
         let dropping = engine.dropping(&targets);
@@ -316,7 +337,6 @@ impl Writing {
             }
             drop(dropping);
         };
-        let runtime = self.runtime.as_ref()?;
         Some(engine.tasks.spawn(runtime, work))
     }
 }

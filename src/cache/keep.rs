@@ -159,7 +159,8 @@ impl Engine {
         if self.store.is_none() || fill.policy.memory_only {
             return Some(held);
         }
-        let Some(runtime) = runtime else {
+        let timed = |_: &&Handle| self.timers.get() != Some(&false);
+        let Some(runtime) = runtime.filter(timed) else {
             if let Some(times) = self.faults.no_runtime.happened(self.now()) {
                 tracing::warn!(target: "larder", times, "no tokio runtime: an answer is kept in memory alone");
             }

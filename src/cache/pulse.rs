@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 
@@ -213,7 +212,7 @@ impl Engine {
     /// Gets a lease, for all who wait together. `false` where the store cannot be
     /// asked.
     pub(crate) async fn lease(self: &Arc<Self>) -> bool {
-        let (Some(pulse), Ok(runtime)) = (&self.pulse, Handle::try_current()) else {
+        let (Some(pulse), Some(runtime)) = (&self.pulse, self.runtime()) else {
             return self.pulse.is_none();
         };
         let before = pulse.begun.load(Ordering::Acquire);

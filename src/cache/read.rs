@@ -130,6 +130,10 @@ impl Engine {
         let Some(store) = &self.store else {
             return Ok((None, 0));
         };
+        if !self.has_runtime() {
+            self.counters.store_unavailable();
+            return Err(Cause::StoreError); // nobody could end the wait for it
+        }
         let left = until.saturating_sub(now);
         let spent = left < self.budget_millis();
         let left = Duration::from_millis(left);

@@ -1,11 +1,13 @@
 //! Runtimes that end, several of them, or none.
 
 use std::future::Future;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 
 use axum::http::Method;
-use larder::{Cache, MIB, seconds};
+use futures_util::FutureExt;
+use larder::testing::MemoryStore;
+use larder::{Cache, MIB, everything, seconds};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
 
@@ -160,4 +162,58 @@ fn a_runtime_without_timers_and_a_hard_timeout() {
         }
         assert!(leader.0.await.is_ok(), "the leader panicked");
     });
+}
+
+/// Caches whose stores cannot be asked without timers, with the clock of the first.
+fn stores() -> [Cache; 2] {
+    let (_, clock) = larder::testing::cache();
+    let builder = || Cache::builder().memory(MIB).clock(Arc::new(clock.clone()));
+    let own = builder().store(MemoryStore::new(clock.clone()));
+    let redis = builder().redis("redis://127.0.0.1:1");
+    [own.build().unwrap(), redis.build().unwrap()]
+}
+
+#[test]
+fn without_a_runtime_a_store_is_left_alone() {
+    for cache in stores() {
+        let (handler, mut origin) = handler();
+        let app = cached(&cache, policy(), handler);
+        for method in [Method::GET, Method::POST, Method::GET] {
+            let mut cx = Context::from_waker(Waker::noop());
+            let mut asking = Box::pin(app.clone().oneshot(request(method, "/x", &[])));
+            assert!(asking.as_mut().poll(&mut cx).is_pending());
+            origin.runs.try_recv().expect("a run").answer("body");
+            let answered = asking.now_or_never().expect("an answer").unwrap();
+            assert_eq!(answered.status(), 200);
+        }
+        assert!(cache.stats().store_errors > 0);
+        let all = || everything();
+        let done = cache.invalidate(all()).now_or_never();
+        done.expect("at once").unwrap_err();
+        let counted = cache.invalidate(all().dry_run()).now_or_never();
+        counted.expect("at once").unwrap_err();
+        let erased = cache.erase(larder::tag("x")).now_or_never();
+        erased.expect("at once").unwrap_err();
+    }
+}
+
+#[test]
+fn on_a_runtime_without_timers_a_store_is_left_alone() {
+    let runtime = Builder::new_current_thread().build().unwrap();
+    for cache in stores() {
+        let (handler, mut origin) = handler();
+        let app = cached(&cache, policy().finish(), handler);
+        runtime.block_on(async {
+            for method in [Method::GET, Method::POST, Method::GET] {
+                let asking = crate::ask(&app, request(method, "/x", &[]));
+                for run in origin.all().await {
+                    run.answer("body");
+                }
+                let answered = asking.0.await.expect("no panic").unwrap();
+                assert_eq!(answered.status(), 200);
+                settle().await;
+            }
+            cache.invalidate(everything()).await.unwrap_err();
+        });
+    }
 }
