@@ -99,6 +99,53 @@ fn a_longer_lease_of_another_process_is_waited_for() {
     assert_eq!(slow.block_on(b.get()).text(), "v1");
 }
 
+/// The next clock has not heard of it, and who has does not forget it: neither where the
+/// clock is young, nor for calling it old.
+#[test]
+fn a_longer_lease_is_waited_for_after_its_clock_was_lost() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let (main, slow) = (Runtime::new().unwrap(), slow_runtime());
+    let (a, b) = (
+        process(&site, redis.url(), SHORT),
+        process(&site, redis.url(), SHORT * 15),
+    );
+    for old in [false, true] {
+        let version = site.version.load(Ordering::SeqCst);
+        let (before, after) = (format!("v{version}"), format!("v{}", version + 1));
+        main.block_on(async {
+            a.get().await;
+            a.cache.idle().await;
+        });
+        slow.block_on(b.holds(&before)); // and no word from it any more
+        main.block_on(async {
+            let known = beats(&redis);
+            eventually("a has heard of its lease", || async {
+                a.get().await;
+                beats(&redis) > known + 1
+            })
+            .await;
+            redis.command::<()>(&["DEL", "api:!{clock}", "api:!{clock}:scopes"]);
+            eventually("another clock is old", || async {
+                a.get().await;
+                !old || (beats(&redis) > 0 && !young(&redis))
+            })
+            .await;
+            site.write();
+            a.cache.invalidate(tag("item:1")).await.unwrap();
+        });
+        assert_eq!(slow.block_on(b.get()).text(), after, "old: {old}");
+    }
+}
+
+/// How often all whose rows there are have told what they have seen.
+fn beats(redis: &Redis) -> u64 {
+    let rows: Vec<String> = redis.command(&["HGETALL", "api:!{clock}"]);
+    let pairs = rows.chunks(2).filter(|pair| pair[0].starts_with('@'));
+    let beats = pairs.filter_map(|pair| pair[1].rsplit(' ').next()?.parse::<u64>().ok());
+    beats.sum()
+}
+
 /// Nobody can wait for Redis there, be it a call or an unsafe request.
 #[test]
 fn what_is_invalidated_without_a_runtime_is_told_later() {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 
 use super::engine::Engine;
 use super::pulse::Pulse;
+use crate::clock::millis;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::generation::{Change, Rule, Stamp, changes_of, keeps};
 use crate::invalidate::Target;
@@ -112,6 +114,20 @@ impl Engine {
 }
 
 impl Pulse {
+    /// Somebody may hold a lease of so long.
+    pub(super) fn heard_of(&self, lease: Duration) {
+        if keeps(Rule::LongestLease) {
+            self.longest.fetch_max(millis(lease), Ordering::Relaxed);
+        }
+    }
+
+    /// After how long nobody who has not been heard of can hold a lease any more: the
+    /// longest, a tenth more, and two steps of a coarse clock.
+    pub(super) fn patience(&self) -> Duration {
+        let longest = Duration::from_millis(self.longest.load(Ordering::Relaxed));
+        longest + longest / 10 + Duration::from_millis(20)
+    }
+
     /// Waits for everybody. How many have confirmed, and the rows of those who never
     /// will; nothing where the clock has gone on with another server meanwhile.
     async fn confirmed(&self, told: &Told) -> Option<(u64, Vec<Row>)> {
@@ -119,7 +135,7 @@ impl Pulse {
         let mut waiting = Waiting::new(self, stamp, &told.rows, at);
         let (mut pause, mut looks) = (FIRST, 0);
         while !waiting.is_over() {
-            let end = at + waiting.patience();
+            let end = at + self.patience();
             let next = (Instant::now() + pause).min(end);
             tokio::time::sleep_until(next).await;
             if next == end {
@@ -142,7 +158,7 @@ impl Pulse {
         if waiting.went_on {
             return None;
         }
-        let patience = waiting.patience();
+        let patience = self.patience();
         let pending = waiting.pending.into_iter();
         let silent =
             pending.filter(|(row, since)| !row.seen.covers(stamp) && since.elapsed() >= patience);
@@ -173,8 +189,6 @@ struct Waiting<'a> {
     /// Their rows, and since when they say the same.
     pending: Vec<(Row, Instant)>,
     confirmed: u64,
-    /// The longest lease that one of them may hold.
-    lease: Duration,
     /// There may be holders of a lease that nobody knows: only a whole lease is
     /// enough.
     full: bool,
@@ -185,12 +199,12 @@ struct Waiting<'a> {
 
 impl<'a> Waiting<'a> {
     fn new(pulse: &'a Pulse, stamp: Stamp, rows: &Rows, at: Instant) -> Self {
+        pulse.heard_of(rows.lease);
         let mut waiting = Self {
             pulse,
             stamp,
             pending: Vec::new(),
             confirmed: 0,
-            lease: rows.lease,
             full: (rows.young && keeps(Rule::YoungAwaited)) || rows.epoch != stamp.epoch,
             base: rows.base,
             went_on: false,
@@ -203,13 +217,8 @@ impl<'a> Waiting<'a> {
         waiting
     }
 
-    fn patience(&self) -> Duration {
-        let longest = keeps(Rule::LongestLease).then_some(self.lease);
-        self.pulse.patience(longest.unwrap_or_default())
-    }
-
     fn is_over(&self) -> bool {
-        let patience = self.patience();
+        let patience = self.pulse.patience();
         let mut pending = self.pending.iter();
         (!self.full && pending.all(|(_, since)| since.elapsed() >= patience))
             || !keeps(Rule::Awaited)
@@ -219,7 +228,7 @@ impl<'a> Waiting<'a> {
     fn look(&mut self, rows: &Rows, now: Instant) {
         self.full |= rows.epoch != self.stamp.epoch && keeps(Rule::VanishedAwaited);
         self.went_on |= rows.epoch == self.stamp.epoch && rows.base != self.base;
-        self.lease = self.lease.max(rows.lease);
+        self.pulse.heard_of(rows.lease);
         let here: HashMap<&str, &Row> = rows.rows.iter().map(|row| (&row.who[..], row)).collect();
         let (stamp, before) = (self.stamp, self.pending.len());
         let mut gone = 0;

@@ -39,6 +39,9 @@ pub(crate) struct Pulse {
     /// This process among those that share the clock, until it resigns.
     who: RwLock<Arc<str>>,
     pub(super) lease: Duration,
+    /// The longest lease that was ever heard of, in milliseconds: it may outlive its
+    /// clock.
+    pub(super) longest: AtomicU64,
     /// Changes of entries by other hands are heard.
     pub(super) tracks: bool,
     /// What is done when there is none to be had.
@@ -86,6 +89,7 @@ impl Pulse {
             tracks: sharing.tracks,
             outage: sharing.outage,
             lease: sharing.lease,
+            longest: AtomicU64::new(millis(sharing.lease)),
             lost: AtomicU64::new(0),
             who: RwLock::new(token().into()),
             until: AtomicU64::new(0),
@@ -116,13 +120,6 @@ impl Pulse {
         if keeps(Rule::RowsOfOneLease) {
             *self.who.write().unwrap_or_else(PoisonError::into_inner) = token().into();
         }
-    }
-
-    /// After how long nobody who has not been heard of can hold a lease any more,
-    /// where the longest is of so long: a tenth more, and two steps of a coarse clock.
-    pub(super) fn patience(&self, longest: Duration) -> Duration {
-        let longest = longest.max(self.lease);
-        longest + longest / 10 + Duration::from_millis(20)
     }
 
     #[inline]
@@ -291,7 +288,7 @@ impl Engine {
             let ripe = known.epoch == seen.epoch
                 && known
                     .since
-                    .is_some_and(|since| since.elapsed() >= pulse.patience(Duration::ZERO));
+                    .is_some_and(|since| since.elapsed() >= pulse.patience());
             let beat = Beat {
                 who: &who,
                 seen,
@@ -300,6 +297,7 @@ impl Engine {
             };
             let heard = pulse.fence.beat(beat).await?;
             self.heard_off(heard.off);
+            pulse.heard_of(heard.lease);
             let between = (sent, self.now());
             pulse.time.heard(heard.clock.epoch, heard.time, between);
             if self.hears_soon(heard.clock).await {

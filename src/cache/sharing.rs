@@ -57,7 +57,10 @@ impl CacheBuilder {
     /// How long this process trusts what it holds without a word from Redis: from
     /// 30 ms to 60 s. While requests come it asks Redis three times in that time. An [invalidation](crate::Cache::invalidate) waits
     /// as long as the longest lease of all that share the prefix, and a tenth more, for
-    /// one that does not answer. Default: 1.5 s.
+    /// one that does not answer. Each process hears of a longer lease than its own with its
+    /// next beat, and waits for as long until it ends. Where Redis loses the clock of
+    /// invalidations, or becomes another server, one that has not heard of it yet waits no
+    /// longer than for its own: set all alike. Default: 1.5 s.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.sharing.lease = lease;
         self

@@ -127,9 +127,10 @@ impl Both {
             lease: beat.lease,
         };
         let ours = self.ours.beat(self.fresh, 0, &sent);
+        let (told, known) = ((heard.off, heard.lease), (ours.off, ours.lease));
         [
-            format!("{} {}", self.theirs.stamp(heard.clock), heard.off),
-            format!("{} {}", self.own.stamp(ours.clock), ours.off),
+            format!("{} {told:?}", self.theirs.stamp(heard.clock)),
+            format!("{} {known:?}", self.own.stamp(ours.clock)),
         ]
     }
 

@@ -218,6 +218,7 @@ impl Server {
             clock: self.stamp(),
             off: self.off,
             time: now + self.ahead,
+            lease: Duration::from_millis(self.hash.lease),
         }
     }
 

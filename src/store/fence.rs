@@ -56,6 +56,8 @@ pub(crate) struct Heard {
     pub(crate) off: bool,
     /// The server's time of day, milliseconds since 1970.
     pub(crate) time: u64,
+    /// The longest lease that somebody may hold.
+    pub(crate) lease: Duration,
 }
 
 /// A shared clock. Whatever it does it does at once, and whatever it has lost shows

@@ -125,6 +125,7 @@ impl Fence for RedisStore {
                 clock,
                 off: reply.number()? == 1,
                 time: reply.number()?,
+                lease: Duration::from_millis(reply.number()?),
             };
             self.replicas_confirm(reply.number()?).await?;
             Ok(heard)

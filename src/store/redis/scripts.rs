@@ -228,7 +228,8 @@ if ARGV[5] == '1' and ARGV[3] == epoch and tonumber(ARGV[4]) >= tonumber(known[6
 end
 local t = redis.call('TIME')
 local time = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
-return {epoch, string.format('%.0f', clock), tostring(redis.call('TOUCH', KEYS[3])), time, replicated()}"
+return {epoch, string.format('%.0f', clock), tostring(redis.call('TOUCH', KEYS[3])), time,
+  redis.call('HGET', hash, 'lease'), replicated()}"
 );
 
 /// Switches the cache off or on for all, by a key of its own: the clock may be lost, and
