@@ -85,13 +85,14 @@ impl<S> Serve<S> {
 }
 
 /// Whether the content's meaning is known (RFC 10008, 2: a content type is
-/// required), and may be read before it is forwarded (RFC 10036).
+/// required; several lines of codings may be read in several ways), and may be
+/// read before it is forwarded (RFC 10036).
 fn meant(headers: &HeaderMap) -> Result<(), Bypass> {
     if targeted::is_true(headers, "incremental") {
         return Err(Bypass::Streaming);
     }
-    let types = headers.get_all(CONTENT_TYPE).iter().count();
-    match types == 1 {
+    let lines = |name: &HeaderName| headers.get_all(name).iter().count();
+    match lines(&CONTENT_TYPE) == 1 && lines(&CONTENT_ENCODING) <= 1 {
         true => Ok(()),
         false => Err(Bypass::RequestBody),
     }
@@ -103,7 +104,7 @@ pub(crate) fn write<R>(writer: &mut Writer, request: &Request<R>, content: &[u8]
     writer.field(request.method().as_str().as_bytes());
     let field = |name: &HeaderName| request.headers().get(name).map(|value| value.as_bytes());
     let (kind, coding) = (field(&CONTENT_TYPE), field(&CONTENT_ENCODING));
-    let kind = kind.map(|kind| kind.trim_ascii().to_ascii_lowercase());
+    let kind = kind.map(in_one_case);
     writer.option(kind.as_deref());
     writer.option(coding);
     let is_json = coding.is_none() && kind.is_some_and(|kind| is_json(&kind));
@@ -113,14 +114,26 @@ pub(crate) fn write<R>(writer: &mut Writer, request: &Request<R>, content: &[u8]
     }
 }
 
+/// A media type in lower case, its parameters as they are: the case of their
+/// values counts (RFC 9110, 8.3.1).
+fn in_one_case(kind: &[u8]) -> Vec<u8> {
+    let mut kind = kind.trim_ascii().to_vec();
+    let end = kind.iter().position(|b| *b == b';').unwrap_or(kind.len());
+    kind[..end].make_ascii_lowercase();
+    kind
+}
+
 /// JSON by its media type, in UTF-8.
 fn is_json(kind: &[u8]) -> bool {
     let (kind, parameters) = match kind.iter().position(|b| *b == b';') {
         Some(at) => (kind[..at].trim_ascii(), kind[at + 1..].trim_ascii()),
         None => (kind, &b""[..]),
     };
+    let known: [&[u8]; 3] = [b"", b"charset=utf-8", b"charset=\"utf-8\""];
     (kind == b"application/json" || kind.ends_with(b"+json"))
-        && matches!(parameters, b"" | b"charset=utf-8" | b"charset=\"utf-8\"")
+        && known
+            .iter()
+            .any(|known| parameters.eq_ignore_ascii_case(known))
 }
 
 #[cfg(test)]
@@ -159,5 +172,16 @@ mod tests {
             key("application/json;charset=utf-16", "[ 1]")
         );
         assert_ne!(key(json, "[1,"), key(json, "[1, "));
+        let charset = "application/json; Charset=UTF-8";
+        assert_eq!(key(charset, "[1]"), key(charset, "[ 1]"));
+    }
+
+    #[test]
+    fn the_type_counts_in_any_case_and_its_parameters_as_they_are_written() {
+        let form = "multipart/form-data; boundary=a";
+        assert_eq!(key(form, "x"), key("Multipart/Form-Data; boundary=a", "x"));
+        assert_ne!(key(form, "x"), key("multipart/form-data; boundary=A", "x"));
+        let ld = |profile| format!("application/ld+json;profile=\"{profile}\"");
+        assert_ne!(key(&ld("/a"), "[1]"), key(&ld("/A"), "[1]"));
     }
 }

@@ -214,7 +214,8 @@ impl Policy {
     /// are an error of the layer. Default: none.
     ///
     /// The request's body must be axum's, `Full<Bytes>` or `String`, and have one
-    /// `Content-Type`; with another one the request bypasses the cache.
+    /// `Content-Type` and at most one `Content-Encoding`; with another one the request
+    /// bypasses the cache.
     ///
     /// ```
     /// # use larder::{Policy, minutes};

@@ -19,7 +19,7 @@ async fn ask(site: &Site, method: &str, fields: &[(&str, &str)], content: &[u8])
 #[tokio::test]
 async fn two_contents_are_never_one_question() {
     let json = "application/json";
-    let contents: [(&str, &[u8]); 24] = [
+    let contents: [(&str, &[u8]); 25] = [
         (json, b"{\"a\":1}"),
         (json, b"{\"a\":1.0}"),
         (json, b"{\"a\":1e0}"),
@@ -44,6 +44,7 @@ async fn two_contents_are_never_one_question() {
         ("application/x-www-form-urlencoded", b"b=2&a=1"),
         ("application/x-www-form-urlencoded", b"a=1%26b=2"),
         ("multipart/form-data; boundary=a", b"--a--"),
+        ("multipart/form-data; boundary=A", b"--a--"),
     ];
     let mirror = any(
         |method: Method, headers: HeaderMap, content: Bytes| async move {
@@ -96,10 +97,12 @@ async fn a_content_beyond_the_bound_or_of_no_type_is_nobodys_question() {
             .max_request_body(8);
         let site = way.site_with(policy, mirror.clone());
         let kind = ("content-type", "text/plain");
+        let gzip = ("content-encoding", "gzip");
         for (fields, content) in [
             (&[kind][..], &b"123456789"[..]),
             (&[], b"1234"),
             (&[kind, kind], b"1234"),
+            (&[kind, gzip, ("content-encoding", "br")], b"1234"),
             (&[kind, ("incremental", "?1")], b"1234"),
             (&[kind, ("x-http-method-override", "DELETE")], b"1234"),
         ] {
