@@ -43,17 +43,13 @@ impl Made {
     /// All of the entry but its body. What is added to the answer for clients is
     /// added to `parts` here, so that a miss and a hit look alike.
     pub(crate) fn prepare(
-        self,
+        mut self,
         engine: &Engine,
         parts: &mut response::Parts,
         declared: Option<u64>,
     ) -> Prepared {
         let policy = Arc::clone(&self.question.policy);
-        if let Some(value) = &policy.client_cache
-            && !parts.headers.contains_key(header::CACHE_CONTROL)
-        {
-            parts.headers.insert(header::CACHE_CONTROL, value.clone());
-        }
+        tell_clients(&policy, &mut parts.headers, &mut self.terms);
         let headers = self.stored_headers(engine, &parts.headers);
         // not stored: each hit says it anew
         let codings = &policy.precompress;
@@ -249,6 +245,17 @@ impl Prepared {
             Some(held) => Landed::Stored(held),
             None => Landed::Outdated,
         }
+    }
+}
+
+/// Adds what the policy tells clients where the handler says nothing, and marks it
+/// as such.
+pub(crate) fn tell_clients(policy: &Compiled, headers: &mut HeaderMap, terms: &mut Terms) {
+    if let Some(value) = &policy.client_cache
+        && !headers.contains_key(header::CACHE_CONTROL)
+    {
+        headers.insert(header::CACHE_CONTROL, value.clone());
+        terms.rules = terms.rules.and(Rules::CLIENT_CACHE);
     }
 }
 

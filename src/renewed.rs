@@ -9,11 +9,13 @@ use http::{HeaderMap, Response, header, response};
 use crate::answered::{Answered, declared};
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Stale};
-use crate::entry::{Fields, Held, storable};
+use crate::entry::{Entry, Fields, Held, storable};
+use crate::fill::tell_clients;
 use crate::flight::{Landed, Landing};
 use crate::generation::{Rule, keeps};
 use crate::known::number_value;
 use crate::outcome::{Outcome, Refusal};
+use crate::policy::freshness::Rules;
 use crate::policy::{Hint, conditional, response as judge};
 use crate::reply;
 
@@ -29,15 +31,15 @@ impl Answered {
     ) -> Response<ResponseBody<B>> {
         let (parts, _) = response.into_parts();
         let entry = &stale.held.entry;
-        let known = entry.fields.to_headers();
+        let known = said(entry);
         let speaks = conditional::confirms(&parts.headers, &known);
-        let merged = match speaks {
+        let mut merged = match speaks {
             true => merged(engine, &known, &parts.headers),
             false => known, // of another answer: this one is served once more, and goes
         };
         let hint = Hint::of(&parts.extensions);
         let terms = match speaks {
-            true => self.merged_terms(stale, &merged, hint, engine.clock.wall()),
+            true => self.merged_terms(stale, &mut merged, hint, engine.clock.wall()),
             false => Err(Refusal::Validator),
         };
         let (head, asks, counted) = (self.question.head, self.question.asks.clone(), self.counted);
@@ -75,10 +77,12 @@ impl Answered {
         reply::shape(response, &policy, &stale.held.coded, &seen, &asks)
     }
 
+    /// The terms on which it lives on. What the policy tells clients is added to its
+    /// fields then.
     fn merged_terms(
         &self,
         stale: &Stale,
-        merged: &HeaderMap,
+        merged: &mut HeaderMap,
         hint: Hint,
         now: SystemTime,
     ) -> Result<judge::Terms, Refusal> {
@@ -87,7 +91,9 @@ impl Answered {
         if !self.question.policy.store_set_cookie {
             judged.remove(header::SET_COOKIE); // the client's alone, see `storable`
         }
-        self.terms(entry.status, &judged, entry.body.len() as u64, hint, now)
+        let mut terms = self.terms(entry.status, &judged, entry.body.len() as u64, hint, now)?;
+        tell_clients(&self.question.policy, merged, &mut terms);
+        Ok(terms)
     }
 
     /// Keeps an entry on new terms and with new fields.
@@ -146,19 +152,28 @@ impl Answered {
 
     fn take_over(self, engine: &Arc<Engine>, stale: &Stale, parts: &response::Parts) {
         let entry = &stale.held.entry;
-        let known = entry.fields.to_headers();
+        let known = said(entry);
         let length = declared(&parts.headers);
         let same = conditional::same(&parts.headers, &known)
             && length.is_ok_and(|len| len.is_none_or(|len| len == entry.body.len() as u64));
         if !same {
             return engine.discard(&stale.held);
         }
-        let merged = merged(engine, &known, &parts.headers);
+        let mut merged = merged(engine, &known, &parts.headers);
         let hint = Hint::of(&parts.extensions);
-        if let Ok(terms) = self.merged_terms(stale, &merged, hint, engine.clock.wall()) {
+        if let Ok(terms) = self.merged_terms(stale, &mut merged, hint, engine.clock.wall()) {
             self.live_on(engine, stale, &merged, terms, None);
         }
     }
+}
+
+/// The fields of an entry that its handler has said.
+fn said(entry: &Entry) -> HeaderMap {
+    let mut fields = entry.fields.to_headers();
+    if entry.rules.has(Rules::CLIENT_CACHE) {
+        fields.remove(header::CACHE_CONTROL);
+    }
+    fields
 }
 
 /// An entry's fields and those of the answer that confirmed it, which is dated

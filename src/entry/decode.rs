@@ -223,7 +223,7 @@ fn size(len: u64) -> Result<usize, Corrupt> {
 
 fn rules(reader: &mut Reader<'_>) -> Result<Rules, Corrupt> {
     let [bits] = reader.array()?;
-    Rules::from_bits(bits).ok_or(Corrupt::Foreign)
+    Ok(Rules::from_bits(bits))
 }
 
 fn check_lifetime(life: &Lifetime) -> Result<(), Corrupt> {

@@ -356,7 +356,7 @@ mod tests {
             max_stale in proptest::option::of(0_u64..60),
             max_age in proptest::option::of(0_u64..60),
         ) {
-            let rules = Rules::from_bits(rules).unwrap();
+            let rules = Rules::from_bits(rules);
             let wish = Wish { max_stale, max_age, ..Wish::default() };
             let strict = Wish { no_cache: true, ..wish };
             prop_assert_eq!(usable(&LIFE, rules, age, Some(&strict)), Use::Validate);

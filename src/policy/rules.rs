@@ -30,7 +30,9 @@ impl Rules {
         allow(dead_code, reason = "values are written with it")
     )]
     pub(crate) const ALIAS: Self = Self(64);
-    const ALL: u8 = 127;
+    /// Its `Cache-Control` is what the policy tells clients, and no word of the
+    /// handler's.
+    pub(crate) const CLIENT_CACHE: Self = Self(128);
 
     pub(crate) fn of(directives: &Directives) -> Self {
         let rule = |set: bool, rule: Self| if set { rule } else { Self(0) };
@@ -55,8 +57,8 @@ impl Rules {
         self.0
     }
 
-    /// `None` where bits are set that mean nothing here.
-    pub(crate) fn from_bits(bits: u8) -> Option<Self> {
-        (bits & !Self::ALL == 0).then_some(Self(bits))
+    /// Every bit has its meaning.
+    pub(crate) fn from_bits(bits: u8) -> Self {
+        Self(bits)
     }
 }

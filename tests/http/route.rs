@@ -192,6 +192,37 @@ async fn without_a_setting_nothing_stale_is_served() {
     .await;
 }
 
+// an entry tells its clients what no handler said: that must not count as its word
+#[tokio::test]
+async fn what_clients_are_told_is_not_the_handlers_word() {
+    for told in ["private", "max-age=5"] {
+        let policy = move || policy().revalidate(seconds(600)).client_cache(told);
+        everywhere_under(policy, async |site| {
+            let tag = ("etag", "\"a\"");
+            site.store(ok("a", &[tag])).await;
+            for _ in 0..2 {
+                site.advance(60);
+                site.answers([status(304, "", &[tag])]);
+                let reply = site.get(&[]).await;
+                assert_eq!((reply.text(), reply.header(CC)), ("a", told));
+                assert!(member(&reply).stored, "{}: {told}", site.name);
+                site.advance(59);
+                assert_eq!(site.hits("a").await.header(CC), told);
+                site.advance(1);
+            }
+            site.answers([status(304, "", &[tag, (CC, "max-age=7")])]);
+            assert_eq!(site.get(&[]).await.header(CC), "max-age=7");
+            site.advance(6);
+            site.hits("a").await;
+            site.advance(1);
+            site.answers([status(304, "", &[tag])]);
+            let reply = site.get(&[]).await;
+            assert_eq!(member(&reply).ttl, Some(7), "its own word stays");
+        })
+        .await;
+    }
+}
+
 #[tokio::test]
 async fn revalidate_asks_a_handler_that_knows_its_tags() {
     for tiers in tiers().await {
