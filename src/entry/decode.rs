@@ -13,16 +13,15 @@ use super::headers::{Fields, common};
 use super::seal::Seals;
 use super::seen::Seen;
 use super::stored::Entry;
+use crate::clock::millis;
 use crate::generation::Stamp;
 use crate::key::{Canonical, Key, ScopeId};
-use crate::policy::freshness::{Lifetime, Rules};
+use crate::policy::freshness::{LONGEST, Lifetime, Rules};
 use crate::policy::is_hop_by_hop;
 use crate::policy::vary::MOST_NAMES;
 
 /// More fields than a header map holds are a forgery.
 const MOST_FIELDS: usize = 10_000;
-/// Longer lives are taken for a forgery.
-const LONGEST: u64 = 100 * 365 * 86_400_000;
 
 /// A decoded frame.
 #[derive(Debug)]
@@ -226,12 +225,13 @@ fn rules(reader: &mut Reader<'_>) -> Result<Rules, Corrupt> {
     Ok(Rules::from_bits(bits))
 }
 
+/// Lives longer than any that are made are taken for a forgery.
 fn check_lifetime(life: &Lifetime) -> Result<(), Corrupt> {
     let windows = [life.stale, life.error];
     let ordered = windows
         .iter()
         .all(|end| (life.fresh..=life.keep).contains(end));
-    match ordered && life.keep <= LONGEST {
+    match ordered && life.keep <= millis(LONGEST) {
         true => Ok(()),
         false => Err(Corrupt::Damaged("lifetime")),
     }

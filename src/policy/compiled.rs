@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::classes::{Class, Classes};
 use super::classify::classes;
+use super::life::LONGEST;
 use super::parse_names;
 use super::request;
 use super::route::{FallbackFn, KeyFn, Params, Policy, StoreIf};
@@ -19,9 +20,6 @@ use crate::entry::{Coding, Seen};
 use crate::error::ConfigError;
 use crate::invalidate::{Namespaces, Pattern, SelectorTemplate};
 use crate::key::{Writer, escape_endpoint};
-
-/// No life is longer.
-pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// What of the cache's settings a policy is compiled with.
 #[derive(Debug)]

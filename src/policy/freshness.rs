@@ -6,7 +6,7 @@ use http::header::{AGE, DATE, EXPIRES, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::cache_control::{Directives, number};
-pub(crate) use super::life::Lifetime;
+pub(crate) use super::life::{LONGEST, Lifetime};
 pub(crate) use super::rules::Rules;
 use super::wish::Wish;
 use crate::hint::mostly;

@@ -1,5 +1,12 @@
 //! [`Lifetime`]: how long an entry lives.
 
+use std::time::Duration;
+
+use crate::clock::millis;
+
+/// A hundred years: nothing is set, or stored, to live longer.
+pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// Four clocks of an entry, each counted from its creation, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lifetime {
@@ -34,6 +41,11 @@ impl Lifetime {
             error: earlier(self.error),
             keep: earlier(self.keep),
         }
+    }
+
+    /// The same, no longer than what may be stored.
+    pub(crate) fn bounded(self) -> Self {
+        self.at_most(millis(LONGEST))
     }
 
     /// The same, ended by then.

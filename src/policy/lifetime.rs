@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::cache_control::{Directives, Extent};
-use super::compiled::{Compiled, LONGEST};
+use super::compiled::Compiled;
 use super::conditional::has_validator;
 use super::freshness::{
-    Lifetime, age_field, heuristic, initial_age, is_heuristic, stated as stated_by,
+    LONGEST, Lifetime, age_field, heuristic, initial_age, is_heuristic, stated as stated_by,
 };
 use super::response::Answer;
 use crate::clock::millis;
@@ -126,4 +126,5 @@ fn clocks(
         error,
         keep: stale.max(error).max(validated),
     }
+    .bounded()
 }

@@ -187,5 +187,6 @@ impl<T: Send + Sync + 'static> Ask<T> {
             error,
             keep: stale.max(error),
         }
+        .bounded()
     }
 }

@@ -1,6 +1,8 @@
 //! Age and freshness (RFC 9111, 4.2).
 
-use super::site::{everywhere, member, ok, status};
+use larder::{Policy, seconds};
+
+use super::site::{everywhere, everywhere_under, member, ok, status};
 use crate::support::eventually;
 
 #[tokio::test]
@@ -212,6 +214,25 @@ async fn what_nothing_allows_to_store_is_not_kept_for_validation_either() {
         site.asked();
         site.get(&[]).await;
         assert_eq!(site.asked_once().header("if-none-match"), "");
+    })
+    .await;
+}
+
+// Redis gave back as damaged what policy and answer together let live longer
+#[tokio::test]
+async fn the_longest_lives_come_back_from_the_store() {
+    let century = seconds(100 * 365 * 86_400);
+    let http = move || Policy::http().revalidate(century);
+    everywhere_under(http, async |site| {
+        let never = ("expires", "Fri, 31 Dec 9999 23:59:59 GMT");
+        site.store(ok("a", &[never, ("etag", "\"a\"")])).await;
+        site.hits("a").await;
+    })
+    .await;
+    let route = move || Policy::ttl(century).stale_if_error(century).unmatched();
+    everywhere_under(route, async |site| {
+        site.store(ok("a", &[("age", "86400")])).await;
+        site.hits("a").await;
     })
     .await;
 }

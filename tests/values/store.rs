@@ -236,3 +236,18 @@ async fn values_are_listed_and_counted_by_their_namespace() {
         (1, 1, 1)
     );
 }
+
+// Redis gave back as damaged what a policy let live longer
+#[tokio::test]
+async fn the_longest_lives_come_back_from_the_store() {
+    let century = larder::seconds(100 * 365 * 86_400);
+    for tiers in tiers().await {
+        let values = tiers.cache.values::<u8>("lasting").ttl(century);
+        let values = values.stale_if_error(century).build().unwrap();
+        let load = || async { Ok::<_, NotThere>(1) };
+        values.get_or_try_insert_with("x", load).await.unwrap();
+        tiers.cache.idle().await;
+        let again = values.get_or_try_insert_with("x", load).await.unwrap();
+        assert!(again.outcome().is_hit(), "{}", tiers.name);
+    }
+}
