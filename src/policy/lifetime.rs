@@ -23,6 +23,14 @@ pub(crate) struct Stated<'a> {
     pub(crate) allowed: Duration,
 }
 
+impl Stated<'_> {
+    /// The freshness lifetime that the answer states. Directives that the policy
+    /// overrides are none, and count as targeted.
+    fn by(&self, answer: &Answer<'_>) -> Option<Duration> {
+        stated_by(self.directives, answer.headers, self.targeted, answer.now)
+    }
+}
+
 /// The age that an answer came with, and its clocks. An answer of which no use
 /// is left is refused.
 pub(crate) fn of(
@@ -30,14 +38,16 @@ pub(crate) fn of(
     answer: &Answer<'_>,
     stated: &Stated<'_>,
 ) -> Result<(Duration, Lifetime), Refusal> {
+    let said = stated.by(answer);
     let (age, fresh) = match policy.http {
         true => {
             let age = initial_age(answer.headers, answer.now, answer.took);
-            (age, freshness(policy, answer, stated)?)
+            (age, freshness(policy, answer, stated, said)?)
         }
-        false => route(policy, answer, stated),
+        false => route(policy, answer, stated, said),
     };
-    let lifetime = clocks(policy, answer, stated.directives, age, fresh);
+    let dead = stated.hint.or(said) == Some(Duration::ZERO);
+    let lifetime = clocks(policy, answer, (stated.directives, dead), age, fresh);
     match lifetime.keep > millis(age) {
         true => Ok((age, lifetime)),
         false => Err(Refusal::ZeroTtl),
@@ -46,17 +56,13 @@ pub(crate) fn of(
 
 /// Under a route's policy: its TTL, counted from now, or less if the answer
 /// says so.
-fn route(policy: &Compiled, answer: &Answer<'_>, stated: &Stated<'_>) -> (Duration, Duration) {
+fn route(
+    policy: &Compiled,
+    answer: &Answer<'_>,
+    stated: &Stated<'_>,
+    said: Option<Duration>,
+) -> (Duration, Duration) {
     let age = age_field(answer.headers);
-    let said = match policy.override_cache_control {
-        true => None,
-        false => stated_by(
-            stated.directives,
-            answer.headers,
-            stated.targeted,
-            answer.now,
-        ),
-    };
     let ttl = match (stated.hint, said) {
         (Some(hinted), _) => hinted.min(LONGEST),
         (None, Some(said)) => stated.allowed.min(said.saturating_sub(age)),
@@ -72,12 +78,12 @@ fn freshness(
     policy: &Compiled,
     answer: &Answer<'_>,
     stated: &Stated<'_>,
+    said: Option<Duration>,
 ) -> Result<Duration, Refusal> {
     let directives = stated.directives;
     if let Some(hinted) = stated.hint {
         return Ok(hinted.min(LONGEST));
     }
-    let said = stated_by(directives, answer.headers, stated.targeted, answer.now);
     if said.is_none() && !(is_heuristic(answer.status) || directives.public) {
         return Err(Refusal::Status); // nothing allows to store it (3)
     }
@@ -94,17 +100,18 @@ fn freshness(
 }
 
 /// The clocks behind freshness. What is never served stale has none (RFC 9111,
-/// 4.2.4).
+/// 4.2.4); what says itself that it is `dead`, none but those that it names.
 fn clocks(
     policy: &Compiled,
     answer: &Answer<'_>,
-    directives: &Directives,
+    (directives, dead): (&Directives, bool),
     age: Duration,
     fresh: Duration,
 ) -> Lifetime {
     let ended = millis(fresh.max(age));
     let fresh = millis(fresh);
     let window = |set: Option<Duration>, said: Option<u64>| {
+        let set = set.filter(|_| !dead);
         let window = set.or(said.map(Duration::from_secs)).unwrap_or_default();
         match directives.never_stale() {
             true => fresh,

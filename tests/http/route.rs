@@ -179,6 +179,38 @@ async fn stale_if_error_is_a_setting() {
 }
 
 #[tokio::test]
+async fn a_settings_windows_are_not_for_what_states_no_life() {
+    let policy = || {
+        let policy = policy().stale_while_revalidate(seconds(30));
+        policy.stale_if_error(seconds(30))
+    };
+    everywhere_under(policy, async |site| {
+        let past = site.date(-10);
+        for field in [(CC, "max-age=0"), (CC, "max-age=x"), ("expires", &past)] {
+            site.answers([ok("a", &[field]), ok("b", &[field])]);
+            for own in ["a", "b"] {
+                let reply = site.get(&[]).await;
+                assert_eq!((reply.text(), member(&reply).stored), (own, false));
+            }
+        }
+        // its own windows are its word
+        let own = (
+            CC,
+            "max-age=0, stale-while-revalidate=10, stale-if-error=20",
+        );
+        site.store(ok("a", &[own])).await;
+        site.advance(9);
+        site.answers([status(500, "no", &[])]);
+        site.hits("a").await;
+        site.advance(10);
+        assert_eq!(site.get(&[]).await.text(), "a");
+        site.advance(1);
+        site.misses(&[]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn without_a_setting_nothing_stale_is_served() {
     everywhere_under(policy, async |site| {
         site.store(ok("a", &[("etag", "\"a\"")])).await;

@@ -37,6 +37,27 @@ async fn while_it_is_revalidated_one_renewal_runs_behind() {
 }
 
 #[tokio::test]
+async fn a_settings_windows_are_not_for_what_states_no_life() {
+    let policy = || {
+        let policy = Policy::http().stale_while_revalidate(larder::seconds(30));
+        policy.stale_if_error(larder::seconds(30))
+    };
+    everywhere_under(policy, async |site| {
+        let past = site.date(-10);
+        for field in [(CC, "max-age=0"), ("expires", &past)] {
+            site.store(ok("a", &[field, ("etag", "\"a\"")])).await;
+            site.answers([Answer::from(status(304, "", &[field]))]);
+            let reply = site.get(&[]).await;
+            assert_eq!((reply.text(), member(&reply).fwd_status), ("a", Some(304)));
+            site.answers([status(500, "no", &[])]);
+            assert_eq!(site.get(&[]).await.status.as_u16(), 500);
+            site.forget().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_renewal_may_be_a_304() {
     everywhere(async |site| {
         let value = "max-age=10, stale-while-revalidate=20";
