@@ -94,7 +94,7 @@ impl Answered {
     }
 
     /// Takes the answer's own tags out of its fields.
-    fn name_tags(&mut self, headers: &mut HeaderMap) {
+    pub(crate) fn name_tags(&mut self, headers: &mut HeaderMap) {
         self.named = tag_fields::take(&self.question.policy.tag_fields, headers);
     }
 

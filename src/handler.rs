@@ -92,7 +92,7 @@ impl<S> Serve<S> {
         filling.ended(&*engine.clock);
         let counted = !self.behind && asker.answers() && enclosing.answers();
         let adapted = self.counts.watch.adapted(&question.policy);
-        let answered = Answered {
+        let mut answered = Answered {
             question,
             cause,
             note: if keeps(Rule::NoteFirst) {
@@ -120,8 +120,9 @@ impl<S> Serve<S> {
                 landing.make(|_landing| Landed::TimedOut);
                 (answered.too_late(engine), None)
             }
-            Some(Ok(response)) if nested::decided(&response, engine) => {
+            Some(Ok(mut response)) if nested::decided(&response, engine) => {
                 landing.alone(None);
+                answered.name_tags(response.headers_mut());
                 return Ok((response.map(ResponseBody::inner), None));
             }
             Some(Ok(response)) => answered.answer(engine, response, landing),
@@ -149,9 +150,13 @@ impl<S> Serve<S> {
             nested::mark(&mut response, self.nested, &self.shared.engine);
             return Ok(response);
         }
+        let policy = self.shared.policy(&request);
+        let policy = policy.filter(|policy| !policy.tag_fields.is_empty());
+        let policy = policy.cloned();
         let response = forward(self.inner, request, &self.shared, &self.ticket).await?;
         Ok(reply::passed(
             &self.shared.engine,
+            policy.as_deref(),
             response,
             reason,
             self.nested,

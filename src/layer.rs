@@ -77,6 +77,14 @@ impl Shared {
         Some(Arc::clone(routes.entry(pattern.into()).or_insert(route)))
     }
 
+    /// The policy of a request.
+    pub(crate) fn policy<R>(&self, request: &Request<R>) -> Option<&Arc<Compiled>> {
+        let extensions = request.extensions();
+        let path = original_uri(extensions, request.uri()).path();
+        let found = self.annotation.find(place(extensions), path);
+        found.ok().map(|found| found.policy)
+    }
+
     /// Where a request has arrived, if a policy covers that. `new` is one that no layer
     /// further out has looked at.
     pub(crate) fn arrival<R>(&self, request: &Request<R>, new: bool) -> Option<Arrival> {

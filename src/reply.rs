@@ -309,26 +309,35 @@ pub(crate) async fn drain_within<B: Body<Data = Bytes>>(body: B, longest: Durati
     }
 }
 
-/// The inner service's answer to a request that bypassed.
+/// The inner service's answer to a request that bypassed, without the fields that
+/// its policy, where it has one, names tags by.
 pub(crate) fn passed<B>(
     engine: &Engine,
+    policy: Option<&Compiled>,
     response: Response<B>,
     reason: Bypass,
     nested: bool,
 ) -> Response<ResponseBody<B>> {
-    passed_on(engine, response.map(ResponseBody::inner), reason, nested)
+    let response = response.map(ResponseBody::inner);
+    passed_on(engine, policy, response, reason, nested)
 }
 
 /// The same, recorded or not.
 pub(crate) fn passed_on<B>(
     engine: &Engine,
-    response: Response<ResponseBody<B>>,
+    policy: Option<&Compiled>,
+    mut response: Response<ResponseBody<B>>,
     reason: Bypass,
     nested: bool,
 ) -> Response<ResponseBody<B>> {
     // a layer that only invalidates leaves storing to the one further out
-    let undecided = nested && reason == Bypass::NotCached;
-    if undecided || nested::decided(&response, engine) {
+    if nested && reason == Bypass::NotCached {
+        return response;
+    }
+    for name in policy.map_or(&[][..], |policy| &policy.tag_fields) {
+        response.headers_mut().remove(name);
+    }
+    if nested::decided(&response, engine) {
         return response;
     }
     let (parts, body) = response.into_parts();

@@ -52,7 +52,14 @@ impl<S> Serve<S> {
         let response = forward(self.inner, request, &self.shared, &self.ticket).await?;
         if !may_have_written(response.status()) {
             writing.disarm();
-            return Ok(reply::passed(engine, response, Bypass::Method, self.nested));
+            let policy = Some(&*policy);
+            return Ok(reply::passed(
+                engine,
+                policy,
+                response,
+                Bypass::Method,
+                self.nested,
+            ));
         }
         let stands = !nested::decided(&response, engine) && named.stands_for_get(&response);
         writing.reach(named.targets(engine, response.headers()));
@@ -96,6 +103,7 @@ impl<S> Serve<S> {
         let response = Response::from_parts(parts, body);
         Ok(reply::passed_on(
             engine,
+            Some(&policy),
             response,
             Bypass::Method,
             self.nested,

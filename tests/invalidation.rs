@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::routing::get as on_get;
+use axum::http::Method;
+use axum::routing::{any, get as on_get};
 use futures_util::FutureExt;
 use larder::{
     Cache, InvalidateErrorKind, MIB, Policy, Selector, endpoint, everything, key, minutes, tag,
@@ -14,7 +15,7 @@ use larder::{
 };
 use support::characters::{app, fill, policy};
 use support::redis_server::Redis;
-use support::{Calls, PATIENT, SHORT, eventually, get, get_with, tiers};
+use support::{Calls, PATIENT, Reply, SHORT, eventually, get, get_with, request, send, tiers};
 use tokio::sync::Notify;
 
 #[tokio::test]
@@ -313,5 +314,64 @@ async fn tags_come_from_the_answers_own_fields_and_no_client_sees_them() {
         let refused = get(&app, "/many").await;
         assert_eq!((refused.status.as_u16(), refused.detail()), (200, "tags"));
         assert_eq!(refused.header("surrogate-key"), "");
+    }
+}
+
+#[tokio::test]
+async fn no_client_sees_tag_fields_whatever_becomes_of_a_request() {
+    for tiers in tiers().await {
+        let cache = &tiers.cache;
+        let handler = any(|| async { ([("cache-tag", "a"), ("x-other", "1")], "x") });
+        let policy = Policy::ttl(minutes(5)).tag_fields(["cache-tag"]);
+        let none = Policy::none().tag_fields(["cache-tag"]);
+        let app = Router::new()
+            .route("/x", handler.clone().layer(cache.layer(policy)))
+            .route("/none", handler.layer(cache.layer(none)));
+        let with = |method: Method, path: &str, fields: &[(&str, &str)]| {
+            send(&app, request(method, path, fields)).boxed()
+        };
+        let plain = |reply: Reply, why: &str| {
+            assert_eq!(reply.detail(), why, "{}", tiers.name);
+            let fields = (reply.header("cache-tag"), reply.header("x-other"));
+            assert_eq!(fields, ("", "1"), "{}: {why}", tiers.name);
+        };
+        let user = [("authorization", "Bearer x")];
+        plain(with(Method::GET, "/x", &user).await, "credential");
+        plain(with(Method::POST, "/x", &[]).await, "method");
+        plain(with(Method::OPTIONS, "/x", &[]).await, "method");
+        plain(with(Method::GET, "/none", &[]).await, "not-cached");
+        cache.set_enabled(false);
+        plain(with(Method::GET, "/x", &[]).await, "disabled");
+        plain(with(Method::POST, "/x", &[]).await, "method");
+    }
+}
+
+#[tokio::test]
+async fn a_layer_that_caches_nothing_leaves_tag_fields_to_the_one_that_does() {
+    let (cache, _clock) = testing::cache();
+    let fields = || Policy::ttl(minutes(5)).tag_fields(["cache-tag"]);
+    let inner = Policy::none().tag_fields(["cache-tag"]);
+    let handler = on_get(|| async { ([("cache-tag", "a")], "x") });
+    let app = Router::new()
+        .route("/x", handler.layer(cache.layer(inner)))
+        .layer(cache.layer(fields()));
+    for hit in [false, true] {
+        let reply = get(&app, "/x").await;
+        assert_eq!((reply.hit(), reply.header("cache-tag")), (hit, ""));
+    }
+    cache.invalidate(tag("a")).await.unwrap();
+    assert!(!get(&app, "/x").await.hit());
+}
+
+#[tokio::test]
+async fn a_layer_takes_its_tag_fields_from_what_another_has_decided() {
+    let (cache, _clock) = testing::cache();
+    let handler = on_get(|| async { ([("cache-tag", "a")], "x") });
+    let app = Router::new()
+        .route("/x", handler.layer(cache.layer(Policy::ttl(minutes(5)))))
+        .layer(cache.layer(Policy::ttl(minutes(5)).tag_fields(["cache-tag"])));
+    for hit in [false, true] {
+        let reply = get(&app, "/x").await;
+        assert_eq!((reply.hit(), reply.header("cache-tag")), (hit, ""));
     }
 }
