@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::units;
 use crate::cache::{Cache, CacheBuilder};
 use crate::error::ConfigError;
+use crate::key::endpoint_of_route;
 #[cfg(doc)]
 use crate::policy::Policy;
 use crate::policy::Routes;
@@ -126,13 +127,16 @@ impl Config {
         Ok(builder)
     }
 
-    /// The route table, with the TTLs that the environment sets: a row of
-    /// endpoint `character` gets `CACHE_TTL_CHARACTER`.
+    /// The route table, with the TTLs that the environment sets: every row of
+    /// endpoint `character`, named or by its pattern, gets `CACHE_TTL_CHARACTER`.
     #[must_use]
     pub fn routes(&self) -> Option<Routes> {
         let mut routes = self.routes.clone()?;
-        for (_, policy) in &mut routes.rows {
-            let named = policy.endpoint.as_deref().and_then(|name| self.ttl(name));
+        for (pattern, policy) in &mut routes.rows {
+            let named = match &policy.endpoint {
+                Some(name) => self.ttl(name),
+                None => self.ttl(&endpoint_of_route(pattern)),
+            };
             if let (Some(ttl), Some(_)) = (named, policy.ttl) {
                 policy.ttl = Some(ttl);
             }
@@ -169,5 +173,37 @@ impl fmt::Debug for Config {
             .field("routes", &self.routes)
             .field("ttls", &self.ttls)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_sets_the_ttl_of_every_row_of_an_endpoint() {
+        let rows = r#"
+            [routes.paths]
+            "/system/status" = 5
+            "/users" = 5
+            "/users/{id}" = { ttl = 5 }
+            "/a" = { ttl = 5, endpoint = "users" }
+            "/b/status" = { ttl = 5, endpoint = "own" }
+            "/none/users" = { negative_ttl = 5, endpoint = "users" }
+        "#;
+        let mut config: Config = toml::from_str(rows).unwrap();
+        for (name, minutes) in [("SYSTEM_STATUS", 1), ("USERS", 2), ("B_STATUS", 3)] {
+            config
+                .ttls
+                .insert(name.into(), Duration::from_secs(minutes * 60));
+        }
+        let rows = config.routes().unwrap().rows.into_iter();
+        let ttls: BTreeMap<String, Option<u64>> = rows
+            .map(|(pattern, policy)| (pattern, policy.ttl.map(|ttl| ttl.as_secs())))
+            .collect();
+        let ttl = |pattern: &str| ttls[pattern];
+        assert_eq!(ttl("/system/status"), Some(60));
+        assert_eq!(["/users", "/users/{id}", "/a"].map(ttl), [Some(120); 3]);
+        assert_eq!((ttl("/b/status"), ttl("/none/users")), (Some(5), None));
     }
 }
