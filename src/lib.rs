@@ -48,16 +48,16 @@
 //!    handler's [`Hint`] replaces them all. Stale answers are served only
 //!    within [`Policy::stale_while_revalidate`] and [`Policy::stale_if_error`],
 //!    or the answer's own windows (RFC 5861).
-//! 5. *How often.* Requests that miss one key of one process together share one
-//!    run of the handler ([`Policy::coalesce`]).
+//! 5. *How often.* Requests that miss one key together share one run of the
+//!    handler, with Redis in all processes ([`Policy::coalesce`]).
 //! 6. *What of it.* A stored answer becomes a 304 for a client that has it, or
 //!    the part that a `Range` asks for (RFC 9110, 13 and 14).
 //! 7. *Whose errors.* The inner service's alone. Whatever happens to the store
 //!    costs a request at most the operation timeout; who waits for another's
 //!    run of the handler waits for [`Policy::wait`] at most.
-//! 8. *What was invalidated* is not served by this process again, not even by
-//!    an answer that was being made meanwhile, as long as Redis keeps the sets
-//!    by which URIs and tags are found (a Redis that evicts may not).
+//! 8. *What was invalidated* is not served again once the call has returned `Ok`,
+//!    in any process that shares the Redis, not even by an answer that was being
+//!    made meanwhile.
 //!
 //! Under [`Policy::http`] the answers' own fields decide instead of 1, 3 and 4:
 //! it is a shared cache as RFC 9111 has it, for gateways and outbound clients.

@@ -17,7 +17,8 @@ impl Policy {
     /// Serves an answer for so long after its TTL while one request behind the
     /// scenes renews it (RFC 5861, 3). At most 100 years. Default: what the
     /// answer's own `stale-while-revalidate` says. `must-revalidate`,
-    /// `proxy-revalidate`, `s-maxage` and `no-cache` forbid it (RFC 9111, 4.2.4).
+    /// `proxy-revalidate`, `s-maxage` and `no-cache` forbid it (RFC 9111, 4.2.4); an
+    /// answer that states a life of zero has its own window alone.
     pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
         self.stale_while_revalidate = Some(window);
         self
@@ -27,7 +28,8 @@ impl Policy {
     /// error of the service, or status 500, 502, 503 or 504 (RFC 5861, 4). Each
     /// request asks the handler first. At most 100 years. Default: what the
     /// answer's own `stale-if-error` says. What forbids
-    /// [`stale_while_revalidate`](Self::stale_while_revalidate) forbids this too.
+    /// [`stale_while_revalidate`](Self::stale_while_revalidate) forbids this too, and
+    /// with a life of zero it is the same.
     pub fn stale_if_error(mut self, window: Duration) -> Self {
         self.stale_if_error = Some(window);
         self
