@@ -1,6 +1,8 @@
 //! Validation (RFC 9111, 4.3), and what a HEAD tells (4.3.5).
 
-use super::site::{everywhere, member, ok, status};
+use larder::Policy;
+
+use super::site::{everywhere, everywhere_under, member, ok, status};
 use crate::support::Reply;
 
 const CC: &str = "cache-control";
@@ -313,6 +315,29 @@ async fn a_failed_head_changes_nothing() {
         let reply = site.send("HEAD", "/x", &[(CC, "no-cache")]).await;
         assert_eq!(reply.status, 404);
         site.hits("abc").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_clients_are_told_is_no_word_of_the_origins() {
+    let policy = || Policy::http().client_cache("private");
+    everywhere_under(policy, async |site| {
+        let fields = |seconds| ("expires", site.date(seconds));
+        let tag = ("etag", "\"a\"");
+        let (name, first) = fields(10);
+        site.store(ok("a", &[tag, (name, &first)])).await;
+        site.advance(10);
+        let (name, second) = fields(10);
+        site.answers([status(304, "", &[tag, (name, &second)])]);
+        let reply = site.get(&[]).await;
+        assert!(revalidated(&reply) && member(&reply).stored);
+        assert_eq!(site.hits("a").await.header(CC), "private");
+        site.advance(10);
+        let (name, third) = fields(10);
+        site.answers([ok("", &[tag, (name, &third)])]);
+        site.send("HEAD", "/x", &[]).await;
+        assert_eq!(site.hits("a").await.header(CC), "private");
     })
     .await;
 }
