@@ -15,10 +15,12 @@ use crate::entry::Coding;
 
 impl Policy {
     /// Serves an answer for so long after its TTL while one request behind the
-    /// scenes renews it (RFC 5861, 3). At most 100 years. Default: what the
-    /// answer's own `stale-while-revalidate` says. `must-revalidate`,
-    /// `proxy-revalidate`, `s-maxage` and `no-cache` forbid it (RFC 9111, 4.2.4); an
-    /// answer that states a life of zero has its own window alone.
+    /// scenes renews it (RFC 5861, 3). A renewal that nobody else reads is given up when
+    /// nothing has come of its body for five minutes, or for [`wait`](Self::wait) where
+    /// that is longer. At most 100 years. Default: what the answer's own
+    /// `stale-while-revalidate` says. `must-revalidate`, `proxy-revalidate`, `s-maxage`
+    /// and `no-cache` forbid it (RFC 9111, 4.2.4); an answer that states a life of zero
+    /// has its own window alone.
     pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
         self.stale_while_revalidate = Some(window);
         self
@@ -144,7 +146,8 @@ impl Policy {
 
     /// Whether requests for a key that is being filled share that fill. Default:
     /// yes: one of them runs the handler, the others get its answer as it comes
-    /// where its length is declared, else when it is complete. What may not be
+    /// where its length is declared and there is room for all of it in flight, else
+    /// when it is complete. What may not be
     /// stored is not shared: those who wait run the handler themselves, and so does
     /// every request for that key for two minutes, or until an answer may be stored.
     pub fn coalesce(mut self, on: bool) -> Self {
@@ -162,8 +165,9 @@ impl Policy {
     /// How long a request waits for another's fill; then it is served stale where
     /// [`stale_if_error`](Self::stale_if_error) allows it, else by the
     /// [`fallback`](Self::fallback), else it runs the handler for itself, and that
-    /// answer is not stored ([`Bypass::Crowded`](crate::Bypass::Crowded)). Default:
-    /// 30 s.
+    /// answer is not stored ([`Bypass::Crowded`](crate::Bypass::Crowded)). A fill that
+    /// others are sent as it comes is not shared with those who come when nothing has
+    /// come of it for longer than this: one of them begins another. Default: 30 s.
     pub fn wait(mut self, longest: Duration) -> Self {
         self.wait = longest;
         self
