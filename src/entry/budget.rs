@@ -41,8 +41,9 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// So many bytes, if they are there.
+    /// So many bytes, if they are there; of more than all there are, all.
     pub(crate) fn of(budget: &Arc<Budget>, bytes: u64) -> Option<Self> {
+        let bytes = bytes.min(budget.most);
         let budget = budget.take(bytes).then(|| Arc::clone(budget))?;
         Some(Self { budget, bytes })
     }
@@ -65,5 +66,16 @@ mod tests {
         assert!(!budget.take(u64::MAX));
         budget.give(6);
         assert_eq!(budget.used(), 4);
+    }
+
+    #[test]
+    fn the_largest_has_room_where_it_is_alone() {
+        let budget = Budget::new(10);
+        let room = Room::of(&budget, 12).unwrap();
+        assert_eq!(budget.used(), 10);
+        assert!(Room::of(&budget, 1).is_none());
+        drop(room);
+        let _one = Room::of(&budget, 1).unwrap();
+        assert!(Room::of(&budget, 12).is_none() && Room::of(&budget, 9).is_some());
     }
 }
