@@ -47,7 +47,9 @@ impl Asked<'_> {
     /// Whether its hit is what is stored, and nobody is to be told of it.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        self.policy.usual && !self.asks.conditional
+        let (policy, watch) = (self.policy, &self.policy.watch);
+        let plain = || policy.precompress.is_empty() && !watch.names() && watch.verify <= 0.0;
+        !self.asks.conditional && (policy.usual || plain())
     }
 
     /// The question for which memory had no answer.

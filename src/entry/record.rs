@@ -93,9 +93,9 @@ impl Recording {
         self.declared
     }
 
-    /// All that is declared has come, and no more.
+    /// All that is declared has come, and no more, and is still there.
     pub(crate) fn has_declared(&self) -> bool {
-        self.declared == Some(self.len as u64)
+        self.declared == Some(self.len as u64) && self.taken >= self.len as u64
     }
 
     /// A server stops reading at the declared length; that is an end too.
@@ -196,6 +196,16 @@ mod tests {
         assert!(!record(9).has_room(), "over its own limit");
         drop(one);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_was_given_back_is_not_taken_for_a_whole() {
+        let mut recording = Recording::new(8, Some(3), Budget::new(100));
+        recording.push(Bytes::from_static(b"abc")).unwrap();
+        assert!(recording.has_declared());
+        assert_eq!(recording.empty().len(), 1);
+        assert!(!recording.has_declared() && !recording.is_at_declared_end());
+        assert_eq!(recording.declared(), Some(3));
     }
 
     #[test]
