@@ -87,7 +87,7 @@ impl<S> Serve<S> {
                     waited,
                     status: held.entry.status,
                 };
-                let headers = held.entry.fields.to_map(number_value(age / 1000), None);
+                let headers = held.entry.fields.to_map((age / 1000, None));
                 reply::seen(&outcome);
                 let response = reply::stored(engine, &held.entry, headers, question.head, outcome);
                 let (policy, asks) = (&question.policy, &question.asks);

@@ -19,19 +19,24 @@ static MEMORY_HITS: Values = [const { OnceLock::new() }; MOST];
 static REDIS_HITS: Values = [const { OnceLock::new() }; MOST];
 
 #[inline]
-fn known(values: &Values, number: u64, text: impl Fn() -> String) -> Option<HeaderValue> {
+fn known(
+    values: &'static Values,
+    number: u64,
+    text: impl Fn() -> String,
+) -> Option<&'static HeaderValue> {
     let place = values.get(usize::try_from(number).ok()?)?;
     match place.get() {
-        Some(value) => Some(value.clone()),
+        Some(value) => Some(value),
         None => Some(made(place, text)),
     }
 }
 
 #[cold]
-fn made(place: &OnceLock<HeaderValue>, text: impl Fn() -> String) -> HeaderValue {
-    place
-        .get_or_init(|| HeaderValue::from_static(text().leak()))
-        .clone()
+fn made(
+    place: &'static OnceLock<HeaderValue>,
+    text: impl Fn() -> String,
+) -> &'static HeaderValue {
+    place.get_or_init(|| HeaderValue::from_static(text().leak()))
 }
 
 #[cold]
@@ -39,16 +44,22 @@ fn unknown(number: u64) -> HeaderValue {
     HeaderValue::from(number)
 }
 
+/// A number as a field's value, if it is a small one.
+#[inline]
+pub(crate) fn small(number: u64) -> Option<&'static HeaderValue> {
+    known(&NUMBERS, number, || number.to_string())
+}
+
 /// A number as a field's value.
 #[inline]
 pub(crate) fn number_value(number: u64) -> HeaderValue {
-    known(&NUMBERS, number, || number.to_string()).unwrap_or_else(|| unknown(number))
+    small(number).map_or_else(|| unknown(number), Clone::clone)
 }
 
 /// `larder; hit; ttl=..; detail=memory`, or the same of Redis, for lives of up to an
 /// hour.
 #[inline]
-pub(crate) fn hit(tier: Tier, ttl: u64) -> Option<HeaderValue> {
+pub(crate) fn hit(tier: Tier, ttl: u64) -> Option<&'static HeaderValue> {
     let (values, detail) = match tier {
         Tier::Memory => (&MEMORY_HITS, "memory"),
         Tier::Redis => (&REDIS_HITS, "redis"),
@@ -75,7 +86,7 @@ mod tests {
         assert_eq!(value, "larder; hit; ttl=3600; detail=memory");
         let redis = hit(Tier::Redis, 7).unwrap();
         assert_eq!(redis, "larder; hit; ttl=7; detail=redis");
-        assert_eq!(hit(Tier::Memory, 3_600), Some(value));
+        assert_eq!(hit(Tier::Memory, 3_600), Some(value), "made once");
         assert_eq!(hit(Tier::Redis, 4_096), None);
     }
 }

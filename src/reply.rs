@@ -23,6 +23,7 @@ use crate::policy::conditional::{in_range, is_of_the_whole, left_out, not_modifi
 use crate::policy::freshness::Rules;
 use crate::policy::range::{Part, part};
 use crate::policy::request::Asks;
+use crate::status::Told;
 
 /// A hit in memory that is a response where it is taken, and not before: moving
 /// one costs as much as filling it.
@@ -32,7 +33,7 @@ pub(crate) struct Hit {
     times: (u64, u64),
     tier: Tier,
     head: bool,
-    status: Option<HeaderValue>,
+    told: Told,
     /// Extensions whose room is used again.
     spare: Extensions,
 }
@@ -48,7 +49,7 @@ impl Hit {
         spare: Extensions,
     ) -> Self {
         Self {
-            status: told(engine, times.1, tier),
+            told: told(engine, times.1, tier),
             held,
             times,
             tier,
@@ -60,10 +61,11 @@ impl Hit {
     /// Its response. `body` makes the body of what is stored.
     #[inline]
     pub(crate) fn response<B>(self, body: impl FnOnce(Option<Arc<Held>>) -> B) -> Response<B> {
-        let (entry, age) = (&self.held.entry, number_value(self.times.0 / 1000));
+        let entry = &self.held.entry;
         let mut response = Response::new(());
         *response.status_mut() = entry.status;
-        entry.fields.fill(response.headers_mut(), age, self.status);
+        let said = (self.times.0 / 1000, self.told.value());
+        entry.fields.fill(response.headers_mut(), said);
         hit(&mut response, self.times, self.tier, self.spare);
         response.map(|()| body((!self.head).then_some(self.held)))
     }
@@ -97,8 +99,7 @@ pub(crate) fn found<B>(
     head: bool,
     spare: Extensions,
 ) -> Response<ResponseBody<B>> {
-    let age = number_value(times.0 / 1000);
-    let said = told(engine, times.1, Tier::Redis);
+    let told = told(engine, times.1, Tier::Redis);
     let Entry {
         fields,
         body,
@@ -111,7 +112,7 @@ pub(crate) fn found<B>(
         false => ResponseBody::stored(body),
     });
     *response.status_mut() = status;
-    *response.headers_mut() = fields.into_map(age, said);
+    *response.headers_mut() = fields.into_map((times.0 / 1000, told.value()));
     hit(&mut response, times, Tier::Redis, spare);
     if engine.status.tells_keys() {
         engine.status.tell_key(response.headers_mut(), &key);
@@ -121,7 +122,7 @@ pub(crate) fn found<B>(
 
 /// This cache's member of `Cache-Status` for a hit.
 #[inline]
-fn told(engine: &Engine, ttl: u64, tier: Tier) -> Option<HeaderValue> {
+fn told(engine: &Engine, ttl: u64, tier: Tier) -> Told {
     match rarely(engine.is_outage()) {
         false => engine.status.of_hit(tier, ttl / 1000),
         true => engine.status.of_outage(ttl / 1000),
@@ -164,7 +165,7 @@ pub(crate) fn stale<B>(
         over: Duration::from_millis(stale.age.saturating_sub(entry.lifetime.fresh)),
         status,
     };
-    let headers = entry.fields.to_map(number_value(stale.age / 1000), None);
+    let headers = entry.fields.to_map((stale.age / 1000, None));
     seen(&outcome);
     stored(engine, entry, headers, head, outcome)
 }

@@ -17,7 +17,6 @@ use crate::follow::Followed;
 use crate::handler::{Rights, begin, within};
 use crate::inner::{Content, Inner};
 use crate::instead::Late;
-use crate::known::number_value;
 use crate::nested;
 use crate::outcome::{Bypass, Outcome, Refusal, Staleness};
 use crate::policy::FailureKind;
@@ -352,8 +351,7 @@ impl<S> Serve<S> {
                     waited: engine.since(start),
                     status: held.entry.status,
                 };
-                let age = number_value(found.age / 1000);
-                let fields = held.entry.fields.to_map(age, None);
+                let fields = held.entry.fields.to_map((found.age / 1000, None));
                 if landing.flight().answers() {
                     reply::seen(&outcome);
                 }

@@ -29,6 +29,29 @@ pub(crate) enum StatusField {
     },
 }
 
+/// This cache's member for a hit.
+pub(crate) enum Told {
+    Nothing,
+    /// As most caches write it.
+    Known(&'static HeaderValue),
+    Text(Box<HeaderValue>),
+}
+
+impl Told {
+    #[inline]
+    pub(crate) fn value(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Text(value) => Some(value),
+            Self::Nothing => None,
+        }
+    }
+
+    fn text(value: Result<HeaderValue, InvalidHeaderValue>) -> Self {
+        value.map_or(Self::Nothing, |value| Self::Text(Box::new(value)))
+    }
+}
+
 impl StatusField {
     pub(crate) fn on(name: String, detail: bool, key: bool) -> Self {
         let usual = detail && name == DEFAULT_NAME;
@@ -43,10 +66,10 @@ impl StatusField {
     /// This cache's member for a hit, fresh for `ttl` more seconds. As most
     /// caches have it, it needs no allocation.
     #[inline]
-    pub(crate) fn of_hit(&self, tier: Tier, ttl: u64) -> Option<HeaderValue> {
+    pub(crate) fn of_hit(&self, tier: Tier, ttl: u64) -> Told {
         match self {
             Self::On { usual: true, .. } => match known::hit(tier, ttl) {
-                Some(known) => Some(known),
+                Some(known) => Told::Known(known),
                 None => self.unusual(tier, ttl),
             },
             _ => self.unusual(tier, ttl),
@@ -54,24 +77,24 @@ impl StatusField {
     }
 
     #[cold]
-    fn unusual(&self, tier: Tier, ttl: u64) -> Option<HeaderValue> {
+    fn unusual(&self, tier: Tier, ttl: u64) -> Told {
         let Self::On { name, detail, .. } = self else {
-            return None;
+            return Told::Nothing;
         };
         let tier = match tier {
             Tier::Memory => "memory",
             Tier::Redis => "redis",
         };
-        hit(name, ttl, detail.then_some(tier)).ok()
+        Told::text(hit(name, ttl, detail.then_some(tier)))
     }
 
     /// The same while the shared clock is out of reach.
     #[cold]
-    pub(crate) fn of_outage(&self, ttl: u64) -> Option<HeaderValue> {
+    pub(crate) fn of_outage(&self, ttl: u64) -> Told {
         let Self::On { name, detail, .. } = self else {
-            return None;
+            return Told::Nothing;
         };
-        hit(name, ttl, detail.then_some("outage")).ok()
+        Told::text(hit(name, ttl, detail.then_some("outage")))
     }
 
     /// Tells an entry's key, if it is to be told: in this cache's member, which is
@@ -107,7 +130,9 @@ impl StatusField {
             return;
         };
         let value = match outcome {
-            Outcome::Hit { tier, ttl, .. } => self.of_hit(*tier, ttl.as_secs()),
+            Outcome::Hit { tier, ttl, .. } => {
+                self.of_hit(*tier, ttl.as_secs()).value().cloned()
+            }
             _ => {
                 let mut text = name.clone();
                 parameters(&mut text, outcome, *detail);

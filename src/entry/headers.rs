@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 
 use super::own::Own;
-use super::shape::{OWN, Shape, Shapes, said_ready};
+use super::shape::{OWN, Said, Shape, Shapes, say_ready};
 use crate::key::hex;
 use crate::known::number_value;
 use crate::policy::is_hop_by_hop;
@@ -157,38 +157,32 @@ impl Fields {
     }
 
     /// The fields as a response's, with what the hit itself says.
-    pub(crate) fn to_map(&self, age: HeaderValue, status: Option<HeaderValue>) -> HeaderMap {
+    pub(crate) fn to_map(&self, said: Said<'_>) -> HeaderMap {
         let mut map = HeaderMap::new();
-        self.fill(&mut map, age, status);
+        self.fill(&mut map, said);
         map
     }
 
     /// The same, where an empty map lies: moving one costs as much as filling it.
     #[inline]
-    pub(crate) fn fill(&self, map: &mut HeaderMap, age: HeaderValue, status: Option<HeaderValue>) {
+    pub(crate) fn fill(&self, map: &mut HeaderMap, said: Said<'_>) {
         match &self.0 {
-            Kind::Shaped { shape, values } => {
-                shape.fill(map, values.iter().cloned(), age, status);
-            }
-            _ => self.fill_loose(map, age, status),
+            Kind::Shaped { shape, values } => shape.fill(map, said, values.iter()),
+            _ => self.fill_loose(map, said),
         }
     }
 
     #[cold]
-    fn fill_loose(&self, map: &mut HeaderMap, age: HeaderValue, status: Option<HeaderValue>) {
-        *map = self.clone().into_map(age, status);
+    fn fill_loose(&self, map: &mut HeaderMap, said: Said<'_>) {
+        *map = self.clone().into_map(said);
     }
 
     /// The same of fields that are sent once.
-    pub(crate) fn into_map(self, age: HeaderValue, status: Option<HeaderValue>) -> HeaderMap {
+    pub(crate) fn into_map(self, said: Said<'_>) -> HeaderMap {
         match self.0 {
-            Kind::Shaped { shape, values } => {
-                let mut map = HeaderMap::new();
-                shape.fill(&mut map, values.into_iter(), age, status);
-                map
-            }
-            Kind::Loose(fields) => said(fields, age, status),
-            Kind::Ready(fields) => said_ready(fields, age, status),
+            Kind::Shaped { .. } => self.to_map(said),
+            Kind::Loose(fields) => say(fields, said),
+            Kind::Ready(fields) => say_ready(fields, said),
         }
     }
 
@@ -202,10 +196,10 @@ impl Fields {
 }
 
 /// A response's fields, and what a hit says.
-fn said(mut map: HeaderMap, age: HeaderValue, status: Option<HeaderValue>) -> HeaderMap {
-    map.insert(header::AGE, age);
+fn say(mut map: HeaderMap, (age, status): Said<'_>) -> HeaderMap {
+    map.insert(header::AGE, number_value(age));
     if let Some(status) = status {
-        map.append(header::CACHE_STATUS, status);
+        map.append(header::CACHE_STATUS, status.clone());
     }
     map
 }

@@ -33,11 +33,6 @@ impl Own {
         self.more.get(number - HERE)
     }
 
-    pub(super) fn into_iter(self) -> impl Iterator<Item = HeaderValue> {
-        let here = self.here.into_iter().map_while(|value| value);
-        here.chain(self.more)
-    }
-
     /// Bytes of those that lie elsewhere.
     pub(super) fn weight(&self) -> usize {
         std::mem::size_of_val(&*self.more)

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::headers::{is_common, weight};
 use super::own::Own;
-use crate::hint::seldom;
+use crate::known::{number_value, small};
 
 /// A map: the places of `Age` and `Cache-Status`, which a hit says, and those of
 /// the fields behind them. Blank are those of values that not all share.
@@ -24,6 +24,9 @@ pub(crate) struct Shape {
     /// Many entries have it: none of them pays for it.
     shared: bool,
 }
+
+/// What a hit says: its age in seconds, and its member of `Cache-Status`.
+pub(crate) type Said<'a> = (u64, Option<&'a HeaderValue>);
 
 /// The hit's own.
 pub(super) const OWN: [HeaderName; 2] = [AGE, CACHE_STATUS];
@@ -103,39 +106,39 @@ impl Shape {
     /// Makes an empty map a response's fields: what a hit says, and `values` in their
     /// places.
     #[inline]
-    pub(super) fn fill(
+    pub(super) fn fill<'a>(
         &self,
         map: &mut HeaderMap,
-        values: impl Iterator<Item = HeaderValue>,
-        age: HeaderValue,
-        status: Option<HeaderValue>,
+        (age, status): Said<'a>,
+        values: impl Iterator<Item = &'a HeaderValue>,
     ) {
         std::mem::forget(std::mem::replace(map, self.map.clone())); // empty, it holds nothing
-        let mut places = map.values_mut();
-        match status {
-            Some(status) if self.ready => {
-                if let (Some(first), Some(second)) = (places.next(), places.next()) {
-                    put(first, age);
-                    put(second, status);
-                }
-                put_all(places, values);
+        match (small(age), status) {
+            (Some(age), Some(status)) if self.ready => {
+                put_all(map.values_mut(), [age, status].into_iter().chain(values));
             }
-            status => {
-                seldom();
-                places.by_ref().take(self.own()).for_each(drop);
-                put_all(places, values);
-                self.say(map, age, status);
-            }
+            _ => self.fill_apart(map, (age, status), values),
         }
     }
 
-    /// What a hit says, where that has no places of its own, or says no status.
+    /// The same where that has no places of its own, or says no status.
     #[cold]
-    fn say(&self, map: &mut HeaderMap, age: HeaderValue, status: Option<HeaderValue>) {
-        map.insert(AGE, age);
+    fn fill_apart<'a>(
+        &self,
+        map: &mut HeaderMap,
+        (age, status): Said<'a>,
+        values: impl Iterator<Item = &'a HeaderValue>,
+    ) {
+        let mut places = map.values_mut();
+        places.by_ref().take(self.own()).for_each(drop);
+        put_all(places, values);
+        map.insert(AGE, number_value(age));
         match status {
+            Some(status) if self.ready => {
+                map.insert(CACHE_STATUS, status.clone());
+            }
             Some(status) => {
-                map.append(CACHE_STATUS, status);
+                map.append(CACHE_STATUS, status.clone());
             }
             None if self.ready => {
                 map.remove(CACHE_STATUS);
@@ -169,16 +172,12 @@ fn take_own(map: &mut HeaderMap, first: usize) -> Own {
 }
 
 /// What a hit says, put into the first places of a map.
-pub(super) fn said_ready(
-    mut map: HeaderMap,
-    age: HeaderValue,
-    status: Option<HeaderValue>,
-) -> HeaderMap {
+pub(super) fn say_ready(mut map: HeaderMap, (age, status): Said<'_>) -> HeaderMap {
     let mut places = map.values_mut();
     if let (Some(first), Some(second)) = (places.next(), places.next()) {
-        put(first, age);
+        put(first, number_value(age));
         match status {
-            Some(status) => put(second, status),
+            Some(status) => put(second, status.clone()),
             None => {
                 map.remove(CACHE_STATUS);
             }
@@ -189,12 +188,15 @@ pub(super) fn said_ready(
 
 /// Puts values into the blank places.
 #[inline]
-fn put_all(places: ValuesMut<'_, HeaderValue>, mut values: impl Iterator<Item = HeaderValue>) {
+fn put_all<'a>(
+    places: ValuesMut<'_, HeaderValue>,
+    mut values: impl Iterator<Item = &'a HeaderValue>,
+) {
     for place in places {
         if place.is_empty()
             && let Some(value) = values.next()
         {
-            put(place, value);
+            put(place, value.clone());
         }
     }
 }
@@ -262,10 +264,9 @@ mod tests {
         let (shape, values) = Shape::of(fields(pairs));
         assert_eq!(shape.len(), pairs.len());
         assert_eq!(shape.fields(&values).count(), pairs.len());
-        let age = HeaderValue::from_static("7");
         let mut map = HeaderMap::new();
         let status = status.map(HeaderValue::from_static);
-        shape.fill(&mut map, values.iter().cloned(), age, status);
+        shape.fill(&mut map, (7, status.as_ref()), values.iter());
         let said = map
             .iter()
             .map(|(n, v)| format!("{n}: {}", v.to_str().unwrap()));
@@ -290,8 +291,8 @@ mod tests {
         assert_eq!(filled(&pairs, None), both[..3]);
         let (shape, values) = Shape::of(fields(&pairs));
         let mut map = HeaderMap::new();
-        let (age, status) = (HeaderValue::from_static("7"), HeaderValue::from_static("x"));
-        shape.fill(&mut map, values.into_iter(), age, Some(status));
+        let status = HeaderValue::from_static("x");
+        shape.fill(&mut map, (7, Some(&status)), values.iter());
         let said: Vec<_> = map.get_all(CACHE_STATUS).iter().collect();
         assert_eq!(said, ["inner", "x"]);
     }

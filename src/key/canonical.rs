@@ -81,9 +81,15 @@ impl Writer {
     /// A field in lower case.
     #[inline]
     pub(crate) fn field_lowercase(&mut self, value: &[u8]) {
-        let start = self.as_bytes().len() + 4;
-        self.field(value);
-        self.as_mut_bytes()[start..].make_ascii_lowercase();
+        match value.iter().any(u8::is_ascii_uppercase) {
+            false => self.field(value),
+            true => self.field_lowered(value),
+        }
+    }
+
+    #[cold]
+    fn field_lowered(&mut self, value: &[u8]) {
+        self.field(&value.to_ascii_lowercase());
     }
 
     /// A field that nobody shall read in the store: its hash stands for it.

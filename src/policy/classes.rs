@@ -36,6 +36,8 @@ pub(crate) enum Class {
 pub(crate) struct Classes {
     filter: [u64; ROWS],
     by_len: Vec<Vec<(HeaderName, Class)>>,
+    /// Whether `Accept` has a class.
+    accept: bool,
 }
 
 /// What admission reads whatever the policy says.
@@ -92,6 +94,7 @@ impl Classes {
         let mut classes = Self {
             filter: [0; ROWS],
             by_len: Vec::new(),
+            accept: false,
         };
         for name in ALWAYS_READ {
             classes.note(&name);
@@ -102,6 +105,7 @@ impl Classes {
     /// Sets the class of `name`; the last word wins.
     pub(crate) fn set(&mut self, name: HeaderName, class: Class) {
         self.note(&name);
+        self.accept |= name == header::ACCEPT;
         let len = name.as_str().len();
         if self.by_len.len() <= len {
             self.by_len.resize(len + 1, Vec::new());
@@ -122,6 +126,12 @@ impl Classes {
     pub(crate) fn notable(&self, name: &HeaderName) -> bool {
         let (row, bit) = Place::of(name);
         self.filter[row] & bit != 0
+    }
+
+    /// Whether `Accept` means more than that an event stream is asked for.
+    #[inline]
+    pub(crate) fn has_accept(&self) -> bool {
+        self.accept
     }
 
     pub(crate) fn get(&self, name: &HeaderName) -> Option<Class> {

@@ -13,13 +13,14 @@
 //!
 //! Everything else runs the handler as if there were no cache.
 
-use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use smallvec::SmallVec;
 
 use super::classes::Class;
 use super::compiled::Compiled;
 use super::route::Policy;
 pub(crate) use super::wish::Wish;
+use crate::hint::rarely;
 use crate::outcome::Bypass;
 
 /// The keyed fields of a request in the order of their names: name, value, and
@@ -93,24 +94,12 @@ pub(crate) fn admit<'a>(
             if host.replace(value.as_bytes()).is_some() {
                 return Err(Bypass::AmbiguousHost);
             }
-            continue;
-        }
-        if *name == header::CONNECTION && lists_fields(value.as_bytes()) {
-            return Err(Bypass::Connection);
-        }
-        if is_streaming(name, value) {
-            return Err(Bypass::Streaming);
-        }
-        match policy.classes.get(name) {
-            None | Some(Class::Hidden | Class::Scoped) => {}
-            Some(Class::Keyed) => keyed.push((name.as_str(), value, false)),
-            Some(Class::KeyedSecret) => keyed.push((name.as_str(), value, true)),
-            Some(Class::Credential) => return Err(Bypass::Credential),
-            Some(Class::MethodOverride) => return Err(Bypass::MethodOverride),
-            Some(Class::Condition) => asks.conditional = true,
-            Some(Class::Precondition) => return Err(Bypass::Precondition),
-            Some(Class::Authorization) => asks.authorized = true,
-            Some(Class::Wish) => wishes = true,
+        } else if *name == header::ACCEPT && !policy.classes.has_accept() {
+            if rarely(accepts_events(value.as_bytes())) {
+                return Err(Bypass::Streaming);
+            }
+        } else {
+            notice(policy, (name, value), &mut asks, &mut wishes, keyed)?;
         }
     }
     if wishes {
@@ -130,8 +119,36 @@ pub(crate) fn admit<'a>(
     })
 }
 
-#[inline]
-fn is_streaming(name: &http::HeaderName, value: &HeaderValue) -> bool {
+/// Takes note of a field that few requests have. Out of the way of the rest.
+#[inline(never)]
+fn notice<'a>(
+    policy: &Compiled,
+    (name, value): (&'a HeaderName, &'a HeaderValue),
+    asks: &mut Asks,
+    wishes: &mut bool,
+    keyed: &mut KeyedFields<'a>,
+) -> Result<(), Bypass> {
+    if *name == header::CONNECTION && lists_fields(value.as_bytes()) {
+        return Err(Bypass::Connection);
+    }
+    if is_streaming(name, value) {
+        return Err(Bypass::Streaming);
+    }
+    match policy.classes.get(name) {
+        None | Some(Class::Hidden | Class::Scoped) => {}
+        Some(Class::Keyed) => keyed.push((name.as_str(), value, false)),
+        Some(Class::KeyedSecret) => keyed.push((name.as_str(), value, true)),
+        Some(Class::Credential) => return Err(Bypass::Credential),
+        Some(Class::MethodOverride) => return Err(Bypass::MethodOverride),
+        Some(Class::Condition) => asks.conditional = true,
+        Some(Class::Precondition) => return Err(Bypass::Precondition),
+        Some(Class::Authorization) => asks.authorized = true,
+        Some(Class::Wish) => *wishes = true,
+    }
+    Ok(())
+}
+
+fn is_streaming(name: &HeaderName, value: &HeaderValue) -> bool {
     if *name == header::ACCEPT {
         return accepts_events(value.as_bytes());
     }
