@@ -19,7 +19,8 @@ use std::sync::Arc;
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
 
-use crate::ask::{Ask, Question, ask};
+use crate::arrived::Arrived;
+use crate::ask::{Aside, Question, ask};
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Family, Missed, Right, Stale};
 use crate::entry::Held;
@@ -51,10 +52,10 @@ impl<S> Serve<S> {
     {
         self.behind = true;
         let mut canonical = Writer::empty();
-        let question = match ask(&self.shared, &request, &mut canonical) {
-            Ask::Cache(asked, _) => Ok(asked.question(&canonical, None)),
-            Ask::Bypass(reason) => Err(reason),
-            Ask::Write(..) | Ask::Content(_) => Err(Bypass::Method),
+        let question = match ask(&self.shared, &Arrived::of(&request), &mut canonical, None) {
+            Ok((asked, _)) => Ok(asked.question(&canonical, None)),
+            Err(Aside::Bypass(reason)) => Err(reason),
+            Err(Aside::Write(..)) | Err(Aside::Content(_)) => Err(Bypass::Method),
         };
         async move {
             let question = match question {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use http::header::ACCEPT_LANGUAGE;
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, request};
-use http_body::Body;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request};
 
+use crate::arrived::Arrived;
 use crate::cache::Engine;
 use crate::content;
 use crate::guard;
@@ -23,10 +23,12 @@ use crate::policy::request::{self as admission, Asks, Wish};
 use crate::policy::{Compiled, Found, RequestHead, Scoped, vary};
 use crate::store::variants::Variants;
 
-/// What becomes of a request.
-pub(crate) enum Ask<'a, 'p> {
-    /// With the pattern of its route.
-    Cache(Asked<'a>, Option<&'p str>),
+/// A request that takes part in caching, with the pattern of its route; or what else
+/// becomes of it.
+pub(crate) type Ask<'a, 'p> = Result<(Asked<'a>, Option<&'p str>), Aside<'a>>;
+
+/// A request that memory is not asked for.
+pub(crate) enum Aside<'a> {
     /// An unsafe method under a policy: it may invalidate. The question is that
     /// of a GET, where a POST's answer may do for it (RFC 9110, 9.3.3).
     Write(&'a Arc<Compiled>, Option<Box<Question>>),
@@ -157,116 +159,92 @@ pub(crate) fn pattern<'a>(shared: &'a Shared, request: &'a request::Parts) -> Op
 }
 
 /// Finds the policy of a request, admits it, and writes down all that its
-/// answer depends on into `canonical`.
+/// answer depends on into `canonical`. `content` is that of a request whose content
+/// has been read.
 #[inline]
-pub(crate) fn ask<'a: 'p, 'p, B: Body>(
+pub(crate) fn ask<'a: 'p, 'p>(
     layer: &'a Shared,
-    request: &'p Request<B>,
-    canonical: &mut Writer,
-) -> Ask<'a, 'p> {
-    ask_with(layer, request, canonical, None)
-}
-
-/// The same for a request whose content has been read.
-#[inline]
-pub(crate) fn ask_with<'a: 'p, 'p, B: Body>(
-    layer: &'a Shared,
-    request: &'p Request<B>,
+    request: &Arrived<'p>,
     canonical: &mut Writer,
     content: Option<&[u8]>,
 ) -> Ask<'a, 'p> {
-    let extensions = request.extensions();
-    let place = place(extensions);
-    let uri = original_uri(extensions, request.uri());
-    match layer.annotation.find(place, uri.path()) {
-        Ok(found) => ask_found(layer, request, uri, &found, canonical, content),
-        Err(reason) => Ask::Bypass(reason),
+    let place = place(request.head.extensions);
+    match layer.annotation.find(place, request.head.uri.path()) {
+        Ok(found) => ask_found(layer, request, &found, canonical, content),
+        Err(reason) => Err(Aside::Bypass(reason)),
     }
 }
 
 /// The same once its policy is found.
 #[inline]
-pub(crate) fn ask_found<'a, 'p, B: Body>(
+pub(crate) fn ask_found<'a, 'p>(
     layer: &'a Shared,
-    request: &Request<B>,
-    uri: &Uri,
+    request: &Arrived<'_>,
     found: &Found<'a, 'p>,
     canonical: &mut Writer,
     content: Option<&[u8]>,
 ) -> Ask<'a, 'p> {
-    let (engine, extensions) = (&layer.engine, request.extensions());
-    let policy = found.policy;
-    let method = request.method();
-    let usual = policy.usual && *method == Method::GET && engine.enabled();
-    if !usual || !request.body().is_end_stream() {
+    let (engine, policy, head) = (&layer.engine, found.policy, &request.head);
+    let usual = policy.usual && *head.method == Method::GET && engine.enabled();
+    if !usual || request.has_body {
         seldom();
-        let takes_part = takes_part(layer, request, found, canonical, content);
-        if let Err(ask) = takes_part {
-            return ask;
-        }
+        takes_part(layer, request, found, canonical, content.is_some())?;
     }
-    let head = RequestHead {
-        method,
-        uri,
-        headers: request.headers(),
-        extensions,
-    };
-    match write(engine, policy, &head, canonical) {
+    match write(engine, policy, head, canonical) {
         Ok(asked) => {
-            place_of(canonical, found, rewritten(uri, request.uri()));
+            place_of(canonical, found, rewritten(head.uri, request.uri));
             if let Some(content) = content {
                 seldom();
-                content::write(canonical, request, content);
+                content::write(canonical, head, content);
             }
-            Ask::Cache(asked, found.pattern)
+            Ok((asked, found.pattern))
         }
-        Err(reason) => Ask::Bypass(or_only_if_cached(policy, request, reason)),
+        Err(reason) => {
+            let reason = or_only_if_cached(policy, head.headers, reason);
+            Err(Aside::Bypass(reason))
+        }
     }
 }
 
 /// Whether a request takes part in caching, as far as its method, its content and the
 /// cache's switch say.
 #[inline(never)]
-fn takes_part<'a, 'p, B: Body>(
+fn takes_part<'a>(
     layer: &'a Shared,
-    request: &Request<B>,
-    found: &Found<'a, 'p>,
+    request: &Arrived<'_>,
+    found: &Found<'a, '_>,
     canonical: &mut Writer,
-    content: Option<&[u8]>,
-) -> Result<(), Ask<'a, 'p>> {
-    let (engine, policy, method) = (&layer.engine, found.policy, request.method());
-    let asks_by_content = policy.methods.contains(method);
-    if is_unsafe(method) && !asks_by_content {
-        let posted = policy.http && *method == Method::POST && engine.enabled();
+    is_read: bool,
+) -> Result<(), Aside<'a>> {
+    let (engine, policy, head) = (&layer.engine, found.policy, &request.head);
+    let asks_by_content = policy.methods.contains(head.method);
+    if is_unsafe(head.method) && !asks_by_content {
+        let posted = policy.http && *head.method == Method::POST && engine.enabled();
         let question = posted.then(|| posted_question(layer, request, found, canonical));
-        return Err(Ask::Write(policy, question.flatten().map(Box::new)));
+        return Err(Aside::Write(policy, question.flatten().map(Box::new)));
     }
     if !engine.enabled() {
         engine.passed_off();
-        return Err(Ask::Bypass(Bypass::Disabled));
+        return Err(Aside::Bypass(Bypass::Disabled));
     }
     if !policy.stores() {
-        return Err(Ask::Bypass(Bypass::NotCached));
+        return Err(Aside::Bypass(Bypass::NotCached));
     }
     if asks_by_content {
-        return match content {
-            Some(_) => Ok(()),
-            None => Err(Ask::Content(policy)),
+        return match is_read {
+            true => Ok(()),
+            false => Err(Aside::Content(policy)),
         };
     }
-    admission::method(method, !request.body().is_end_stream())
-        .map_err(|reason| Ask::Bypass(or_only_if_cached(policy, request, reason)))
+    admission::method(head.method, request.has_body)
+        .map_err(|reason| Aside::Bypass(or_only_if_cached(policy, head.headers, reason)))
 }
 
 /// Where the handler must not be asked, no reason to ask it counts (RFC 9111,
 /// 5.2.1.7).
 #[cold]
-pub(crate) fn or_only_if_cached<B>(
-    policy: &Compiled,
-    request: &Request<B>,
-    reason: Bypass,
-) -> Bypass {
-    match policy.http && Wish::of(request.headers()).only_if_cached {
+pub(crate) fn or_only_if_cached(policy: &Compiled, headers: &HeaderMap, reason: Bypass) -> Bypass {
+    match policy.http && Wish::of(headers).only_if_cached {
         true => Bypass::OnlyIfCached,
         false => reason,
     }
@@ -274,27 +252,25 @@ pub(crate) fn or_only_if_cached<B>(
 
 /// The question of a GET for what a POST is sent to.
 #[cold]
-fn posted_question<B>(
+fn posted_question(
     layer: &Shared,
-    request: &Request<B>,
+    request: &Arrived<'_>,
     found: &Found<'_, '_>,
     canonical: &mut Writer,
 ) -> Option<Question> {
-    let extensions = request.extensions();
-    let mut headers = request.headers().clone();
+    let mut headers = request.head.headers.clone();
     found.policy.hide(&mut headers);
-    if headers != *request.headers() {
+    if headers != *request.head.headers {
         return None; // its handler sees what that of a GET would not
     }
     headers.remove(http::header::CONTENT_TYPE); // of the POST's own content
     let head = RequestHead {
         method: &Method::GET,
-        uri: original_uri(extensions, request.uri()),
         headers: &headers,
-        extensions,
+        ..request.head
     };
     let asked = write(&layer.engine, found.policy, &head, canonical).ok()?;
-    place_of(canonical, found, rewritten(head.uri, request.uri()));
+    place_of(canonical, found, rewritten(head.uri, request.uri));
     Some(asked.question(canonical, None))
 }
 

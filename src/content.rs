@@ -11,13 +11,14 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
 
-use crate::ask::{Ask, ask_with, or_only_if_cached};
+use crate::arrived::Arrived;
+use crate::ask::{Aside, ask, or_only_if_cached};
 use crate::body::ResponseBody;
 use crate::inner::{Content, Inner};
 use crate::key::{Writer, json};
 use crate::nested;
 use crate::outcome::{Bypass, Tier};
-use crate::policy::{Compiled, targeted};
+use crate::policy::{Compiled, RequestHead, targeted};
 use crate::rebuild;
 use crate::reply;
 use crate::serve::Serve;
@@ -37,28 +38,28 @@ impl<S> Serve<S> {
         let (parts, body) = request.into_parts();
         if let Err(reason) = meant(&parts.headers) {
             let request = Request::from_parts(parts, body);
-            let reason = or_only_if_cached(&policy, &request, reason);
+            let reason = or_only_if_cached(&policy, request.headers(), reason);
             return self.pass(reason, request).await;
         }
         let limit = policy.max_request_body;
         if body.size_hint().lower() > limit as u64 {
             let request = Request::from_parts(parts, body);
-            let reason = or_only_if_cached(&policy, &request, Bypass::RequestBody);
+            let reason = or_only_if_cached(&policy, request.headers(), Bypass::RequestBody);
             return self.pass(reason, request).await;
         }
         let (body, content) = rebuild::read(body, limit).await;
         let mut request = Request::from_parts(parts, body);
         let Some(content) = content else {
-            let reason = or_only_if_cached(&policy, &request, Bypass::RequestBody);
+            let reason = or_only_if_cached(&policy, request.headers(), Bypass::RequestBody);
             return self.pass(reason, request).await;
         };
         let shared = Arc::clone(&self.shared);
         let engine = &shared.engine;
         let mut canonical = Writer::empty();
-        let asked = match ask_with(&shared, &request, &mut canonical, Some(&content)) {
-            Ask::Cache(asked, _) => asked,
-            Ask::Bypass(reason) => return self.pass(reason, request).await,
-            Ask::Write(..) | Ask::Content(_) => return self.pass(Bypass::Method, request).await,
+        let asked = match ask(&shared, &Arrived::of(&request), &mut canonical, Some(&content)) {
+            Ok((asked, _)) => asked,
+            Err(Aside::Bypass(reason)) => return self.pass(reason, request).await,
+            Err(Aside::Write(..)) | Err(Aside::Content(_)) => return self.pass(Bypass::Method, request).await,
         };
         match engine.look_memory(&asked, &canonical, request.headers()) {
             Ok(found) => {
@@ -100,9 +101,9 @@ fn meant(headers: &HeaderMap) -> Result<(), Bypass> {
 
 /// Continues a canonical request with a method and a content: what gives it its
 /// meaning, and its hash. JSON counts in one form (RFC 10008, 2.7).
-pub(crate) fn write<R>(writer: &mut Writer, request: &Request<R>, content: &[u8]) {
-    writer.field(request.method().as_str().as_bytes());
-    let field = |name: &HeaderName| request.headers().get(name).map(|value| value.as_bytes());
+pub(crate) fn write(writer: &mut Writer, request: &RequestHead<'_>, content: &[u8]) {
+    writer.field(request.method.as_str().as_bytes());
+    let field = |name: &HeaderName| request.headers.get(name).map(|value| value.as_bytes());
     let (kind, coding) = (field(&CONTENT_TYPE), field(&CONTENT_ENCODING));
     let kind = kind.map(in_one_case);
     writer.option(kind.as_deref());
@@ -139,11 +140,13 @@ fn is_json(kind: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arrived::head_of;
 
     fn key(kind: &str, content: &str) -> Vec<u8> {
         let request = Request::query("/").header(CONTENT_TYPE, kind).body(());
         let mut writer = Writer::empty();
-        write(&mut writer, &request.unwrap(), content.as_bytes());
+        let request = request.unwrap();
+        write(&mut writer, &head_of(&request), content.as_bytes());
         writer.as_bytes().to_vec()
     }
 

@@ -12,8 +12,9 @@ use crate::cache::Engine;
 use crate::guard;
 use crate::key::endpoint_of_route;
 use crate::outcome::Bypass;
-use crate::place::{original_uri, place};
-use crate::policy::{Compiled, Found, NameFn, Place, RequestHead, Table, Watch};
+use crate::arrived::head_of;
+use crate::place::place;
+use crate::policy::{Compiled, Found, NameFn, Place, RequestHead, Table};
 use crate::service::CacheService;
 use crate::stats::{Counts, Users};
 
@@ -79,27 +80,25 @@ impl Shared {
 
     /// The policy of a request.
     pub(crate) fn policy<R>(&self, request: &Request<R>) -> Option<&Arc<Compiled>> {
-        let extensions = request.extensions();
-        let path = original_uri(extensions, request.uri()).path();
-        let found = self.annotation.find(place(extensions), path);
+        let head = head_of(request);
+        let found = self.annotation.find(place(head.extensions), head.uri.path());
         found.ok().map(|found| found.policy)
     }
 
     /// Where a request has arrived, if a policy covers that. `new` is one that no layer
     /// further out has looked at.
-    pub(crate) fn arrival<R>(&self, request: &Request<R>, new: bool) -> Option<Arrival> {
-        let extensions = request.extensions();
-        let path = original_uri(extensions, request.uri()).path();
-        let Found { policy, pattern } = self.annotation.find(place(extensions), path).ok()?;
+    pub(crate) fn arrival(&self, request: &RequestHead<'_>, new: bool) -> Option<Arrival> {
+        let (place, path) = (place(request.extensions), request.uri.path());
+        let Found { policy, pattern } = self.annotation.find(place, path).ok()?;
         Some(self.arrived(policy, pattern, request, new))
     }
 
     /// The same where its policy and its route's pattern are known.
-    pub(crate) fn arrived<R>(
+    pub(crate) fn arrived(
         &self,
         policy: &Compiled,
         pattern: Option<&str>,
-        request: &Request<R>,
+        request: &RequestHead<'_>,
         new: bool,
     ) -> Arrival {
         let counters = &self.engine.counters;
@@ -131,22 +130,9 @@ impl Shared {
     }
 
     /// Takes down what a policy tells of a request for the statistics.
-    #[inline]
-    pub(crate) fn look_at<R>(&self, policy: &Compiled, counts: &Counts, request: &Request<R>) {
-        if policy.watch.names() {
-            self.look_closely(&policy.watch, counts, request);
-        }
-    }
-
-    #[cold]
-    fn look_closely<R>(&self, watch: &Watch, counts: &Counts, request: &Request<R>) {
-        let head = RequestHead {
-            method: request.method(),
-            uri: original_uri(request.extensions(), request.uri()),
-            headers: request.headers(),
-            extensions: request.extensions(),
-        };
-        let name = |of: &Option<NameFn>| guard::call(|| of.as_ref()?(&head)).flatten();
+    pub(crate) fn look_at(&self, policy: &Compiled, counts: &Counts, request: &RequestHead<'_>) {
+        let watch = &policy.watch;
+        let name = |of: &Option<NameFn>| guard::call(|| of.as_ref()?(request)).flatten();
         if let Some(label) = name(&watch.label) {
             self.engine.counters.asked.saw(&label, 1);
         }

@@ -96,6 +96,7 @@ mod ahead;
 mod answered;
 #[cfg(feature = "axum")]
 mod around;
+mod arrived;
 mod ask;
 mod audit;
 mod body;
@@ -113,6 +114,7 @@ mod export;
 #[path = "export/none.rs"]
 mod export;
 mod fill;
+mod first;
 mod flight;
 mod follow;
 mod future;

@@ -58,6 +58,13 @@ impl Hit {
         }
     }
 
+    /// The same with extensions whose room is used again.
+    #[inline]
+    pub(crate) fn with(mut self, spare: Extensions) -> Self {
+        self.spare = spare;
+        self
+    }
+
     /// Its response. `body` makes the body of what is stored.
     #[inline]
     pub(crate) fn response<B>(self, body: impl FnOnce(Option<Arc<Held>>) -> B) -> Response<B> {

@@ -4,30 +4,28 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use crate::ask::{Ask, Asked, Question, ask};
+use crate::arrived::{Arrived, head_of};
+use crate::ask::Question;
 use crate::body::ResponseBody;
-use crate::cache::{Found, Missed};
 use crate::entry::Held;
 use crate::error::BoxError;
+use crate::first::{self, First, Missing, Unusual};
 use crate::future::ResponseFuture;
-use crate::hint::rarely;
 use crate::inner::{Content, Inner};
-use crate::key::Writer;
 use crate::layer::{Arrival, Shared};
 use crate::nested;
 use crate::outcome::{Bypass, Tier};
 use crate::policy::Compiled;
-use crate::reply::{self, Hit};
+use crate::reply;
 use crate::serve::Serve;
 use crate::stats::{Counted, Counting, Counts, Ticket};
-use crate::warm::{self, Warms};
+use crate::warm::Warms;
 
 /// A service whose responses are cached. Made by [`CacheLayer`](crate::CacheLayer).
 ///
@@ -82,55 +80,12 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let shared = &self.core.shared;
-        let engine = &shared.engine;
-        let nested = nested::is_inner(request.extensions(), engine);
-        if rarely(nested)
-            && let Some(warms) = warm::of(request.extensions())
-        {
-            return self.warm(warms.clone(), request);
-        }
-        let began = engine.counters.sample(&*engine.clock);
-        let mut canonical = Writer::empty();
-        let (asked, pattern) = match ask(shared, &request, &mut canonical) {
-            Ask::Cache(asked, pattern) => (asked, pattern),
-            Ask::Write(policy, question) => {
-                return self.write(Arc::clone(policy), question, nested, request);
-            }
-            Ask::Content(policy) => {
-                let policy = Arc::clone(policy);
-                return self.content(policy, nested, began.is_some(), request);
-            }
-            Ask::Bypass(reason) => return self.pass(reason, nested, request),
-        };
-        if rarely(nested) && nested::is_behind(request.extensions()) {
-            return self.refill(asked.question(&canonical, None), request);
-        }
-        if !asked.policy.usual
-            && let Some(rate) = asked.policy.watch.observe
-        {
-            return self.observe(asked.question(&canonical, None), rate, nested, request);
-        }
-        match engine.look_memory(&asked, &canonical, request.headers()) {
-            Ok(found) => {
-                let plain = !nested && began.is_none() && !engine.status.tells_keys();
-                if rarely(!plain || !asked.is_plain()) {
-                    return self.hit(asked, &canonical, found, (nested, began), request);
-                }
-                let (times, head) = (found.times(), asked.head);
-                found.entry.counts.hit(found.entry.sends(head));
+        match self.core.shared.first(&Arrived::of(&request)) {
+            First::Hit(hit) => {
                 let spare = std::mem::take(request.extensions_mut());
-                let hit = Hit::of(engine, found.entry, times, Tier::Memory, head, spare);
-                ResponseFuture::hit(hit)
+                ResponseFuture::hit(hit.with(spare))
             }
-            Err((missed, variant)) => {
-                let known = self.known(nested, &request);
-                let new = known.is_none();
-                let arrival = shared.arrived(asked.policy, pattern, &request, new);
-                let question = asked.question(&canonical, variant);
-                let how = (known, nested, began.is_some());
-                self.read(question, arrival, missed, how, request)
-            }
+            other => self.aside(other, request),
         }
     }
 }
@@ -138,14 +93,32 @@ where
 /// All that is no plain hit in memory. Cold, as a compiler sees it: a hit's way through
 /// `call` is then short and straight.
 impl<S: Clone> CacheService<S> {
-    /// A hit in memory that is shaped, told of, checked or measured.
     #[cold]
+    fn aside<R, B>(&self, first: First, request: Request<R>) -> ResponseFuture<B, S::Error>
+    where
+        S: Inner<R, B>,
+        R: Body + Send + 'static,
+        B: Content,
+    {
+        let nested = nested::is_inner(request.extensions(), &self.core.shared.engine);
+        match first {
+            First::Hit(hit) => ResponseFuture::hit(hit),
+            First::Found(found) => self.hit(*found, nested, request),
+            First::Missed(missing) => self.read(*missing, nested, request),
+            First::Write(policy, question) => self.write(policy, question, nested, request),
+            First::Content(policy, sampled) => self.content(policy, nested, sampled, request),
+            First::Bypass(reason) => self.pass(reason, nested, request),
+            First::Warm(warms) => self.warm(warms, request),
+            First::Refill(question) => self.refill(*question, request),
+            First::Observe(question, rate) => self.observe(*question, rate, nested, request),
+        }
+    }
+
+    /// A hit in memory that is shaped, told of, checked or measured.
     fn hit<R, B>(
         &self,
-        asked: Asked<'_>,
-        canonical: &Writer,
-        found: Found<Arc<Held>>,
-        (nested, began): (bool, Option<Duration>),
+        unusual: Unusual,
+        nested: bool,
         mut request: Request<R>,
     ) -> ResponseFuture<B, S::Error>
     where
@@ -154,43 +127,39 @@ impl<S: Clone> CacheService<S> {
         B: Content,
     {
         let shared = &self.core.shared;
-        let (engine, policy) = (&shared.engine, asked.policy);
+        let engine = &shared.engine;
+        let Unusual { policy, asks, .. } = unusual;
         let counts = !nested || nested::counts(request.extensions(), engine);
-        let (times, whole) = (found.times(), found.entry);
-        shared.look_at(policy, &whole.counts, &request);
-        let verified = engine.is_verified(policy);
-        let spare = match verified {
+        let (times, whole) = (unusual.found.times(), unusual.found.entry);
+        shared.look_at(&policy, &whole.counts, &head_of(&request));
+        let spare = match unusual.verified.is_some() {
             false => std::mem::take(request.extensions_mut()),
             true => http::Extensions::new(),
         };
         let held = Arc::clone(&whole);
-        let mut response = reply::held(engine, held, times, Tier::Memory, asked.head, spare);
-        if reply::has_shape(policy, &asked.asks) {
-            let headers = request.headers();
-            response = reply::shape(response, policy, &whole.coded, headers, &asked.asks);
+        let mut response = reply::held(engine, held, times, Tier::Memory, unusual.head, spare);
+        if reply::has_shape(&policy, &asks) {
+            response = reply::shape(response, &policy, &whole.coded, request.headers(), &asks);
         }
         if counts {
             whole.counts.hit(response.body().len());
         }
         nested::mark(&mut response, nested, engine);
-        if let Some(began) = began {
+        if let Some(began) = unusual.began {
             whole.took(&*engine.clock, began);
-            engine.sampled(&whole, policy);
+            engine.sampled(&whole, &policy);
         }
-        if verified {
-            self.verify(asked.question(canonical, None), &whole, nested, request);
+        if let Some(question) = unusual.verified {
+            self.verify(question, &whole, nested, request);
         }
         ResponseFuture::ready(response)
     }
 
     /// A request that memory could not answer.
-    #[cold]
     fn read<R, B>(
         &self,
-        question: Question,
-        arrival: Arrival,
-        missed: Missed,
-        (known, nested, sampled): (Option<Arc<Ticket>>, bool, bool),
+        missing: Missing,
+        nested: bool,
         request: Request<R>,
     ) -> ResponseFuture<B, S::Error>
     where
@@ -199,14 +168,14 @@ impl<S: Clone> CacheService<S> {
         B: Content,
     {
         self.core.shared.engine.record();
+        let (question, arrival) = (missing.question, missing.arrival);
         let family = question.family_in(arrival.endpoint);
-        let (serve, mut counting) = self.counted_by(arrival.counts, known, nested, true);
-        counting.sampled = sampled;
-        going(counting, serve.read(question, family, missed, request))
+        let (serve, mut counting) = self.counted_by(arrival.counts, missing.known, nested, true);
+        counting.sampled = missing.sampled;
+        going(counting, serve.read(question, family, missing.missed, request))
     }
 
     /// The policy only watches.
-    #[cold]
     fn observe<R, B>(
         &self,
         question: Question,
@@ -224,21 +193,19 @@ impl<S: Clone> CacheService<S> {
     }
 
     /// The hit that was served is checked with the handler.
-    #[cold]
     fn verify<R, B>(&self, question: Question, held: &Held, nested: bool, request: Request<R>)
     where
         S: Inner<R, B>,
         R: Send + 'static,
         B: Content,
     {
-        let arrival = self.core.shared.arrival(&request, false);
+        let arrival = self.core.shared.arrival(&head_of(&request), false);
         let counts = self.counts_of(arrival);
         let (serve, _) = self.counted_by(counts, Some(Ticket::void()), nested, true);
         serve.verify(question, Arc::new(held.entry.clone()), request);
     }
 
     /// A layer further out renews by this request.
-    #[cold]
     fn refill<R, B>(&self, question: Question, request: Request<R>) -> ResponseFuture<B, S::Error>
     where
         S: Inner<R, B>,
@@ -250,7 +217,6 @@ impl<S: Clone> CacheService<S> {
     }
 
     /// A run of warming asks.
-    #[cold]
     fn warm<R, B>(&self, warms: Warms, request: Request<R>) -> ResponseFuture<B, S::Error>
     where
         S: Inner<R, B>,
@@ -261,7 +227,6 @@ impl<S: Clone> CacheService<S> {
         going(counting, serve.warm(warms, request))
     }
 
-    #[cold]
     fn write<R, B>(
         &self,
         policy: Arc<Compiled>,
@@ -279,7 +244,6 @@ impl<S: Clone> CacheService<S> {
         going(counting, serve.write(policy, question, request))
     }
 
-    #[cold]
     fn content<R, B>(
         &self,
         policy: Arc<Compiled>,
@@ -297,7 +261,6 @@ impl<S: Clone> CacheService<S> {
         going(counting, serve.content(policy, request))
     }
 
-    #[cold]
     fn pass<R, B>(
         &self,
         reason: Bypass,
@@ -322,17 +285,9 @@ impl<S: Clone> CacheService<S> {
     ) -> (Serve<S>, Counting) {
         let shared = &self.core.shared;
         shared.engine.record();
-        let known = self.known(nested, request);
-        let counts = self.counts_of(shared.arrival(request, known.is_none()));
+        let known = first::known(shared, nested, request.extensions());
+        let counts = self.counts_of(shared.arrival(&head_of(request), known.is_none()));
         self.counted_by(counts, known, nested, takes_part)
-    }
-
-    /// What a request is counted by already: a layer further out has it.
-    fn known<R>(&self, nested: bool, request: &Request<R>) -> Option<Arc<Ticket>> {
-        match nested && nested::is_behind(request.extensions()) {
-            true => Some(Ticket::void()),
-            false => nested::ticket(request.extensions(), &self.core.shared.engine),
-        }
     }
 
     fn counts_of(&self, arrival: Option<Arrival>) -> Arc<Counts> {

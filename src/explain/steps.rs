@@ -7,7 +7,8 @@ use http_body::Body;
 
 use super::explanation::{About, Explanation, Step, Would};
 use super::texts::{freshness, key_of, of_entry, policy_of};
-use crate::ask::{Ask, Question, ask_found};
+use crate::arrived::Arrived;
+use crate::ask::{Aside, Question, ask_found};
 use crate::cache::{Cache, Engine};
 use crate::entry::{Entry, Held};
 use crate::generation::Standing;
@@ -88,8 +89,9 @@ impl Shared {
         pattern: Option<&str>,
     ) -> Explanation {
         let mut steps = Steps::default();
-        let uri = original_uri(request.extensions(), request.uri());
-        let Some(found) = self.policy_for(pattern, uri.path()) else {
+        let arrived = Arrived::of(request);
+        let path = arrived.head.uri.path();
+        let Some(found) = self.policy_for(pattern, path) else {
             steps.say(About::Policy, "no policy covers this path");
             return steps.end(None, Would::Bypass(Bypass::NoPolicy));
         };
@@ -99,17 +101,17 @@ impl Shared {
         };
         steps.say(About::Policy, policy_of(&found, &endpoint));
         let mut canonical = Writer::empty();
-        let asked = match ask_found(self, request, uri, &found, &mut canonical, None) {
-            Ask::Cache(asked, _) => asked,
-            Ask::Bypass(reason) => {
+        let asked = match ask_found(self, &arrived, &found, &mut canonical, None) {
+            Ok((asked, _)) => asked,
+            Err(Aside::Bypass(reason)) => {
                 steps.say(About::Admission, format!("it bypasses: {reason}"));
                 return steps.end(None, Would::Bypass(reason));
             }
-            Ask::Write(..) => {
+            Err(Aside::Write(..)) => {
                 steps.say(About::Admission, "its method may change something: it goes to the handler, and invalidates if that succeeds");
                 return steps.end(None, Would::Bypass(Bypass::Method));
             }
-            Ask::Content(_) => {
+            Err(Aside::Content(_)) => {
                 steps.say(
                     About::Admission,
                     "it asks by its content, which is not looked at here",

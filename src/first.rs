@@ -1,0 +1,170 @@
+//! The first look: what the cache says to a request at once, without waiting for
+//! anything. A plain hit in memory ends here. One code does for every service, and
+//! what is no plain hit lies out of its way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Extensions;
+
+use crate::arrived::Arrived;
+use crate::ask::{Aside, Asked, Question, ask};
+use crate::cache::{Found, Missed};
+use crate::entry::Held;
+use crate::hint::rarely;
+use crate::key::Writer;
+use crate::layer::{Arrival, Shared};
+use crate::nested;
+use crate::outcome::{Bypass, Tier};
+use crate::policy::Compiled;
+use crate::policy::request::Asks;
+use crate::reply::Hit;
+use crate::stats::Ticket;
+use crate::warm::{self, Warms};
+
+/// What the cache says to a request at once.
+pub(crate) enum First {
+    /// A hit in memory; only its extensions are still to be given.
+    Hit(Hit),
+    Found(Box<Unusual>),
+    Missed(Box<Missing>),
+    /// An unsafe request.
+    Write(Arc<Compiled>, Option<Box<Question>>),
+    /// Its content is to be read first; whether its time is taken.
+    Content(Arc<Compiled>, bool),
+    Bypass(Bypass),
+    /// A run of warming asks.
+    Warm(Warms),
+    /// A layer further out renews by it.
+    Refill(Box<Question>),
+    /// The policy only watches, at this rate.
+    Observe(Box<Question>, f64),
+}
+
+/// A hit in memory that is shaped, told of, checked or measured.
+pub(crate) struct Unusual {
+    pub(crate) policy: Arc<Compiled>,
+    pub(crate) asks: Asks,
+    pub(crate) head: bool,
+    pub(crate) found: Found<Arc<Held>>,
+    pub(crate) began: Option<Duration>,
+    /// It is checked with the handler.
+    pub(crate) verified: Option<Question>,
+}
+
+/// A request that memory could not answer.
+pub(crate) struct Missing {
+    pub(crate) question: Question,
+    pub(crate) arrival: Arrival,
+    pub(crate) missed: Missed,
+    /// What it is counted by already.
+    pub(crate) known: Option<Arc<Ticket>>,
+    pub(crate) sampled: bool,
+}
+
+impl Shared {
+    /// Looks at a request that has arrived at a layer.
+    #[inline(never)]
+    pub(crate) fn first(&self, request: &Arrived<'_>) -> First {
+        let (engine, extensions) = (&self.engine, request.head.extensions);
+        let nested = nested::is_inner(extensions, engine);
+        if rarely(nested)
+            && let Some(warms) = warm::of(extensions)
+        {
+            return First::Warm(warms.clone());
+        }
+        let began = engine.counters.sample(&*engine.clock);
+        let mut canonical = Writer::empty();
+        let (asked, pattern) = match ask(self, request, &mut canonical, None) {
+            Ok(asked) => asked,
+            Err(other) => return aside(other, began.is_some()),
+        };
+        if rarely(nested) && nested::is_behind(extensions) {
+            return First::Refill(Box::new(asked.question(&canonical, None)));
+        }
+        if !asked.policy.usual
+            && let Some(rate) = asked.policy.watch.observe
+        {
+            return First::Observe(Box::new(asked.question(&canonical, None)), rate);
+        }
+        match engine.look_memory(&asked, &canonical, request.head.headers) {
+            Ok(found) => {
+                let plain = !nested && began.is_none() && !engine.status.tells_keys();
+                if rarely(!plain || !asked.is_plain()) {
+                    return self.unusual(asked, &canonical, found, began);
+                }
+                let (times, head) = (found.times(), asked.head);
+                found.entry.counts.hit(found.entry.sends(head));
+                let spare = Extensions::new();
+                let hit = Hit::of(engine, found.entry, times, Tier::Memory, head, spare);
+                First::Hit(hit)
+            }
+            Err((missed, variant)) => {
+                let known = known(self, nested, extensions);
+                let arrival = self.arrived(asked.policy, pattern, &request.head, known.is_none());
+                let question = asked.question(&canonical, variant);
+                missing(question, arrival, missed, known, began.is_some())
+            }
+        }
+    }
+
+    #[cold]
+    fn unusual(
+        &self,
+        asked: Asked<'_>,
+        canonical: &Writer,
+        found: Found<Arc<Held>>,
+        began: Option<Duration>,
+    ) -> First {
+        let verified = self.engine.is_verified(asked.policy);
+        let (policy, head, asks) = (Arc::clone(asked.policy), asked.head, asked.asks.clone());
+        First::Found(Box::new(Unusual {
+            policy,
+            asks,
+            head,
+            found,
+            began,
+            verified: verified.then(|| asked.question(canonical, None)),
+        }))
+    }
+}
+
+/// What does not ask memory.
+#[cold]
+fn aside(request: Aside<'_>, sampled: bool) -> First {
+    match request {
+        Aside::Write(policy, question) => First::Write(Arc::clone(policy), question),
+        Aside::Content(policy) => First::Content(Arc::clone(policy), sampled),
+        Aside::Bypass(reason) => First::Bypass(reason),
+    }
+}
+
+#[cold]
+fn missing(
+    question: Question,
+    arrival: Arrival,
+    missed: Missed,
+    known: Option<Arc<Ticket>>,
+    sampled: bool,
+) -> First {
+    First::Missed(Box::new(Missing {
+        question,
+        arrival,
+        missed,
+        known,
+        sampled,
+    }))
+}
+
+/// What a request is counted by already: a layer further out has it.
+#[cold]
+pub(crate) fn known(
+    shared: &Shared,
+    nested: bool,
+    extensions: &Extensions,
+) -> Option<Arc<Ticket>> {
+    match nested && nested::is_behind(extensions) {
+        true => Some(Ticket::void()),
+        false => nested::ticket(extensions, &shared.engine),
+    }
+}
