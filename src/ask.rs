@@ -20,7 +20,7 @@ use crate::outcome::Bypass;
 use crate::place::{original_uri, place, rewritten};
 use crate::policy::accept::best_language;
 use crate::policy::request::{self as admission, Asks, Wish};
-use crate::policy::{Compiled, Found, RequestHead, Scoped, vary};
+use crate::policy::{Compiled, Found, KeyFn, RequestHead, Scoped, vary};
 use crate::store::variants::Variants;
 
 /// A request that takes part in caching, with the pattern of its route; or what else
@@ -55,7 +55,7 @@ impl Asked<'_> {
     }
 
     /// The question for which memory had no answer.
-    pub(crate) fn question(self, canonical: &Writer, variant: Option<Box<Writer>>) -> Question {
+    pub(crate) fn question(self, canonical: &Writer, variant: Option<Writer>) -> Question {
         Question {
             policy: Arc::clone(self.policy),
             tenant: self.tenant,
@@ -169,9 +169,12 @@ pub(crate) fn ask<'a: 'p, 'p>(
     content: Option<&[u8]>,
 ) -> Ask<'a, 'p> {
     let place = place(request.head.extensions);
-    match layer.annotation.find(place, request.head.uri.path()) {
+    match layer.annotation.find_by(place, || request.head.uri.path()) {
         Ok(found) => ask_found(layer, request, &found, canonical, content),
-        Err(reason) => Err(Aside::Bypass(reason)),
+        Err(reason) => {
+            seldom();
+            Err(Aside::Bypass(reason))
+        }
     }
 }
 
@@ -199,11 +202,13 @@ pub(crate) fn ask_found<'a, 'p>(
             }
             Ok((asked, found.pattern))
         }
-        Err(reason) => {
-            let reason = or_only_if_cached(policy, head.headers, reason);
-            Err(Aside::Bypass(reason))
-        }
+        Err(reason) => Err(refused(policy, head.headers, reason)),
     }
+}
+
+#[cold]
+fn refused<'a>(policy: &Compiled, headers: &HeaderMap, reason: Bypass) -> Aside<'a> {
+    Aside::Bypass(or_only_if_cached(policy, headers, reason))
 }
 
 /// Whether a request takes part in caching, as far as its method, its content and the
@@ -284,27 +289,27 @@ fn write<'a>(
     let mut keyed = admission::KeyedFields::new();
     let (method, uri, headers) = (head.method, head.uri, head.headers);
     let admitted = admission::admit(policy, method, uri, headers, &mut keyed)?;
-    let tenant = tenant(engine, head)?;
     writer.push(&policy.preamble);
-    writer.option(tenant.as_deref().map(str::as_bytes));
+    let tenant = match &engine.tenant {
+        None => {
+            writer.absent();
+            None
+        }
+        Some(_) => Some(write_tenant(engine, head, writer)?),
+    };
     match admitted.host {
         Some(host) => writer.field_lowercase(host),
         None => writer.absent(),
     }
     // plain and unknown are one: a server behind a proxy knows no better
-    let secure = head.uri.scheme() == Some(&Scheme::HTTPS);
+    let secure = uri.scheme().is_some_and(is_https);
     writer.push(&[u8::from(secure)]);
     match &policy.key {
-        None => {
-            writer.field(head.uri.path().as_bytes());
-            write_query(writer, head.uri.query(), &policy.params);
-        }
-        Some(key) => match guard::call(|| key(head)) {
-            Some(Some(text)) => writer.field(text.as_bytes()),
-            _ => return Err(Bypass::NoKey),
-        },
+        None => write_target(writer, uri, policy),
+        Some(key) => write_own(writer, key, head)?,
     }
     if !keyed.is_empty() || policy.scope.is_some() {
+        seldom();
         write_keyed(policy, head, &keyed, writer)?;
     }
     Ok(Asked {
@@ -313,6 +318,41 @@ fn write<'a>(
         head: admitted.head,
         asks: admitted.asks,
     })
+}
+
+#[inline(never)] // HTTP/1.1 tells no scheme
+fn is_https(scheme: &Scheme) -> bool {
+    *scheme == Scheme::HTTPS
+}
+
+#[cold]
+fn write_tenant(
+    engine: &Engine,
+    head: &RequestHead<'_>,
+    writer: &mut Writer,
+) -> Result<String, Bypass> {
+    let tenant = tenant(engine, head)?.ok_or(Bypass::NoTenant)?;
+    writer.field(tenant.as_bytes());
+    Ok(tenant)
+}
+
+/// Path and query.
+#[inline(never)]
+fn write_target(writer: &mut Writer, uri: &Uri, policy: &Compiled) {
+    writer.field(uri.path().as_bytes());
+    write_query(writer, uri.query(), &policy.params);
+}
+
+/// What a policy's own key says.
+#[cold]
+fn write_own(writer: &mut Writer, key: &KeyFn, head: &RequestHead<'_>) -> Result<(), Bypass> {
+    match guard::call(|| key(head)) {
+        Some(Some(text)) => {
+            writer.field(text.as_bytes());
+            Ok(())
+        }
+        _ => Err(Bypass::NoKey),
+    }
 }
 
 /// The fields that are keyed, and the scope's value.

@@ -56,10 +56,17 @@ impl<S> Serve<S> {
         let shared = Arc::clone(&self.shared);
         let engine = &shared.engine;
         let mut canonical = Writer::empty();
-        let asked = match ask(&shared, &Arrived::of(&request), &mut canonical, Some(&content)) {
+        let asked = match ask(
+            &shared,
+            &Arrived::of(&request),
+            &mut canonical,
+            Some(&content),
+        ) {
             Ok((asked, _)) => asked,
             Err(Aside::Bypass(reason)) => return self.pass(reason, request).await,
-            Err(Aside::Write(..)) | Err(Aside::Content(_)) => return self.pass(Bypass::Method, request).await,
+            Err(Aside::Write(..)) | Err(Aside::Content(_)) => {
+                return self.pass(Bypass::Method, request).await;
+            }
         };
         match engine.look_memory(&asked, &canonical, request.headers()) {
             Ok(found) => {
@@ -74,7 +81,8 @@ impl<S> Serve<S> {
                 nested::mark(&mut response, self.nested, engine);
                 Ok(response)
             }
-            Err((missed, variant)) => {
+            Err(unanswered) => {
+                let (missed, variant) = *unanswered;
                 let question = asked.question(&canonical, variant);
                 let (parts, body) = request.into_parts();
                 let family = question.family(&self.shared, &parts);

@@ -9,7 +9,7 @@ use http::Extensions;
 
 use crate::arrived::Arrived;
 use crate::ask::{Aside, Asked, Question, ask};
-use crate::cache::{Found, Missed};
+use crate::cache::{Found, Missed, Unanswered};
 use crate::entry::Held;
 use crate::hint::rarely;
 use crate::key::Writer;
@@ -80,12 +80,12 @@ impl Shared {
             Err(other) => return aside(other, began.is_some()),
         };
         if rarely(nested) && nested::is_behind(extensions) {
-            return First::Refill(Box::new(asked.question(&canonical, None)));
+            return First::Refill(boxed(asked, &canonical));
         }
-        if !asked.policy.usual
+        if rarely(!asked.policy.usual)
             && let Some(rate) = asked.policy.watch.observe
         {
-            return First::Observe(Box::new(asked.question(&canonical, None)), rate);
+            return First::Observe(boxed(asked, &canonical), rate);
         }
         match engine.look_memory(&asked, &canonical, request.head.headers) {
             Ok(found) => {
@@ -99,11 +99,9 @@ impl Shared {
                 let hit = Hit::of(engine, found.entry, times, Tier::Memory, head, spare);
                 First::Hit(hit)
             }
-            Err((missed, variant)) => {
-                let known = known(self, nested, extensions);
-                let arrival = self.arrived(asked.policy, pattern, &request.head, known.is_none());
-                let question = asked.question(&canonical, variant);
-                missing(question, arrival, missed, known, began.is_some())
+            Err(unanswered) => {
+                let how = (nested, began.is_some());
+                self.missing(asked, &canonical, pattern, *unanswered, how, request)
             }
         }
     }
@@ -127,6 +125,32 @@ impl Shared {
             verified: verified.then(|| asked.question(canonical, None)),
         }))
     }
+
+    #[cold]
+    fn missing(
+        &self,
+        asked: Asked<'_>,
+        canonical: &Writer,
+        pattern: Option<&str>,
+        (missed, variant): Unanswered,
+        (nested, sampled): (bool, bool),
+        request: &Arrived<'_>,
+    ) -> First {
+        let known = known(self, nested, request.head.extensions);
+        let arrival = self.arrived(asked.policy, pattern, &request.head, known.is_none());
+        First::Missed(Box::new(Missing {
+            question: asked.question(canonical, variant),
+            arrival,
+            missed,
+            known,
+            sampled,
+        }))
+    }
+}
+
+#[cold]
+fn boxed(asked: Asked<'_>, canonical: &Writer) -> Box<Question> {
+    Box::new(asked.question(canonical, None))
 }
 
 /// What does not ask memory.
@@ -139,30 +163,9 @@ fn aside(request: Aside<'_>, sampled: bool) -> First {
     }
 }
 
-#[cold]
-fn missing(
-    question: Question,
-    arrival: Arrival,
-    missed: Missed,
-    known: Option<Arc<Ticket>>,
-    sampled: bool,
-) -> First {
-    First::Missed(Box::new(Missing {
-        question,
-        arrival,
-        missed,
-        known,
-        sampled,
-    }))
-}
-
 /// What a request is counted by already: a layer further out has it.
 #[cold]
-pub(crate) fn known(
-    shared: &Shared,
-    nested: bool,
-    extensions: &Extensions,
-) -> Option<Arc<Ticket>> {
+pub(crate) fn known(shared: &Shared, nested: bool, extensions: &Extensions) -> Option<Arc<Ticket>> {
     match nested && nested::is_behind(extensions) {
         true => Some(Ticket::void()),
         false => nested::ticket(extensions, &shared.engine),

@@ -32,10 +32,7 @@ fn known(
 }
 
 #[cold]
-fn made(
-    place: &'static OnceLock<HeaderValue>,
-    text: impl Fn() -> String,
-) -> &'static HeaderValue {
+fn made(place: &'static OnceLock<HeaderValue>, text: impl Fn() -> String) -> &'static HeaderValue {
     place.get_or_init(|| HeaderValue::from_static(text().leak()))
 }
 

@@ -8,11 +8,12 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use http::Request;
 use tower_layer::Layer;
 
+use crate::arrived::head_of;
 use crate::cache::Engine;
 use crate::guard;
+use crate::hint::seldom;
 use crate::key::endpoint_of_route;
 use crate::outcome::Bypass;
-use crate::arrived::head_of;
 use crate::place::place;
 use crate::policy::{Compiled, Found, NameFn, Place, RequestHead, Table};
 use crate::service::CacheService;
@@ -81,7 +82,9 @@ impl Shared {
     /// The policy of a request.
     pub(crate) fn policy<R>(&self, request: &Request<R>) -> Option<&Arc<Compiled>> {
         let head = head_of(request);
-        let found = self.annotation.find(place(head.extensions), head.uri.path());
+        let found = self
+            .annotation
+            .find(place(head.extensions), head.uri.path());
         found.ok().map(|found| found.policy)
     }
 
@@ -150,14 +153,26 @@ pub(crate) enum Annotation {
 }
 
 impl Annotation {
-    #[inline]
     pub(crate) fn find<'t: 'p, 'p>(
         &'t self,
         place: Place<'p>,
         path: &str,
     ) -> Result<Found<'t, 'p>, Bypass> {
+        self.find_by(place, || path)
+    }
+
+    /// The same; the path is asked for where a table looks at it.
+    #[inline]
+    pub(crate) fn find_by<'t: 'p, 'p, 'u>(
+        &'t self,
+        place: Place<'p>,
+        path: impl FnOnce() -> &'u str,
+    ) -> Result<Found<'t, 'p>, Bypass> {
         match (self, place) {
-            (Self::One(policy), Place::Fallback) if !policy.unmatched => Err(Bypass::Unmatched),
+            (Self::One(policy), Place::Fallback) if !policy.unmatched => {
+                seldom();
+                Err(Bypass::Unmatched)
+            }
             (Self::One(policy), place) => Ok(Found {
                 policy,
                 pattern: match place {
@@ -165,7 +180,7 @@ impl Annotation {
                     _ => None,
                 },
             }),
-            (Self::Table(table), place) => table.find(place, path).ok_or(Bypass::NoPolicy),
+            (Self::Table(table), place) => table.find(place, path()).ok_or(Bypass::NoPolicy),
         }
     }
 }

@@ -172,7 +172,10 @@ impl<S: Clone> CacheService<S> {
         let family = question.family_in(arrival.endpoint);
         let (serve, mut counting) = self.counted_by(arrival.counts, missing.known, nested, true);
         counting.sampled = missing.sampled;
-        going(counting, serve.read(question, family, missing.missed, request))
+        going(
+            counting,
+            serve.read(question, family, missing.missed, request),
+        )
     }
 
     /// The policy only watches.

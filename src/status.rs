@@ -130,9 +130,7 @@ impl StatusField {
             return;
         };
         let value = match outcome {
-            Outcome::Hit { tier, ttl, .. } => {
-                self.of_hit(*tier, ttl.as_secs()).value().cloned()
-            }
+            Outcome::Hit { tier, ttl, .. } => self.of_hit(*tier, ttl.as_secs()).value().cloned(),
             _ => {
                 let mut text = name.clone();
                 parameters(&mut text, outcome, *detail);

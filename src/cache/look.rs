@@ -19,7 +19,13 @@ use crate::store::variants::Variants;
 
 /// What memory says. Beside what was missed stands the place among answers
 /// that vary, where memory knows that they do.
-type InMemory = Result<Found<Arc<Held>>, (Missed, Option<Box<Writer>>)>;
+type InMemory = Result<Found<Arc<Held>>, Box<Unanswered>>;
+pub(crate) type Unanswered = (Missed, Option<Writer>);
+
+#[cold]
+fn unanswered(missed: Missed, variant: Option<Writer>) -> Box<Unanswered> {
+    Box::new((missed, variant))
+}
 
 impl Engine {
     /// Looks into memory.
@@ -32,18 +38,18 @@ impl Engine {
     ) -> InMemory {
         let now = self.now();
         if rarely(!self.is_leased(now)) {
-            return Err((Cause::New.into(), None)); // the lease comes first, see `look_again`
+            return Err(unanswered(Cause::New.into(), None)); // the lease comes first, see `look_again`
         }
         match self.memory.get(canonical.as_bytes()) {
-            Some(Slot::Entry(entry)) => self.fresh(entry, now, &asked.asks).map_err(|m| (m, None)),
+            Some(Slot::Entry(entry)) => match self.fresh(entry, now, &asked.asks) {
+                Ok(found) => Ok(found),
+                Err(missed) => Err(unanswered(missed, None)),
+            },
             Some(Slot::Vary(variants, _)) => {
                 seldom();
                 self.look_variant(&variants, now, asked, canonical, headers)
             }
-            None => {
-                seldom();
-                Err((Cause::New.into(), None))
-            }
+            None => Err(unanswered(Cause::New.into(), None)),
         }
     }
 
@@ -66,7 +72,7 @@ impl Engine {
             Some(Slot::Entry(entry)) => self.fresh(entry, now, &asked.asks),
             _ => Err(Cause::Variant.into()),
         };
-        found.map_err(|missed| (missed, Some(Box::new(variant))))
+        found.map_err(|missed| unanswered(missed, Some(variant)))
     }
 
     /// Looks into memory at one place, where nothing varies.

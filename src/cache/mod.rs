@@ -54,6 +54,7 @@ pub use handle::Cache;
 pub(crate) use invalidation::Writing;
 pub(crate) use keep::{Fill, Varies};
 pub(crate) use lease::{Leased, Right, seen};
+pub(crate) use look::Unanswered;
 pub(crate) use read::Family;
 #[cfg(feature = "config")]
 pub(crate) use redis::with_redis;

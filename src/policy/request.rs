@@ -13,6 +13,7 @@
 //!
 //! Everything else runs the handler as if there were no cache.
 
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use smallvec::SmallVec;
 
@@ -91,7 +92,7 @@ pub(crate) fn admit<'a>(
             continue;
         }
         if *name == header::HOST {
-            if host.replace(value.as_bytes()).is_some() {
+            if rarely(host.replace(value.as_bytes()).is_some()) {
                 return Err(Bypass::AmbiguousHost);
             }
         } else if *name == header::ACCEPT && !policy.classes.has_accept() {
@@ -103,20 +104,30 @@ pub(crate) fn admit<'a>(
         }
     }
     if wishes {
-        let wish = Wish::of(headers);
-        if wish.no_store && !wish.only_if_cached {
-            return Err(Bypass::NoStore);
-        }
-        asks.wish = Some(Box::new(wish));
+        asks.wish = Some(wished(headers)?);
     }
     if keyed.len() > 1 {
-        keyed.sort_by_key(|(name, _, _)| *name); // stable: values keep their order
+        sort(keyed);
     }
     Ok(Admitted {
         host: host_of(uri, host)?,
         head: *method == Method::HEAD,
         asks,
     })
+}
+
+#[cold]
+fn wished(headers: &HeaderMap) -> Result<Box<Wish>, Bypass> {
+    let wish = Wish::of(headers);
+    match wish.no_store && !wish.only_if_cached {
+        true => Err(Bypass::NoStore),
+        false => Ok(Box::new(wish)),
+    }
+}
+
+#[cold]
+fn sort(keyed: &mut KeyedFields<'_>) {
+    keyed.sort_by_key(|(name, _, _)| *name); // stable: values keep their order
 }
 
 /// Takes note of a field that few requests have. Out of the way of the rest.
@@ -205,16 +216,21 @@ pub(crate) fn contains(value: &[u8], text: &[u8]) -> bool {
 /// `Host` field, and where both are there they must agree.
 #[inline]
 fn host_of<'a>(uri: &'a Uri, field: Option<&'a [u8]>) -> Result<Option<&'a [u8]>, Bypass> {
-    let Some(authority) = uri.authority() else {
-        return Ok(field);
-    };
+    match uri.authority() {
+        None => Ok(field),
+        Some(authority) => agreed(authority, field).map(Some),
+    }
+}
+
+#[inline(never)] // HTTP/1.1 has none as a rule
+fn agreed<'a>(authority: &'a Authority, field: Option<&[u8]>) -> Result<&'a [u8], Bypass> {
     let authority = authority.as_str().as_bytes();
     if authority.contains(&b'@') {
         return Err(Bypass::AmbiguousHost);
     }
     match field {
         Some(field) if !field.eq_ignore_ascii_case(authority) => Err(Bypass::AmbiguousHost),
-        _ => Ok(Some(authority)),
+        _ => Ok(authority),
     }
 }
 

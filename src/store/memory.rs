@@ -13,7 +13,7 @@ use super::variants::{Variant, Variants};
 use crate::clock::{Clock, millis};
 use crate::entry::{Entry, Held, Shapes};
 use crate::generation::{Aging, Generations, Standing};
-use crate::hint::seldom;
+use crate::hint::{mostly, seldom};
 use crate::key::Canonical;
 use crate::stats::Traces;
 
@@ -122,6 +122,12 @@ pub(crate) struct Memory {
     keeps_entries: bool,
 }
 
+/// What lies there is another's.
+#[cold]
+fn none(_: Option<Slot>) -> Option<Slot> {
+    None
+}
+
 /// Room for markers where there is no memory tier.
 const MARKERS: u64 = 1 << 20;
 /// A shard holds at least this much, so that a large entry has room.
@@ -152,8 +158,10 @@ impl Memory {
 
     #[inline]
     pub(crate) fn get(&self, canonical: &[u8]) -> Option<Slot> {
-        let slot = self.slots.get(&self.place(canonical));
-        slot.filter(|slot| slot.is_of(canonical))
+        match self.slots.get(&self.place(canonical)) {
+            Some(slot) if mostly(slot.is_of(canonical)) => Some(slot),
+            other => none(other),
+        }
     }
 
     #[inline]
