@@ -4,7 +4,7 @@ use tokio::runtime::Handle;
 
 use super::handle::Cache;
 use crate::error::{InvalidateError, StoreError, StoreErrorKind};
-use crate::invalidate::{Invalidated, Kind, Selector, What, target_in};
+use crate::invalidate::{Invalidated, Kind, Mode, Selector, What, target_in};
 use crate::store::{Erasure, Group};
 use std::sync::Arc;
 
@@ -19,6 +19,9 @@ impl Cache {
     /// this process lacks. Their names go from all groups. This takes the time of a scan.
     /// Other processes that share the clock drop what they hold in memory as soon as they
     /// hear of it, in the background; one that cannot hear, when it can again.
+    ///
+    /// A [`dry_run`](Selector::dry_run) erases nothing: it counts what the tag leads to,
+    /// without a scan, as that of an invalidation does.
     ///
     /// ```
     /// # async fn forget(cache: larder::Cache) -> Result<(), larder::InvalidateError> {
@@ -64,6 +67,9 @@ impl Cache {
         }
         if tenant.is_none() && engine.tenant.is_some() {
             return Err(bad("this cache has tenants: use erase_for"));
+        }
+        if selector.mode == Mode::DryRun {
+            return self.invalidate_selected(&selector, tenant).await;
         }
         let target = target_in(&selector, &engine.context, tenant)?.erased();
         let What::Scope { ids, .. } = &target.what else {

@@ -161,7 +161,7 @@ impl Cache {
             .await
     }
 
-    async fn invalidate_selected(
+    pub(super) async fn invalidate_selected(
         &self,
         selector: &Selector,
         tenant: Option<&str>,

@@ -221,3 +221,16 @@ async fn what_bears_no_tag_or_cannot_be_scanned_is_no_erasure() {
     drop(redis);
     assert!(shared.erase(tag("user:7")).await.is_err());
 }
+
+#[tokio::test]
+async fn a_dry_run_of_an_erasure_counts_and_leaves_everything() {
+    for tier in crate::support::tiers().await {
+        let (values, cache) = (settings(&tier.cache).build().unwrap(), &tier.cache);
+        let key = || ValueKey::new("x").seed("user:7");
+        values.insert(key(), Source::default().make("x")).await;
+        let would = cache.erase(tag("user:7").dry_run()).await.unwrap();
+        assert_eq!(would.removed(), 1, "{}", tier.name);
+        assert!(values.contains(key()).await, "{}", tier.name);
+        assert!(cache.erase(endpoint("users").dry_run()).await.is_err());
+    }
+}
