@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{Method, StatusCode};
 use axum::routing::{any, get as on_get};
-use larder::{Cache, InvalidateErrorKind, MIB, Routes, minutes, testing};
+use larder::{Cache, InvalidateErrorKind, MIB, Routes, minutes, testing, uri};
 use support::characters::{app, fill, policy, write};
 use support::redis_server::Redis;
 use support::{get, request, tiers};
@@ -76,6 +76,49 @@ async fn a_successful_write_invalidates_its_uri_and_what_it_declares() {
                 );
             }
             cache.idle().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_uri_is_the_same_in_every_spelling() {
+    let spellings = [
+        ("/other/ada@x.org", "/other/ada%40x.org"),
+        ("/other/a", "/other/%61"),
+        ("/other/caf%c3%a9", "/other/caf%C3%A9"),
+        ("/list?q=a+b", "/list?q=a%20b"),
+        ("/list?b=%2f&a=1", "/list?a=1&%62=%2F"),
+    ];
+    for tiers in tiers().await {
+        let (cache, app) = (&tiers.cache, app(&tiers.cache));
+        for (one, other) in spellings {
+            for (stored, told) in [(one, other), (other, one)] {
+                fill(&app, cache, &[stored]).await;
+                assert!(get(&app, stored).await.hit(), "{} {stored}", tiers.name);
+                cache.invalidate(uri(told)).await.unwrap();
+                let hit = get(&app, stored).await.hit();
+                assert!(!hit, "{} {stored} by {told}", tiers.name);
+                cache.idle().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_declared_uri_reaches_the_path_that_its_parameter_comes_from() {
+    for tiers in tiers().await {
+        let (cache, handler) = (&tiers.cache, || any(|| async { "x" }));
+        let posts = handler().layer(cache.layer(policy().only_params(["page"])));
+        let user = handler().layer(cache.invalidates(uri("/users/{id}/posts")));
+        let app = Router::new()
+            .route("/users/{id}", user)
+            .route("/users/{id}/posts", posts);
+        for id in ["ada%40x.org", "a%2Fb", "caf%c3%a9", "a:b,c"] {
+            let (user, posts) = (format!("/users/{id}"), format!("/users/{id}/posts"));
+            fill(&app, cache, &[&posts]).await;
+            assert!(get(&app, &posts).await.hit(), "{} {id}", tiers.name);
+            write(&app, Method::PUT, &user, "200").await;
+            assert!(!get(&app, &posts).await.hit(), "{} {id}", tiers.name);
         }
     }
 }

@@ -113,8 +113,8 @@ pub fn namespace(namespace: impl Into<String>) -> Selector {
     Selector::new(Kind::Namespace(namespace.into()))
 }
 
-/// Every entry of one path and query: all hosts, users, keyed fields and
-/// variants. A full URI is taken by its path and query.
+/// Every entry of one path and query, in all their spellings (`/%61` is `/a`): all
+/// hosts, users, keyed fields and variants. A full URI is taken by its path and query.
 #[must_use]
 pub fn uri(path_and_query: impl Into<String>) -> Selector {
     Selector::new(Kind::Uri(path_and_query.into()))

@@ -1,12 +1,15 @@
 //! A selector checked against one cache: what memory and store are told.
 
+use std::borrow::Cow;
+
 use http::Uri;
+use percent_encoding::percent_decode_str;
 
 use super::selector::{Kind, Mode};
 use super::{Pattern, Selector};
 use crate::error::InvalidateError;
 use crate::generation::{Force, Scoped};
-use crate::key::{Key, ScopeId, Writer, escape_endpoint, write_query};
+use crate::key::{Key, ScopeId, Writer, decoded_query, escape_endpoint};
 use crate::policy::{Compiled, Context, Params};
 
 /// What is invalidated, and how.
@@ -72,8 +75,8 @@ impl What {
     fn of_uri(uri: &Uri, tenant: Option<&str>) -> Self {
         Self::Scope {
             ids: vec![
-                ScopeId::uri(tenant, &canonical_target(uri)),
-                ScopeId::path(tenant, uri.path()),
+                ScopeId::uri(tenant, &decoded_target(uri)),
+                ScopeId::path(tenant, &decoded_path(uri)),
             ],
             how: Find::Group,
         }
@@ -238,20 +241,26 @@ fn for_tenant(pattern: &Pattern, prefix: &str, suffix: &str) -> Pattern {
     })
 }
 
-/// A target's path and query as the URI scope has them, in canonical order.
-fn canonical_target(uri: &Uri) -> Vec<u8> {
+/// A target's path and query as the URI scope has them: the same for all spellings of
+/// a URI (RFC 3986, 6.2.2; RFC 9110, 4.2.3). Different ones that become the same, as
+/// `/a%2Fb` and `/a/b`, are invalidated together.
+fn decoded_target(uri: &Uri) -> Vec<u8> {
     let mut writer = Writer::empty();
-    writer.field(uri.path().as_bytes());
-    write_query(&mut writer, uri.query(), &Params::All);
+    writer.field(&decoded_path(uri));
+    writer.option(uri.query().map(decoded_query).as_deref());
     writer.as_bytes().to_vec()
+}
+
+fn decoded_path(uri: &Uri) -> Cow<'_, [u8]> {
+    percent_decode_str(uri.path()).into()
 }
 
 /// The scope of an answer's URI: its path and query, or its path alone where
 /// the policy does not key every parameter and others share the answer.
 pub(crate) fn uri_scope(uri: &Uri, policy: &Compiled, tenant: Option<&str>) -> ScopeId {
     match policy.params == Params::All && policy.key.is_none() {
-        true => ScopeId::uri(tenant, &canonical_target(uri)),
-        false => ScopeId::path(tenant, uri.path()),
+        true => ScopeId::uri(tenant, &decoded_target(uri)),
+        false => ScopeId::path(tenant, &decoded_path(uri)),
     }
 }
 
@@ -269,6 +278,11 @@ mod tests {
         let one = target(uri("/x?b=2&a=1")).unwrap();
         assert_eq!(one, target(uri("https://a.example/x?a=1&b=2")).unwrap());
         assert_ne!(one, target(uri("/x")).unwrap());
+        assert_eq!(one, target(uri("/%78?%61=1&b=%32")).unwrap());
+        assert_eq!(
+            target(uri("/caf%c3%a9/a@b?q=a+b")).unwrap(),
+            target(uri("/caf%C3%A9/a%40b?q=a%20b")).unwrap()
+        );
         assert!(target(uri("no uri at all")).is_err());
     }
 

@@ -42,6 +42,15 @@ pub(crate) fn write_query(writer: &mut Writer, query: Option<&str>, params: &Par
     writer.close(start);
 }
 
+/// A query as a handler reads it: percent-decoded, `+` as a blank, parameters sorted by
+/// name. Not for keys: two requests may become one.
+pub(crate) fn decoded_query(query: &str) -> Vec<u8> {
+    let query = query.replace('+', " ");
+    let mut pairs: Vec<&str> = query.split('&').collect();
+    pairs.sort_by(|a, b| decoded_name(a).cmp(&decoded_name(b)));
+    percent_decode(pairs.join("&").as_bytes()).collect()
+}
+
 fn name_of(pair: &str) -> &str {
     pair.split_once('=').map_or(pair, |(name, _)| name)
 }

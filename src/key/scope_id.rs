@@ -27,14 +27,15 @@ impl ScopeId {
         Self::new(b'e', None, endpoint.as_bytes())
     }
 
-    /// A target: path and canonical query.
+    /// A target: path and query, in the form that is common to its spellings.
     pub(crate) fn uri(tenant: Option<&str>, target: &[u8]) -> Self {
         Self::new(b'u', tenant, target)
     }
 
-    /// A path, whatever its query: for answers that not every parameter keys.
-    pub(crate) fn path(tenant: Option<&str>, path: &str) -> Self {
-        Self::new(b'p', tenant, path.as_bytes())
+    /// A path, percent-decoded, whatever its query: for answers that not every
+    /// parameter keys.
+    pub(crate) fn path(tenant: Option<&str>, path: &[u8]) -> Self {
+        Self::new(b'p', tenant, path)
     }
 
     pub(crate) fn tag(tenant: Option<&str>, tag: &str) -> Self {
