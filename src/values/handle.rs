@@ -176,9 +176,14 @@ impl<T: Send + Sync + 'static> Values<T> {
     /// it, or cannot have it. A load that began before, in this process or another, does
     /// not overwrite it, and who waits for that load in another process gets this value. What
     /// other processes hold in memory they serve on: [`remove`](Self::remove) reaches them.
+    ///
+    /// Where it may not be stored, or the cache is off, the earlier one is removed.
     pub async fn insert<'a>(&self, key: impl Into<ValueKey<'a>>, value: T) -> CachedValue<T> {
         let (key, value, engine) = (key.into(), Arc::new(value), &self.space.engine);
         if let Some(reason) = self.space.bypass(&key) {
+            if self.space.never(&key).is_none() {
+                let _ = self.remove(&key).await; // it would be served once the cache is on
+            }
             return CachedValue::new(value, bypassed(reason));
         }
         if !engine.is_leased(engine.now()) {
@@ -200,6 +205,9 @@ impl<T: Send + Sync + 'static> Values<T> {
         let ask = Ask::new(&self.space, &key, None);
         let stored = ask.store(made, Landing::unlisted(&led));
         let _ = done.await; // dropped, when it is written
+        if stored.is_err() {
+            let _ = self.remove(&key).await; // the store still has the earlier one
+        }
         CachedValue::new(value, miss(Cause::New, stored))
     }
 

@@ -90,11 +90,19 @@ impl Scoped for Belongs {
 }
 
 impl<T: Send + Sync + 'static> Space<T> {
-    /// Why nothing is cached under a key.
+    /// Why nothing is cached under a key now.
     #[inline]
     pub(super) fn bypass(&self, key: &ValueKey<'_>) -> Option<Bypass> {
+        match self.engine.enabled() {
+            true => self.never(key),
+            false => Some(Bypass::Disabled),
+        }
+    }
+
+    /// Why nothing ever is.
+    #[inline]
+    pub(super) fn never(&self, key: &ValueKey<'_>) -> Option<Bypass> {
         match self.sharing {
-            _ if !self.engine.enabled() => Some(Bypass::Disabled),
             Sharing::Never => Some(Bypass::NotCached),
             Sharing::PerSeed if key.seed.is_none() => Some(Bypass::NoScope),
             _ if key.never => Some(Bypass::NotCached),

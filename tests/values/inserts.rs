@@ -144,3 +144,43 @@ async fn a_value_of_another_release_is_a_miss_by_release() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_is_inserted_while_the_cache_is_off_leaves_no_older_value_behind() {
+    for tier in crate::support::tiers().await {
+        let (cache, values) = (&tier.cache, characters(&tier.cache));
+        let keys = [
+            ValueKey::new("a"),
+            ValueKey::new("b").content(Content::of("b")),
+        ];
+        for key in keys {
+            values.insert(&key, Source::default().make("old")).await;
+            assert!(values.contains(&key).await, "{}", tier.name);
+            cache.set_enabled(false);
+            values.insert(&key, Source::default().make("new")).await;
+            cache.set_enabled(true);
+            assert!(!values.contains(&key).await, "{} {key:?}", tier.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_at_an_insertion_leaves_no_older_value_behind() {
+    let redis = Redis::start();
+    let (here, there) = (process(&redis), process(&redis));
+    let values = settings(&here).max_size(60).store_if(|_, c| c.id != "no");
+    let (values, theirs) = (values.build().unwrap(), characters(&there));
+    let large = "large".repeat(20);
+    let keys = [
+        ValueKey::new("a"),
+        ValueKey::new("b").content(Content::of("b")),
+    ];
+    for (key, refused) in keys.iter().flat_map(|key| [(key, &*large), (key, "no")]) {
+        values.insert(key, Source::default().make("old")).await;
+        assert!(theirs.get(key).await.is_some(), "read by another process");
+        let new = values.insert(key, Source::default().make(refused)).await;
+        assert!(!new.outcome().is_stored(), "{refused}");
+        assert!(!values.contains(key).await, "{refused} {key:?}");
+        assert!(!theirs.contains(key).await, "{refused} {key:?}");
+    }
+}
