@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use redis::{Cmd, ErrorKind, Pipeline, Value};
-use tokio::runtime::{Handle, Id};
+use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::sync::oneshot;
 
 use super::connect::{Node, Work};
@@ -38,6 +38,23 @@ struct Forming {
 struct Waiting {
     key: Key,
     end: oneshot::Sender<Result<Value, Failure>>,
+}
+
+/// The threads of a runtime. Where there are many, the task may be stuck behind one that
+/// blocks its thread, while its readers go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Workers {
+    One,
+    Many,
+}
+
+impl Workers {
+    fn of(runtime: &Handle) -> Self {
+        match runtime.runtime_flavor() {
+            RuntimeFlavor::CurrentThread => Self::One,
+            _ => Self::Many,
+        }
+    }
 }
 
 impl Reads {
@@ -72,13 +89,12 @@ impl Link {
         }
         let admission = self.admit(0)?; // keys that lie anywhere are on one server
         let end = match self.join(key, timeout) {
-            Some(end) => {
-                // a timer of its own: the task may be stuck behind one that blocks its thread
-                match tokio::time::timeout(timeout, end).await {
-                    Ok(end) => end.unwrap_or_else(|_| Err(stopped())),
-                    Err(_) => Err(Failure::Timeout),
-                }
-            }
+            // on one thread nobody is polled while the task is stuck, and that has a timer
+            Some((end, Workers::One)) => end.await.unwrap_or_else(|_| Err(stopped())),
+            Some((end, Workers::Many)) => match tokio::time::timeout(timeout, end).await {
+                Ok(end) => end.unwrap_or_else(|_| Err(stopped())),
+                Err(_) => Err(Failure::Timeout),
+            },
             None => {
                 let get = get(key);
                 let work = Work::One(&Node::Only, &get);
@@ -93,7 +109,7 @@ impl Link {
         self: &Arc<Self>,
         key: &Key,
         timeout: Duration,
-    ) -> Option<oneshot::Receiver<Result<Value, Failure>>> {
+    ) -> Option<(oneshot::Receiver<Result<Value, Failure>>, Workers)> {
         let runtime = Handle::try_current().ok()?;
         let (end, ended) = oneshot::channel();
         let key = key.clone();
@@ -111,7 +127,7 @@ impl Link {
             let link = Arc::clone(self);
             runtime.spawn(async move { link.read_all(full, timeout).await });
         }
-        Some(ended)
+        Some((ended, Workers::of(&runtime)))
     }
 
     async fn read_all(&self, mut waiting: Vec<Waiting>, timeout: Duration) {
