@@ -161,7 +161,7 @@ impl Engine {
             Err(missed) => missed,
             Ok(stale) => Missed {
                 cause: Cause::Expired,
-                stale: Some(stale),
+                stale: Some(Box::new(stale)),
             },
         };
         match missed.stale.as_ref().map(|stale| stale.usable) {

@@ -34,7 +34,7 @@ pub(crate) struct Answered {
     /// How long the handler took.
     pub(crate) took: Duration,
     /// What is stored and not fresh.
-    pub(crate) stale: Option<Stale>,
+    pub(crate) stale: Option<Box<Stale>>,
     /// The handler was asked whether that still holds.
     pub(crate) validating: bool,
     /// It is a request's answer, and no renewal's.
@@ -102,7 +102,7 @@ impl Answered {
         Instead {
             engine,
             question: &self.question,
-            stale: self.stale.as_ref(),
+            stale: self.stale.as_deref(),
             cause: self.cause,
             seen: &self.seen,
         }

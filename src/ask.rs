@@ -55,7 +55,7 @@ impl Asked<'_> {
     }
 
     /// The question for which memory had no answer.
-    pub(crate) fn question(self, canonical: &Writer, variant: Option<Writer>) -> Question {
+    pub(crate) fn question(self, canonical: &Writer, variant: Option<Box<Writer>>) -> Question {
         Question {
             policy: Arc::clone(self.policy),
             tenant: self.tenant,

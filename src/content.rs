@@ -81,9 +81,8 @@ impl<S> Serve<S> {
                 nested::mark(&mut response, self.nested, engine);
                 Ok(response)
             }
-            Err(unanswered) => {
-                let (missed, variant) = *unanswered;
-                let question = asked.question(&canonical, variant);
+            Err((missed, variant)) => {
+                let question = Box::new(asked.question(&canonical, variant));
                 let (parts, body) = request.into_parts();
                 let family = question.family(&self.shared, &parts);
                 let request = Request::from_parts(parts, body);

@@ -27,7 +27,7 @@ pub(crate) enum First {
     /// A hit in memory; only its extensions are still to be given.
     Hit(Hit),
     Found(Box<Unusual>),
-    Missed(Box<Missing>),
+    Missed(Missing),
     /// An unsafe request.
     Write(Arc<Compiled>, Option<Box<Question>>),
     /// Its content is to be read first; whether its time is taken.
@@ -54,7 +54,7 @@ pub(crate) struct Unusual {
 
 /// A request that memory could not answer.
 pub(crate) struct Missing {
-    pub(crate) question: Question,
+    pub(crate) question: Box<Question>,
     pub(crate) arrival: Arrival,
     pub(crate) missed: Missed,
     /// What it is counted by already.
@@ -80,12 +80,12 @@ impl Shared {
             Err(other) => return aside(other, began.is_some()),
         };
         if rarely(nested) && nested::is_behind(extensions) {
-            return First::Refill(boxed(asked, &canonical));
+            return First::Refill(boxed(asked, &canonical, None));
         }
         if rarely(!asked.policy.usual)
             && let Some(rate) = asked.policy.watch.observe
         {
-            return First::Observe(boxed(asked, &canonical), rate);
+            return First::Observe(boxed(asked, &canonical, None), rate);
         }
         match engine.look_memory(&asked, &canonical, request.head.headers) {
             Ok(found) => {
@@ -101,7 +101,7 @@ impl Shared {
             }
             Err(unanswered) => {
                 let how = (nested, began.is_some());
-                self.missing(asked, &canonical, pattern, *unanswered, how, request)
+                self.missing(asked, &canonical, pattern, unanswered, how, request)
             }
         }
     }
@@ -138,19 +138,19 @@ impl Shared {
     ) -> First {
         let known = known(self, nested, request.head.extensions);
         let arrival = self.arrived(asked.policy, pattern, &request.head, known.is_none());
-        First::Missed(Box::new(Missing {
-            question: asked.question(canonical, variant),
+        First::Missed(Missing {
+            question: boxed(asked, canonical, variant),
             arrival,
             missed,
             known,
             sampled,
-        }))
+        })
     }
 }
 
 #[cold]
-fn boxed(asked: Asked<'_>, canonical: &Writer) -> Box<Question> {
-    Box::new(asked.question(canonical, None))
+fn boxed(asked: Asked<'_>, canonical: &Writer, variant: Option<Box<Writer>>) -> Box<Question> {
+    Box::new(asked.question(canonical, variant))
 }
 
 /// What does not ask memory.

@@ -190,7 +190,7 @@ impl<S> Serve<S> {
         Instead {
             engine: &self.shared.engine,
             question,
-            stale: missed.stale.as_ref(),
+            stale: missed.stale.as_deref(),
             cause: missed.cause,
             seen: headers,
         }

@@ -78,7 +78,7 @@ impl Late {
         Instead {
             engine: &self.shared.engine,
             question: &self.question,
-            stale: self.missed.stale.as_ref(),
+            stale: self.missed.stale.as_deref(),
             cause: self.missed.cause,
             seen: &self.headers,
         }

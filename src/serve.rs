@@ -72,7 +72,7 @@ impl<S> Serve<S> {
     /// before its future is made: an `async fn` would keep room for it twice.
     pub(crate) fn read<R, B>(
         self,
-        mut question: Question,
+        mut question: Box<Question>,
         family: Arc<str>,
         mut missed: Missed,
         request: Request<R>,
@@ -97,7 +97,7 @@ impl<S> Serve<S> {
                         let spare = spare(verified, &mut parts.extensions);
                         let response = self.held(&found, &question, &parts.headers, spare);
                         if let Some(against) = against {
-                            self.verify(question, against, Request::from_parts(parts, body));
+                            self.verify(*question, against, Request::from_parts(parts, body));
                         }
                         return Ok(response);
                     }
@@ -121,14 +121,14 @@ impl<S> Serve<S> {
                     let spare = spare(verified, &mut parts.extensions);
                     let response = self.found(found, &question, &parts.headers, spare);
                     if let Some(against) = against {
-                        self.verify(question, against, Request::from_parts(parts, body));
+                        self.verify(*question, against, Request::from_parts(parts, body));
                     }
                     return Ok(response);
                 }
                 Err(missed) => missed,
             };
             let request = Request::from_parts(parts, body);
-            Box::pin(self.not_fresh(question, family, missed, request)).await
+            Box::pin(self.not_fresh(*question, family, missed, request)).await
         }
     }
 
@@ -376,6 +376,6 @@ fn spare(verified: bool, extensions: &mut Extensions) -> Extensions {
 fn missed_again(cause: Cause, stale: &Stale) -> Missed {
     Missed {
         cause,
-        stale: Some(stale.clone()),
+        stale: Some(Box::new(stale.clone())),
     }
 }

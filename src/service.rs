@@ -104,7 +104,7 @@ impl<S: Clone> CacheService<S> {
         match first {
             First::Hit(hit) => ResponseFuture::hit(hit),
             First::Found(found) => self.hit(*found, nested, request),
-            First::Missed(missing) => self.read(*missing, nested, request),
+            First::Missed(missing) => self.read(missing, nested, request),
             First::Write(policy, question) => self.write(policy, question, nested, request),
             First::Content(policy, sampled) => self.content(policy, nested, sampled, request),
             First::Bypass(reason) => self.pass(reason, nested, request),

@@ -317,7 +317,7 @@ impl<S> Serve<S> {
         let (start, cause) = (engine.now(), missed.cause);
         let headers = request.headers().clone();
         let policy = Arc::clone(&question.policy);
-        let seen = (cause, seen(missed.stale.as_ref()));
+        let seen = (cause, seen(missed.stale.as_deref()));
         let route = Route::of_request(&self.shared, Arc::clone(&family), &request);
         let least = engine.generations.last(&route.asked(&engine, &question));
         let right = engine.right_to_fill(&mut question, &family, &headers, seen, least);

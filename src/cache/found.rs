@@ -57,7 +57,8 @@ impl Stale {
 #[derive(Clone)]
 pub(crate) struct Missed {
     pub(crate) cause: Cause,
-    pub(crate) stale: Option<Stale>,
+    /// Few have one: in a box of its own it costs the others nothing.
+    pub(crate) stale: Option<Box<Stale>>,
 }
 
 impl From<Cause> for Missed {
@@ -75,11 +76,13 @@ impl Missed {
             true => Cause::Request,
             false => Cause::Expired,
         };
-        let stale = (age < life.keep.max(life.fresh)).then_some(Stale {
-            held,
-            tier,
-            age,
-            usable,
+        let stale = (age < life.keep.max(life.fresh)).then(|| {
+            Box::new(Stale {
+                held,
+                tier,
+                age,
+                usable,
+            })
         });
         Self { cause, stale }
     }
@@ -87,11 +90,11 @@ impl Missed {
     /// What memory holds is fresh, and only to be renewed: it answers as it is.
     pub(crate) fn is_early(&self) -> bool {
         let early = |stale: &Stale| matches!(stale.usable, Use::Early(_));
-        self.stale.as_ref().is_some_and(early)
+        self.stale.as_deref().is_some_and(early)
     }
 
     /// The later look's word, and the younger of two stale entries.
-    pub(super) fn or_earlier(self, earlier: Option<Stale>) -> Self {
+    pub(super) fn or_earlier(self, earlier: Option<Box<Stale>>) -> Self {
         let stale = match (self.stale, earlier) {
             (Some(a), Some(b)) if b.held.entry.created > a.held.entry.created => Some(b),
             (Some(a), _) => Some(a),

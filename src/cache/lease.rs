@@ -83,26 +83,24 @@ impl Engine {
                 std::future::poll_fn(|cx| Poll::Ready(released.poll_unpin(cx).is_ready())).await;
                 match self.look_once(question, family, headers, cause).await {
                     Ok(found) => return Right::Found(found),
-                    Err(Missed {
-                        stale:
-                            Some(Stale {
-                                held,
-                                age,
-                                usable: Use::Early(ttl),
-                                ..
-                            }),
-                        ..
-                    }) => {
-                        return Right::Found(Found {
-                            entry: Box::new(held.entry.clone()), // somebody renews it in his turn
+                    Err(missed) => match missed.stale.as_deref() {
+                        Some(&Stale {
+                            ref held,
                             age,
-                            ttl,
-                            number: held.number(),
-                        });
-                    }
-                    // it has been filled, and that is of no use to this request
-                    Err(_) if filled => lease.seen = Seen::Useless,
-                    Err(missed) => lease.seen = seen(missed.stale.as_ref()),
+                            usable: Use::Early(ttl),
+                            ..
+                        }) => {
+                            return Right::Found(Found {
+                                entry: Box::new(held.entry.clone()), // somebody renews it in his turn
+                                age,
+                                ttl,
+                                number: held.number(),
+                            });
+                        }
+                        // it has been filled, and that is of no use to this request
+                        _ if filled => lease.seen = Seen::Useless,
+                        stale => lease.seen = seen(stale),
+                    },
                 }
             }
             // who waits for another one's fill waits longer than for the store
@@ -177,7 +175,7 @@ impl Engine {
             return Right::Fill(None);
         };
         let early = missed.is_early();
-        let stale = missed.stale.as_ref();
+        let stale = missed.stale.as_deref();
         let known = match stale.filter(|_| early) {
             Some(stale) => frame_of(stale), // nobody has looked at the store yet
             None => seen(stale),

@@ -19,12 +19,12 @@ use crate::store::variants::Variants;
 
 /// What memory says. Beside what was missed stands the place among answers
 /// that vary, where memory knows that they do.
-type InMemory = Result<Found<Arc<Held>>, Box<Unanswered>>;
-pub(crate) type Unanswered = (Missed, Option<Writer>);
+type InMemory = Result<Found<Arc<Held>>, Unanswered>;
+pub(crate) type Unanswered = (Missed, Option<Box<Writer>>);
 
 #[cold]
-fn unanswered(missed: Missed, variant: Option<Writer>) -> Box<Unanswered> {
-    Box::new((missed, variant))
+fn unanswered(missed: Missed, variant: Option<Box<Writer>>) -> Unanswered {
+    (missed, variant)
 }
 
 impl Engine {
@@ -72,7 +72,7 @@ impl Engine {
             Some(Slot::Entry(entry)) => self.fresh(entry, now, &asked.asks),
             _ => Err(Cause::Variant.into()),
         };
-        found.map_err(|missed| unanswered(missed, Some(variant)))
+        found.map_err(|missed| unanswered(missed, Some(Box::new(variant))))
     }
 
     /// Looks into memory at one place, where nothing varies.

@@ -195,13 +195,13 @@ impl<T: Send + Sync + 'static> Ask<T> {
     pub(super) fn seen(&self, missed: &Missed) -> Seen {
         match self.useless {
             true => Seen::Useless,
-            false => crate::cache::seen(missed.stale.as_ref()),
+            false => crate::cache::seen(missed.stale.as_deref()),
         }
     }
 
     /// What is stale, where it may be used as it is found.
     pub(super) fn usable(&self, missed: &Missed) -> Option<(CachedValue<T>, Use)> {
-        let stale = missed.stale.as_ref()?;
+        let stale = missed.stale.as_deref()?;
         let usable = stale.usable;
         let value = match usable {
             Use::Early(left) => hit(self.stale_value(stale)?, stale.tier, (stale.age, left)),
@@ -218,7 +218,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
     /// now: it has aged since it was found, and may have been invalidated.
     pub(super) fn stands_in(&self, missed: &Missed, why: Staleness) -> Option<CachedValue<T>> {
         let engine = &self.space.engine;
-        let stale = missed.stale.as_ref()?;
+        let stale = missed.stale.as_deref()?;
         let (entry, age) = (&stale.held.entry, stale.held.age(engine.now()));
         let stands = stands_in(&entry.lifetime, entry.rules, age, None, false)
             && stale.held.valid(&engine.generations);
