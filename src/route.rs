@@ -11,7 +11,7 @@ use crate::invalidate::{Target, target_in, uri_scope};
 use crate::key::{Key, ScopeId};
 use crate::layer::Shared;
 use crate::named::origin_of;
-use crate::place::{original_uri, place};
+use crate::place::{original_uri, place, rewritten};
 use crate::policy::template::Params;
 use crate::policy::{Compiled, RequestHead};
 
@@ -19,6 +19,8 @@ use crate::policy::{Compiled, RequestHead};
 pub(crate) struct Route {
     pattern: Option<String>,
     pub(crate) uri: http::Uri,
+    /// The handler's own, where that is another one.
+    own: Option<http::Uri>,
     pub(crate) origin: String,
     /// The endpoint as it stands in keys, tenant included.
     pub(crate) family: Arc<str>,
@@ -30,6 +32,7 @@ impl Route {
         Self {
             pattern: pattern(shared, request).map(str::to_owned),
             origin: origin_of(uri, &request.headers),
+            own: rewritten(uri, &request.uri).cloned(),
             uri: uri.clone(),
             family,
         }
@@ -37,8 +40,8 @@ impl Route {
 
     /// The same of a whole request.
     pub(crate) fn of_request<R>(shared: &Shared, family: Arc<str>, request: &Request<R>) -> Self {
-        let (uri, headers) = (request.uri(), request.headers());
-        let uri = original_uri(request.extensions(), uri);
+        let (own, headers) = (request.uri(), request.headers());
+        let uri = original_uri(request.extensions(), own);
         let found = shared
             .annotation
             .find(place(request.extensions()), uri.path());
@@ -46,6 +49,7 @@ impl Route {
         Self {
             pattern: pattern.map(str::to_owned),
             origin: origin_of(uri, headers),
+            own: rewritten(uri, own).cloned(),
             uri: uri.clone(),
             family,
         }
@@ -69,7 +73,8 @@ impl Route {
     }
 
     pub(crate) fn params(&self) -> Params<'_> {
-        Params::new(self.pattern.as_deref(), self.uri.path())
+        let own = self.own.as_ref().map(http::Uri::path);
+        Params::new(self.pattern.as_deref(), self.uri.path(), own)
     }
 
     /// What an unsafe request invalidates if it succeeds: its own URI (RFC
@@ -95,7 +100,8 @@ impl Route {
             .annotation
             .find(place(request.extensions()), uri.path());
         let pattern = found.ok().and_then(|found| found.pattern);
-        let params = Params::new(pattern, uri.path());
+        let own = rewritten(uri, request.uri()).map(http::Uri::path);
+        let params = Params::new(pattern, uri.path(), own);
         let mut targets = vec![Target::of_uri(uri, tenant)];
         for template in &policy.invalidates {
             let target = template

@@ -3,10 +3,13 @@
 mod support;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::{Method, StatusCode};
-use axum::routing::get as on_get;
+use axum::routing::{get as on_get, put};
 use larder::testing::{self, assert_bypass};
-use larder::{Bypass, Cache, Cause, Hint, MIB, Outcome, Policy, Routes, Tier, minutes, seconds};
+use larder::{
+    Bypass, Cache, Cause, Hint, MIB, Outcome, Policy, Routes, Tier, minutes, seconds, tag,
+};
 use support::{Calls, get, get_with, request, send, tiers};
 use tower::ServiceExt;
 
@@ -222,6 +225,46 @@ async fn a_layer_that_only_invalidates_leaves_storing_to_the_outer_one() {
         .layer(cache.routes(Routes::new().default_policy(minutes(5))));
     get(&app, "/x").await;
     assert!(get(&app, "/x").await.hit());
+}
+
+#[tokio::test]
+async fn parameters_are_the_routes_own_where_the_path_was_rewritten() {
+    let (cache, calls) = (testing::cache().0, Calls::default());
+    let show = counted(&calls).layer(cache.ttl(minutes(5)));
+    let one = cache.layer(Policy::ttl(minutes(5)).tag("{lang}:{id}"));
+    let gone = put(|| async {}).layer(cache.invalidates(tag("de:{id}")));
+    let inner = Router::new()
+        .route("/{lang}/list", show)
+        .route("/{lang}/characters/{id}", counted(&calls).layer(one))
+        .route("/{lang}/approve/{id}", gone);
+    let app = Router::new().fallback(move |mut request: Request| {
+        let path = request.uri().path();
+        let path = path.strip_prefix("/en").unwrap_or(path);
+        *request.uri_mut() = format!("/de{path}").parse().unwrap();
+        inner.clone().oneshot(request)
+    });
+    for path in ["/characters/7", "/en/characters/7"] {
+        for approved in [false, true] {
+            get(&app, path).await;
+            assert!(get(&app, path).await.hit(), "{path}");
+            match approved {
+                false => drop(cache.invalidate(tag("de:7")).await.unwrap()),
+                true => drop(send(&app, request(Method::PUT, "/approve/7", &[])).await),
+            }
+            assert!(!get(&app, path).await.hit(), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn parameters_that_cannot_be_told_are_missing() {
+    let (cache, calls) = (testing::cache().0, Calls::default());
+    let one = cache.layer(Policy::ttl(minutes(5)).tag("character:{id}"));
+    let inner = Router::new().route("/x/characters/{id}", counted(&calls).layer(one));
+    let outer = on_get(|request: Request| inner.oneshot(request)); // the two patterns are put together
+    let app = Router::new().route("/x/{*rest}", outer);
+    get(&app, "/x/characters/7").await;
+    assert_eq!(get(&app, "/x/characters/7").await.detail(), "template");
 }
 
 #[tokio::test]

@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     fn render(selector: impl Into<Selector>, path: &str) -> Selector {
-        let params = Params::new(Some("/characters/{id}"), path);
+        let params = Params::new(Some("/characters/{id}"), path, None);
         SelectorTemplate::parse(&selector.into())
             .unwrap()
             .render(&params)

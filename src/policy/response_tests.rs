@@ -30,7 +30,7 @@ fn judged(policy: &Compiled, fields: &[(&'static str, String)]) -> Option<Terms>
         chance: 0.0,
         took: Duration::ZERO,
         adapted: None,
-        params: Params::new(None, "/"),
+        params: Params::new(None, "/", None),
         named: Ok(&[]),
     };
     judge(policy, &answer, Hint::new()).ok()

@@ -18,8 +18,8 @@ enum Part {
     Param(String),
 }
 
-/// A template names a parameter that the route does not have, or whose value
-/// is not UTF-8.
+/// A template names a parameter that the route does not have, that cannot be told
+/// because the path is not one of the route's, or whose value is not UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Missing(pub(crate) String);
 
@@ -113,25 +113,73 @@ fn parameter(chars: &mut impl Iterator<Item = char>) -> Option<String> {
 
 /// The names of a route pattern's parameters.
 fn pattern_params(pattern: &str) -> impl Iterator<Item = &str> {
-    pattern.split('/').filter_map(param_name)
+    let names = pattern.split('/').filter_map(|segment| split(segment).1);
+    names.map(|name| name.strip_prefix('*').unwrap_or(name))
 }
 
-/// `{id}` and `{*rest}` name a parameter.
-fn param_name(segment: &str) -> Option<&str> {
-    let name = segment.strip_prefix('{')?.strip_suffix('}')?;
-    (!name.starts_with('{')).then(|| name.strip_prefix('*').unwrap_or(name))
+/// A segment of a pattern: its text, `{{` and `}}` for braces, and the parameter behind
+/// that, as in `{id}`, `c_{id}`, `{*rest}` (`*rest`).
+fn split(segment: &str) -> (Cow<'_, str>, Option<&str>) {
+    let mut at = 0;
+    while let Some(brace) = segment[at..].find('{') {
+        at += brace;
+        if let Some(name) = segment[at + 1..].strip_suffix('}')
+            && !name.starts_with('{')
+        {
+            return (unescaped(&segment[..at]), Some(name));
+        }
+        at += 1 + usize::from(segment[at + 1..].starts_with('{'));
+    }
+    (unescaped(segment), None)
+}
+
+fn unescaped(text: &str) -> Cow<'_, str> {
+    match text.contains(['{', '}']) {
+        true => text.replace("{{", "{").replace("}}", "}").into(),
+        false => text.into(),
+    }
+}
+
+/// A parameter's value, if the path as a whole is one of the pattern's.
+fn value_of<'a>(name: &str, pattern: &str, path: &'a str) -> Option<&'a str> {
+    let (mut rest, mut found) = (Some(path), None);
+    for segment in pattern.split('/') {
+        let (text, param) = split(segment);
+        let wildcard = param.and_then(|param| param.strip_prefix('*'));
+        let (part, after) = match rest?.split_once('/') {
+            Some((part, after)) if wildcard.is_none() => (part, Some(after)),
+            _ => (rest?, None),
+        };
+        let value = part.strip_prefix(&*text)?;
+        if value.is_empty() == param.is_some() {
+            return None; // no text of a parameter's, or more than the pattern's own
+        }
+        if wildcard.or(param) == Some(name) {
+            found = Some(value);
+        }
+        rest = after;
+    }
+    found.filter(|_| rest.is_none())
 }
 
 /// A request's route parameters, read off its path by the matched pattern.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Params<'a> {
     pattern: Option<&'a str>,
-    path: &'a str,
+    /// The first that is one of the pattern's counts.
+    paths: [&'a str; 2],
 }
 
 impl<'a> Params<'a> {
-    pub(crate) fn new(pattern: Option<&'a str>, path: &'a str) -> Self {
-        Self { pattern, path }
+    /// `path` is the original request's, `own` the handler's where it is another: cut
+    /// by a nested router, whose patterns stay whole, or rewritten by a layer.
+    pub(crate) fn new(pattern: Option<&'a str>, path: &'a str, own: Option<&'a str>) -> Self {
+        let own = own.unwrap_or(path);
+        let paths = match path.ends_with(own) {
+            true => [path, own],
+            false => [own, path],
+        };
+        Self { pattern, paths }
     }
 
     /// The parameter's value, percent-decoded.
@@ -141,19 +189,8 @@ impl<'a> Params<'a> {
     }
 
     fn raw(&self, name: &str) -> Option<&'a str> {
-        let mut rest = self.path;
-        for segment in self.pattern?.split('/') {
-            let wildcard = segment.starts_with("{*");
-            let (value, after) = match rest.split_once('/') {
-                Some((value, after)) if !wildcard => (value, after),
-                _ => (rest, ""),
-            };
-            if param_name(segment) == Some(name) {
-                return Some(value);
-            }
-            rest = after;
-        }
-        None
+        let (pattern, mut paths) = (self.pattern?, self.paths.into_iter());
+        paths.find_map(|path| value_of(name, pattern, path))
     }
 }
 
@@ -162,7 +199,7 @@ mod tests {
     use super::*;
 
     fn render(template: &str, pattern: &str, path: &str) -> Result<String, Missing> {
-        let params = Params::new(Some(pattern), path);
+        let params = Params::new(Some(pattern), path, None);
         Template::parse(template)
             .unwrap()
             .render(&params, str::to_owned)
@@ -197,9 +234,28 @@ mod tests {
         assert!(template.missing_in("/users/{user}").is_none());
         assert!(
             template
-                .render(&Params::new(None, "/users/1"), str::to_owned)
+                .render(&Params::new(None, "/users/1", None), str::to_owned)
                 .is_err()
         );
+    }
+
+    #[test]
+    fn a_path_that_is_not_the_patterns_has_no_parameters() {
+        for (pattern, path) in [
+            ("/{lang}/c/{id}", "/c/7"),
+            ("/users/{id}", "/api/users/7"),
+            ("/users/{id}", "/users/7/posts"),
+            ("/users/{id}", "/users/"),
+            ("/users/{id}", "/users"),
+            ("/x/{*rest}/users/{id}", "/x/users/7"),
+            ("/{{a}}/{id}", "/a/7"),
+            ("/{é/{id", "/{é/7"),
+        ] {
+            assert!(render("{id}", pattern, path).is_err(), "{pattern} {path}");
+        }
+        assert_eq!(render("{id}", "/{{*a}}/{id}", "/{*a}/7").unwrap(), "7");
+        assert_eq!(render("{id}", "/c_{id}/{n}", "/c_7/8").unwrap(), "7");
+        assert!(render("{id}", "/c_{id}", "/d_7").is_err());
     }
 
     #[test]
