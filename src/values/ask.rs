@@ -48,7 +48,8 @@ impl<T: Send + Sync + 'static> Space<T> {
             Some(value) if self.may_use(&key.text, &value, check) => {
                 Ok(hit(value, Tier::Memory, found.times()))
             }
-            _ => {
+            Some(_) => Err(Cause::Invalidated.into()), // others may use it
+            None => {
                 self.engine.memory.remove_entry(&found.entry);
                 Err(Cause::Invalidated.into())
             }

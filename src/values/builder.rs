@@ -216,7 +216,7 @@ impl<T: Send + Sync + 'static> ValuesBuilder<T> {
     }
 
     /// Whether a value that was found may be used; one that may not is a miss, and
-    /// is replaced. A panic is a no.
+    /// is replaced by what is loaded. A panic is a no.
     pub fn valid_if(mut self, check: impl Fn(&str, &T) -> bool + Send + Sync + 'static) -> Self {
         self.rulings.valid_if = Some(Arc::new(check));
         self

@@ -48,7 +48,7 @@ impl<T: Send + Sync + 'static> Values<T> {
     }
 
     /// The value under a key, if it is stored, fresh, and this caller may use it: one
-    /// for which `check` says no, or panics, is a miss.
+    /// for which `check` says no, or panics, is a miss, and stays for those who may.
     pub async fn get_valid<'a>(
         &self,
         key: impl Into<ValueKey<'a>>,

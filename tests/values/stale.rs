@@ -97,6 +97,21 @@ async fn what_is_not_valid_any_more_is_replaced() {
 }
 
 #[tokio::test]
+async fn what_does_not_suit_one_caller_is_there_for_the_others() {
+    for tier in tiers().await {
+        let values = characters(&tier.cache);
+        let value = Source::default().make("a");
+        values.insert("a", value).await;
+        let never = settings(&tier.cache).valid_if(|_, _| false);
+        let never = never.build().unwrap();
+        assert!(values.get_valid("a", |_| false).await.is_none());
+        assert!(never.peek("a").await.is_none() && !never.contains("a").await);
+        assert!(never.ttl("a").await.is_none() && never.get("a").await.is_none());
+        assert!(values.get("a").await.is_some(), "{}", tier.name);
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_to_be_stored_is_served_and_not_stored() {
     for tier in tiers().await {
         let builder = settings(&tier.cache).store_if(|_, value| value.run > 1);
