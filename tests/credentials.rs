@@ -5,7 +5,7 @@ mod support;
 use axum::Router;
 use axum::http::{HeaderMap, Method};
 use axum::routing::any;
-use larder::{Policy, Scope, minutes, testing};
+use larder::{InvalidateErrorKind, Policy, Scope, Selector, minutes, testing};
 use support::{Calls, get, get_with, request, send, tiers, tiers_with};
 
 /// Answers with what it sees of a field, and with a number that tells runs
@@ -192,14 +192,23 @@ async fn a_tenant_is_part_of_everything() {
             assert!(ask("b").await.hit(), "{selector:?}");
             assert!(!ask("a").await.hit(), "{selector:?}");
         }
-        assert_eq!(
-            cache
-                .invalidate(larder::endpoint("x"))
-                .await
-                .unwrap()
-                .removed(),
-            2
-        );
+        let everybodys: [Selector; 6] = [
+            larder::endpoint("x"),
+            "api:x:*".into(),
+            "api:?:[0-9a-f]*".into(),
+            "api:x@*:*".into(),
+            "api:[x]*".into(),
+            larder::everything(),
+        ];
+        for selector in everybodys {
+            ask("a").await;
+            ask("b").await;
+            let done = cache.invalidate(&selector).await.unwrap();
+            assert_eq!(done.removed(), 2, "{selector:?}");
+            assert!(!ask("a").await.hit() && !ask("b").await.hit());
+        }
+        let error = cache.invalidate("api:[x]:*").await.unwrap_err();
+        assert_eq!(error.kind(), InvalidateErrorKind::BadSelector);
         assert!(
             tiers
                 .redis

@@ -331,6 +331,7 @@ impl CacheBuilder {
                 max_body: self.max_body,
                 credentials,
                 namespaces: Namespaces::default(),
+                tenants: self.tenant.is_some(),
             },
             tenant: self.tenant,
             per_request,
@@ -369,10 +370,9 @@ impl CacheBuilder {
             let why = format!("{timeout:?} is not between 1 ms and 60 s");
             return bad("operation_timeout", why);
         }
-        if self.sharing.lease < Duration::from_millis(30)
-            || self.sharing.lease > Duration::from_secs(60)
-        {
-            let why = format!("{:?} is not between 30 ms and 60 s", self.sharing.lease);
+        let lease = self.sharing.lease;
+        if lease < Duration::from_millis(30) || lease > Duration::from_secs(60) {
+            let why = format!("{lease:?} is not between 30 ms and 60 s");
             return bad("lease", why);
         }
         let token = |name: &str| {

@@ -147,7 +147,8 @@ impl Cache {
     }
 
     /// As [`invalidate`](Self::invalidate), for one tenant's entries alone.
-    /// Tags and URIs of a cache with tenants are always one tenant's.
+    /// Tags and URIs of a cache with tenants are always one tenant's; a pattern, an
+    /// endpoint or everything is all tenants' without one.
     ///
     /// # Errors
     ///

@@ -128,6 +128,11 @@ pub(crate) fn target_in(
             Ok(with_mode(what, selector.mode))
         }
         (_, Some(namespace)) => target_of(selector, &namespace, tenant),
+        (Kind::Pattern(text), None) if context.tenants && tenant.is_none() => {
+            let pattern = of_all_tenants(text, &context.prefix);
+            let pattern = pattern.map_err(InvalidateError::bad_selector)?;
+            Ok(with_mode(What::Pattern(pattern), selector.mode))
+        }
         (_, None) => target_of(selector, &context.prefix, tenant),
     }
 }
@@ -241,6 +246,19 @@ fn for_tenant(pattern: &Pattern, prefix: &str, suffix: &str) -> Pattern {
     })
 }
 
+/// A pattern for all tenants of a cache that has them. One that names tenants itself, or
+/// matches all that follows an endpoint's beginning, stays as it is.
+fn of_all_tenants(text: &str, prefix: &str) -> Result<Pattern, String> {
+    let pattern = Pattern::of_user(text, prefix)?;
+    match text[prefix.len() + 1..].split_once(':') {
+        Some((endpoint, _)) if endpoint.contains('[') => {
+            Err("in a cache with tenants a pattern of endpoints has no classes".into())
+        }
+        Some((endpoint, _)) if !endpoint.contains('@') => Ok(for_tenant(&pattern, prefix, "@*")),
+        _ => Ok(pattern),
+    }
+}
+
 /// A target's path and query as the URI scope has them: the same for all spellings of
 /// a URI (RFC 3986, 6.2.2; RFC 9110, 4.2.3). Different ones that become the same, as
 /// `/a%2Fb` and `/a/b`, are invalidated together.
@@ -305,6 +323,23 @@ mod tests {
         };
         assert!(pattern.matches("api:user:00") && pattern.matches("api:user@ab:00"));
         assert!(!pattern.matches("api:users:00") && !pattern.matches("api:user.x:00"));
+    }
+
+    #[test]
+    fn a_pattern_without_a_tenant_is_for_all_of_them() {
+        for (text, wanted) in [
+            ("api:users:*", "api:users@*:*"),
+            ("api:users:0*", "api:users@*:0*"),
+            ("api:u?ers:[0-9]*", "api:u?ers@*:[0-9]*"),
+            ("api:users@ab:*", "api:users@ab:*"),
+            ("api:us*", "api:us*"),
+            ("api:[tu]*", "api:[tu]*"),
+        ] {
+            assert_eq!(of_all_tenants(text, "api").unwrap().as_str(), wanted);
+        }
+        for bad in ["api:[tu]*:*", "api:users[:@]*", "other:users:*"] {
+            assert!(of_all_tenants(bad, "api").is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) credentials: Vec<HeaderName>,
     /// Where typed values lie.
     pub(crate) namespaces: Namespaces,
+    /// Each entry is a tenant's.
+    pub(crate) tenants: bool,
 }
 
 /// A checked policy.

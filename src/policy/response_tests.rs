@@ -11,6 +11,7 @@ fn compiled(policy: &Policy) -> Compiled {
         max_body: 1 << 20,
         credentials: Vec::new(),
         namespaces: crate::invalidate::Namespaces::default(),
+        tenants: false,
     };
     Compiled::new(policy, &context).unwrap()
 }

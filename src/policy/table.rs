@@ -215,6 +215,7 @@ mod tests {
             max_body: 1024,
             credentials: Vec::new(),
             namespaces: crate::invalidate::Namespaces::default(),
+            tenants: false,
         }
     }
 
