@@ -5,6 +5,7 @@ mod support;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Path;
@@ -351,4 +352,19 @@ async fn a_plain_service_is_warmed_too() {
     let service = cache.ttl(minutes(1)).layer(service);
     let report = cache.warm().requests(service, ["http://a.example/"]);
     assert_eq!(report.report().await.filled, 1);
+}
+
+#[tokio::test]
+async fn an_item_may_take_for_ever() {
+    let (cache, _clock) = larder::testing::cache();
+    let app = app(&cache, &Calls::default());
+    let warm = || cache.warm().host("a.example").timeout(Duration::MAX);
+    let report = warm().requests(app, ["/things/1"]).report().await;
+    assert_eq!(report.filled, 1, "{report:?}");
+    let values = cache.values::<u8>("numbers").build().unwrap();
+    let load = |_: &str| async { Ok::<_, Infallible>(1) };
+    let report = warm().values(&values, ["one"], load).report().await;
+    assert_eq!(report.filled, 1, "{report:?}");
+    let report = warm().each([1], |_| async { Ok::<_, Infallible>(()) });
+    assert!(report.report().await.is_complete());
 }

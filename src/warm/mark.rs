@@ -61,7 +61,10 @@ impl Warms {
         let mut work = pin!(work);
         loop {
             let turn = *self.had();
-            let end = turn.unwrap_or_else(Instant::now) + longest;
+            let began = turn.unwrap_or_else(Instant::now);
+            let Some(end) = began.checked_add(longest) else {
+                return Some(work.await); // later than there is time
+            };
             match timeout_at(end, work.as_mut()).await {
                 Ok(done) => return Some(done),
                 // it waits for its turn, or has had it since
