@@ -109,14 +109,18 @@ pub(crate) fn publish(cache: &Cache) {
         describe_gauge!(name, what);
     }
     let name = cache.engine().context.prefix.clone();
-    for one in cache.endpoint_stats() {
+    // a counter that begins anew stands still until it has caught up
+    let (endpoints, invalidations) = cache.engine().counters.exported();
+    for one in endpoints {
         let of = [
             Label::new("cache", name.clone()),
             Label::new("endpoint", one.endpoint.clone()),
         ];
         of_endpoint(&one.stats, &of);
     }
-    of_cache(cache, &[Label::new("cache", name)]);
+    let of = [Label::new("cache", name)];
+    counter!("larder_invalidations_total", of.to_vec()).absolute(invalidations);
+    of_cache(cache, &of);
 }
 
 fn with(of: &[Label], key: &'static str, value: impl Into<String>) -> Vec<Label> {
@@ -208,7 +212,6 @@ fn buckets(latency: &Latency, of: &[Label]) {
 
 fn of_cache(cache: &Cache, of: &[Label]) {
     let (stats, engine) = (cache.stats(), cache.engine());
-    counter!("larder_invalidations_total", of.to_vec()).absolute(stats.invalidations);
     let gauges = [
         ("larder_memory_entries", stats.memory_entries),
         ("larder_memory_bytes", stats.memory_bytes),

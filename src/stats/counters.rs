@@ -161,9 +161,19 @@ impl Counters {
 
     /// What each endpoint has done, in the order of their names.
     pub(crate) fn by_endpoint(&self) -> Vec<EndpointStats> {
+        self.each(|(name, counts)| self.since_reset(name, &counts))
+    }
+
+    /// The same since this process began, and how many invalidations there were.
+    #[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "metrics tell it"))]
+    pub(crate) fn exported(&self) -> (Vec<EndpointStats>, u64) {
+        let invalidations = self.invalidations.load(Ordering::Relaxed);
+        (self.each(of_one), invalidations)
+    }
+
+    fn each(&self, of: impl Fn((Box<str>, Arc<Counts>)) -> EndpointStats) -> Vec<EndpointStats> {
         let rest = (Box::default(), self.rest());
-        let all = self.list().into_iter().chain([rest]);
-        let mut all: Vec<_> = all.map(|(name, of)| self.since_reset(name, &of)).collect();
+        let mut all: Vec<_> = self.list().into_iter().chain([rest]).map(of).collect();
         all.retain(|one| !one.endpoint.is_empty() || one.stats.requests() > 0);
         all.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
         all

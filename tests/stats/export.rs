@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::http::Method;
 use axum::{Router, routing::get as on_get};
-use larder::{Cache, MIB, Policy, minutes, tag, testing};
+use larder::{Cache, MIB, Policy, minutes, seconds, tag, testing};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
     Unit,
@@ -33,8 +33,11 @@ impl CounterFn for One {
         unreachable!("counters are absolute");
     }
 
+    /// As the recorders do that `metrics` has: it never falls.
     fn absolute(&self, value: u64) {
-        self.set(value as f64);
+        let mut all = self.0.0.lock().unwrap();
+        let kept = all.entry(self.1.clone()).or_default();
+        *kept = kept.max(value as f64);
     }
 }
 
@@ -198,4 +201,33 @@ async fn metrics_say_what_was_counted() {
         "there before the first: an increase is seen"
     );
     assert_eq!(kept.get("larder_enabled cache=api"), 1.0);
+}
+
+#[tokio::test]
+async fn metrics_go_on_when_the_statistics_begin_anew() {
+    let (cache, clock) = testing::cache();
+    let handler = move || {
+        clock.advance(seconds(1));
+        std::future::ready("x")
+    };
+    let app = Router::new().route("/a", on_get(handler).layer(cache.ttl(minutes(1))));
+    let kept = Kept::default();
+    let publish = || metrics::with_local_recorder(&kept, || cache.publish_metrics());
+    cache.invalidate(tag("none")).await.unwrap();
+    for _ in 0..3 {
+        get(&app, "/a").await;
+    }
+    publish();
+    let of = "cache=api endpoint=a";
+    let sum = || kept.get(&format!("larder_latency_seconds_sum {of} phase=miss"));
+    assert_eq!(sum(), 1.0);
+    cache.reset_stats();
+    get(&app, "/a").await;
+    cache.invalidate(tag("none")).await.unwrap();
+    assert_eq!(cache.stats().requests(), 1, "since the reset");
+    publish();
+    let requests = |outcome| kept.get(&format!("larder_requests_total {of} outcome={outcome}"));
+    assert_eq!((requests("hit_memory"), requests("miss")), (3.0, 1.0));
+    assert_eq!(kept.get("larder_invalidations_total cache=api"), 2.0);
+    assert_eq!(sum(), 1.0);
 }
