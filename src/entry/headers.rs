@@ -167,7 +167,7 @@ impl Fields {
     #[inline]
     pub(crate) fn fill(&self, map: &mut HeaderMap, said: Said<'_>) {
         match &self.0 {
-            Kind::Shaped { shape, values } => shape.fill(map, said, values.iter()),
+            Kind::Shaped { shape, values } => shape.fill(map, said, values),
             _ => self.fill_loose(map, said),
         }
     }

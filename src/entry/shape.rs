@@ -106,16 +106,20 @@ impl Shape {
     /// Makes an empty map a response's fields: what a hit says, and `values` in their
     /// places.
     #[inline]
-    pub(super) fn fill<'a>(
-        &self,
-        map: &mut HeaderMap,
-        (age, status): Said<'a>,
-        values: impl Iterator<Item = &'a HeaderValue>,
-    ) {
+    pub(super) fn fill(&self, map: &mut HeaderMap, (age, status): Said<'_>, values: &Own) {
         std::mem::forget(std::mem::replace(map, self.map.clone())); // empty, it holds nothing
-        match (small(age), status) {
-            (Some(age), Some(status)) if self.ready => {
-                put_all(map.values_mut(), [age, status].into_iter().chain(values));
+        let large;
+        match status {
+            Some(status) if self.ready => {
+                let age = match small(age) {
+                    Some(age) => age,
+                    None => {
+                        large = number_value(age);
+                        &large
+                    }
+                };
+                let said = [age, status].into_iter();
+                put_all(map.values_mut(), said.chain(values.iter()));
             }
             _ => self.fill_apart(map, (age, status), values),
         }
@@ -123,15 +127,10 @@ impl Shape {
 
     /// The same where that has no places of its own, or says no status.
     #[cold]
-    fn fill_apart<'a>(
-        &self,
-        map: &mut HeaderMap,
-        (age, status): Said<'a>,
-        values: impl Iterator<Item = &'a HeaderValue>,
-    ) {
+    fn fill_apart(&self, map: &mut HeaderMap, (age, status): Said<'_>, values: &Own) {
         let mut places = map.values_mut();
         places.by_ref().take(self.own()).for_each(drop);
-        put_all(places, values);
+        put_all(places, values.iter());
         map.insert(AGE, number_value(age));
         match status {
             Some(status) if self.ready => {
@@ -261,12 +260,20 @@ mod tests {
     }
 
     fn filled(pairs: &[(&'static str, &'static str)], status: Option<&'static str>) -> Vec<String> {
+        filled_at(7, pairs, status)
+    }
+
+    fn filled_at(
+        age: u64,
+        pairs: &[(&'static str, &'static str)],
+        status: Option<&'static str>,
+    ) -> Vec<String> {
         let (shape, values) = Shape::of(fields(pairs));
         assert_eq!(shape.len(), pairs.len());
         assert_eq!(shape.fields(&values).count(), pairs.len());
         let mut map = HeaderMap::new();
         let status = status.map(HeaderValue::from_static);
-        shape.fill(&mut map, (7, status.as_ref()), values.iter());
+        shape.fill(&mut map, (age, status.as_ref()), &values);
         let said = map
             .iter()
             .map(|(n, v)| format!("{n}: {}", v.to_str().unwrap()));
@@ -281,6 +288,8 @@ mod tests {
         let said = ["a: 2", "age: 7", "b: 1", "b: 3", "c: 4", "cache-status: x"];
         assert_eq!(filled(&pairs, Some("x")), said);
         assert_eq!(filled(&pairs, None), said[..5]);
+        let old = [said[0], "age: 86400", said[2], said[3], said[4], said[5]];
+        assert_eq!(filled_at(86_400, &pairs, Some("x")), old);
     }
 
     #[test]
@@ -292,7 +301,7 @@ mod tests {
         let (shape, values) = Shape::of(fields(&pairs));
         let mut map = HeaderMap::new();
         let status = HeaderValue::from_static("x");
-        shape.fill(&mut map, (7, Some(&status)), values.iter());
+        shape.fill(&mut map, (7, Some(&status)), &values);
         let said: Vec<_> = map.get_all(CACHE_STATUS).iter().collect();
         assert_eq!(said, ["inner", "x"]);
     }
