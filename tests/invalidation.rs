@@ -126,7 +126,7 @@ async fn a_selector_that_makes_no_sense_is_refused_and_touches_nothing() {
     for tiers in tiers().await {
         let (cache, app) = (&tiers.cache, app(&tiers.cache));
         fill(&app, cache, &["/list"]).await;
-        let bad: [Selector; 9] = [
+        let bad: [Selector; 11] = [
             "".into(),
             "*".into(),
             "list:*".into(),
@@ -134,6 +134,8 @@ async fn a_selector_that_makes_no_sense_is_refused_and_touches_nothing() {
             "other:list:*".into(),
             "api:!group:*".into(),
             key("nonsense"),
+            uri("list"),
+            uri("localhost:3000"),
             tag(""),
             endpoint(""),
         ];

@@ -7,7 +7,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get as on_get;
 use larder::config::Config;
-use larder::{Cache, CacheBuilder, MIB, Policy, Routes, Scope, minutes};
+use larder::{
+    Cache, CacheBuilder, MIB, Policy, Routes, Scope, Selector, endpoint, everything, key, minutes,
+    namespace, tag, uri,
+};
 use support::get;
 
 #[test]
@@ -72,9 +75,52 @@ fn a_bad_policy_is_named() {
         let error = cache.try_layer(policy).unwrap_err();
         assert_eq!(error.setting(), setting, "{error}");
     }
-    for selector in ["", "*", "other:*", "api:{"] {
-        let error = cache.try_layer(ttl().invalidates(selector)).unwrap_err();
+}
+
+#[test]
+fn a_declared_invalidation_that_could_never_be_made_is_refused() {
+    let cache = Cache::builder().memory(MIB).build().unwrap();
+    let tenants = Cache::builder().memory(MIB).tenant(|_| None);
+    let tenants = tenants.build().unwrap();
+    let refuse = |cache: &Cache, selector: Selector| {
+        let policy = Policy::none().invalidates(&selector);
+        let error = cache.try_layer(policy).expect_err(&format!("{selector:?}"));
         assert_eq!(error.setting(), "invalidates", "{error}");
+    };
+    let bad: [Selector; 12] = [
+        "".into(),
+        "*".into(),
+        "other:*".into(),
+        "api:{".into(),
+        key("characters/7"),
+        key("other:characters:{id}"),
+        uri("characters"),
+        uri("characters/{id}"),
+        uri("localhost:3000"),
+        uri("/a b"),
+        uri("{path}"),
+        namespace("typo"),
+    ];
+    for selector in bad {
+        refuse(&cache, selector.clone());
+        refuse(&tenants, selector);
+    }
+    refuse(&tenants, "api:[ab]*:*".into());
+    let good: [Selector; 8] = [
+        "api:characters:{id}*".into(),
+        key("api:characters:{hash}"),
+        key("{key}"),
+        uri("/characters/{id}?full"),
+        uri("https://a.example/characters/{id}"),
+        tag("{id}"),
+        endpoint("characters-{kind}"),
+        everything(),
+    ];
+    for selector in good {
+        for cache in [&cache, &tenants] {
+            let layer = cache.try_layer(Policy::none().invalidates(&selector));
+            assert!(layer.is_ok(), "{selector:?}");
+        }
     }
 }
 

@@ -224,9 +224,13 @@ impl SelectorTemplate {
         self.template.missing_in(pattern)
     }
 
-    /// A pattern's text as written, to be checked when the layer is made.
-    pub(crate) fn pattern(&self) -> Option<&str> {
-        matches!((self.kind)(String::new()), Kind::Pattern(_)).then(|| self.template.source())
+    /// What it may come to, to be checked when the layer is made. A key that begins
+    /// with a parameter may be any.
+    pub(crate) fn example(&self) -> Option<Selector> {
+        let kind = (self.kind)(self.template.example());
+        let any = matches!(kind, Kind::Key(_)) && self.template.begins_with_parameter();
+        let mode = self.mode;
+        (!any).then_some(Selector { kind, mode })
     }
 }
 

@@ -206,8 +206,11 @@ fn what_of(kind: &Kind, prefix: &str, tenant: Option<&str>) -> Result<What, Inva
                 how: Find::Key(Key::new(name.as_str())),
             })
         }
-        Kind::Uri(text) => match text.parse() {
-            Ok(uri) => Ok(What::of_uri(&uri, tenant)),
+        Kind::Uri(text) => match text.parse::<Uri>() {
+            Ok(uri) if uri.path().starts_with('/') => Ok(What::of_uri(&uri, tenant)),
+            Ok(_) => Err(bad(format!(
+                "{text:?} has no path that begins with a slash"
+            ))),
             Err(_) => Err(bad(format!("{text:?} is no URI"))),
         },
         Kind::Tag(text) => {

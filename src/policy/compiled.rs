@@ -18,7 +18,7 @@ use super::template::Template;
 use super::watch::Watch;
 use crate::entry::{Coding, Seen};
 use crate::error::ConfigError;
-use crate::invalidate::{Namespaces, Pattern, SelectorTemplate};
+use crate::invalidate::{Kind, Namespaces, SelectorTemplate, target_in};
 use crate::key::{Writer, escape_endpoint};
 
 /// What of the cache's settings a policy is compiled with.
@@ -340,10 +340,10 @@ fn client_cache(policy: &Policy) -> Result<Option<HeaderValue>, ConfigError> {
 fn invalidates(policy: &Policy, context: &Context) -> Result<Vec<SelectorTemplate>, ConfigError> {
     let compile = |selector| {
         let template = SelectorTemplate::parse(selector)?;
-        if let Some(pattern) = template.pattern() {
-            let namespace = context.namespaces.of(pattern);
-            Pattern::of_user(pattern, namespace.as_deref().unwrap_or(&context.prefix))
-                .map_err(|why| ConfigError::new("invalidates", why))?;
+        if let Some(example) = template.example() {
+            let of_a_tenant = context.tenants && !matches!(example.kind, Kind::Key(_)); // keys name theirs
+            target_in(&example, context, of_a_tenant.then_some("x"))
+                .map_err(|why| ConfigError::new("invalidates", why.to_string()))?;
         }
         Ok(template)
     };

@@ -69,6 +69,19 @@ impl Template {
         &self.source
     }
 
+    /// What it may come to, with an `x` for each parameter.
+    pub(crate) fn example(&self) -> String {
+        let texts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text,
+            Part::Param(_) => "x",
+        });
+        texts.collect()
+    }
+
+    pub(crate) fn begins_with_parameter(&self) -> bool {
+        matches!(self.parts.first(), Some(Part::Param(_)))
+    }
+
     /// Fills in the parameters; each value goes through `escape` first.
     pub(crate) fn render(
         &self,
