@@ -70,6 +70,7 @@ impl<T: Send + Sync + 'static> Space<T> {
         if let Some(began) = began {
             let took = clock.precise().saturating_sub(began);
             self.counts.hit_took(took);
+            self.engine.record();
         }
         Ok(value)
     }

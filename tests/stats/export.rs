@@ -231,3 +231,20 @@ async fn metrics_go_on_when_the_statistics_begin_anew() {
     assert_eq!(kept.get("larder_invalidations_total cache=api"), 2.0);
     assert_eq!(sum(), 1.0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn hits_of_values_alone_are_exported_after_a_silence_too() {
+    let (cache, _clock) = testing::cache();
+    let kept = Kept::default();
+    let _here = metrics::set_default_local_recorder(&kept);
+    let values = cache.values::<u8>("numbers").build().unwrap();
+    assert!(values.get("one").await.is_none());
+    values.insert("one", 1).await;
+    tokio::time::sleep(minutes(2)).await; // nothing is new
+    for _ in 0..200 {
+        assert!(values.get("one").await.is_some());
+    }
+    tokio::time::sleep(seconds(6)).await;
+    let hits = "larder_requests_total cache=api endpoint=numbers outcome=hit_memory";
+    assert_eq!(kept.get(hits), 200.0);
+}
