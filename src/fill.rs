@@ -278,7 +278,7 @@ fn groups(policy: &Compiled, route: &Route, tenant: Option<&str>, terms: &Terms)
     let uri = uri_scope(&route.uri, policy, tenant);
     let tags = terms.tags.iter().map(|tag| ScopeId::tag(tenant, tag));
     let named = terms.groups.iter();
-    let named = named.map(|group| ScopeId::group(tenant, &route.origin, group));
+    let named = named.map(|group| ScopeId::group(tenant, &route.host, group));
     let all = std::iter::once(uri).chain(tags).chain(named);
     all.map(Group).collect()
 }

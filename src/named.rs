@@ -1,7 +1,7 @@
 //! What the answer to an unsafe request names: other URIs of its origin, and
 //! groups of answers.
 
-use http::uri::{Parts, PathAndQuery, Scheme};
+use http::uri::{Parts, PathAndQuery};
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 
 use crate::ask::tenant;
@@ -41,18 +41,18 @@ impl Named {
         let Ok(tenant) = tenant(engine, &head) else {
             return Vec::new(); // nothing was ever stored for it
         };
-        let (tenant, origin) = (tenant.as_deref(), origin_of(&self.uri, &self.headers));
+        let (tenant, host) = (tenant.as_deref(), host_of(&self.uri, &self.headers));
         let mut targets = Vec::new();
         for name in [header::LOCATION, header::CONTENT_LOCATION] {
             let text = answer.get(&name).and_then(|value| value.to_str().ok());
             let uri = text.and_then(|text| resolve(&self.uri, text));
-            if let Some(uri) = uri.filter(|uri| self.is_of(&origin, uri)) {
+            if let Some(uri) = uri.filter(|uri| self.is_of(&host, uri)) {
                 targets.push(Target::of_uri(&uri, tenant));
             }
         }
         let groups = targeted::strings(answer, "cache-group-invalidation");
         let ids = groups.iter();
-        let ids = ids.map(|group| ScopeId::group(tenant, &origin, group));
+        let ids = ids.map(|group| ScopeId::group(tenant, &host, group));
         targets.extend(ids.map(Target::of_group));
         targets
     }
@@ -69,36 +69,29 @@ impl Named {
             return false;
         };
         let uri = line.to_str().ok().and_then(|text| resolve(&self.uri, text));
-        let origin = origin_of(&self.uri, &self.headers);
+        let host = host_of(&self.uri, &self.headers);
         uri.is_some_and(|uri| {
-            self.is_of(&origin, &uri) && uri.path_and_query() == self.uri.path_and_query()
+            self.is_of(&host, &uri) && uri.path_and_query() == self.uri.path_and_query()
         })
     }
 
     /// Whether a URI has the request's own host; a server behind a proxy does
     /// not know its scheme.
-    fn is_of(&self, origin: &str, uri: &Uri) -> bool {
-        let host = |origin: &str| origin.split_once("//").map(|(_, host)| host.to_owned());
-        uri.authority().is_none() || host(&origin_of(uri, &self.headers)) == host(origin)
+    fn is_of(&self, host: &str, uri: &Uri) -> bool {
+        uri.authority().is_none() || host_of(uri, &self.headers) == host
     }
 }
 
-/// Scheme and host of a request, as groups are bound to them.
-pub(crate) fn origin_of(uri: &Uri, headers: &HeaderMap) -> String {
+/// Host and port of a request, as groups are bound to them: its origin but for the
+/// scheme, which HTTP/1.1 does not tell, whatever the connection.
+pub(crate) fn host_of(uri: &Uri, headers: &HeaderMap) -> String {
     let host = match uri.authority() {
         Some(authority) => Some(authority.as_str()),
         None => headers
             .get(header::HOST)
             .and_then(|host| host.to_str().ok()),
     };
-    let scheme = match uri.scheme() == Some(&Scheme::HTTPS) {
-        true => "https",
-        false => "http",
-    };
-    format!(
-        "{scheme}://{}",
-        host.unwrap_or_default().to_ascii_lowercase()
-    )
+    host.unwrap_or_default().to_ascii_lowercase()
 }
 
 /// A reference resolved against a request's target (RFC 3986, 5.2).

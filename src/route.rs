@@ -10,7 +10,7 @@ use crate::generation::Scoped;
 use crate::invalidate::{Target, target_in, uri_scope};
 use crate::key::{Key, ScopeId};
 use crate::layer::Shared;
-use crate::named::origin_of;
+use crate::named::host_of;
 use crate::place::{original_uri, place, rewritten};
 use crate::policy::template::Params;
 use crate::policy::{Compiled, RequestHead};
@@ -21,7 +21,7 @@ pub(crate) struct Route {
     pub(crate) uri: http::Uri,
     /// The handler's own, where that is another one.
     own: Option<http::Uri>,
-    pub(crate) origin: String,
+    pub(crate) host: String,
     /// The endpoint as it stands in keys, tenant included.
     pub(crate) family: Arc<str>,
 }
@@ -31,7 +31,7 @@ impl Route {
         let uri = original_uri(&request.extensions, &request.uri);
         Self {
             pattern: pattern(shared, request).map(str::to_owned),
-            origin: origin_of(uri, &request.headers),
+            host: host_of(uri, &request.headers),
             own: rewritten(uri, &request.uri).cloned(),
             uri: uri.clone(),
             family,
@@ -48,7 +48,7 @@ impl Route {
         let pattern = found.ok().and_then(|found| found.pattern);
         Self {
             pattern: pattern.map(str::to_owned),
-            origin: origin_of(uri, headers),
+            host: host_of(uri, headers),
             own: rewritten(uri, own).cloned(),
             uri: uri.clone(),
             family,

@@ -42,9 +42,9 @@ impl ScopeId {
         Self::new(b't', tenant, tag.as_bytes())
     }
 
-    /// A cache group, which is its origin's (RFC 9875, 2).
-    pub(crate) fn group(tenant: Option<&str>, origin: &str, group: &str) -> Self {
-        let name = [origin.as_bytes(), &[0], group.as_bytes()].concat();
+    /// A cache group, which is its origin's (RFC 9875, 2), told by the host.
+    pub(crate) fn group(tenant: Option<&str>, host: &str, group: &str) -> Self {
+        let name = [host.as_bytes(), &[0], group.as_bytes()].concat();
         Self::new(b'g', tenant, &name)
     }
 

@@ -369,7 +369,7 @@ pub(crate) const FINGERPRINT: usize = 16;
 /// means, the release included.
 fn fingerprint(policy: &Policy, classes: &Classes, context: &Context) -> [u8; FINGERPRINT] {
     let mut parts: Vec<String> = vec![
-        "2".to_owned(), // of the canonical request's layout, and of the scopes beside it
+        "3".to_owned(), // of the canonical request's layout, and of the scopes beside it
         context.release.clone(),
         policy.version.clone(),
         format!("{:?}", policy.endpoint),

@@ -133,6 +133,23 @@ async fn a_group_goes_at_the_word_of_an_unsafe_request() {
 }
 
 #[tokio::test]
+async fn a_group_is_one_whether_a_request_tells_its_scheme_or_not() {
+    everywhere(async |site| {
+        let http2 = ("https://a.example/x", "https://a.example/else");
+        let http1 = ("/x", "/else"); // over TLS just so
+        for ((uri, _), (_, other)) in [(http2, http1), (http1, http2)] {
+            site.answers([ok("old", &[CC, ("cache-groups", "\"g\"")])]);
+            site.send("GET", uri, &[]).await;
+            assert!(stored(&site, uri).await, "{uri}");
+            site.answers([ok("", &[("cache-group-invalidation", "\"g\"")])]);
+            site.send("POST", other, &[]).await;
+            assert!(!stored(&site, uri).await, "{uri} by {other}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn many_long_groups_count() {
     everywhere(async |site| {
         let name = |n: usize| format!("\"{n:0>32}\"");
