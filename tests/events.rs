@@ -8,7 +8,11 @@ use std::sync::{Arc, Mutex};
 use axum::body::Body;
 use axum::http::{Method, Request};
 use axum::{Router, routing::get as on_get};
-use larder::{Policy, audited_by, key, minutes, tag, testing};
+use bytes::Bytes;
+use larder::testing::{self, ManualClock, MemoryStore};
+use larder::{
+    Cache, Key, Policy, Record, Removal, Removed, Store, StoreFuture, audited_by, key, minutes, tag,
+};
 use tower::ServiceExt;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -53,6 +57,7 @@ async fn who_listens_is_told() {
         .init();
     every_invalidation_and_switch_is_audited(&lines).await;
     lines.take();
+    an_erasure_is_audited_once_it_has_ended(&lines).await;
     every_action_of_the_admin_router_is_audited(&lines).await;
     lines.take();
     a_request_that_is_no_hit_in_memory_is_a_span_with_its_fill_inside(&lines).await;
@@ -85,6 +90,50 @@ async fn every_invalidation_and_switch_is_audited(lines: &Lines) {
         assert!(text.contains(line), "no {line} in\n{text}");
     }
     assert!(!text.contains("ada"), "a tag may name a person:\n{text}");
+}
+
+/// A store that cannot look at all that it holds.
+struct CannotErase(MemoryStore);
+
+impl Store for CannotErase {
+    fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Bytes>> {
+        self.0.get(key)
+    }
+
+    fn put<'a>(&'a self, record: Record<'a>) -> StoreFuture<'a, ()> {
+        self.0.put(record)
+    }
+
+    fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
+        self.0.remove(removal)
+    }
+}
+
+async fn an_erasure_is_audited_once_it_has_ended(lines: &Lines) {
+    let store = || MemoryStore::new(ManualClock::new());
+    let able = Cache::builder().store(store()).build().unwrap();
+    let unable = Cache::builder().store(CannotErase(store()));
+    let unable = unable.build().unwrap();
+    for (cache, result) in [
+        (&able, r#"entries=1 result="ok""#),
+        (&unable, "this store cannot erase"),
+    ] {
+        let handler = on_get(|| async { "x" });
+        let policy = Policy::ttl(minutes(1)).tag("user:{n}");
+        let app = Router::new().route("/{n}", handler.layer(cache.layer(policy)));
+        get(&app, "/ada").await;
+        cache.idle().await;
+        let work = audited_by("editor 7", cache.erase(tag("user:ada")));
+        let done = work.await.is_ok();
+        let text = lines.take();
+        let audited = text.lines().filter(|line| line.contains("larder::audit"));
+        let audited: Vec<&str> = audited.collect();
+        assert_eq!((done, audited.len()), (result.contains("ok"), 1), "{text}");
+        let start = r#"who="editor 7" action="erase" what=group "#;
+        assert!(audited[0].contains(start), "{text}");
+        assert!(audited[0].contains(result), "{text}");
+        assert!(!text.contains("ada"), "a tag may name a person:\n{text}");
+    }
 }
 
 async fn every_action_of_the_admin_router_is_audited(lines: &Lines) {

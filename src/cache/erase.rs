@@ -1,12 +1,16 @@
 //! Erasing what bears a tag: fenced as an invalidation, then really gone.
 
-use tokio::runtime::Handle;
-
-use super::handle::Cache;
-use crate::error::{InvalidateError, StoreError, StoreErrorKind};
-use crate::invalidate::{Invalidated, Kind, Mode, Selector, What, target_in};
-use crate::store::{Erasure, Group};
 use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tracing::{Instrument, Span};
+
+use super::engine::Engine;
+use super::handle::Cache;
+use crate::audit;
+use crate::error::{InvalidateError, StoreError, StoreErrorKind};
+use crate::invalidate::{Invalidated, Kind, Mode, Selector, Target, What, target_in};
+use crate::store::{Erasure, Group, Removed};
 
 impl Cache {
     /// Erases what bears a tag, such as a user's: responses, values, and what leads to
@@ -18,7 +22,8 @@ impl Cache {
     /// and of one that is [encrypted](crate::CacheBuilder::encryption) with a key that
     /// this process lacks. Their names go from all groups. This takes the time of a scan.
     /// Other processes that share the clock drop what they hold in memory as soon as they
-    /// hear of it, in the background; one that cannot hear, when it can again.
+    /// hear of it, in the background; one that cannot hear, when it can again. The call
+    /// goes on to its end if its future is dropped.
     ///
     /// A [`dry_run`](Selector::dry_run) erases nothing: it counts what the tag leads to,
     /// without a scan, as that of an invalidation does.
@@ -72,38 +77,54 @@ impl Cache {
             return self.invalidate_selected(&selector, tenant).await;
         }
         let target = target_in(&selector, &engine.context, tenant)?.erased();
-        let What::Scope { ids, .. } = &target.what else {
-            return Err(bad("no tag"));
+        let (who, action, what) = (audit::who(), target.action(), target.to_string());
+        let erasing = Arc::clone(&engine);
+        let work = async move {
+            let done = erasing.erase_target(target).await;
+            let entries = done.as_ref().map_or(0, Invalidated::removed);
+            let result = done.as_ref().map(drop).map_err(|error| error as _);
+            audit::done(&who, action, &what, entries, result);
+            done
         };
-        let groups: Vec<Group> = ids.iter().copied().map(Group).collect();
-        let mut done = self.invalidate_target(target).await?;
-        engine.memory.drop_markers();
-        if engine.store.is_some() {
-            let rest = async move {
-                let mut patterns = engine.context.namespaces.patterns();
-                patterns.push(format!("{}:*", engine.context.prefix));
-                let mut all = crate::store::Removed::default();
-                for group in groups {
-                    let erasure = Erasure {
-                        group,
-                        patterns: &patterns,
-                    };
-                    if let Some(store) = &engine.store {
-                        all += store.erase(erasure).await?;
-                    }
-                }
-                engine.count_removed(&crate::store::Removed::default(), &all);
-                Ok::<_, StoreError>(all)
-            };
-            // it goes on though its caller goes away
-            let erased = match Handle::try_current() {
-                Ok(runtime) => match self.engine().tasks.spawn(&runtime, rest).await {
-                    Ok(erased) => erased,
-                    Err(stopped) => Err(StoreError::new(StoreErrorKind::Unavailable, stopped)),
-                },
-                Err(_) => rest.await,
-            };
-            let erased = erased.map_err(InvalidateError::store)?;
+        // it goes on though its caller goes away
+        match Handle::try_current() {
+            Ok(runtime) if engine.store.is_some() => {
+                let work = work.instrument(Span::current());
+                let done = engine.tasks.spawn(&runtime, work).await;
+                done.unwrap_or_else(|stopped| {
+                    let error = StoreError::new(StoreErrorKind::Unavailable, stopped);
+                    Err(InvalidateError::store(error))
+                })
+            }
+            _ => work.await,
+        }
+    }
+}
+
+impl Engine {
+    async fn erase_target(
+        self: &Arc<Self>,
+        target: Target,
+    ) -> Result<Invalidated, InvalidateError> {
+        let groups: Vec<Group> = match &target.what {
+            What::Scope { ids, .. } => ids.iter().copied().map(Group).collect(),
+            _ => Vec::new(), // only tags are erased
+        };
+        let done = self.invalidate(target).await;
+        let mut done = done.map_err(|error| self.not_told(error))?;
+        self.memory.drop_markers();
+        if let Some(store) = &self.store {
+            let mut patterns = self.context.namespaces.patterns();
+            patterns.push(format!("{}:*", self.context.prefix));
+            let mut erased = Removed::default();
+            for group in groups {
+                let erasure = Erasure {
+                    group,
+                    patterns: &patterns,
+                };
+                erased += store.erase(erasure).await.map_err(InvalidateError::store)?;
+            }
+            self.count_removed(&Removed::default(), &erased);
             done.store += erased.entries;
             done.primaries = done.primaries.max(erased.primaries);
         }

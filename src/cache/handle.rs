@@ -190,10 +190,7 @@ impl Cache {
         let entries = done.as_ref().map_or(0, Invalidated::removed);
         let result = done.as_ref().map(drop).map_err(|error| error as _);
         audit::done(&audit::who(), action, &what, entries, result);
-        done.map_err(|error| match self.engine.pulse.is_some() {
-            true => InvalidateError::queued(error),
-            false => InvalidateError::store(error),
-        })
+        done.map_err(|error| self.engine.not_told(error))
     }
 
     /// What this process' cache has done so far.

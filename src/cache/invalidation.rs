@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use super::engine::Engine;
 use crate::audit;
 use crate::entry::Entry;
-use crate::error::{BoxError, StoreError, StoreErrorKind};
+use crate::error::{BoxError, InvalidateError, StoreError, StoreErrorKind};
 use crate::generation::{Force, Generation, Rule, Stamp, Watch, changes_of, keeps};
 use crate::invalidate::{Find, Invalidated, Target, What};
 use crate::store::{Group, Removal, Removed, Store};
@@ -152,6 +152,14 @@ impl Engine {
         let error = StoreError::new(StoreErrorKind::Unavailable, why);
         self.counters.store_error(&error);
         error
+    }
+
+    /// What one who has called for an invalidation is told of that.
+    pub(super) fn not_told(&self, error: StoreError) -> InvalidateError {
+        match self.pulse.is_some() {
+            true => InvalidateError::queued(error),
+            false => InvalidateError::store(error),
+        }
     }
 
     /// What lies beside the prefix, where everything is to go.

@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::routing::get as on_get;
+use futures_util::FutureExt;
 use larder::testing::{Chaos, ChaosStore, ManualClock, MemoryStore, Operation};
 use larder::values::{Content, ValueKey};
 use larder::{Cache, MIB, Policy, endpoint, minutes, tag};
@@ -233,4 +234,20 @@ async fn a_dry_run_of_an_erasure_counts_and_leaves_everything() {
         assert!(values.contains(key()).await, "{}", tier.name);
         assert!(cache.erase(endpoint("users").dry_run()).await.is_err());
     }
+}
+
+#[tokio::test]
+async fn an_erasure_whose_caller_goes_away_at_once_scans_all_the_same() {
+    let redis = Redis::start();
+    let cache = cache(&redis);
+    let values = settings(&cache).build().unwrap();
+    let key = || ValueKey::new("x").seed("user:7");
+    values.insert(key(), Source::default().make("x")).await;
+    for group in redis.command::<Vec<String>>(&["KEYS", "api:!group:*"]) {
+        redis.command::<()>(&["DEL", &group]);
+    }
+    assert_eq!(redis.entries().len(), 1);
+    assert!(cache.erase(tag("user:7")).now_or_never().is_none());
+    cache.idle().await;
+    assert!(redis.entries().is_empty(), "the scan alone finds it");
 }
