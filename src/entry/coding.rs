@@ -117,8 +117,8 @@ pub(crate) fn choose(
     response.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
     response.insert(CONTENT_LENGTH, number_value(chosen.body.len() as u64));
     response.remove(ACCEPT_RANGES);
-    for digest in ["content-md5", "content-digest"] {
-        response.remove(digest); // of the other bytes
+    for digest in ["content-md5", "content-digest", "repr-digest", "digest"] {
+        response.remove(digest); // of the other bytes (RFC 9530, 3: of the coded ones)
     }
     if let Some(tag) = response.get(ETAG).and_then(|tag| tag_of(tag, name)) {
         response.insert(ETAG, tag);
@@ -210,6 +210,8 @@ mod tests {
             ("etag", "\"a\""),
             ("content-length", "2000"),
             ("vary", "Origin"),
+            ("repr-digest", "sha-256=:AAAA:"),
+            ("digest", "sha-256=AAAA"),
         ];
         let mut response = headers(&stored);
         let asked = headers(&[("accept-encoding", "gzip, br")]);
@@ -218,10 +220,14 @@ mod tests {
         assert_eq!(response["content-length"], "5");
         assert_eq!(response["content-encoding"], "br");
         assert_eq!(response.get_all("vary").iter().count(), 2);
+        for digest in ["repr-digest", "digest"] {
+            assert!(!response.contains_key(digest), "of the plain body");
+        }
 
         let mut plain = headers(&stored);
         assert_eq!(choose(&headers(&[]), &mut plain, &coded), None);
         assert_eq!(plain["etag"], "\"a\"");
+        assert_eq!(plain["repr-digest"], "sha-256=:AAAA:");
         assert_eq!(
             plain.get_all("vary").iter().count(),
             2,
