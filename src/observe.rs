@@ -69,7 +69,8 @@ impl<S> Serve<S> {
                 look.await.map(|found| Arc::from(found.entry))
             }
         };
-        let compares = engine.dice.chance() < rate && !question.asks.conditional;
+        let whole = !question.head && !question.asks.conditional;
+        let compares = whole && engine.dice.chance() < rate;
         let cause = match found {
             Ok(entry) => {
                 let against = compares.then_some(entry);

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use axum::{Router, routing::get as on_get};
 use larder::testing::{ManualClock, MemoryStore};
 use larder::{Cache, Cause, Mismatch, Policy, Refusal, seconds, testing};
 
-use crate::support::get;
+use crate::support::{get, request, send};
 
 /// A handler that answers what it is told, and counts.
 #[derive(Clone, Default)]
@@ -113,6 +113,17 @@ async fn a_share_of_the_hits_is_verified_behind_their_backs() {
         "version 0",
         "what is stored stays"
     );
+}
+
+#[tokio::test]
+async fn a_head_is_not_compared() {
+    let (cache, _clock) = testing::cache();
+    let app = Origin::default().app(&cache, Policy::ttl(seconds(10)).observe(1.0));
+    get(&app, "/x").await;
+    send(&app, request(Method::HEAD, "/x", &[])).await;
+    let stats = cache.stats();
+    assert_eq!((stats.compared, stats.mismatches.total()), (0, 0));
+    assert_eq!(stats.misses_by.get(Cause::Observed), 1);
 }
 
 /// A cache without memory whose hits come from a store.
