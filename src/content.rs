@@ -16,11 +16,9 @@ use crate::ask::{Aside, ask, or_only_if_cached};
 use crate::body::ResponseBody;
 use crate::inner::{Content, Inner};
 use crate::key::{Writer, json};
-use crate::nested;
-use crate::outcome::{Bypass, Tier};
+use crate::outcome::Bypass;
 use crate::policy::{Compiled, RequestHead, targeted};
 use crate::rebuild;
-use crate::reply;
 use crate::serve::Serve;
 
 impl<S> Serve<S> {
@@ -48,7 +46,7 @@ impl<S> Serve<S> {
             return self.pass(reason, request).await;
         }
         let (body, content) = rebuild::read(body, limit).await;
-        let mut request = Request::from_parts(parts, body);
+        let request = Request::from_parts(parts, body);
         let Some(content) = content else {
             let reason = or_only_if_cached(&policy, request.headers(), Bypass::RequestBody);
             return self.pass(reason, request).await;
@@ -68,18 +66,15 @@ impl<S> Serve<S> {
                 return self.pass(Bypass::Method, request).await;
             }
         };
+        if let Some(rate) = policy.watch.observe {
+            let question = asked.question(&canonical, None);
+            return Box::pin(self.observe(question, rate, request)).await;
+        }
         match engine.look_memory(&asked, &canonical, request.headers()) {
             Ok(found) => {
-                let spare = std::mem::take(request.extensions_mut());
-                let (whole, times) = (Arc::clone(&found.entry), found.times());
-                let mut response = reply::held(engine, whole, times, Tier::Memory, false, spare);
-                if reply::has_shape(&policy, &asked.asks) {
-                    let coded = &found.entry.coded;
-                    response =
-                        reply::shape(response, &policy, coded, request.headers(), &asked.asks);
-                }
-                nested::mark(&mut response, self.nested, engine);
-                Ok(response)
+                let question = asked.question(&canonical, None);
+                let (parts, body) = request.into_parts();
+                Ok(self.hit(&found, question, parts, body))
             }
             Err((missed, variant)) => {
                 let question = Box::new(asked.question(&canonical, variant));

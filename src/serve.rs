@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use http::{Extensions, HeaderMap, Method, Request, Response, header};
+use http::{Extensions, HeaderMap, Method, Request, Response, header, request};
 use tokio::runtime::Handle;
 
 use crate::ask::Question;
@@ -91,16 +91,7 @@ impl<S> Serve<S> {
             if !engine.is_leased(now) {
                 let again = Box::pin(engine.look_again(&mut question, &parts.headers, missed));
                 missed = match again.await {
-                    Ok(found) => {
-                        let verified = engine.is_verified(&question.policy);
-                        let against = verified.then(|| Arc::new(found.entry.entry.clone()));
-                        let spare = spare(verified, &mut parts.extensions);
-                        let response = self.held(&found, &question, &parts.headers, spare);
-                        if let Some(against) = against {
-                            self.verify(*question, against, Request::from_parts(parts, body));
-                        }
-                        return Ok(response);
-                    }
+                    Ok(found) => return Ok(self.hit(&found, *question, parts, body)),
                     Err(missed) => missed,
                 };
                 now = engine.now();
@@ -132,20 +123,34 @@ impl<S> Serve<S> {
         }
     }
 
-    /// A hit in memory, once there is a lease.
-    fn held<B>(
-        &self,
+    /// A hit in memory that the first look could not find: once there is a lease, or
+    /// the content has been read.
+    pub(crate) fn hit<R, B>(
+        self,
         found: &Found<Arc<Held>>,
-        question: &Question,
-        headers: &HeaderMap,
-        spare: Extensions,
-    ) -> Response<ResponseBody<B>> {
+        question: Question,
+        mut parts: request::Parts,
+        body: R,
+    ) -> Response<ResponseBody<B>>
+    where
+        S: Inner<R, B>,
+        R: Send + 'static,
+        B: Content,
+    {
         let engine = &self.shared.engine;
+        let verified = engine.is_verified(&question.policy);
+        let spare = spare(verified, &mut parts.extensions);
         let (whole, times) = (Arc::clone(&found.entry), found.times());
-        let response = reply::held(engine, whole, times, Tier::Memory, question.head, spare);
+        let mut response = reply::held(engine, whole, times, Tier::Memory, question.head, spare);
         let (policy, asks, coded) = (&question.policy, &question.asks, &found.entry.coded);
-        let mut response = reply::shape(response, policy, coded, headers, asks);
+        if reply::has_shape(policy, asks) {
+            response = reply::shape(response, policy, coded, &parts.headers, asks);
+        }
         nested::mark(&mut response, self.nested, engine);
+        if verified {
+            let against = Arc::new(found.entry.entry.clone());
+            self.verify(question, against, Request::from_parts(parts, body));
+        }
         response
     }
 

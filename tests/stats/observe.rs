@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::http::{HeaderMap, Method};
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request};
 use axum::{Router, routing::get as on_get};
 use larder::testing::{ManualClock, MemoryStore};
 use larder::{Cache, Cause, Mismatch, Policy, Refusal, seconds, testing};
@@ -33,7 +34,12 @@ impl Origin {
                 )
             }
         };
-        Router::new().route("/x", on_get(handler).layer(cache.layer(policy)))
+        Router::new().route(
+            "/x",
+            on_get(handler.clone())
+                .post(handler)
+                .layer(cache.layer(policy)),
+        )
     }
 
     fn runs(&self) -> usize {
@@ -124,6 +130,54 @@ async fn a_head_is_not_compared() {
     let stats = cache.stats();
     assert_eq!((stats.compared, stats.mismatches.total()), (0, 0));
     assert_eq!(stats.misses_by.get(Cause::Observed), 1);
+}
+
+/// A POST that asks by its content.
+fn question() -> Request<Body> {
+    let mut request = request(Method::POST, "/x", &[("content-type", "application/json")]);
+    *request.body_mut() = Body::from("[1]");
+    request
+}
+
+#[tokio::test]
+async fn questions_are_observed_as_well() {
+    let (cache, _clock) = testing::cache();
+    let origin = Origin::default();
+    let policy = Policy::ttl(seconds(10)).methods([Method::POST]);
+    let app = origin.app(&cache, policy.observe(1.0));
+    for n in 0..4 {
+        origin.version.store(n / 2, Ordering::SeqCst);
+        let reply = send(&app, question()).await;
+        assert_eq!(reply.text(), format!("version {}", n / 2));
+    }
+    assert_eq!(origin.runs(), 4);
+    let stats = cache.stats();
+    assert_eq!((stats.misses, stats.misses_by.get(Cause::Observed)), (4, 3));
+    assert_eq!(
+        (stats.compared, stats.mismatches.get(Mismatch::Body)),
+        (3, 2)
+    );
+}
+
+#[tokio::test]
+async fn hits_of_questions_are_verified_as_well() {
+    let (cache, _clock) = testing::cache();
+    let origin = Origin::default();
+    let policy = Policy::ttl(seconds(10)).methods([Method::POST]);
+    let app = origin.app(&cache, policy.verify(1.0));
+    send(&app, question()).await;
+    origin.version.store(1, Ordering::SeqCst);
+    for _ in 0..2 {
+        let reply = send(&app, question()).await;
+        assert_eq!((reply.hit(), reply.text()), (true, "version 0"));
+        cache.idle().await;
+    }
+    let stats = cache.stats();
+    assert_eq!(
+        (stats.compared, stats.mismatches.get(Mismatch::Body)),
+        (2, 2)
+    );
+    assert_eq!((stats.hits_memory, stats.stores), (2, 1), "{stats:?}");
 }
 
 /// A cache without memory whose hits come from a store.
