@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 
 use crate::arrived::Arrived;
@@ -60,6 +60,11 @@ impl<S> Serve<S> {
             &mut canonical,
             Some(&content),
         ) {
+            Ok((asked, _)) if asked.asks.conditional && *request.method() == Method::POST => {
+                // 304 is for others, and 412 the handler's to say (RFC 9110, 13.1)
+                let reason = or_only_if_cached(&policy, request.headers(), Bypass::Precondition);
+                return self.pass(reason, request).await;
+            }
             Ok((asked, _)) => asked,
             Err(Aside::Bypass(reason)) => return self.pass(reason, request).await,
             Err(Aside::Write(..)) | Err(Aside::Content(_)) => {

@@ -92,6 +92,31 @@ async fn a_post_that_asks_invalidates_nothing() {
 }
 
 #[tokio::test]
+async fn the_conditions_of_a_post_are_the_handlers_to_judge() {
+    let (cache, _clock) = testing::cache();
+    let app = app(&cache, policy(), &Calls::default());
+    for (name, value) in [
+        ("if-none-match", "*"),
+        ("if-modified-since", "Fri, 31 Dec 2100 23:59:59 GMT"),
+    ] {
+        for method in [query(), Method::POST] {
+            json(&app, method.clone(), "[1]").await;
+            let mut again = asks(method.clone(), "application/json", "[1]");
+            again.headers_mut().insert(name, value.parse().unwrap());
+            let reply = send(&app, again).await;
+            if method == Method::POST {
+                assert_eq!(
+                    (reply.status.as_u16(), reply.detail()),
+                    (200, "precondition")
+                );
+            } else if name == "if-none-match" {
+                assert_eq!(reply.status, 304, "a QUERY is as a GET (RFC 10008, 2.6)");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_too_long_reaches_the_handler_whole() {
     let (cache, _clock) = testing::cache();
     let app = app(&cache, policy().max_request_body(10), &Calls::default());

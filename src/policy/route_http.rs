@@ -221,7 +221,7 @@ impl Policy {
     ///
     /// The request's body must be axum's, `Full<Bytes>` or `String`, and have one
     /// `Content-Type` and at most one `Content-Encoding`; with another one the request
-    /// bypasses the cache.
+    /// bypasses the cache, and so does a POST that is conditional (RFC 9110, 13.1).
     ///
     /// ```
     /// # use larder::{Policy, minutes};
