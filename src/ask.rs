@@ -11,16 +11,17 @@ use crate::arrived::Arrived;
 use crate::cache::Engine;
 use crate::content;
 use crate::guard;
-use crate::hint::{rarely, seldom};
+use crate::hint::seldom;
 use crate::invalidate::tenant_suffix;
 use crate::key::{Canonical, Key, Writer, write_query};
 use crate::layer::Shared;
 use crate::observe::Observed;
 use crate::outcome::Bypass;
-use crate::place::{original_uri, place, rewritten};
+use crate::place::{original_uri, place};
 use crate::policy::accept::best_language;
 use crate::policy::request::{self as admission, Asks, Wish};
 use crate::policy::{Compiled, Found, KeyFn, RequestHead, Scoped, vary};
+use crate::sent;
 use crate::store::variants::Variants;
 
 /// A request that takes part in caching, with the pattern of its route; or what else
@@ -195,7 +196,7 @@ pub(crate) fn ask_found<'a, 'p>(
     }
     match write(engine, policy, head, canonical) {
         Ok(asked) => {
-            place_of(canonical, found, rewritten(head.uri, request.uri));
+            sent::write(canonical, found, request);
             if let Some(content) = content {
                 seldom();
                 content::write(canonical, head, content);
@@ -275,7 +276,7 @@ fn posted_question(
         ..request.head
     };
     let asked = write(&layer.engine, found.policy, &head, canonical).ok()?;
-    place_of(canonical, found, rewritten(head.uri, request.uri));
+    sent::write(canonical, found, request);
     Some(asked.question(canonical, None))
 }
 
@@ -379,20 +380,6 @@ fn write_keyed(
         }
     }
     Ok(())
-}
-
-/// What the answer depends on beyond the request itself: the route, where a
-/// policy has a key of its own, and where a layer has sent the request.
-#[inline]
-fn place_of(writer: &mut Writer, found: &Found<'_, '_>, rewritten: Option<&Uri>) {
-    if rarely(found.policy.key.is_some()) {
-        writer.option(found.pattern.map(str::as_bytes));
-    }
-    if let Some(uri) = rewritten {
-        seldom();
-        writer.field(uri.path().as_bytes());
-        writer.option(uri.query().map(str::as_bytes));
-    }
 }
 
 /// The tenant of a request, where the cache asks for one.

@@ -151,6 +151,7 @@ mod rebuild;
 mod renewed;
 mod reply;
 mod route;
+mod sent;
 mod serve;
 mod service;
 mod share;

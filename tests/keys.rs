@@ -2,11 +2,15 @@
 
 mod support;
 
+use std::convert::Infallible;
+
 use axum::Router;
-use axum::http::Uri;
+use axum::body::Body;
+use axum::http::{Request, Uri};
 use axum::routing::get as on_get;
-use larder::{Cache, FORWARDED, Policy, minutes, testing};
+use larder::{Cache, FORWARDED, Policy, RequestHead, minutes, testing};
 use support::{Calls, get, get_with, tiers};
+use tower::util::MapRequestLayer;
 
 fn policy() -> Policy {
     Policy::ttl(minutes(5))
@@ -18,16 +22,24 @@ fn app(cache: &Cache, policy: Policy) -> Router {
     Router::new().route("/{*path}", handler.layer(cache.layer(policy)))
 }
 
-/// Whether the second request is answered with the first one's answer.
+/// Whether the second request is answered with the first one's answer: in a router,
+/// and in one nested in another, which cuts their paths.
 async fn same(
     policy: Policy,
     first: (&str, &[(&str, &str)]),
     second: (&str, &[(&str, &str)]),
 ) -> bool {
     let (cache, _clock) = testing::cache();
-    let app = app(&cache, policy);
-    get_with(&app, first.0, first.1).await;
-    get_with(&app, second.0, second.1).await.hit()
+    let plain = app(&cache, policy.clone());
+    let nested = Router::new().nest("/nested", app(&cache, policy));
+    let hit = async |app: &Router, prefix: &str| {
+        let [one, two] = [first, second].map(|(uri, _)| format!("{prefix}{uri}"));
+        get_with(app, &one, first.1).await;
+        get_with(app, &two, second.1).await.hit()
+    };
+    let (plain, nested) = (hit(&plain, "").await, hit(&nested, "/nested").await);
+    assert_eq!(plain, nested, "{first:?} {second:?}");
+    plain
 }
 
 async fn same_uri(policy: Policy, first: &str, second: &str) -> bool {
@@ -186,6 +198,36 @@ async fn a_users_key_takes_the_place_of_path_and_query() {
     }
     let other_host = get_with(&app, "/item-1", &[("host", "b.example")]).await;
     assert!(!other_host.hit());
+}
+
+#[tokio::test]
+async fn a_users_key_holds_in_a_nested_router() {
+    let (cache, _clock) = testing::cache();
+    let last = |head: &RequestHead<'_>| Some(head.uri().path().rsplit('/').next()?.to_owned());
+    let app = Router::new()
+        .nest("/{shop}/items", app(&cache, policy().key(last)))
+        .nest("/cut", cutting(&cache, policy().key(last)));
+    get(&app, "/a/items/old/1?a=1").await;
+    assert!(get(&app, "/b/items/new/1?a=2").await.hit());
+    assert!(!get(&app, "/b/items/new/2?a=2").await.hit());
+    // what a layer does to a request is no nested router's doing
+    let cut = async |to: &str| get_with(&app, "/cut/a/b", &[("x-to", to)]).await;
+    for to in ["/a/b", "/b", "/a/b?a=1", "/other"] {
+        let reply = cut(to).await;
+        assert_eq!((reply.text(), reply.hit()), (to, false));
+        assert!(cut(to).await.hit());
+    }
+}
+
+/// Answers with the URI that a layer around the cache has made of a request's.
+fn cutting(cache: &Cache, policy: Policy) -> Router {
+    let handler = on_get(|uri: Uri| async move { uri.to_string() });
+    let handler = handler.layer::<_, Infallible>(cache.layer(policy));
+    let to = |mut request: Request<Body>| {
+        *request.uri_mut() = request.headers()["x-to"].to_str().unwrap().parse().unwrap();
+        request
+    };
+    Router::new().route("/{*path}", handler.layer(MapRequestLayer::new(to)))
 }
 
 #[tokio::test]
