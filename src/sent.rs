@@ -34,10 +34,24 @@ fn write_changed(writer: &mut Writer, policy: &Compiled, original: &Uri, uri: &U
         None => writer.field(uri.path().as_bytes()),
     }
     let query = uri.query() != original.query();
-    writer.push(&[u8::from(query)]);
+    let server = !is_one_server(original, uri);
+    writer.push(&[u8::from(query), u8::from(server)]);
     if query {
         write_query(writer, uri.query(), &policy.params);
     }
+    if server {
+        writer.option(uri.scheme_str().map(str::as_bytes));
+        match uri.authority() {
+            Some(authority) => writer.field_lowercase(authority.as_str().as_bytes()),
+            None => writer.absent(),
+        }
+    }
+}
+
+/// Whether two URIs name one scheme and authority, or none.
+#[inline(never)] // HTTP/1.1 names none as a rule
+pub(crate) fn is_one_server(one: &Uri, other: &Uri) -> bool {
+    one.authority() == other.authority() && one.scheme() == other.scheme()
 }
 
 /// How many segments a path has lost at its beginning, where that is all.

@@ -4,6 +4,7 @@ use axum::extract::{MatchedPath, OriginalUri};
 use http::{Extensions, Uri};
 
 use crate::policy::Place;
+use crate::sent::is_one_server;
 
 /// What a router has said so far. A router marks every request that it sees
 /// with its original URI, and those that match a route with the route.
@@ -26,8 +27,10 @@ pub(crate) fn place(extensions: &Extensions) -> Place<'_> {
 /// first the same original may be two requests.
 #[inline]
 pub(crate) fn rewritten<'a>(original: &Uri, uri: &'a Uri) -> Option<&'a Uri> {
+    let named = original.authority().is_some() || uri.authority().is_some();
     if let (Some(was), Some(is)) = (original.path_and_query(), uri.path_and_query())
         && std::ptr::eq(was.as_str(), is.as_str())
+        && (!named || is_one_server(original, uri))
     {
         return None; // one and the same text, as it nearly always is
     }
@@ -36,7 +39,9 @@ pub(crate) fn rewritten<'a>(original: &Uri, uri: &'a Uri) -> Option<&'a Uri> {
 
 #[cold]
 fn differs(original: &Uri, uri: &Uri) -> bool {
-    original.path() != uri.path() || original.query() != uri.query()
+    original.path() != uri.path()
+        || original.query() != uri.query()
+        || !is_one_server(original, uri)
 }
 
 /// The URI as the client sent it, also where a nested router has cut it.
