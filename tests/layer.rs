@@ -133,6 +133,46 @@ async fn a_table_covers_a_router_by_matched_route() {
 }
 
 #[tokio::test]
+async fn a_row_covers_the_routes_below_it() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let table = Routes::new()
+        .route("/api/{*rest}", seconds(10))
+        .route("/api/live", Policy::none())
+        .route("/api/users/{id}", seconds(20))
+        .default_policy(minutes(1))
+        .except(["/admin/{*rest}", "/account/{page}"]);
+    let app = Router::new()
+        .nest("/admin", Router::new().route("/users", counted(&calls)))
+        .route("/account/settings", counted(&calls))
+        .route("/api/news", counted(&calls))
+        .route("/api/live", counted(&calls))
+        .route("/api/users/me", counted(&calls))
+        .route("/page", counted(&calls))
+        .layer(cache.routes(table));
+    for (path, told) in [
+        (
+            "/admin/users",
+            "larder; fwd=bypass; fwd-status=200; detail=no-policy",
+        ),
+        (
+            "/account/settings",
+            "larder; fwd=bypass; fwd-status=200; detail=no-policy",
+        ),
+        ("/api/news", "larder; hit; ttl=10; detail=memory"),
+        (
+            "/api/live",
+            "larder; fwd=bypass; fwd-status=200; detail=not-cached",
+        ),
+        ("/api/users/me", "larder; hit; ttl=20; detail=memory"),
+        ("/page", "larder; hit; ttl=60; detail=memory"),
+    ] {
+        get(&app, path).await;
+        assert_eq!(get(&app, path).await.cache_status(), told, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn around_a_router_the_tables_own_patterns_decide() {
     let (cache, _clock) = testing::cache();
     let calls = Calls::default();

@@ -30,7 +30,7 @@ use crate::policy::Routes;
 /// | `least_hit_rate` | from 0 to 1: less is warned of | 0.6 |
 /// | `routes` | a table, see below | none |
 ///
-/// `routes` has `default` (a policy), `except` (paths that the default does not
+/// `routes` has `default` (a policy), `except` (patterns that the default does not
 /// cover) and `paths` (patterns and their policies). A policy is a TTL
 /// (`"5m"`, or seconds), `"http"` ([`Policy::http`]) or a table with `ttl` or
 /// `http = true`, `stale_while_revalidate`, `stale_if_error`, `revalidate`,

@@ -9,10 +9,11 @@ use crate::error::ConfigError;
 
 /// A table of routes and their policies, for one layer around many routes.
 ///
-/// Inside an axum router (`Router::layer`) a row is found by the matched
-/// route; around a whole router, and without axum, by the table's own patterns,
-/// in the same syntax: `/characters/{id}`, `/files/{*path}`. What no row names
-/// gets the default, but only where a route was matched; else it bypasses.
+/// Inside an axum router (`Router::layer`) a row is found by the matched route,
+/// and for a route that has none, by its path; around a whole router, and without
+/// axum, by the path alone. The table's patterns have axum's syntax:
+/// `/characters/{id}`, `/files/{*path}`. What no row covers gets the default where
+/// a route was matched; else it bypasses.
 ///
 /// ```
 /// use larder::{Cache, MIB, Policy, Routes, minutes, seconds};
@@ -49,13 +50,13 @@ impl Routes {
         self
     }
 
-    /// The policy of matched routes that have no row.
+    /// The policy of matched routes that no row covers.
     pub fn default_policy(mut self, policy: impl Into<Policy>) -> Self {
         self.default = Some(policy.into());
         self
     }
 
-    /// Patterns that the default does not cover.
+    /// Patterns that the default does not cover. More specific rows still do.
     pub fn except<P: Into<String>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
         self.except.extend(patterns.into_iter().map(Into::into));
         self
@@ -130,30 +131,28 @@ impl Table {
         Ok(())
     }
 
-    /// The row for a request: by its matched route where a router has matched
-    /// one, by its path where no router has been asked yet.
+    /// The policy of a request: of the row of its matched route, else of the row
+    /// that covers its path, else, where a route was matched, the default.
     pub(crate) fn find<'t: 'p, 'p>(
         &'t self,
         place: Place<'p>,
         path: &str,
     ) -> Option<Found<'t, 'p>> {
-        let at = match place {
-            Place::Matched(pattern) => self.row_of(pattern),
+        let matched = match place {
+            Place::Matched(pattern) => Some(pattern),
             Place::Fallback => return None,
-            Place::Outside => self.by_path.at(path).ok().map(|found| *found.value),
+            Place::Outside => None,
         };
-        match (at, place) {
-            (Some(at), _) => {
-                let row = &self.rows[at];
-                let pattern = Some(row.pattern.as_str());
-                row.policy.as_ref().map(|policy| Found { policy, pattern })
-            }
-            (None, Place::Matched(pattern)) => self.default.as_ref().map(|policy| Found {
-                policy,
-                pattern: Some(pattern),
-            }),
-            (None, _) => None,
-        }
+        let at = matched.and_then(|pattern| self.row_of(pattern));
+        let at = at.or_else(|| self.by_path.at(path).ok().map(|found| *found.value));
+        let (policy, pattern) = match at.map(|at| &self.rows[at]) {
+            Some(row) => (row.policy.as_ref()?, Some(row.pattern.as_str())),
+            None => (
+                self.default.as_ref().filter(|_| matched.is_some())?,
+                matched,
+            ),
+        };
+        Some(Found { policy, pattern })
     }
 
     fn row_of(&self, pattern: &str) -> Option<usize> {
@@ -240,6 +239,7 @@ mod tests {
         assert_eq!(found(&table, Place::Matched("/b"), "/b"), Some(9));
         assert_eq!(found(&table, Place::Matched("/healthz"), "/healthz"), None);
         assert_eq!(found(&table, Place::Fallback, "/a/7"), None);
+        assert_eq!(found(&table, Place::Matched("/a/new"), "/a/new"), Some(1));
     }
 
     #[test]
