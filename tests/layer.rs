@@ -173,6 +173,35 @@ async fn a_row_covers_the_routes_below_it() {
 }
 
 #[tokio::test]
+async fn a_table_may_cover_a_routers_fallback() {
+    let (cache, _clock) = testing::cache();
+    let ttl = |n| Policy::ttl(seconds(n));
+    let table = Routes::new()
+        .route("/pages/{*rest}", ttl(10).unmatched())
+        .route("/live/{*rest}", ttl(10))
+        .default_policy(ttl(60).unmatched())
+        .except(["/admin/{*rest}"]);
+    let app = Router::new()
+        .fallback(|| async { "page" })
+        .layer(cache.routes(table));
+    for (path, told) in [
+        ("/pages/a", "larder; hit; ttl=10; detail=memory"),
+        (
+            "/live/a",
+            "larder; fwd=bypass; fwd-status=200; detail=no-policy",
+        ),
+        (
+            "/admin/a",
+            "larder; fwd=bypass; fwd-status=200; detail=no-policy",
+        ),
+        ("/a", "larder; hit; ttl=60; detail=memory"),
+    ] {
+        get(&app, path).await;
+        assert_eq!(get(&app, path).await.cache_status(), told, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn around_a_router_the_tables_own_patterns_decide() {
     let (cache, _clock) = testing::cache();
     let calls = Calls::default();

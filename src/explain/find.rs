@@ -39,8 +39,11 @@ impl Shared {
         }
         match &self.annotation {
             Annotation::Table(table) => {
-                let found = table.find(Place::Outside, path)?;
-                Some((1, found.pattern.map(str::to_owned)))
+                if let Some(found) = table.find(Place::Outside, path) {
+                    return Some((1, found.pattern.map(str::to_owned)));
+                }
+                let fallback = self.is_outside() && table.find(Place::Fallback, path).is_some();
+                fallback.then_some((0, None))
             }
             Annotation::One(_) => self.is_outside().then_some((0, None)),
         }
@@ -61,6 +64,7 @@ impl Shared {
         let found = self.annotation.find(place, path);
         found
             .or_else(|_| self.annotation.find(Place::Outside, path))
+            .or_else(|_| self.annotation.find(Place::Fallback, path))
             .ok()
     }
 }

@@ -336,7 +336,8 @@ impl Policy {
 
     /// Also caches what an axum router's fallback answers. Default: no, for
     /// the set of paths there is anybody's to choose; yes under
-    /// [`http`](Self::http).
+    /// [`http`](Self::http). In a table it counts for the default, and for rows that
+    /// cover such a path.
     pub fn unmatched(mut self) -> Self {
         self.unmatched = true;
         self

@@ -13,7 +13,8 @@ use crate::error::ConfigError;
 /// and for a route that has none, by its path; around a whole router, and without
 /// axum, by the path alone. The table's patterns have axum's syntax:
 /// `/characters/{id}`, `/files/{*path}`. What no row covers gets the default where
-/// a route was matched; else it bypasses.
+/// a route was matched, or, with [`unmatched`](Policy::unmatched), where a router
+/// answers with its fallback; else it bypasses.
 ///
 /// ```
 /// use larder::{Cache, MIB, Policy, Routes, minutes, seconds};
@@ -50,7 +51,7 @@ impl Routes {
         self
     }
 
-    /// The policy of matched routes that no row covers.
+    /// The policy of what arrives at a router and no row covers.
     pub fn default_policy(mut self, policy: impl Into<Policy>) -> Self {
         self.default = Some(policy.into());
         self
@@ -132,7 +133,7 @@ impl Table {
     }
 
     /// The policy of a request: of the row of its matched route, else of the row
-    /// that covers its path, else, where a route was matched, the default.
+    /// that covers its path, else, where a router has been asked, the default.
     pub(crate) fn find<'t: 'p, 'p>(
         &'t self,
         place: Place<'p>,
@@ -140,19 +141,17 @@ impl Table {
     ) -> Option<Found<'t, 'p>> {
         let matched = match place {
             Place::Matched(pattern) => Some(pattern),
-            Place::Fallback => return None,
-            Place::Outside => None,
+            Place::Fallback | Place::Outside => None,
         };
         let at = matched.and_then(|pattern| self.row_of(pattern));
         let at = at.or_else(|| self.by_path.at(path).ok().map(|found| *found.value));
         let (policy, pattern) = match at.map(|at| &self.rows[at]) {
             Some(row) => (row.policy.as_ref()?, Some(row.pattern.as_str())),
-            None => (
-                self.default.as_ref().filter(|_| matched.is_some())?,
-                matched,
-            ),
+            None if place == Place::Outside => return None,
+            None => (self.default.as_ref()?, matched),
         };
-        Some(Found { policy, pattern })
+        let covers = place != Place::Fallback || policy.unmatched;
+        covers.then_some(Found { policy, pattern })
     }
 
     fn row_of(&self, pattern: &str) -> Option<usize> {
