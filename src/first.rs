@@ -57,8 +57,8 @@ pub(crate) struct Missing {
     pub(crate) question: Box<Question>,
     pub(crate) arrival: Arrival,
     pub(crate) missed: Missed,
-    /// What it is counted by already.
-    pub(crate) known: Option<Arc<Ticket>>,
+    /// What it is counted by.
+    pub(crate) ticket: Arc<Ticket>,
     pub(crate) sampled: bool,
 }
 
@@ -136,13 +136,13 @@ impl Shared {
         (nested, sampled): (bool, bool),
         request: &Arrived<'_>,
     ) -> First {
-        let known = known(self, nested, request.head.extensions);
-        let arrival = self.arrived(asked.policy, pattern, &request.head, known.is_none());
+        let ticket = ticket(self, nested, request.head.extensions);
+        let arrival = self.arrived(asked.policy, pattern, &request.head, &ticket);
         First::Missed(Missing {
             question: boxed(asked, canonical, variant),
             arrival,
             missed,
-            known,
+            ticket,
             sampled,
         })
     }
@@ -163,11 +163,13 @@ fn aside(request: Aside<'_>, sampled: bool) -> First {
     }
 }
 
-/// What a request is counted by already: a layer further out has it.
+/// What a request is counted by: a layer further out may have it.
 #[cold]
-pub(crate) fn known(shared: &Shared, nested: bool, extensions: &Extensions) -> Option<Arc<Ticket>> {
-    match nested && nested::is_behind(extensions) {
-        true => Some(Ticket::void()),
-        false => nested::ticket(extensions, &shared.engine),
+pub(crate) fn ticket(shared: &Shared, nested: bool, extensions: &Extensions) -> Arc<Ticket> {
+    let engine = &shared.engine;
+    if nested && nested::is_behind(extensions) {
+        return Ticket::void();
     }
+    let known = nested::ticket(extensions, engine);
+    known.unwrap_or_else(|| Ticket::new(engine.clock.precise()))
 }

@@ -17,7 +17,7 @@ use crate::outcome::Bypass;
 use crate::place::place;
 use crate::policy::{Compiled, Found, NameFn, Place, RequestHead, Table};
 use crate::service::CacheService;
-use crate::stats::{Counts, Users};
+use crate::stats::{Counts, Ticket, Users};
 
 /// Caches the responses of the service it is laid around. Made by
 /// [`Cache::layer`](crate::Cache::layer) and its siblings; cheap to clone.
@@ -88,12 +88,11 @@ impl Shared {
         found.ok().map(|found| found.policy)
     }
 
-    /// Where a request has arrived, if a policy covers that. `new` is one that no layer
-    /// further out has looked at.
-    pub(crate) fn arrival(&self, request: &RequestHead<'_>, new: bool) -> Option<Arrival> {
+    /// Where a request has arrived, if a policy covers that.
+    pub(crate) fn arrival(&self, request: &RequestHead<'_>, ticket: &Ticket) -> Option<Arrival> {
         let (place, path) = (place(request.extensions), request.uri.path());
         let Found { policy, pattern } = self.annotation.find(place, path).ok()?;
-        Some(self.arrived(policy, pattern, request, new))
+        Some(self.arrived(policy, pattern, request, ticket))
     }
 
     /// The same where its policy and its route's pattern are known.
@@ -102,7 +101,7 @@ impl Shared {
         policy: &Compiled,
         pattern: Option<&str>,
         request: &RequestHead<'_>,
-        new: bool,
+        ticket: &Ticket,
     ) -> Arrival {
         let counters = &self.engine.counters;
         let of = |endpoint: &str| counters.endpoint(endpoint);
@@ -117,9 +116,7 @@ impl Shared {
         counts.has_policy(&policy.watch);
         let windows = [policy.stale_while_revalidate, policy.stale_if_error];
         counts.may_serve_stale(windows.iter().any(Option::is_some));
-        if new {
-            self.look_at(policy, &counts, request);
-        }
+        self.look_at(policy, &counts, request, Some(ticket));
         Arrival { endpoint, counts }
     }
 
@@ -132,14 +129,27 @@ impl Shared {
         self.outside.load(Ordering::Relaxed)
     }
 
-    /// Takes down what a policy tells of a request for the statistics.
-    pub(crate) fn look_at(&self, policy: &Compiled, counts: &Counts, request: &RequestHead<'_>) {
+    /// Takes down what a policy tells of a request for the statistics, where no layer
+    /// further out has. One without a ticket ends here.
+    pub(crate) fn look_at(
+        &self,
+        policy: &Compiled,
+        counts: &Counts,
+        request: &RequestHead<'_>,
+        ticket: Option<&Ticket>,
+    ) {
         let watch = &policy.watch;
-        let name = |of: &Option<NameFn>| guard::call(|| of.as_ref()?(request)).flatten();
-        if let Some(label) = name(&watch.label) {
+        let name = |of: &NameFn| guard::call(|| of(request)).flatten();
+        if let Some(label) = &watch.label
+            && let Some(label) = name(label)
+            && ticket.is_none_or(Ticket::take_label)
+        {
             self.engine.counters.asked.saw(&label, 1);
         }
-        if let Some(user) = name(&watch.user) {
+        if let Some(user) = &watch.user
+            && let Some(user) = name(user)
+            && ticket.is_none_or(Ticket::take_user)
+        {
             counts.users.get_or_init(Users::default).saw(&user);
         }
     }

@@ -71,14 +71,6 @@ pub(crate) fn ticket(request: &Extensions, engine: &Engine) -> Option<Arc<Ticket
     known.and_then(|known| known.ticket(engine)).cloned()
 }
 
-/// Whether this layer is the first to count a request.
-#[cold]
-pub(crate) fn counts(request: &Extensions, engine: &Engine) -> bool {
-    let known = request.get::<Enclosing>();
-    let ticket = known.and_then(|known| known.ticket(engine));
-    ticket.is_none_or(|ticket| ticket.take())
-}
-
 /// Makes a request part of a fill.
 pub(crate) fn fill(request: &mut Extensions, flight: &Arc<Flight>) {
     let flight = Arc::downgrade(flight);

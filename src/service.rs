@@ -129,9 +129,11 @@ impl<S: Clone> CacheService<S> {
         let shared = &self.core.shared;
         let engine = &shared.engine;
         let Unusual { policy, asks, .. } = unusual;
-        let counts = !nested || nested::counts(request.extensions(), engine);
+        let ticket = nested::ticket(request.extensions(), engine);
+        let counts = ticket.as_ref().is_none_or(|ticket| ticket.take());
         let (times, whole) = (unusual.found.times(), unusual.found.entry);
-        shared.look_at(&policy, &whole.counts, &head_of(&request));
+        let head = head_of(&request);
+        shared.look_at(&policy, &whole.counts, &head, ticket.as_deref());
         let spare = match unusual.verified.is_some() {
             false => std::mem::take(request.extensions_mut()),
             true => http::Extensions::new(),
@@ -170,7 +172,7 @@ impl<S: Clone> CacheService<S> {
         self.core.shared.engine.record();
         let (question, arrival) = (missing.question, missing.arrival);
         let family = question.family_in(arrival.endpoint);
-        let (serve, mut counting) = self.counted_by(arrival.counts, missing.known, nested, true);
+        let (serve, mut counting) = self.counted_by(arrival.counts, missing.ticket, nested, true);
         counting.sampled = missing.sampled;
         going(
             counting,
@@ -202,9 +204,10 @@ impl<S: Clone> CacheService<S> {
         R: Send + 'static,
         B: Content,
     {
-        let arrival = self.core.shared.arrival(&head_of(&request), false);
+        let ticket = Ticket::void();
+        let arrival = self.core.shared.arrival(&head_of(&request), &ticket);
         let counts = self.counts_of(arrival);
-        let (serve, _) = self.counted_by(counts, Some(Ticket::void()), nested, true);
+        let (serve, _) = self.counted_by(counts, ticket, nested, true);
         serve.verify(question, Arc::new(held.entry.clone()), request);
     }
 
@@ -288,9 +291,9 @@ impl<S: Clone> CacheService<S> {
     ) -> (Serve<S>, Counting) {
         let shared = &self.core.shared;
         shared.engine.record();
-        let known = first::known(shared, nested, request.extensions());
-        let counts = self.counts_of(shared.arrival(&head_of(request), known.is_none()));
-        self.counted_by(counts, known, nested, takes_part)
+        let ticket = first::ticket(shared, nested, request.extensions());
+        let counts = self.counts_of(shared.arrival(&head_of(request), &ticket));
+        self.counted_by(counts, ticket, nested, takes_part)
     }
 
     fn counts_of(&self, arrival: Option<Arrival>) -> Arc<Counts> {
@@ -301,7 +304,7 @@ impl<S: Clone> CacheService<S> {
     fn counted_by(
         &self,
         counts: Arc<Counts>,
-        known: Option<Arc<Ticket>>,
+        ticket: Arc<Ticket>,
         nested: bool,
         takes_part: bool,
     ) -> (Serve<S>, Counting) {
@@ -310,7 +313,7 @@ impl<S: Clone> CacheService<S> {
         let counting = Counting {
             engine: Arc::clone(engine),
             counts,
-            ticket: known.unwrap_or_else(|| Ticket::new(engine.clock.precise())),
+            ticket,
             nested,
             takes_part,
             sampled: false,

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::Request;
 use axum::{Router, routing::get as on_get};
 use larder::testing::ManualClock;
-use larder::{Analytics, Cache, MIB, Policy, RequestHead, days, hours, testing};
+use larder::{Analytics, Cache, MIB, Policy, RequestHead, Routes, days, hours, minutes, testing};
 
 use crate::support::redis_server::Redis;
 use crate::support::{PATIENT, SHORT, get, send};
@@ -111,4 +111,29 @@ async fn without_labels_keys_are_counted() {
         analytics.top[0].count >= 2 * analytics.top[1].count,
         "{analytics:?}"
     );
+}
+
+#[tokio::test]
+async fn a_request_in_several_layers_of_one_cache_is_named_once() {
+    let policy = || Policy::ttl(hours(1)).label(system).count_users(user);
+    let users = Policy::ttl(hours(1)).count_users(user);
+    // what varies otherwise does not find what the inner one has stored
+    let tables = [
+        Routes::new().route("/other", minutes(1)),
+        Routes::new().route("/narrative/{system}", policy().vary(["x-other"])),
+        Routes::new().route("/narrative/{system}", users.vary(["x-other"])),
+    ];
+    for (at, table) in tables.into_iter().enumerate() {
+        let (cache, _clock) = testing::cache();
+        let inner = on_get(|| async { "x" }).layer(cache.layer(policy()));
+        let app = Router::new().route("/narrative/{system}", inner);
+        let app = app.layer(cache.routes(table));
+        for n in 0..3 {
+            ask(&app, "western", n).await;
+        }
+        let analytics = cache.analytics().await;
+        assert_eq!(top(&analytics), [("western", 3)], "{at}");
+        assert_eq!(analytics.users_today, 3, "{at}");
+        assert_eq!(cache.stats().requests(), 3, "{at}");
+    }
 }
