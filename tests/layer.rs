@@ -8,7 +8,7 @@ use axum::http::{Method, StatusCode};
 use axum::routing::{get as on_get, put};
 use larder::testing::{self, assert_bypass};
 use larder::{
-    Bypass, Cache, Cause, Hint, MIB, Outcome, Policy, Routes, Tier, minutes, seconds, tag,
+    Bypass, Cache, Cause, Hint, MIB, Outcome, Policy, Routes, Tier, Would, minutes, seconds, tag,
 };
 use support::{Calls, get, get_with, request, send, tiers};
 use tower::ServiceExt;
@@ -198,6 +198,10 @@ async fn a_table_may_cover_a_routers_fallback() {
     ] {
         get(&app, path).await;
         assert_eq!(get(&app, path).await.cache_status(), told, "{path}");
+    }
+    for path in ["/pages/a", "/a"] {
+        let explained = cache.explain(&request(Method::GET, path, &[])).await;
+        assert_eq!(explained.would, Would::Hit(Tier::Memory), "{explained}");
     }
 }
 
