@@ -260,7 +260,7 @@ impl Engine {
         &self,
         question: &Question,
         key: &Key,
-    ) -> Result<Option<Entry>, Cause> {
+    ) -> Result<Option<Frame>, Cause> {
         let Some(store) = &self.store else {
             return Ok(None);
         };
@@ -268,8 +268,7 @@ impl Engine {
         match store.get(key).await.map_err(|_| Cause::StoreError)? {
             None => Ok(None),
             Some(frame) => match codec::decode(&frame, key, question.place(), bounds) {
-                Ok(Frame::Entry(entry)) => Ok(Some(*entry)),
-                Ok(Frame::Vary(_)) => Err(Cause::Variant),
+                Ok(frame) => Ok(Some(frame)),
                 Err(_) => Err(Cause::Corrupt),
             },
         }

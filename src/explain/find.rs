@@ -19,13 +19,22 @@ impl Layers {
     /// The layer that knows a path best, and the route by which it does.
     pub(super) fn of_path(&self, path: &str) -> Option<(Arc<Shared>, Option<String>)> {
         let layers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let layers = layers.iter().filter_map(Weak::upgrade);
+        let layers = layers.iter().rev().filter_map(Weak::upgrade);
         let known = layers.filter_map(|layer| {
             let (weight, pattern) = layer.knows(path)?;
             Some((weight, layer, pattern))
         });
-        let best = known.max_by_key(|(weight, ..)| *weight)?;
-        Some((best.1, best.2))
+        let mut known: Vec<_> = known.collect();
+        let most = known.iter().map(|(weight, ..)| *weight).max()?;
+        known.retain(|(weight, ..)| *weight == most);
+        let patterns = known.iter().filter_map(|(.., pattern)| pattern.as_deref());
+        let best = match most_static(patterns, path).map(str::to_owned) {
+            Some(best) => known
+                .into_iter()
+                .find(|(.., pattern)| pattern.as_ref() == Some(&best)),
+            None => known.into_iter().next(), // the one that was made last
+        };
+        best.map(|(_, layer, pattern)| (layer, pattern))
     }
 }
 
@@ -51,7 +60,8 @@ impl Shared {
 
     /// A route that it has seen, for a path.
     pub(super) fn route_of(&self, path: &str) -> Option<String> {
-        self.routes().into_iter().find(|route| fits(route, path))
+        let routes = self.routes();
+        most_static(routes.iter().map(String::as_str), path).map(str::to_owned)
     }
 
     /// The policy for a route.
@@ -69,7 +79,11 @@ impl Shared {
     }
 }
 
-fn fits(pattern: &str, path: &str) -> bool {
+/// Which of some patterns a router would take for a path.
+fn most_static<'a>(patterns: impl Iterator<Item = &'a str>, path: &str) -> Option<&'a str> {
     let mut router = matchit::Router::new();
-    router.insert(pattern, ()).is_ok() && router.at(path).is_ok()
+    for pattern in patterns {
+        let _ = router.insert(pattern, pattern); // the same again
+    }
+    router.at(path).ok().map(|found| *found.value)
 }

@@ -6,10 +6,11 @@ use http::{HeaderMap, Request};
 use http_body::Body;
 
 use super::explanation::{About, Explanation, Step, Would};
-use super::texts::{freshness, key_of, of_entry, policy_of};
+use super::texts::{freshness, key_of, of_entry, policy_of, varying};
 use crate::arrived::Arrived;
 use crate::ask::{Aside, Question, ask_found};
 use crate::cache::{Cache, Engine};
+use crate::entry::codec::Frame;
 use crate::entry::{Entry, Held};
 use crate::generation::Standing;
 use crate::invalidate::tenant_suffix;
@@ -25,7 +26,7 @@ impl Cache {
     /// What would become of a request now, step by step: which policy it has, whether it
     /// takes part, its key, what the tiers hold, what invalidations have done to that,
     /// how fresh it is, and why the last miss was one. Nothing is filled, counted or
-    /// renewed; Redis is asked once where a request would ask it.
+    /// renewed; Redis is asked where a request would ask it.
     ///
     /// The layer is found by the request's path: by the routes that layers have seen, so
     /// that a route is known once it was asked. [`CacheLayer::explain`] looks at one
@@ -119,7 +120,11 @@ impl Shared {
                 return steps.end(None, Would::Bypass(Bypass::RequestBody));
             }
         };
-        steps.say(About::Admission, "it takes part");
+        let part = match asked.policy.watch.observe {
+            Some(_) => "it is only observed: the handler answers it",
+            None => "it takes part",
+        };
+        steps.say(About::Admission, part);
         let family = match &asked.tenant {
             None => endpoint,
             Some(tenant) => format!("{endpoint}{}", tenant_suffix(tenant)).into(),
@@ -138,23 +143,16 @@ impl Engine {
         request: &Request<B>,
     ) -> Explanation {
         let in_memory = self.explain_memory(&mut steps, &mut question, request.headers());
-        let key = Key::of(&self.context.prefix, family, question.place());
-        let parts = key_of(&key, &question, request);
         let at = steps.0.iter().position(|step| step.about == About::Lease);
-        steps.0.insert(
-            at.unwrap_or(0),
-            Step {
-                about: About::Key,
-                found: parts,
-            },
-        );
         let (mut cause, mut best) = match in_memory {
             Ok(usable) => (Cause::Expired, Some(usable)),
             Err(cause) => (cause, None),
         };
         let answers = |best: &Option<Usable>| matches!(best, Some((_, Use::Fresh(_))));
         if !answers(&best) && self.store.is_some() && !question.policy.memory_only {
-            match self.explain_store(&mut steps, &question, &key).await {
+            let headers = request.headers();
+            let look = self.explain_store(&mut steps, &mut question, family, headers);
+            match look.await {
                 Ok(usable) => {
                     best = best
                         .filter(|(_, known)| {
@@ -168,6 +166,15 @@ impl Engine {
             }
         }
         let place = question.place();
+        let key = Key::of(&self.context.prefix, family, place);
+        let parts = key_of(&key, &question, request);
+        steps.0.insert(
+            at.unwrap_or(0),
+            Step {
+                about: About::Key,
+                found: parts,
+            },
+        );
         let flying = self.flights.is_flying(place);
         if flying {
             steps.say(About::Flight, "a fill is under way");
@@ -177,6 +184,7 @@ impl Engine {
             None => steps.say(About::LastMiss, "this process remembers none"),
         }
         let would = match best {
+            _ if question.policy.watch.observe.is_some() => Would::Miss(Cause::Observed),
             Some((tier, Use::Fresh(_) | Use::Early(_))) => Would::Hit(tier),
             Some((_, Use::WhileRevalidating)) => Would::Stale(Staleness::WhileRevalidating),
             Some((_, Use::AsAsked)) => Would::Stale(Staleness::MaxStale),
@@ -207,11 +215,7 @@ impl Engine {
         }
         let mut slot = self.memory.peek(&question.canonical);
         if let Some(Slot::Vary(variants, _)) = &slot {
-            let names: Vec<&str> = variants.names.iter().map(|name| name.as_str()).collect();
-            steps.say(
-                About::Memory,
-                format!("answers vary on {}", names.join(", ")),
-            );
+            steps.say(About::Memory, varying(&variants.names));
             question.vary(&variants.names, headers);
             slot = self.memory.peek(question.place());
             if slot.is_none() {
@@ -264,11 +268,21 @@ impl Engine {
     async fn explain_store(
         self: &Arc<Self>,
         steps: &mut Steps,
-        question: &Question,
-        key: &Key,
+        question: &mut Question,
+        family: &str,
+        headers: &HeaderMap,
     ) -> Result<Usable, Cause> {
-        match self.peek_store(question, key).await {
-            Ok(Some(entry)) => {
+        let key = |question: &Question| Key::of(&self.context.prefix, family, question.place());
+        let mut cause = Cause::New;
+        let mut found = self.peek_store(question, &key(question)).await;
+        if let (Ok(Some(Frame::Vary(names))), None) = (&found, &question.variant) {
+            steps.say(About::Store, varying(names));
+            question.vary(names, headers);
+            cause = Cause::Variant;
+            found = self.peek_store(question, &key(question)).await;
+        }
+        match found {
+            Ok(Some(Frame::Entry(entry))) => {
                 steps.say(About::Store, of_entry(&entry));
                 let age = entry.age_at(self.wall());
                 let stamp = entry.stamp;
@@ -287,9 +301,10 @@ impl Engine {
             }
             Ok(None) => {
                 steps.say(About::Store, "nothing");
-                Err(Cause::New)
+                Err(cause)
             }
-            Err(cause) => {
+            other => {
+                let cause = other.err().unwrap_or(Cause::Variant);
                 steps.say(About::Store, cause.as_str());
                 Err(cause)
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::Request;
+use http::{HeaderName, Request};
 
 use crate::ask::Question;
 use crate::entry::Entry;
@@ -56,6 +56,12 @@ fn host_of<B>(request: &Request<B>) -> &str {
     let field = request.headers().get(http::header::HOST);
     let field = field.and_then(|host| host.to_str().ok());
     request.uri().host().or(field).unwrap_or_default()
+}
+
+/// What the answers of a resource vary on.
+pub(super) fn varying(names: &[HeaderName]) -> String {
+    let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
+    format!("answers vary on {}", names.join(", "))
 }
 
 pub(super) fn of_entry(entry: &Entry) -> String {

@@ -166,3 +166,74 @@ async fn tables_and_single_layers_are_found() {
         "the layer is gone"
     );
 }
+
+#[tokio::test]
+async fn a_variant_that_redis_alone_knows_of_is_followed() {
+    let redis = Redis::start();
+    let instance = || {
+        let cache = Cache::builder().redis(redis.url()).memory(MIB).lease(SHORT);
+        let clock = Arc::new(ManualClock::new());
+        let cache = cache.operation_timeout(PATIENT).clock(clock);
+        let cache = cache.build().unwrap();
+        let varies = || async { ([("vary", "x-language")], "hello") };
+        let handler = on_get(varies).layer(cache.ttl(minutes(1)));
+        (cache, Router::new().route("/greetings/{n}", handler))
+    };
+    let ((a, of_a), (b, of_b)) = (instance(), instance());
+    let vedic = [("x-language", "sa")];
+    get_with(&of_a, "/greetings/1", &vedic).await;
+    a.idle().await;
+    get(&of_b, "/greetings/2").await; // it knows the route, and has a lease
+    let hit = b.explain(&asked("/greetings/1", &vedic)).await;
+    assert_eq!(hit.would, Would::Hit(Tier::Redis), "{hit}");
+    let known = a.explain(&asked("/greetings/1", &vedic)).await;
+    assert_eq!(hit.key, known.key, "{hit}\n{known}");
+    let other = b.explain(&asked("/greetings/1", &[])).await;
+    assert_eq!(other.would, Would::Miss(Cause::Variant), "{other}");
+}
+
+/// As routers do.
+#[tokio::test]
+async fn of_routes_that_overlap_the_more_static_one_is_asked() {
+    for _ in 0..10 {
+        let (cache, _clock) = testing::cache();
+        let handler = || on_get(|| async { "x" });
+        let both = ["/users/{id}", "/users/me"];
+        let around = |app: Router, path| app.route(path, handler());
+        let around = both.into_iter().fold(Router::new(), around);
+        let around = around.layer(cache.ttl(minutes(1)));
+        get(&around, "/users/7").await;
+        get(&around, "/users/me").await;
+        let hit = cache.explain(&asked("/users/me", &[])).await;
+        let policy = said(&hit, About::Policy);
+        assert!(
+            policy.contains("route /users/me, endpoint users.me"),
+            "{hit}"
+        );
+    }
+    for order in [["/users/{id}", "/users/me"], ["/users/me", "/users/{id}"]] {
+        let (cache, _clock) = testing::cache();
+        let each = |app: Router, path| {
+            let layer = cache.layer(Policy::ttl(minutes(1)).endpoint(path));
+            app.route(path, on_get(|| async { "x" }).layer(layer))
+        };
+        let each = order.into_iter().fold(Router::new(), each);
+        get(&each, "/users/7").await;
+        get(&each, "/users/me").await;
+        for path in ["/users/7", "/users/me"] {
+            let hit = cache.explain(&asked(path, &[])).await;
+            assert_eq!(hit.would, Would::Hit(Tier::Memory), "{order:?} {hit}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_only_observed_is_never_a_hit() {
+    let (cache, _clock) = testing::cache();
+    let policy = Policy::ttl(minutes(1)).observe(1.0);
+    let app = Router::new().route("/x", on_get(|| async { "x" }).layer(cache.layer(policy)));
+    get(&app, "/x").await;
+    let observed = cache.explain(&asked("/x", &[])).await;
+    assert_eq!(observed.would, Would::Miss(Cause::Observed), "{observed}");
+    assert!(said(&observed, About::Admission).contains("observed"));
+}
