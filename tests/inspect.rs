@@ -188,3 +188,27 @@ async fn what_makes_no_sense_is_refused() {
         bad
     );
 }
+
+#[tokio::test]
+async fn an_entry_whose_time_was_ended_has_none_left() {
+    for tiers in tiers().await {
+        let app = app(&tiers.cache);
+        get(&app, "/items/7").await;
+        tiers.cache.idle().await;
+        tiers.clock.advance(seconds(20));
+        let softly = tiers.cache.invalidate(tag("item:7").soft()).await;
+        softly.unwrap();
+        tiers.clock.advance(seconds(5));
+        let page = tiers.cache.entries("api:items:*", None).await.unwrap();
+        let [listed] = &page.entries[..] else {
+            panic!("{}: {page:?}", tiers.name);
+        };
+        let name = listed.key.as_str();
+        let entry = tiers.cache.entry(name).await.unwrap().unwrap();
+        for told in [listed, &entry] {
+            assert_eq!(told.ttl, Duration::ZERO, "{}: {told:?}", tiers.name);
+            assert_eq!(told.kept.as_secs(), 55, "{}: {told:?}", tiers.name);
+            assert_eq!(told.valid, Some(true), "it may still be served");
+        }
+    }
+}

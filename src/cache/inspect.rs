@@ -249,26 +249,35 @@ impl Engine {
     fn of_frame(&self, key: Key, frame: &Bytes, whole: bool) -> Option<EntryInfo> {
         let peek = Peek::of(frame)?;
         let scopes = peek.scopes(frame);
-        let holds = |scopes: &Vec<ScopeId>| {
+        let standing = |scopes: &Vec<ScopeId>| {
             let name = key.as_str();
             let named = Named { scopes, name };
-            self.pulse.is_none()
-                || self.generations.standing_of(&named, peek.stamp) != Standing::Gone
+            match self.pulse.is_some() {
+                true => self.generations.standing_of(&named, peek.stamp),
+                false => Standing::Good,
+            }
         };
-        let valid = scopes.as_ref().map(holds);
+        let standing = scopes.as_ref().map(standing);
         let scopes = scopes.unwrap_or_default();
         let age = self.wall().saturating_sub(peek.created);
+        let lifetime = match standing {
+            Some(Standing::Aged(aging)) => {
+                let since = self.now().saturating_sub(aging.at);
+                peek.lifetime.ended(age.saturating_sub(since))
+            }
+            _ => peek.lifetime,
+        };
         let left = |end: u64| Duration::from_millis(end.saturating_sub(age));
         Some(EntryInfo {
             tier: Tier::Redis,
             status: peek.status,
             age: Duration::from_millis(age),
-            ttl: left(peek.lifetime.fresh),
-            kept: left(peek.lifetime.keep),
+            ttl: left(lifetime.fresh),
+            kept: left(lifetime.keep),
             fill: Duration::from_millis(u64::from(peek.took)),
             size: peek.size,
             takes: whole.then_some(frame.len() as u64),
-            valid,
+            valid: standing.map(|standing| standing != Standing::Gone),
             scopes: scopes.iter().map(|scope| scope.to_hex()).collect(),
             key,
         })
