@@ -164,7 +164,7 @@ async fn a_row_covers_the_routes_below_it() {
             "/api/live",
             "larder; fwd=bypass; fwd-status=200; detail=not-cached",
         ),
-        ("/api/users/me", "larder; hit; ttl=20; detail=memory"),
+        ("/api/users/me", "larder; hit; ttl=10; detail=memory"),
         ("/page", "larder; hit; ttl=60; detail=memory"),
     ] {
         get(&app, path).await;

@@ -9,9 +9,9 @@ use crate::error::ConfigError;
 
 /// A table of routes and their policies, for one layer around many routes.
 ///
-/// Inside an axum router (`Router::layer`) a row is found by the matched route,
-/// and for a route that has none, by its path; around a whole router, and without
-/// axum, by the path alone. The table's patterns have axum's syntax:
+/// Inside an axum router (`Router::layer`) a row is found by the matched route; a
+/// route that has none has that of a wildcard (`/api/{*rest}`) or an exclusion that
+/// covers its path. Around a whole router, and without axum, the path alone decides. The table's patterns have axum's syntax:
 /// `/characters/{id}`, `/files/{*path}`. What no row covers gets the default where
 /// a route was matched, or, with [`unmatched`](Policy::unmatched), where a router
 /// answers with its fallback; else it bypasses.
@@ -69,6 +69,10 @@ pub(crate) struct Table {
     rows: Vec<Row>,
     by_shape: HashMap<String, usize>,
     by_path: matchit::Router<usize>,
+    /// Those that may cover other routes than one of their own pattern: exclusions, and
+    /// rows that end in a wildcard. A row with parameters alone names one route: its
+    /// policy is not that of a more specific one, such as `/users/me`.
+    covering: matchit::Router<usize>,
     default: Option<Arc<Compiled>>,
 }
 
@@ -97,6 +101,7 @@ impl Table {
             rows: Vec::new(),
             by_shape: HashMap::new(),
             by_path: matchit::Router::new(),
+            covering: matchit::Router::new(),
             default: None,
         };
         for (pattern, policy) in &routes.rows {
@@ -120,9 +125,12 @@ impl Table {
         if !pattern.starts_with('/') {
             return Err(bad("a pattern begins with a slash".into()));
         }
-        self.by_path
-            .insert(pattern, at)
-            .map_err(|error| bad(error.to_string()))?;
+        let covers = policy.is_none() || shape(pattern).ends_with("/{*}");
+        let mut inserted = self.by_path.insert(pattern, at);
+        if covers {
+            inserted = inserted.and_then(|()| self.covering.insert(pattern, at));
+        }
+        inserted.map_err(|error| bad(error.to_string()))?;
         self.by_shape.insert(shape(pattern), at);
         self.by_shape.insert(pattern.to_owned(), at);
         self.rows.push(Row {
@@ -139,12 +147,14 @@ impl Table {
         place: Place<'p>,
         path: &str,
     ) -> Option<Found<'t, 'p>> {
-        let matched = match place {
-            Place::Matched(pattern) => Some(pattern),
-            Place::Fallback | Place::Outside => None,
+        let at = |rows: &matchit::Router<usize>| rows.at(path).ok().map(|found| *found.value);
+        let (matched, at) = match place {
+            Place::Matched(pattern) => {
+                let own = self.row_of(pattern);
+                (Some(pattern), own.or_else(|| at(&self.covering)))
+            }
+            Place::Fallback | Place::Outside => (None, at(&self.by_path)),
         };
-        let at = matched.and_then(|pattern| self.row_of(pattern));
-        let at = at.or_else(|| self.by_path.at(path).ok().map(|found| *found.value));
         let (policy, pattern) = match at.map(|at| &self.rows[at]) {
             Some(row) => (row.policy.as_ref()?, Some(row.pattern.as_str())),
             None if place == Place::Outside => return None,
@@ -238,7 +248,7 @@ mod tests {
         assert_eq!(found(&table, Place::Matched("/b"), "/b"), Some(9));
         assert_eq!(found(&table, Place::Matched("/healthz"), "/healthz"), None);
         assert_eq!(found(&table, Place::Fallback, "/a/7"), None);
-        assert_eq!(found(&table, Place::Matched("/a/new"), "/a/new"), Some(1));
+        assert_eq!(found(&table, Place::Matched("/a/new"), "/a/new"), Some(9));
     }
 
     #[test]
