@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::sync::oneshot;
+use tracing::{Instrument, Span};
 
 use super::ask::{Ask, CheckFn};
 use super::cached::CachedValue;
@@ -177,12 +178,13 @@ impl<T: Send + Sync + 'static> Values<T> {
     /// not overwrite it, and who waits for that load in another process gets this value. What
     /// other processes hold in memory they serve on: [`remove`](Self::remove) reaches them.
     ///
-    /// Where it may not be stored, or the cache is off, the earlier one is removed.
+    /// Where it may not be stored, or the cache is off, the earlier one is removed; where
+    /// that takes longer than an operation may, it goes on behind the call.
     pub async fn insert<'a>(&self, key: impl Into<ValueKey<'a>>, value: T) -> CachedValue<T> {
         let (key, value, engine) = (key.into(), Arc::new(value), &self.space.engine);
         if let Some(reason) = self.space.bypass(&key) {
             if self.space.never(&key).is_none() {
-                let _ = self.remove(&key).await; // it would be served once the cache is on
+                self.supersede(&key).await; // it would be served once the cache is on
             }
             return CachedValue::new(value, bypassed(reason));
         }
@@ -206,9 +208,33 @@ impl<T: Send + Sync + 'static> Values<T> {
         let stored = ask.store(made, Landing::unlisted(&led));
         let _ = done.await; // dropped, when it is written
         if stored.is_err() {
-            let _ = self.remove(&key).await; // the store still has the earlier one
+            self.supersede(&key).await; // the store still has the earlier one
         }
         CachedValue::new(value, miss(Cause::New, stored))
+    }
+
+    /// Removes an earlier value, and waits for that as long as a request may wait for
+    /// the cache. The rest goes on behind it.
+    async fn supersede(&self, key: &ValueKey<'_>) {
+        let engine = &self.space.engine;
+        let names = [Some(self.space.key(key)), self.space.alias(key)];
+        let names = names.into_iter().flatten();
+        let targets: Vec<_> = names.map(|name| self.space.target(name)).collect();
+        let cache = Cache::of(Arc::clone(engine));
+        let work = async move {
+            for target in targets {
+                let _ = cache.invalidate_target(target).await; // else it is queued
+            }
+        };
+        match engine.runtime() {
+            Some(runtime) => {
+                let work = engine
+                    .tasks
+                    .spawn(&runtime, work.instrument(Span::current()));
+                let _ = tokio::time::timeout(engine.budget, work).await;
+            }
+            None => work.await,
+        }
     }
 
     /// Removes a value, as [`Cache::invalidate`] does by [`key`](crate::key()): once it

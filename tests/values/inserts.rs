@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use larder::values::{Content, ValueKey, Values};
-use larder::{Cache, Cause, MIB, Outcome};
+use larder::{
+    Cache, Cause, Key, MIB, Outcome, Record, Removal, Removed, Store, StoreFuture, seconds,
+};
 use tokio::sync::Semaphore;
 
 use crate::support::redis_server::Redis;
@@ -183,4 +186,35 @@ async fn what_is_refused_at_an_insertion_leaves_no_older_value_behind() {
         assert!(!values.contains(key).await, "{refused} {key:?}");
         assert!(!theirs.contains(key).await, "{refused} {key:?}");
     }
+}
+
+/// A store that holds nothing, and never ends a removal.
+struct NeverRemoves;
+
+impl Store for NeverRemoves {
+    fn get<'a>(&'a self, _: &'a Key) -> StoreFuture<'a, Option<Bytes>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn put<'a>(&'a self, _: Record<'a>) -> StoreFuture<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn remove<'a>(&'a self, _: Removal<'a>) -> StoreFuture<'a, Removed> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_insertion_waits_for_the_earlier_value_to_go_no_longer_than_an_operation_may() {
+    let builder = Cache::builder().memory(MIB).store(NeverRemoves);
+    let cache = builder.build().unwrap();
+    let values = characters(&cache);
+    values.insert("a", Source::default().make("old")).await;
+    cache.set_enabled(false);
+    let insertion = values.insert("a", Source::default().make("new"));
+    let ended = tokio::time::timeout(seconds(1), insertion).await;
+    assert_eq!(ended.expect("bounded").id, "new");
+    cache.set_enabled(true);
+    assert!(!values.contains("a").await);
 }
