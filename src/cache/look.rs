@@ -22,6 +22,7 @@ use crate::store::variants::Variants;
 type InMemory = Result<Found<Arc<Held>>, Unanswered>;
 pub(crate) type Unanswered = (Missed, Option<Box<Writer>>);
 
+/// Made out of a hit's way.
 #[cold]
 fn unanswered(missed: Missed, variant: Option<Box<Writer>>) -> Unanswered {
     (missed, variant)

@@ -110,6 +110,12 @@ impl Lifecycle<Place, Slot> for Evicted {
     }
 }
 
+/// What lies there is another's: dropped out of a hit's way.
+#[cold]
+fn none(_: Option<Slot>) -> Option<Slot> {
+    None
+}
+
 /// The tier. Without a size of its own it keeps what answers vary on, and
 /// nothing else.
 pub(crate) struct Memory {
@@ -120,12 +126,6 @@ pub(crate) struct Memory {
     /// Sixteenths of the bound that what is in flight has.
     yielded: AtomicU64,
     keeps_entries: bool,
-}
-
-/// What lies there is another's.
-#[cold]
-fn none(_: Option<Slot>) -> Option<Slot> {
-    None
 }
 
 /// Room for markers where there is no memory tier.
