@@ -6,6 +6,7 @@ mod contents;
 mod deception;
 mod denial;
 mod forged;
+mod handed_on;
 mod inputs;
 mod keys;
 mod late;

@@ -1,6 +1,8 @@
 //! The layer: where it can stand, and what it does there.
 
+#[path = "../support/mod.rs"]
 mod support;
+mod tables;
 
 use axum::Router;
 use axum::extract::Request;
@@ -8,7 +10,7 @@ use axum::http::{Method, StatusCode};
 use axum::routing::{get as on_get, put};
 use larder::testing::{self, assert_bypass};
 use larder::{
-    Bypass, Cache, Cause, Hint, MIB, Outcome, Policy, Routes, Tier, Would, minutes, seconds, tag,
+    Bypass, Cache, Cause, Hint, MIB, Outcome, Policy, Routes, Tier, minutes, seconds, tag,
 };
 use support::{Calls, get, get_with, request, send, tiers};
 use tower::ServiceExt;
@@ -101,124 +103,6 @@ async fn head_is_answered_from_gets_entry_and_fills_nothing() {
         assert!(hit.hit() && hit.body.is_empty());
         assert_eq!(hit.header("content-length"), "8");
     }
-}
-
-#[tokio::test]
-async fn a_table_covers_a_router_by_matched_route() {
-    let (cache, _clock) = testing::cache();
-    let calls = Calls::default();
-    let table = Routes::new()
-        .route("/a/{id}", seconds(10))
-        .default_policy(minutes(1))
-        .except(["/healthz"]);
-    let app = Router::new()
-        .route("/a/{name}", counted(&calls))
-        .route("/b", counted(&calls))
-        .route("/healthz", counted(&calls))
-        .nest("/nested", Router::new().route("/c", counted(&calls)))
-        .fallback(|| async { "nothing here" })
-        .layer(cache.routes(table));
-    for (path, ttl) in [("/a/1", 10), ("/b", 60), ("/nested/c", 60)] {
-        get(&app, path).await;
-        let hit = get(&app, path).await;
-        assert_eq!(
-            hit.cache_status(),
-            format!("larder; hit; ttl={ttl}; detail=memory"),
-            "{path}"
-        );
-    }
-    get(&app, "/healthz").await;
-    assert_eq!(get(&app, "/healthz").await.detail(), "no-policy");
-    assert_eq!(get(&app, "/no/such/path").await.detail(), "no-policy");
-}
-
-#[tokio::test]
-async fn a_row_covers_the_routes_below_it() {
-    let (cache, _clock) = testing::cache();
-    let calls = Calls::default();
-    let table = Routes::new()
-        .route("/api/{*rest}", seconds(10))
-        .route("/api/live", Policy::none())
-        .route("/api/users/{id}", seconds(20))
-        .default_policy(minutes(1))
-        .except(["/admin/{*rest}", "/account/{page}"]);
-    let app = Router::new()
-        .nest("/admin", Router::new().route("/users", counted(&calls)))
-        .route("/account/settings", counted(&calls))
-        .route("/api/news", counted(&calls))
-        .route("/api/live", counted(&calls))
-        .route("/api/users/me", counted(&calls))
-        .route("/page", counted(&calls))
-        .layer(cache.routes(table));
-    for (path, told) in [
-        (
-            "/admin/users",
-            "larder; fwd=bypass; fwd-status=200; detail=no-policy",
-        ),
-        (
-            "/account/settings",
-            "larder; fwd=bypass; fwd-status=200; detail=no-policy",
-        ),
-        ("/api/news", "larder; hit; ttl=10; detail=memory"),
-        (
-            "/api/live",
-            "larder; fwd=bypass; fwd-status=200; detail=not-cached",
-        ),
-        ("/api/users/me", "larder; hit; ttl=10; detail=memory"),
-        ("/page", "larder; hit; ttl=60; detail=memory"),
-    ] {
-        get(&app, path).await;
-        assert_eq!(get(&app, path).await.cache_status(), told, "{path}");
-    }
-}
-
-#[tokio::test]
-async fn a_table_may_cover_a_routers_fallback() {
-    let (cache, _clock) = testing::cache();
-    let ttl = |n| Policy::ttl(seconds(n));
-    let table = Routes::new()
-        .route("/pages/{*rest}", ttl(10).unmatched())
-        .route("/live/{*rest}", ttl(10))
-        .default_policy(ttl(60).unmatched())
-        .except(["/admin/{*rest}"]);
-    let app = Router::new()
-        .fallback(|| async { "page" })
-        .layer(cache.routes(table));
-    for (path, told) in [
-        ("/pages/a", "larder; hit; ttl=10; detail=memory"),
-        (
-            "/live/a",
-            "larder; fwd=bypass; fwd-status=200; detail=no-policy",
-        ),
-        (
-            "/admin/a",
-            "larder; fwd=bypass; fwd-status=200; detail=no-policy",
-        ),
-        ("/a", "larder; hit; ttl=60; detail=memory"),
-    ] {
-        get(&app, path).await;
-        assert_eq!(get(&app, path).await.cache_status(), told, "{path}");
-    }
-    for path in ["/pages/a", "/a"] {
-        let explained = cache.explain(&request(Method::GET, path, &[])).await;
-        assert_eq!(explained.would, Would::Hit(Tier::Memory), "{explained}");
-    }
-}
-
-#[tokio::test]
-async fn around_a_router_the_tables_own_patterns_decide() {
-    let (cache, _clock) = testing::cache();
-    let calls = Calls::default();
-    let router = Router::new()
-        .route("/a/{id}", counted(&calls))
-        .route("/b", counted(&calls));
-    let app = cache
-        .routes(Routes::new().route("/a/{id}", minutes(1)))
-        .around(router);
-    get(&app, "/a/1").await;
-    assert!(get(&app, "/a/1").await.hit());
-    assert!(!get(&app, "/a/2").await.hit());
-    assert_eq!(get(&app, "/b").await.detail(), "no-policy");
 }
 
 #[tokio::test]
