@@ -63,7 +63,9 @@ impl Answered {
         self.name_tags(response.headers_mut());
         let status = response.status();
         if is_failure(status) && self.stale.is_some() {
-            engine.flights.throttle(self.question.place(), engine.now());
+            engine
+                .flights
+                .throttle(self.question.place(), engine.now(), false);
         }
         if is_failure(status)
             && let Some(response) = self.stand_in(engine, Some(status))
@@ -115,9 +117,8 @@ impl Answered {
         engine: &Engine,
         status: Option<StatusCode>,
     ) -> Option<Response<ResponseBody<B>>> {
-        let unreachable = status.is_none() && self.question.policy.http;
         let instead = self.counted.then(|| self.instead(engine))?;
-        instead.stale(Staleness::IfError, status, unreachable)
+        instead.stale(Staleness::IfError, status, status.is_none())
     }
 
     /// The policy's own answer in place of a handler that failed. Nobody waits for

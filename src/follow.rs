@@ -67,6 +67,7 @@ impl<S> Serve<S> {
         let reached = |entry: &Entry| {
             keeps(Rule::FollowerChecked) && engine.generations.reached(entry, note.number)
         };
+        let unreached = matches!(landed, Some(Landed::Unreached));
         let mut response = match (opened, landed) {
             (_, Some(Landed::Alone)) => return Followed::Alone,
             (_, Some(Landed::Outdated)) => return Followed::Again,
@@ -108,8 +109,9 @@ impl<S> Serve<S> {
                 let instead = self.instead(question, missed, request.headers());
                 served.unwrap_or_else(|| instead.too_late())
             }
-            (_, Some(Landed::Failed)) | (None, None) => {
-                let stale = self.stale(question, missed, request, Staleness::IfError);
+            (_, Some(Landed::Failed | Landed::Unreached)) | (None, None) => {
+                let why = Staleness::IfError;
+                let stale = self.stale(question, missed, request, why, unreached);
                 return stale.map_or(Followed::Failed, Followed::Response);
             }
         };
@@ -167,16 +169,18 @@ impl<S> Serve<S> {
         reply::finish(&self.shared.engine, parts, body, outcome)
     }
 
-    /// What is stale, where it may stand in for a fill that gave nothing.
+    /// What is stale, where it may stand in for a fill that gave nothing, perhaps
+    /// for the service is out of reach.
     pub(crate) fn stale<R, B>(
         &self,
         question: &Question,
         missed: &Missed,
         request: &Request<R>,
         why: Staleness,
+        unreached: bool,
     ) -> Option<Response<ResponseBody<B>>> {
         let instead = self.instead(question, missed, request.headers());
-        let mut response = instead.stale(why, None, false)?;
+        let mut response = instead.stale(why, None, unreached)?;
         nested::mark(&mut response, self.nested, &self.shared.engine);
         Some(response)
     }
@@ -210,9 +214,9 @@ impl<S> Serve<S> {
             _ => Staleness::IfError,
         };
         let mut seen = request.headers().clone();
-        let unreachable = kind == FailureKind::Timeout && question.policy.http;
+        let unreached = kind == FailureKind::Timeout;
         let stale = self.instead(question, missed, &seen);
-        let stale = stale.stale(why, None, unreachable);
+        let stale = stale.stale(why, None, unreached);
         question.policy.hide(&mut seen);
         let uri = original_uri(request.extensions(), request.uri());
         let instead = self.instead(question, missed, &seen);

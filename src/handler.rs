@@ -115,7 +115,7 @@ impl<S> Serve<S> {
             None => {
                 engine
                     .flights
-                    .throttle(answered.question.place(), engine.now());
+                    .throttle(answered.question.place(), engine.now(), true);
                 asker.overtaken(); // whatever a layer further in comes to
                 landing.make(|_landing| Landed::TimedOut);
                 (answered.too_late(engine), None)
@@ -129,7 +129,8 @@ impl<S> Serve<S> {
             Some(Err(error)) => {
                 engine
                     .flights
-                    .throttle(answered.question.place(), engine.now());
+                    .throttle(answered.question.place(), engine.now(), true);
+                landing.make(|_landing| Landed::Unreached);
                 let stale = answered.stand_in(engine, None);
                 let kind = FailureKind::Error;
                 let served = stale.or_else(|| answered.fall_back(engine, kind, None));

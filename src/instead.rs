@@ -67,6 +67,13 @@ impl Late {
         Some(response)
     }
 
+    /// What is stale, for the service is out of reach.
+    pub(crate) fn unreached<B>(&self) -> Option<Response<ResponseBody<B>>> {
+        let mut response = self.instead().stale(Staleness::IfError, None, true)?;
+        nested::mark(&mut response, self.nested, &self.shared.engine);
+        Some(response)
+    }
+
     /// No time is left.
     pub(crate) fn too_late<B>(&self) -> Response<ResponseBody<B>> {
         let mut response = self.instead().too_late();
@@ -86,15 +93,16 @@ impl Late {
 }
 
 impl Instead<'_> {
-    /// Whether something stale may stand in. A service that is `unreachable` asks
-    /// for less (RFC 9111, 4.2.4).
-    pub(crate) fn stands(&self, unreachable: bool) -> bool {
-        self.standing(unreachable).is_some()
+    /// Whether something stale may stand in. Where the service is `unreached`,
+    /// `Policy::http()` asks for less (RFC 9111, 4.2.4).
+    pub(crate) fn stands(&self, unreached: bool) -> bool {
+        self.standing(unreached).is_some()
     }
 
     /// The same as it is now: it has aged since it was found, and may have been
     /// invalidated.
-    fn standing(&self, unreachable: bool) -> Option<Stale> {
+    fn standing(&self, unreached: bool) -> Option<Stale> {
+        let unreachable = unreached && self.question.policy.http;
         let stale = self.stale?;
         let entry = &stale.held.entry;
         let age = stale.held.age(self.engine.now());
@@ -113,9 +121,9 @@ impl Instead<'_> {
         &self,
         why: Staleness,
         status: Option<StatusCode>,
-        unreachable: bool,
+        unreached: bool,
     ) -> Option<Response<ResponseBody<B>>> {
-        let stale = self.standing(unreachable)?;
+        let stale = self.standing(unreached)?;
         Some(self.serve(&stale, why, status))
     }
 

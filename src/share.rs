@@ -56,7 +56,13 @@ impl<S> Serve<S> {
         let engine = Arc::clone(&self.shared.engine);
         if missed.stale.is_some()
             && engine.flights.is_throttled(question.place(), engine.now())
-            && let Some(response) = self.stale(&question, &missed, &request, Staleness::IfError)
+            && let Some(response) = self.stale(
+                &question,
+                &missed,
+                &request,
+                Staleness::IfError,
+                self.is_unreached(&question),
+            )
         {
             return Ok(response); // the handler has failed a moment ago
         }
@@ -94,7 +100,8 @@ impl<S> Serve<S> {
                         Followed::Late if soft.is_some() => {
                             let spent = soft.take().unwrap_or_default();
                             let why = Staleness::Timeout;
-                            if let Some(stale) = self.stale(&question, &missed, &request, why) {
+                            let stale = self.stale(&question, &missed, &request, why, false);
+                            if let Some(stale) = stale {
                                 return Ok(stale);
                             }
                             let rest = question.policy.wait.saturating_sub(spent);
@@ -125,6 +132,12 @@ impl<S> Serve<S> {
         (applies && self.shared.engine.has_runtime()).then_some(longest)
     }
 
+    /// Whether a service was out of reach a moment ago.
+    fn is_unreached(&self, question: &Question) -> bool {
+        let engine = &self.shared.engine;
+        engine.flights.is_unreached(question.place(), engine.now())
+    }
+
     /// A bound is reached: what is stale answers, else the fallback, else the
     /// handler, and nothing is stored of that.
     async fn crowded<R, B>(
@@ -147,7 +160,11 @@ impl<S> Serve<S> {
         let engine = Arc::clone(&self.shared.engine);
         let longest = question.policy.hard_timeout;
         let answer = within(&engine, longest, self.pass(Bypass::Crowded, request)).await;
-        answer.unwrap_or_else(|| Ok(late.too_late()))
+        match answer {
+            Some(Ok(response)) => Ok(response),
+            Some(Err(error)) => late.unreached().ok_or(error),
+            None => Ok(late.unreached().unwrap_or_else(|| late.too_late())),
+        }
     }
 
     /// Whether a request may lead: its answer must be one that all can share. A

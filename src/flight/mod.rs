@@ -6,7 +6,7 @@
 //! stalled client stalls nobody. What the fill makes is recorded as it comes,
 //! and all who share it read the recording at their own pace.
 //!
-//! A fill *lands* once, in one of five ways ([`Landed`]). Whatever happens to it
+//! A fill *lands* once, in one of six ways ([`Landed`]). Whatever happens to it
 //! (a panic, a runtime that ends, a leader that goes away), its [`Landing`] is
 //! dropped with it and lands it as failed: no flight is left behind.
 
@@ -52,6 +52,8 @@ pub(crate) enum Landed {
     Outdated,
     /// Without an answer, or with one that broke off: one who waits leads again.
     Failed,
+    /// The same by an error of the service: it is out of reach.
+    Unreached,
     /// Without an answer in time: nobody asks the handler at once again.
     TimedOut,
 }

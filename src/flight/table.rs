@@ -29,6 +29,8 @@ struct Table {
     /// Keys whose handler has failed: it is not asked again where something stale
     /// may be served.
     throttled: Marks,
+    /// Those of them that gave no answer at all.
+    unreached: Marks,
 }
 
 /// How long a handler that has failed is left alone.
@@ -133,16 +135,27 @@ impl Flights {
         let mut table = self.table();
         table.alone.clear(place);
         table.throttled.clear(place);
+        table.unreached.clear(place);
     }
 
-    /// The handler has failed.
-    pub(crate) fn throttle(&self, place: &Canonical, now: u64) {
-        self.table().throttled.set(place, now + THROTTLE);
+    /// The handler has failed: it says so, or is out of reach.
+    pub(crate) fn throttle(&self, place: &Canonical, now: u64, unreached: bool) {
+        let (mut table, until) = (self.table(), now + THROTTLE);
+        table.throttled.set(place, until);
+        match unreached {
+            true => table.unreached.set(place, until),
+            false => table.unreached.clear(place),
+        }
     }
 
     /// Whether it has failed a moment ago.
     pub(crate) fn is_throttled(&self, place: &Canonical, now: u64) -> bool {
         self.table().throttled.holds(place, now)
+    }
+
+    /// Whether it was out of reach then.
+    pub(crate) fn is_unreached(&self, place: &Canonical, now: u64) -> bool {
+        self.table().unreached.holds(place, now)
     }
 
     /// Whether somebody fills a place just now.

@@ -168,7 +168,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
             }
             Some(Landed::Outdated) => Followed::Again,
             Some(Landed::Alone) => Followed::Alone,
-            Some(Landed::Failed | Landed::TimedOut) | None => {
+            Some(Landed::Failed | Landed::Unreached | Landed::TimedOut) | None => {
                 match self.instead(missed, Staleness::IfError) {
                     Some(value) => Followed::Value(value),
                     None => Followed::Failed,
@@ -282,7 +282,9 @@ impl<T: Send + Sync + 'static> Ask<T> {
                 Ok(CachedValue::new(value, outcome))
             }
             Err(error) => {
-                engine.flights.throttle(self.question.place(), engine.now());
+                engine
+                    .flights
+                    .throttle(self.question.place(), engine.now(), true);
                 drop((lease, landing)); // it has failed, whoever waits may lead
                 match self.instead(&missed, Staleness::IfError) {
                     Some(value) => Ok(value),
@@ -365,7 +367,9 @@ impl<T: Send + Sync + 'static> Ask<T> {
                 Ok(self.store(made, landing))
             }
             Err(error) => {
-                engine.flights.throttle(self.question.place(), engine.now());
+                engine
+                    .flights
+                    .throttle(self.question.place(), engine.now(), true);
                 Err(error)
             }
         })

@@ -20,6 +20,7 @@ mod share;
 mod stress;
 #[path = "../support/mod.rs"]
 mod support;
+mod unreached;
 mod variants;
 
 use std::future::Future;

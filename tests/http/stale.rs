@@ -174,7 +174,11 @@ async fn what_cannot_be_reached_is_served_stale() {
         let reply = site.get(&[]).await;
         assert_eq!((reply.text(), reply.header("age")), ("a", "100"));
         assert_eq!(member(&reply).fwd.as_deref(), Some("stale"));
+        // left alone for a while
+        site.advance(29);
+        assert_eq!(site.get(&[]).await.header("age"), "129");
         // but a 503 is an answer
+        site.advance(1);
         site.answers([status(503, "no", &[])]);
         assert_eq!(site.get(&[]).await.status, 503);
     })
