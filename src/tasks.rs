@@ -3,12 +3,14 @@
 use std::future::Future;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// Counts what runs in the background.
 #[derive(Debug)]
 pub(crate) struct Tasks {
     running: watch::Sender<usize>,
+    /// Without permits, and closed at the end: who waits for one hears of that.
+    ending: Semaphore,
 }
 
 /// One more while it lives.
@@ -24,6 +26,7 @@ impl Tasks {
     pub(crate) fn new() -> Self {
         Self {
             running: watch::Sender::new(0),
+            ending: Semaphore::new(0),
         }
     }
 
@@ -41,6 +44,16 @@ impl Tasks {
             drop(running);
             result
         })
+    }
+
+    /// Whoever can end early is to.
+    pub(crate) fn end(&self) {
+        self.ending.close();
+    }
+
+    /// Waits for that.
+    pub(crate) async fn ends(&self) {
+        let _ = self.ending.acquire().await;
     }
 
     /// Waits until nothing runs.

@@ -261,6 +261,24 @@ async fn the_end_of_the_cache_is_the_end_of_its_runs() {
     assert!(run.report().await.left >= 1);
 }
 
+/// Its turns would come for hours.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_cache_waits_for_nobodys_turn() {
+    let (cache, _clock) = larder::testing::cache();
+    let calls = Calls::default();
+    let app = app(&cache, &calls);
+    let how = || cache.warm().host("a.example").every(hours(1));
+    let targets: Vec<String> = (0..9).map(|n| format!("/things/{n}")).collect();
+    let requests = how().requests(app, targets);
+    let works = how().each(0..9, |_| async { Ok::<_, String>(()) });
+    eventually("each has had its first", || async { calls.now() == 1 }).await;
+    let start = tokio::time::Instant::now();
+    cache.shutdown().await;
+    assert!(start.elapsed() < seconds(1), "{:?}", start.elapsed());
+    let left = (requests.report().await.left, works.report().await.left);
+    assert_eq!((left, calls.now()), ((8, 8), 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn fills_are_so_far_apart_and_what_is_fresh_takes_no_turn() {
     let (cache, _clock) = larder::testing::cache();

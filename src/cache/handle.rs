@@ -220,6 +220,7 @@ impl Cache {
     /// but while they keep filling, their work is waited for too.
     pub async fn shutdown(&self) {
         self.engine.renewals.close();
+        self.engine.tasks.end();
         self.engine.tasks.idle().await;
         self.engine.tell_last().await;
         self.engine.stop_listening();

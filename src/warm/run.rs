@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::select;
+use futures_util::future::{join, select};
 use futures_util::stream::{self, StreamExt};
 use futures_util::{FutureExt, Stream};
 use tokio::runtime::Handle;
@@ -196,7 +196,11 @@ where
             let _ = told.send(step); // nobody need listen
         }
     };
-    select(pin!(working), pin!(turns.grant())).await;
+    let ending = async {
+        engine.tasks.ends().await;
+        turns.cancel(); // who waits for a turn waits for nothing
+    };
+    select(pin!(working), pin!(join(turns.grant(), ending))).await;
     report.took = engine.since(start);
     tracing::info!(target: "larder", %report, "warmed");
     report
