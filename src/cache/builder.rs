@@ -308,7 +308,7 @@ impl CacheBuilder {
             generations: Generations::default(),
             pulse: fence.map(|fence| Pulse::new(fence, self.sharing)),
             writing: Mutex::default(),
-            dropped: Default::default(),
+            clearing: Default::default(),
             in_flight: Budget::new(room),
             unwritten: Budget::new(room),
             flights: Arc::new(Flights::new(MOST_FLIGHTS, MOST_FOLLOWERS)),

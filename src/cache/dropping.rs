@@ -30,17 +30,17 @@ impl Engine {
     /// numbers, and nothing has to be hidden.
     pub(super) fn dropping(self: &Arc<Self>, targets: &[Target]) -> Dropping {
         let plain = self.store.is_some() && self.pulse.is_none();
-        let number = plain.then(|| self.dropped.next.fetch_add(1, Ordering::Relaxed));
+        let number = plain.then(|| self.clearing.dropped.next.fetch_add(1, Ordering::Relaxed));
         if let Some(number) = number {
             let targets = targets.iter().map(|target| (number, target.clone()));
-            self.dropped.targets().extend(targets);
+            self.clearing.dropped.targets().extend(targets);
         }
         Dropping(Arc::clone(self), number)
     }
 
     /// Whether the store is dropping an entry just now.
     pub(super) fn is_dropped(&self, entry: &Entry) -> bool {
-        let targets = self.dropped.targets();
+        let targets = self.clearing.dropped.targets();
         targets.iter().any(|(_, target)| target.reaches(entry))
     }
 }
@@ -48,7 +48,11 @@ impl Engine {
 impl Drop for Dropping {
     fn drop(&mut self) {
         if let Some(number) = self.1 {
-            self.0.dropped.targets().retain(|(of, _)| *of != number);
+            self.0
+                .clearing
+                .dropped
+                .targets()
+                .retain(|(of, _)| *of != number);
         }
     }
 }

@@ -10,8 +10,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::advise::Advisor;
-use super::dropping::Dropped;
 use super::pulse::Pulse;
+use super::reclaim::Clearing;
 use super::switch::Switch;
 use super::trail::Trail;
 use crate::ask::Question;
@@ -42,7 +42,8 @@ pub(crate) struct Engine {
     /// Keys that are being written to the store, and the numbers of what is
     /// written: until an invalidated one is taken back, nobody reads it.
     pub(crate) writing: Mutex<HashMap<Key, Writes>>,
-    pub(super) dropped: Dropped,
+    /// What invalidations are clearing away.
+    pub(super) clearing: Clearing,
     /// What is recorded and not yet an entry.
     pub(crate) in_flight: Arc<Budget>,
     /// What waits to be written to the store.

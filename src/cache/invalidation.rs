@@ -7,6 +7,7 @@ use futures_util::future::join;
 use tokio::runtime::Handle;
 
 use super::engine::Engine;
+use super::reclaim::Wish;
 use crate::audit;
 use crate::entry::Entry;
 use crate::error::{BoxError, InvalidateError, StoreError, StoreErrorKind};
@@ -32,7 +33,7 @@ impl Engine {
             let engine = Arc::clone(self);
             let dropping = self.dropping(std::slice::from_ref(&target));
             let rest = async move {
-                let reached = engine.reach(std::slice::from_ref(&target)).await;
+                let reached = engine.reach(std::slice::from_ref(&target), Wish::Done).await;
                 if keeps(Rule::FencedTwice) {
                     engine.fence(&target);
                 }
@@ -108,7 +109,11 @@ impl Engine {
 
     /// Reaches what others hold: fences it, removes it from the store, and waits
     /// until nobody serves it any more.
-    async fn reach(self: &Arc<Self>, targets: &[Target]) -> Result<Reached, StoreError> {
+    async fn reach(
+        self: &Arc<Self>,
+        targets: &[Target],
+        wish: Wish,
+    ) -> Result<Reached, StoreError> {
         let told = self.tell(targets).await;
         let stamp = match &told {
             Ok(Some(told)) => told.stamp,
@@ -119,7 +124,7 @@ impl Engine {
             for target in targets {
                 // where no clock is shared, nobody would find it stale
                 if target.force != Force::Soft || self.pulse.is_none() {
-                    removed += self.remove(target).await?;
+                    removed += self.remove(target, wish).await?;
                 }
             }
             Ok(removed)
@@ -170,14 +175,14 @@ impl Engine {
         }
     }
 
-    async fn remove(&self, target: &Target) -> Result<Removed, StoreError> {
+    async fn remove(&self, target: &Target, wish: Wish) -> Result<Removed, StoreError> {
         let mut removed = Removed::default();
         let Some(store) = &self.store else {
             return Ok(removed);
         };
         let beside = self.beside(target);
         for removal in removals(target).into_iter().chain(patterns(&beside)) {
-            match store.remove(removal).await {
+            match self.reclaim(&**store, removal, wish).await {
                 Ok(n) => removed += n,
                 Err(error) => {
                     self.counters.store_error(&error);
@@ -326,8 +331,12 @@ impl Writing {
         let (background, watching) = (Arc::clone(engine), Arc::clone(&self.watching));
         let last = Arc::clone(&self.last);
         let dropping = engine.dropping(&targets);
+        let wish = match engine.pulse.is_some() {
+            true => Wish::Space,
+            false => Wish::Done, // what is left would be served
+        };
         let work = async move {
-            match background.reach(&targets).await {
+            match background.reach(&targets, wish).await {
                 Ok(reached) => {
                     background.count_removed(&Removed::default(), &reached.removed);
                     let entries = reached.removed.entries;

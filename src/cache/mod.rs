@@ -24,6 +24,7 @@ mod precompress;
 mod pulse;
 mod queue;
 mod read;
+mod reclaim;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;

@@ -23,8 +23,7 @@ const NAMES: usize = 500;
 
 impl RedisStore {
     pub(super) async fn erase_all(&self, erasure: &Erasure<'_>) -> Result<Removed, StoreError> {
-        let mut names = self.members(erasure.group).await?;
-        let mut done = self.unlink_each(names.clone()).await?;
+        let (mut done, mut names) = self.unlink_group(erasure.group).await?;
         let nodes = self.link.primaries(self.slow()).await?;
         let scanned = self.unlink_bearing(&nodes, erasure, &mut names).await;
         // what was unlinked is found no more: it is forgotten also where the scan has failed

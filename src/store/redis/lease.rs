@@ -24,7 +24,7 @@ impl RedisStore {
         format!("{}wake", self.internal)
     }
 
-    async fn number(&self, reply: Result<Value, StoreError>) -> Result<i64, StoreError> {
+    pub(super) async fn number(&self, reply: Result<Value, StoreError>) -> Result<i64, StoreError> {
         match reply? {
             Value::Int(number) => Ok(number),
             _ => Err(refused("a script did not answer with a number")),

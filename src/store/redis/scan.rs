@@ -6,7 +6,7 @@ use redis::{FromRedisValue, RedisError, Value};
 use super::connect::Node;
 use super::tier::{RedisStore, refused};
 use crate::error::StoreError;
-use crate::store::Removed;
+use crate::store::{Group, Removed};
 
 /// Keys that a step looks at. A step holds the server up for others, by a tenth of a
 /// millisecond so: with 1,000 the p99 of hits meanwhile was more than twice the idle one,
@@ -74,9 +74,20 @@ impl RedisStore {
     /// Removes keys, in batches, and counts those that were there. Where some of a batch
     /// were not, of several endpoints, they are taken from the largest.
     pub(super) async fn unlink(&self, keys: &[Vec<u8>]) -> Result<Removed, StoreError> {
+        self.unlink_of(None, keys).await
+    }
+
+    async fn unlink_of(
+        &self,
+        group: Option<&str>,
+        keys: &[Vec<u8>],
+    ) -> Result<Removed, StoreError> {
         let mut all = Removed::default();
         for batch in keys.chunks(BATCH) {
-            let there = self.batches("UNLINK", batch).await?;
+            let there = match group {
+                Some(group) => self.take(group, batch).await?,
+                None => self.batches("UNLINK", batch).await?,
+            };
             let mut removed = Removed::default();
             for key in batch {
                 removed.add(self.endpoint_of(key), 1);
@@ -94,15 +105,32 @@ impl RedisStore {
         Ok(all)
     }
 
-    /// The same, endpoint by endpoint: of a group some may be gone long since.
-    pub(super) async fn unlink_each(&self, mut keys: Vec<Vec<u8>>) -> Result<Removed, StoreError> {
+    /// Removes what is in a group, endpoint by endpoint: some may be gone long since.
+    /// Returns the names too.
+    pub(super) async fn unlink_group(
+        &self,
+        group: Group,
+    ) -> Result<(Removed, Vec<Vec<u8>>), StoreError> {
         let mut all = Removed::default();
+        let mut keys = self.members(group).await?;
         keys.sort_unstable();
+        // on a cluster entries lie elsewhere than their group, and one that is being written
+        // is in it before it is there: names stay until they expire
+        let group = self.link.any_keys().then(|| self.group(group));
         let same = |a: &Vec<u8>, b: &Vec<u8>| self.endpoint_of(a) == self.endpoint_of(b);
         for of_one in keys.chunk_by(same) {
-            all += self.unlink(of_one).await?;
+            all += self.unlink_of(group.as_deref(), of_one).await?;
         }
-        Ok(all)
+        Ok((all, keys))
+    }
+
+    /// Removes entries, and their names from their group.
+    async fn take(&self, group: &str, keys: &[Vec<u8>]) -> Result<u64, StoreError> {
+        let keys: Vec<&[u8]> = std::iter::once(group.as_bytes())
+            .chain(keys.iter().map(Vec::as_slice))
+            .collect();
+        let there = self.script(&self.scripts.take, &keys, &[]).await;
+        Ok(u64::try_from(self.number(there).await?).unwrap_or(0))
     }
 
     /// None for a value's key.

@@ -27,12 +27,19 @@ end
 /// Keys: groups. Arguments: key, life in milliseconds.
 const JOIN: &str = concat!(join!(), "join(1, ARGV[1], tonumber(ARGV[2])) return 1");
 
-/// The keys of a group. They stay in it until they expire: a removal may have
-/// to be repeated, and an entry that is being written must stay in its groups.
+/// The keys of a group.
 const MEMBERS: &str = r"
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 return redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf')";
+
+/// Removes entries of a group, and their names from it, in one step: of one that is
+/// written meanwhile both are there. Returns how many there were.
+/// Keys: group, entries.
+const TAKE: &str = r"
+local there = redis.call('UNLINK', unpack(KEYS, 2))
+redis.call('ZREM', KEYS[1], unpack(KEYS, 2))
+return there";
 
 /// Writes an entry, if its lease is still held, and gives that back. The groups
 /// come first: an entry is never there without them. Who may not publish leaves
@@ -302,6 +309,7 @@ impl Text {
 pub(super) struct Scripts {
     pub(super) join: Text,
     pub(super) members: Text,
+    pub(super) take: Text,
     pub(super) store: Text,
     pub(super) acquire: Text,
     pub(super) renew: Text,
@@ -322,6 +330,7 @@ impl Scripts {
         Self {
             join: Text::new(JOIN),
             members: Text::new(MEMBERS),
+            take: Text::new(TAKE),
             store: Text::new(STORE),
             acquire: Text::new(ACQUIRE),
             renew: Text::new(RENEW),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::{Cmd, ErrorKind, FromRedisValue, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, FromRedisValue, ServerErrorKind, ToRedisArgs, Value};
 
 use super::connect::Node;
 use super::ledger::Written;
@@ -80,7 +80,7 @@ impl RedisStore {
     pub(super) async fn script(
         &self,
         script: &Text,
-        keys: &[String],
+        keys: &[impl ToRedisArgs],
         args: &[&[u8]],
     ) -> Result<Value, StoreError> {
         self.script_within(script, keys, args, self.slow()).await
@@ -90,7 +90,7 @@ impl RedisStore {
     pub(super) async fn quick_script(
         &self,
         script: &Text,
-        keys: &[String],
+        keys: &[impl ToRedisArgs],
         args: &[&[u8]],
     ) -> Result<Value, StoreError> {
         self.script_within(script, keys, args, self.timeout).await
@@ -99,7 +99,7 @@ impl RedisStore {
     pub(super) async fn script_within(
         &self,
         script: &Text,
-        keys: &[String],
+        keys: &[impl ToRedisArgs],
         args: &[&[u8]],
         timeout: Duration,
     ) -> Result<Value, StoreError> {
@@ -189,7 +189,7 @@ impl Store for RedisStore {
         Box::pin(async move {
             match removal {
                 Removal::Key(key) => self.unlink(&[key_of(key)]).await,
-                Removal::Group(group) => self.unlink_each(self.members(group).await?).await,
+                Removal::Group(group) => Ok(self.unlink_group(group).await?.0),
                 Removal::Pattern(pattern) => self.remove_pattern(pattern).await,
             }
         })
