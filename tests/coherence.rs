@@ -300,3 +300,22 @@ async fn on_an_outage_memory_is_served_for_so_long_where_that_is_wanted() {
     redis.resume();
     eventually("as before", || async { a.get().await.detail() == "memory" }).await;
 }
+
+/// What they hold is nothing, so there is nothing that they must know.
+#[tokio::test]
+async fn who_only_invalidates_reads_no_whole_clock() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let (a, b) = (site.process(&redis), site.process(&redis));
+    for n in 0..5 {
+        a.cache.invalidate(tag(format!("item:{n}"))).await.unwrap();
+        b.cache.invalidate(tag(format!("item:{n}"))).await.unwrap();
+    }
+    assert_eq!(redis.calls("zrange"), 0, "of all scopes");
+    // who begins to serve knows all of it
+    site.write();
+    a.holds("v1").await;
+    site.write();
+    b.cache.invalidate(tag("item:1")).await.unwrap();
+    assert_eq!(a.get().await.text(), "v2");
+}

@@ -341,6 +341,9 @@ impl Engine {
             return Ok(());
         }
         let mut known = pulse.one.lock().await;
+        if !self.generations.stamp().is_known() {
+            return Ok(()); // it has never had a lease: whoever gets one learns of it first
+        }
         match self.generations.stamp().covers(news.stamp) {
             true => Ok(()),
             false => self.resync(pulse, &mut known).await,
