@@ -9,10 +9,12 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Path;
 use axum::routing::get as on_get;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use http_body_util::BodyExt;
-use larder::{Cache, Key, MIB, Policy, Record, Removal, Removed, Store, StoreFuture, minutes};
-use support::{get, request};
+use larder::{
+    Cache, Key, MIB, Policy, Record, Removal, Removed, Store, StoreFuture, minutes, tag, testing,
+};
+use support::{Calls, get, request};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
@@ -130,4 +132,27 @@ async fn what_waits_for_a_slow_store_has_a_bound() {
     get(&router, "/100").await;
     cache.idle().await;
     assert_eq!(store.writes.load(Ordering::SeqCst), writes + 1);
+}
+
+/// A look at every entry takes its time, and a worker has others to serve.
+#[tokio::test]
+async fn an_invalidation_looks_at_memory_aside_and_once_for_all_who_ask() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let handler = on_get(move || async move { calls.count().to_string() });
+    let layer = cache.layer(Policy::ttl(minutes(5)).tag("all").tag("item:{id}"));
+    let app = Router::new().route("/{id}", handler.layer(layer));
+    for n in 0..3_000 {
+        get(&app, &format!("/{n}")).await;
+    }
+    let mut call = std::pin::pin!(cache.invalidate(tag("item:7")));
+    assert!(
+        (&mut call).now_or_never().is_none(),
+        "it walks on the caller's thread"
+    );
+    assert_eq!(call.await.unwrap().removed(), 1);
+    let calls = (0..20).map(|_| cache.invalidate(tag("all")));
+    let done = futures_util::future::join_all(calls).await;
+    let removed: u64 = done.iter().map(|done| done.as_ref().unwrap().memory).sum();
+    assert_eq!((removed, cache.stats().memory_entries), (2_999, 0));
 }

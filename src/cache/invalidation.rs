@@ -25,45 +25,58 @@ impl Engine {
         target: Target,
     ) -> Result<Invalidated, StoreError> {
         self.counters.invalidations(1);
-        let (force, told) = (target.force, target.clone());
         self.fence(&target);
-        let (mut memory, mut store) = (self.sweep(&target), Removed::default());
-        let mut confirmed = 0;
-        if self.store.is_some() {
-            let engine = Arc::clone(self);
-            let dropping = self.dropping(std::slice::from_ref(&target));
-            let rest = async move {
-                let reached = engine.reach(std::slice::from_ref(&target), Wish::Done).await;
-                if keeps(Rule::FencedTwice) {
-                    engine.fence(&target);
-                }
-                drop(dropping);
-                (engine.sweep(&target), reached)
-            };
-            let Some(runtime) = self.runtime() else {
-                return Err(self.untold(std::slice::from_ref(&told), NO_RUNTIME));
-            };
-            let (swept, reached) = match self.tasks.spawn(&runtime, rest).await {
-                Ok(ended) => ended,
-                Err(stopped) => return Err(self.untold(std::slice::from_ref(&told), stopped)),
-            };
-            if force != Force::Soft {
-                memory += swept; // what has aged may have aged twice
-            }
-            let reached = reached?;
-            (confirmed, store) = (reached.confirmed, reached.removed);
-        }
-        if force != Force::Soft {
+        let (memory, reached) = match self.store {
+            None => (self.sweep(&target).await, Reached::default()),
+            Some(_) => self.invalidate_store(&target).await?,
+        };
+        let store = reached.removed;
+        if target.force != Force::Soft {
             self.count_removed(&memory, &store);
         }
         let done = Invalidated {
             memory: memory.entries,
             store: store.entries,
             primaries: store.primaries,
-            confirmed,
+            confirmed: reached.confirmed,
         };
-        self.note_invalidation(&told, Some(done.removed()));
+        self.note_invalidation(&target, Some(done.removed()));
         Ok(done)
+    }
+
+    /// Reaches the store while memory is swept.
+    async fn invalidate_store(
+        self: &Arc<Self>,
+        target: &Target,
+    ) -> Result<(Removed, Reached), StoreError> {
+        let (engine, reaching) = (Arc::clone(self), target.clone());
+        let dropping = self.dropping(std::slice::from_ref(target));
+        let rest = async move {
+            let reached = engine
+                .reach(std::slice::from_ref(&reaching), Wish::Done)
+                .await;
+            if keeps(Rule::FencedTwice) {
+                engine.fence(&reaching);
+            }
+            drop(dropping);
+            let again = match reaching.force {
+                Force::Erase => engine.sweep(&reaching).await, // its bytes are to be nowhere
+                Force::Hard | Force::Soft => Removed::default(),
+            };
+            (again, reached)
+        };
+        let Some(runtime) = self.runtime() else {
+            self.sweep(target).await;
+            return Err(self.untold(std::slice::from_ref(target), NO_RUNTIME));
+        };
+        let rest = self.tasks.spawn(&runtime, rest);
+        match join(self.sweep(target), rest).await {
+            (mut memory, Ok((again, reached))) => {
+                memory += again;
+                Ok((memory, reached?))
+            }
+            (_, Err(stopped)) => Err(self.untold(std::slice::from_ref(target), stopped)),
+        }
     }
 
     /// Moves the clock: from now on memory serves nothing of the target that
@@ -195,6 +208,7 @@ impl Engine {
 }
 
 /// What came of reaching others.
+#[derive(Default)]
 struct Reached {
     removed: Removed,
     /// Processes that have confirmed.

@@ -15,6 +15,7 @@ use tokio::sync::{Mutex as Turn, Semaphore};
 
 use super::dropping::Dropped;
 use super::engine::Engine;
+use super::removed::Looks;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::{Group, Removal, Removed, Store};
 
@@ -37,6 +38,7 @@ pub(super) enum Wish {
 pub(crate) struct Clearing {
     pub(super) dropped: Dropped,
     pub(super) reclaims: Reclaims,
+    pub(super) looks: Looks,
 }
 
 /// What is being taken back, and who waits for it.

@@ -1,27 +1,104 @@
 //! What invalidations have removed, by endpoint.
+//!
+//! Nobody is served what a fence has reached, so a look at all that memory holds is for
+//! its room and for the count. It is done aside where it takes any time: one at a time,
+//! and one more for all who ask meanwhile.
 
 use std::cell::RefCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
 
 use super::engine::Engine;
+use super::sweep::aside;
 use crate::entry::Held;
 use crate::generation::Standing;
 use crate::invalidate::Target;
 use crate::store::Removed;
 
+/// So many entries are looked at in less time than it takes to ask another thread.
+const FEW: u64 = 1_000;
+
+/// Who waits for the next look.
+#[derive(Default)]
+pub(super) struct Looks(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    looking: bool,
+    asked: Vec<(Target, oneshot::Sender<Removed>)>,
+}
+
+impl Looks {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `true` for the one who is to see that somebody looks.
+    fn ask(&self, target: Target, tell: oneshot::Sender<Removed>) -> bool {
+        let mut waiting = self.waiting();
+        waiting.asked.push((target, tell));
+        !std::mem::replace(&mut waiting.looking, true)
+    }
+
+    /// Those who have asked by now. Nobody looks any more where there is none.
+    fn next(&self) -> Option<(Vec<Target>, Vec<oneshot::Sender<Removed>>)> {
+        let mut waiting = self.waiting();
+        let asked = std::mem::take(&mut waiting.asked);
+        waiting.looking = !asked.is_empty();
+        waiting.looking.then(|| asked.into_iter().unzip())
+    }
+}
+
+/// Looks for all who ask. If it is dropped, with its runtime, none of them is told.
+struct Looker(Arc<Engine>);
+
+impl Looker {
+    fn look(&self) {
+        while let Some((targets, tell)) = self.0.clearing.looks.next() {
+            let removed = self.0.look_for(&targets).into_iter();
+            for (tell, removed) in tell.into_iter().zip(removed) {
+                let _ = tell.send(removed); // its asker may have gone
+            }
+        }
+    }
+}
+
+impl Drop for Looker {
+    fn drop(&mut self) {
+        *self.0.clearing.looks.waiting() = Waiting::default();
+    }
+}
+
 impl Engine {
     /// Removes from memory what the target reaches, or ends its time to live.
-    pub(super) fn sweep(&self, target: &Target) -> Removed {
-        let removed = RefCell::new(Removed::default());
-        self.memory.sweep(|held| match target.reaches(&held.entry) {
-            true => {
-                let standing = self.swept(held);
-                if standing != Standing::Good {
-                    let endpoint = self.endpoint_of(held);
-                    removed.borrow_mut().add(&endpoint, 1);
-                }
-                standing
+    pub(super) async fn sweep(self: &Arc<Self>, target: &Target) -> Removed {
+        if self.memory.len() <= FEW || !self.has_runtime() {
+            let mut removed = self.look_for(std::slice::from_ref(target));
+            return removed.pop().unwrap_or_default();
+        }
+        let (tell, told) = oneshot::channel();
+        if self.clearing.looks.ask(target.clone(), tell) {
+            let looker = Looker(Arc::clone(self));
+            aside(move || looker.look());
+        }
+        told.await.unwrap_or_default()
+    }
+
+    /// The same for each of several: an entry counts for the first that reaches it.
+    fn look_for(&self, targets: &[Target]) -> Vec<Removed> {
+        let removed = RefCell::new(vec![Removed::default(); targets.len()]);
+        self.memory.sweep(|held| {
+            let reaches = |target: &Target| target.reaches(&held.entry);
+            let Some(at) = targets.iter().position(reaches) else {
+                return Standing::Good;
+            };
+            let standing = self.swept(held);
+            if standing != Standing::Good {
+                let endpoint = self.endpoint_of(held);
+                removed.borrow_mut()[at].add(&endpoint, 1);
             }
-            false => Standing::Good,
+            standing
         });
         removed.into_inner()
     }

@@ -78,7 +78,7 @@ impl Engine {
 }
 
 /// Where it keeps nobody waiting.
-fn aside(work: impl FnOnce() + Send + 'static) {
+pub(super) fn aside(work: impl FnOnce() + Send + 'static) {
     match Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn_blocking(work)),
         Err(_) => work(),
