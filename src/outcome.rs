@@ -209,6 +209,9 @@ reasons! {
         Authorization => "authorization",
         /// What was stored was damaged, or not for this request.
         Corrupt => "corrupt",
+        /// What is stored is larger than the policy takes, or has a cookie where it takes none:
+        /// another instance has another setting.
+        Bounds => "bounds",
         /// What is stored could have answered, but its policy [observes](crate::Policy::observe).
         Observed => "observed",
         /// The store did not answer in time, or with an error.

@@ -168,9 +168,12 @@ fn fwd(cause: Cause) -> &'static str {
         Cause::Observed => "bypass",
         Cause::StoreError => "miss",
         Cause::Request | Cause::Authorization => "request",
-        Cause::New | Cause::Release | Cause::Unknown | Cause::Evicted | Cause::Corrupt => {
-            "uri-miss"
-        }
+        Cause::New
+        | Cause::Release
+        | Cause::Unknown
+        | Cause::Evicted
+        | Cause::Corrupt
+        | Cause::Bounds => "uri-miss",
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get as on_get;
 use bytes::Bytes;
-use larder::{Cache, Key, MIB, Policy, Record, Removal, Removed, Store, StoreFuture, minutes};
+use larder::{
+    Cache, Cause, Key, MIB, Policy, Record, Removal, Removed, Store, StoreFuture, minutes,
+};
 use support::redis_server::{Redis, free_port};
 use support::{Calls, PATIENT, SHORT, eventually, get};
 
@@ -187,6 +189,46 @@ async fn a_damaged_entry_is_a_counted_miss_and_removed() {
             get(&app, "/x").await.hit() && get(&app, "/y").await.hit(),
             "{what}"
         );
+    }
+}
+
+/// During a deploy that raises the bound, the old ones leave to the new ones what is theirs.
+#[tokio::test]
+async fn what_another_instance_may_store_is_left_to_it() {
+    let redis = Redis::start();
+    let policies = [
+        (
+            Policy::ttl(minutes(5)).max_body(64 << 10),
+            Policy::ttl(minutes(5)).max_body(8 << 10),
+        ),
+        (
+            Policy::ttl(minutes(5)).store_set_cookie(),
+            Policy::ttl(minutes(5)),
+        ),
+    ];
+    for (n, (wide, narrow)) in policies.into_iter().enumerate() {
+        let instance = |policy: Policy| {
+            let cache = cache(redis.url());
+            let field = if n == 0 { "x-field" } else { "set-cookie" };
+            let answer = move || async move { ([(field, "a=b")], "x".repeat(32 << 10)) };
+            let layer = cache.layer(policy.endpoint(format!("e{n}")));
+            (
+                cache,
+                Router::new().route("/x", on_get(answer).layer(layer)),
+            )
+        };
+        let ((wide, wide_app), (narrow, narrow_app)) = (instance(wide), instance(narrow));
+        get(&wide_app, "/x").await;
+        wide.idle().await;
+        assert!(get(&wide_app, "/x").await.hit());
+        for _ in 0..3 {
+            assert_eq!(get(&narrow_app, "/x").await.text().len(), 32 << 10);
+            narrow.idle().await;
+        }
+        let stats = narrow.stats();
+        assert_eq!((stats.corrupt, redis.entries().len()), (0, n + 1));
+        assert!(stats.misses_by.get(Cause::Bounds) > 0, "{stats:?}");
+        assert!(get(&wide_app, "/x").await.hit());
     }
 }
 

@@ -102,7 +102,7 @@ impl Engine {
     }
 
     /// Removes a key from the store in the background.
-    fn unlink(self: &Arc<Self>, key: Key) {
+    pub(super) fn unlink(self: &Arc<Self>, key: Key) {
         let (Some(_), Ok(runtime)) = (&self.store, Handle::try_current()) else {
             return;
         };

@@ -71,6 +71,10 @@ impl Engine {
         else {
             return Right::Fill(None);
         };
+        let known = match cause {
+            Cause::Bounds => Seen::Useless, // it is left there
+            _ => known,
+        };
         let mut lease = self.lease_of(question, family, known);
         lease.least = least;
         let key = lease.key.clone();

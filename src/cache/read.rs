@@ -19,7 +19,6 @@ use crate::outcome::{Cause, Fault, Tier};
 use crate::policy::Compiled;
 use crate::policy::freshness::{Rules, Use};
 use crate::stats::{Counts, SAMPLE};
-use crate::store::Removal;
 
 /// An endpoint as it stands in keys, and what counts its requests.
 #[derive(Clone, Copy)]
@@ -99,20 +98,21 @@ impl Engine {
                 (key, Cause::Variant)
             }
             Read::Elsewhere(key) if is_in(&key, family.name) => (key, cause),
-            read => return Err(self.ended(read, &key).await),
+            read => return Err(self.ended(read, &key)),
         };
         let fetched = self.fetch(&key, family.counts, (self.now(), until)).await;
         match self.read(fetched, question, &key, cause) {
             Ok(found) => Ok(found),
-            Err(read) => Err(self.ended(read, &key).await),
+            Err(read) => Err(self.ended(read, &key)),
         }
     }
 
     /// A read after which there is none.
-    async fn ended(&self, read: Read, key: &Key) -> Missed {
+    fn ended(self: &Arc<Self>, read: Read, key: &Key) -> Missed {
         match read {
             Read::Nothing(missed) => return missed,
-            Read::Corrupt(why) => self.corrupt(key, why).await,
+            Read::Corrupt(Corrupt::Unfit) => return Cause::Bounds.into(),
+            Read::Corrupt(why) => self.corrupt(key, why),
             Read::Varies(_) | Read::Elsewhere(_) => {} // a marker behind a marker
         }
         Cause::Corrupt.into()
@@ -270,27 +270,27 @@ impl Engine {
             Some(frame) => match codec::decode(&frame, key, question.place(), bounds) {
                 Ok(frame) => Ok(Some(frame)),
                 Err(_) => Err(Cause::Corrupt),
+                Err(Corrupt::Unfit) => Err(Cause::Bounds),
             },
         }
     }
 
-    async fn corrupt(&self, key: &Key, corrupt: Corrupt) {
+    fn corrupt(self: &Arc<Self>, key: &Key, corrupt: Corrupt) {
         match corrupt {
-            Corrupt::Damaged(why) => self.damaged(key, why).await,
+            Corrupt::Damaged(why) => self.damaged(key, why),
             // another version's, or another's: it will be overwritten
             Corrupt::Foreign | Corrupt::Sealed => self.counts_of(key).fault(Fault::Corrupt),
         }
+            Corrupt::Unfit => {} // it is another's, and whole
     }
 
-    /// Removes from the store what is of no use to anybody.
-    pub(crate) async fn damaged(&self, key: &Key, why: &str) {
+    /// Removes from the store, behind the request, what is of no use to anybody.
+    pub(crate) fn damaged(self: &Arc<Self>, key: &Key, why: &str) {
         self.counts_of(key).fault(Fault::Corrupt);
         if let Some(times) = self.faults.damaged.happened(self.now()) {
             tracing::warn!(target: "larder", %key, why, times, "a damaged entry is removed");
         }
-        if let Some(store) = &self.store {
-            let _ = store.remove(Removal::Key(key)).await; // the fill overwrites it anyway
-        }
+        self.unlink(key.clone());
     }
 }
 

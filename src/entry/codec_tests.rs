@@ -242,11 +242,11 @@ fn forged_fields_are_refused() {
         );
         let known = forged.fields.iter().map(|(n, v)| (n.clone(), v.clone()));
         forged.fields = known.chain([more]).collect();
-        assert_eq!(
-            read(encode(&forged)).unwrap_err(),
-            Corrupt::Damaged("a field that is never stored"),
-            "{name}"
-        );
+        let why = match name {
+            "set-cookie" => Corrupt::Unfit, // another policy's may store it
+            _ => Corrupt::Damaged("a field that is never stored"),
+        };
+        assert_eq!(read(encode(&forged)).unwrap_err(), why, "{name}");
     }
     let injected = forged(|frame| {
         let at = frame.windows(4).position(|w| w == b"json").unwrap();
@@ -268,7 +268,7 @@ fn a_body_over_the_policys_limit_is_refused() {
         },
     )
     .unwrap_err();
-    assert_eq!(error, Corrupt::Damaged("larger than the policy allows"));
+    assert_eq!(error, Corrupt::Unfit);
 }
 
 #[test]

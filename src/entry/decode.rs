@@ -39,6 +39,9 @@ pub(crate) enum Corrupt {
     /// Sealed with a key that this process lacks, or not sealed where it must be:
     /// left alone.
     Sealed,
+    /// Larger than this process' policy takes, or with a cookie where it takes none: another
+    /// one's setting. Left alone.
+    Unfit,
     /// Damaged, forged or not for this request: deleted.
     Damaged(&'static str),
 }
@@ -162,7 +165,11 @@ pub(crate) fn decode(
         None => read_scopes(&mut reader, scopes)?,
     };
     let marker = flags & VARY != 0;
-    let stored = |name: &HeaderName| marker || may_be_stored(name, bounds.cookies);
+    let stored = |name: &HeaderName| match marker || may_be_stored(name, bounds.cookies) {
+        true => Ok(()),
+        false if *name == header::SET_COOKIE => Err(Corrupt::Unfit),
+        false => Err(damaged("a field that is never stored")),
+    };
     let seen = bounds.seen.filter(|_| !marker);
     let fields = read_fields(&mut reader, fields, block, seen, stored)?;
     let body = reader.take(body_len)?;
@@ -176,8 +183,11 @@ pub(crate) fn decode(
         let names = fields.iter().map(|(name, _)| name.clone()).collect();
         return Ok(Frame::Vary(names));
     }
+    if flags & ZSTD == 0 && raw_len != body_len {
+        return Err(damaged("body"));
+    }
     if raw_len > bounds.max_body {
-        return Err(damaged("larger than the policy allows"));
+        return Err(Corrupt::Unfit);
     }
     Ok(Frame::Entry(Box::new(Entry {
         canonical: Arc::clone(canonical),
@@ -244,14 +254,14 @@ fn read_scopes(reader: &mut Reader<'_>, count: usize) -> Result<Box<[ScopeId]>, 
     Ok(ids.iter().map(|id| ScopeId(*id)).collect())
 }
 
-/// `stored` tells which names may be there: others are a forgery. Those of a shape that
+/// `stored` tells which names may be there. Those of a shape that
 /// was `seen` have been asked for.
 fn read_fields(
     reader: &mut Reader<'_>,
     count: usize,
     len: usize,
     seen: Option<&Seen>,
-    stored: impl Fn(&HeaderName) -> bool,
+    stored: impl Fn(&HeaderName) -> Result<(), Corrupt>,
 ) -> Result<Fields, Corrupt> {
     let block = reader.take(len)?;
     if count > MOST_FIELDS || count > block.len() / 6 {
@@ -281,9 +291,7 @@ fn read_fields(
     let mut fields = HeaderMap::with_capacity(count + 2);
     for (name, text) in &pairs {
         let name = HeaderName::from_lowercase(name).map_err(|_| Corrupt::Damaged("field name"))?;
-        if !stored(&name) {
-            return Err(Corrupt::Damaged("a field that is never stored"));
-        }
+        stored(&name)?;
         fields.append(name, value(text)?);
     }
     if let Some(seen) = seen {

@@ -173,9 +173,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
         let (space, times) = (&self.space, found.times());
         let engine = &space.engine;
         let Some(value) = space.decode(&found.entry.body).map(Arc::new) else {
-            engine
-                .damaged(&found.entry.key, "a value that cannot be read")
-                .await;
+            engine.damaged(&found.entry.key, "a value that cannot be read");
             return Err(Cause::Corrupt);
         };
         if !self.may_use(&value) {
