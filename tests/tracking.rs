@@ -4,13 +4,21 @@
 #[path = "support/cluster.rs"]
 #[allow(dead_code, reason = "other tests do more with it")]
 mod cluster;
+#[path = "support/proxy.rs"]
+#[allow(dead_code, reason = "other tests do more with it")]
+mod proxy;
+#[path = "support/resp.rs"]
+#[allow(dead_code, reason = "other tests do more with it")]
+mod resp;
 mod support;
 
 use cluster::Cluster;
 use larder::{Cache, CacheBuilder, MIB, seconds};
+use proxy::{Proxy, Pushes};
+use support::log::Log;
 use support::processes::{Process, Site};
 use support::redis_server::Redis;
-use support::{PATIENT, eventually};
+use support::{PATIENT, SHORT, eventually};
 
 /// A process whose next beat is far away.
 async fn process(site: &Site, redis: &Redis, more: fn(CacheBuilder) -> CacheBuilder) -> Process {
@@ -109,6 +117,67 @@ async fn what_was_changed_while_nobody_listened_is_not_served() {
     // the link is cut first, so that nobody tells
     redis.command::<u64>(&["CLIENT", "KILL", "TYPE", "pubsub"]);
     redis.command::<u64>(&["DEL", &name]);
+    eventually("memory is not served any more", || async {
+        process.get().await.text() == "v1"
+    })
+    .await;
+}
+
+/// Where nobody tells of other hands, memory is not trusted.
+#[tokio::test]
+async fn without_tracking_memory_is_left_alone_where_entries_are_to_be_tracked() {
+    let (redis, site) = (Redis::start(), Site::new());
+    let user = ["on", ">pw", "~*", "&*", "+@all", "-client"];
+    redis.command::<()>(&[&["ACL", "SETUSER", "app"], &user[..]].concat());
+    let url = redis.url().replace("redis://", "redis://app:pw@");
+    let builder = Cache::builder()
+        .memory(16 * MIB)
+        .redis(url)
+        .track_entries(true);
+    let builder = builder.lease(seconds(60)).operation_timeout(PATIENT);
+    let log = Log::everybodys();
+    let process = site.with(builder.build().unwrap());
+    process.get().await;
+    eventually("it listens", || async {
+        let health = process.cache.health().await;
+        health.store.is_some_and(|store| store.listening)
+    })
+    .await;
+    for n in 0..3 {
+        process.cache.idle().await;
+        let reply = process.get().await;
+        assert_eq!((reply.text(), reply.detail()), (&*format!("v{n}"), "redis"));
+        site.write();
+        redis.command::<u64>(&["DEL", &redis.entries()[0]]);
+        assert_eq!(process.get().await.text(), format!("v{}", n + 1));
+    }
+    let lines = log.lines(&["WARN", "track_entries", "permission"]);
+    assert_eq!(lines.len(), 1, "{log:?}");
+}
+
+/// Nor by a link that has died without a word: each beat is heard on one that lives.
+#[tokio::test]
+async fn a_link_that_tells_of_no_beat_is_opened_anew() {
+    let (redis, site) = (Redis::start(), Site::new());
+    let proxy = Proxy::start(redis.port());
+    let builder = Cache::builder()
+        .memory(16 * MIB)
+        .redis(proxy.url())
+        .track_entries(true);
+    let process = site.with(builder.lease(SHORT * 3).build().unwrap());
+    eventually("memory holds it", || async {
+        process.get().await.detail() == "memory"
+    })
+    .await;
+    proxy.set(|rules| rules.pushes = Pushes::Lose);
+    let opened = redis.calls("subscribe");
+    site.write();
+    redis.command::<u64>(&["DEL", &redis.entries()[0]]);
+    eventually("another link", || async {
+        process.get().await;
+        redis.calls("subscribe") > opened
+    })
+    .await;
     eventually("memory is not served any more", || async {
         process.get().await.text() == "v1"
     })

@@ -128,7 +128,7 @@ impl Engine {
         }
         self.flights.unmark(&fill.entry.canonical);
         let wanted = fill.value.as_ref().is_none_or(|value| value.kept);
-        let in_memory = self.memory.keeps_entries() && wanted;
+        let in_memory = self.memory.keeps_entries() && wanted && self.trusts_memory();
         match &fill.varies {
             Some(varies) => self.keep_variant(varies, &fill.entry),
             None => {

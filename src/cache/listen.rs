@@ -1,7 +1,7 @@
 //! What Redis tells without being asked: invalidations, the loss of everything, and
 //! with [`track_entries`](crate::CacheBuilder::track_entries) each change of an entry.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::engine::Engine;
 use super::pulse::Pulse;
 use crate::generation::Reach;
 use crate::key::ScopeId;
+use crate::lasting::Lasting;
 use crate::store::fence::{Fence, Told, news};
 
 /// While nobody beats, so often a connection that has ended is tried to be opened again,
@@ -24,18 +25,32 @@ const SILENT: u32 = 3;
 
 /// Who listens, until he is told to stop, or the cache is gone.
 #[derive(Default)]
-pub(super) struct Ear(Mutex<Option<AbortHandle>>);
+pub(super) struct Ear {
+    listening: Mutex<Option<AbortHandle>>,
+    /// Changes of entries are not told to him.
+    untracked: AtomicBool,
+    /// Beats since anything was told: where entries are tracked each of them is.
+    unheard: AtomicU32,
+    /// Nobody can listen, or not to that.
+    deaf: Lasting,
+}
 
 impl Ear {
     fn open(&self, listen: impl FnOnce() -> AbortHandle) {
-        let mut ear = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ear = self
+            .listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if ear.as_ref().is_none_or(AbortHandle::is_finished) {
             *ear = Some(listen());
         }
     }
 
     pub(super) fn close(&self) {
-        let mut ear = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ear = self
+            .listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(listening) = ear.take() {
             listening.abort();
         }
@@ -53,15 +68,22 @@ impl Drop for Ear {
 async fn listen(engine: Weak<Engine>, fence: Arc<dyn Fence>, pause: Duration, tracks: bool) {
     let mut tries = 0;
     loop {
-        if let Ok(mut pushes) = fence.listen(tracks).await {
-            let _listening = Listening::begin(&engine);
-            tries = 0;
-            while let Some(told) = pushes.next().await {
-                let Some(engine) = engine.upgrade() else {
-                    return;
-                };
-                let Some(pulse) = &engine.pulse else { return };
-                engine.told(pulse, told);
+        match fence.listen(tracks).await {
+            Ok(mut pushes) => {
+                let _listening = Listening::begin(&engine);
+                tries = 0;
+                while let Some(told) = pushes.next().await {
+                    let Some(engine) = engine.upgrade() else {
+                        return;
+                    };
+                    let Some(pulse) = &engine.pulse else { return };
+                    engine.told(pulse, told);
+                }
+            }
+            Err(error) => {
+                if let Some(engine) = engine.upgrade() {
+                    engine.is_deaf(&error);
+                }
             }
         }
         let beats = |engine: Arc<Engine>| {
@@ -96,13 +118,46 @@ impl Engine {
     /// died without a word, and is opened anew.
     pub(super) fn missed_news(self: &Arc<Self>, pulse: &Pulse) {
         let missed = pulse.missed.fetch_add(1, Ordering::Relaxed) + 1;
-        if missed >= SILENT
-            && pulse.is_listening()
+        if missed >= SILENT {
+            self.listen_anew(pulse, &pulse.missed);
+        }
+    }
+
+    /// A beat has changed the clock's row. Where entries are tracked that is told too.
+    pub(super) fn has_beaten(self: &Arc<Self>, pulse: &Pulse) {
+        let unheard = &pulse.ear.unheard;
+        let heard = !pulse.tracks || pulse.ear.untracked.load(Ordering::Relaxed);
+        if !heard && unheard.fetch_add(1, Ordering::Relaxed) >= SILENT {
+            self.listen_anew(pulse, unheard);
+        }
+    }
+
+    fn listen_anew(self: &Arc<Self>, pulse: &Pulse, silent: &AtomicU32) {
+        if pulse.is_listening()
             && let Ok(runtime) = Handle::try_current()
         {
-            pulse.missed.store(0, Ordering::Relaxed);
+            silent.store(0, Ordering::Relaxed);
             pulse.ear.close();
             self.listen_on(&runtime);
+        }
+    }
+
+    /// Whether what is put into memory may be served from there: where entries are to be
+    /// tracked, only while somebody is told of them.
+    pub(crate) fn trusts_memory(&self) -> bool {
+        let deaf = |pulse: &Pulse| {
+            pulse.tracks && (!pulse.is_listening() || pulse.ear.untracked.load(Ordering::Relaxed))
+        };
+        !self.pulse.as_ref().is_some_and(deaf)
+    }
+
+    /// Nobody is told what changes.
+    fn is_deaf(&self, why: &dyn std::fmt::Display) {
+        let Some(pulse) = &self.pulse else { return };
+        if !pulse.tracks {
+            tracing::debug!(target: "larder", %why, "redis cannot be listened to");
+        } else if let Some(times) = pulse.ear.deaf.happened(self.now()) {
+            tracing::warn!(target: "larder", %why, times, "redis does not tell what changes: with track_entries memory is not used until it does");
         }
     }
 
@@ -118,7 +173,15 @@ impl Engine {
     }
 
     fn told(self: &Arc<Self>, pulse: &Pulse, told: Told) {
+        pulse.ear.unheard.store(0, Ordering::Relaxed);
         match told {
+            Told::Untracked(why) => {
+                pulse.ear.untracked.store(true, Ordering::Relaxed);
+                self.doubt();
+                if pulse.tracks {
+                    self.is_deaf(&why);
+                }
+            }
             Told::Message(message) => {
                 pulse.missed.store(0, Ordering::Relaxed);
                 let _ = self.hear(pulse, news(&message).as_ref());
@@ -189,6 +252,10 @@ impl Listening {
         if let Some(engine) = self.0.upgrade()
             && let Some(pulse) = &engine.pulse
         {
+            if listening {
+                pulse.ear.untracked.store(false, Ordering::Relaxed);
+                pulse.ear.unheard.store(0, Ordering::Relaxed);
+            }
             pulse.listening.change(listening);
             engine.doubt();
             if listening {

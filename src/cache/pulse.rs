@@ -300,6 +300,7 @@ impl Engine {
             pulse.heard_of(heard.lease);
             let between = (sent, self.now());
             pulse.time.heard(heard.clock.epoch, heard.time, between);
+            self.has_beaten(pulse);
             if self.hears_soon(heard.clock).await {
                 pulse.leased(if keeps(Rule::LeaseFromSent) {
                     sent

@@ -229,7 +229,8 @@ impl Engine {
             return Err(Read::Nothing(Missed::of(held, Tier::Redis, age, usable)));
         };
         // a value is kept as what it stands for, once it was read
-        if self.memory.keeps_entries() && !entry.rules.has(Rules::VALUE) {
+        let kept = self.memory.keeps_entries() && self.trusts_memory();
+        if kept && !entry.rules.has(Rules::VALUE) {
             let held = self.held(Entry::clone(&entry), age, number);
             if let Some(held) = self.memory.insert(held, &self.generations) {
                 let runtime = Handle::try_current().ok();
@@ -269,8 +270,8 @@ impl Engine {
             None => Ok(None),
             Some(frame) => match codec::decode(&frame, key, question.place(), bounds) {
                 Ok(frame) => Ok(Some(frame)),
-                Err(_) => Err(Cause::Corrupt),
                 Err(Corrupt::Unfit) => Err(Cause::Bounds),
+                Err(_) => Err(Cause::Corrupt),
             },
         }
     }
@@ -280,8 +281,8 @@ impl Engine {
             Corrupt::Damaged(why) => self.damaged(key, why),
             // another version's, or another's: it will be overwritten
             Corrupt::Foreign | Corrupt::Sealed => self.counts_of(key).fault(Fault::Corrupt),
-        }
             Corrupt::Unfit => {} // it is another's, and whole
+        }
     }
 
     /// Removes from the store, behind the request, what is of no use to anybody.

@@ -97,7 +97,7 @@ impl CacheBuilder {
     /// Redis then tells every process of every write under the prefix, and what a process
     /// has filled itself is read back from Redis once. A write then costs Redis a quarter
     /// more for each process that listens, a read nothing (`cargo bench --bench tracking`).
-    /// Default: no; what larder itself invalidates, and FLUSHALL, are heard all the same.
+    /// While it does not tell, memory is not used, and a warning says why. Default: no; what larder itself invalidates, and FLUSHALL, are heard all the same.
     pub fn track_entries(mut self, track: bool) -> Self {
         self.sharing.tracks = track;
         self

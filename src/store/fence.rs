@@ -98,6 +98,8 @@ pub(crate) enum Told {
     Gone(Vec<String>),
     /// All names were removed.
     Flushed,
+    /// That names change is not told, and why.
+    Untracked(String),
 }
 
 /// The kind of a change, a letter, and its name. Soft ones have other letters, and so

@@ -180,7 +180,8 @@ impl<T: Send + Sync + 'static> Ask<T> {
             self.useless = true;
             return Err(Cause::Invalidated);
         }
-        if self.keeps && space.in_memory && engine.memory.keeps_entries() {
+        let kept = engine.memory.keeps_entries() && engine.trusts_memory();
+        if self.keeps && space.in_memory && kept {
             let written = found.entry.body.len();
             let holds = space.to_hold(&value, written, found.age);
             let held = engine.held(*found.entry, found.age, found.number);

@@ -50,12 +50,14 @@ pub(super) async fn listen(client: &Client, topic: Topic) -> RedisResult<Pushes>
     if let Some(channel) = &topic.channel {
         connection.subscribe(channel).await?;
     }
+    let mut refused = None;
     if let Some(prefix) = &topic.tracked {
         let mut track = redis::cmd("CLIENT");
         track.arg("TRACKING").arg("ON").arg("BCAST");
         track.arg("PREFIX").arg(prefix);
         if let Err(error) = track.query_async::<()>(&mut connection).await {
             tracing::debug!(target: "larder", %error, "redis does not tell what has gone");
+            refused = Some(Told::Untracked(error.to_string()));
         }
     }
     // the connection lives as long as somebody listens
@@ -67,7 +69,7 @@ pub(super) async fn listen(client: &Client, topic: Topic) -> RedisResult<Pushes>
     let told = pushes
         .take_while(ended)
         .filter_map(|push| std::future::ready(read(push)));
-    Ok(told.boxed())
+    Ok(stream::iter(refused).chain(told).boxed())
 }
 
 /// Several links as one, which ends when one of them does.
