@@ -3,6 +3,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -239,4 +240,26 @@ async fn a_dry_run_counts_and_removes_nothing() {
         let done = cache.invalidate(everything()).await.unwrap();
         assert_eq!(done.primaries, u64::from(shared));
     }
+}
+
+/// A process that comes later does not know when it was: as if it had always been.
+#[tokio::test]
+async fn a_window_does_not_begin_anew_with_each_process() {
+    let (redis, site) = (Redis::start(), Site::new());
+    let window = Duration::from_millis(200);
+    let policy = || Policy::ttl(minutes(5)).stale_while_revalidate(window);
+    let process = || {
+        let builder = Cache::builder().memory(MIB).redis(redis.url()).lease(SHORT);
+        let cache = builder.operation_timeout(PATIENT).build().unwrap();
+        site.with_policy(cache, policy())
+    };
+    let (a, b) = (process(), process());
+    a.holds("v0").await;
+    site.write();
+    a.cache.invalidate(tag("item:1").soft()).await.unwrap();
+    let now = || redis.command::<(u64, u64)>(&["TIME"]);
+    let millis = |(seconds, micros): (u64, u64)| seconds * 1_000 + micros / 1_000;
+    let end = millis(now()) + 300;
+    eventually("the window is over", || async { millis(now()) > end }).await;
+    assert_eq!(b.get().await.text(), "v1");
 }

@@ -261,10 +261,7 @@ impl Engine {
         let scopes = scopes.unwrap_or_default();
         let age = self.wall().saturating_sub(peek.created);
         let lifetime = match standing {
-            Some(Standing::Aged(aging)) => {
-                let since = self.now().saturating_sub(aging.at);
-                peek.lifetime.ended(age.saturating_sub(since))
-            }
+            Some(Standing::Aged(aging)) => peek.lifetime.ended(aging.ended(age, self.now())),
             _ => peek.lifetime,
         };
         let left = |end: u64| Duration::from_millis(end.saturating_sub(age));

@@ -80,6 +80,8 @@ pub(super) struct Known {
     epoch: u64,
     base: u64,
     since: Option<Instant>,
+    /// When all of it was known last, in milliseconds on the monotonic clock.
+    all: Option<u64>,
 }
 
 impl Pulse {
@@ -298,15 +300,16 @@ impl Engine {
             let heard = pulse.fence.beat(beat).await?;
             self.heard_off(heard.off);
             pulse.heard_of(heard.lease);
+            self.has_beaten(pulse);
             let between = (sent, self.now());
             pulse.time.heard(heard.clock.epoch, heard.time, between);
-            self.has_beaten(pulse);
             if self.hears_soon(heard.clock).await {
                 pulse.leased(if keeps(Rule::LeaseFromSent) {
                     sent
                 } else {
                     self.now()
                 });
+                known.all = Some(sent);
                 self.replay(pulse);
                 return Ok(true);
             }
@@ -338,13 +341,13 @@ impl Engine {
         pulse: &Pulse,
         news: &News,
     ) -> Result<(), StoreError> {
+        if !self.generations.stamp().is_known() {
+            return Ok(()); // it has never had a lease: whoever gets one learns of it first
+        }
         if self.hear(pulse, Some(news)) || self.hears_soon(news.stamp).await {
             return Ok(());
         }
         let mut known = pulse.one.lock().await;
-        if !self.generations.stamp().is_known() {
-            return Ok(()); // it has never had a lease: whoever gets one learns of it first
-        }
         match self.generations.stamp().covers(news.stamp) {
             true => Ok(()),
             false => self.resync(pulse, &mut known).await,
@@ -368,10 +371,9 @@ impl Engine {
         let snapshot = pulse.fence.snapshot().await?;
         let (epoch, base) = (snapshot.stamp.epoch, snapshot.base);
         if (known.epoch, known.base) != (epoch, base) {
-            let since = Some(Instant::now());
-            *known = Known { epoch, base, since };
+            (known.epoch, known.base, known.since) = (epoch, base, Some(Instant::now()));
         }
-        let (learning, lost) = self.generations.resync(snapshot, self.now());
+        let (learning, lost) = self.generations.resync(snapshot, self.now(), known.all);
         self.sweep_after(learning);
         if !lost.is_empty() {
             tracing::warn!(target: "larder", count = lost.len(), "redis is another server, and is told again what it has lost");

@@ -52,8 +52,8 @@ impl Engine {
     /// Ends the time to live of an entry from the store.
     #[cold]
     pub(super) fn age(&self, entry: &mut Entry, aging: Aging) {
-        let since = self.now().saturating_sub(aging.at);
-        let ended = entry.age_at(self.wall()).saturating_sub(since);
+        let now = self.now();
+        let ended = aging.ended(entry.age_at(self.wall_at(now)), now);
         entry.lifetime = entry.lifetime.ended(ended);
         entry.stamp = aging.reading.stamp; // what the handler confirms now is not older
     }

@@ -176,7 +176,7 @@ impl Held {
     /// The same entry, its time to live ended.
     pub(crate) fn aged(&self, aging: Aging) -> Self {
         let mut aged = self.with(self.coded.clone());
-        let ended = self.age(aging.at);
+        let ended = aging.at.map_or(0, |at| self.age(at));
         aged.entry.lifetime = self.entry.lifetime.ended(ended);
         aged.number = AtomicU64::new(aging.reading.number);
         let stamp = aging.reading.stamp;

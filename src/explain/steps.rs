@@ -325,8 +325,7 @@ impl Engine {
                 return Err(Cause::Invalidated);
             }
             Standing::Aged(aging) => {
-                let since = self.now().saturating_sub(aging.at);
-                lifetime = lifetime.ended(age.saturating_sub(since));
+                lifetime = lifetime.ended(aging.ended(age, self.now()));
                 steps.say(
                     About::Invalidations,
                     format!("{about}: its time to live was ended"),

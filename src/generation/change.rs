@@ -45,12 +45,12 @@ pub(crate) fn changes_of(target: &Target) -> Vec<Change> {
     reaches.into_iter().map(change).collect()
 }
 
-/// An invalidation: its number, and when this process heard of it, in milliseconds.
-/// The number 0 is none.
+/// An invalidation: its number, and when this process heard of it, in milliseconds, or when
+/// it last knew that there was none; nothing where it has never known. The number 0 is none.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Mark {
     pub(super) number: u64,
-    pub(super) at: u64,
+    pub(super) at: Option<u64>,
 }
 
 /// The last invalidations of everything, of each scope, and by each pattern.
@@ -101,16 +101,17 @@ impl Numbers {
         all
     }
 
-    /// The number of one of them, 0 where there is none.
-    pub(super) fn of(&self, reach: &Reach) -> u64 {
-        match reach {
-            Reach::Everything => self.everything.number,
-            Reach::Scope(id) => self.scopes.get(id).map_or(0, |mark| mark.number),
+    /// One of them.
+    pub(super) fn of(&self, reach: &Reach) -> Mark {
+        let known = match reach {
+            Reach::Everything => Some(self.everything),
+            Reach::Scope(id) => self.scopes.get(id).copied(),
             Reach::Ban(pattern) => {
                 let ban = self.bans.iter().find(|(_, ban)| ban == pattern);
-                ban.map_or(0, |(mark, _)| mark.number)
+                ban.map(|(mark, _)| *mark)
             }
-        }
+        };
+        known.unwrap_or_default()
     }
 
     /// The last of those that have reached an entry, 0 where none has.

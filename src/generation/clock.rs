@@ -88,8 +88,17 @@ pub(crate) enum Standing {
 /// The end of a time to live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Aging {
-    /// When this process heard of it, in milliseconds.
-    pub(crate) at: u64,
+    /// When this process heard of it, in milliseconds; nothing where that may have been
+    /// at any time.
+impl Aging {
+    /// At what age it has ended, where that is `age` now, in milliseconds.
+    pub(crate) fn ended(&self, age: u64, now: u64) -> u64 {
+        let since = self.at.map(|at| now.saturating_sub(at));
+        since.map_or(0, |since| age.saturating_sub(since))
+    }
+}
+
+    pub(crate) at: Option<u64>,
     /// The reading under which that is all that has happened.
     pub(crate) reading: Generation,
 }
@@ -240,23 +249,29 @@ impl Generations {
             Learnt::Gap => Learning::Gap,
             Learnt::New(changes) => {
                 let erased = changes.iter().any(|change| change.force == Force::Erase);
-                let crowded = self.take(&mut marks, changes, at);
+                let crowded = self.take(&mut marks, changes, (at, Some(at)));
                 Learning::New { crowded, erased }
             }
         }
     }
 
-    /// Takes over all that the store knows. Says what the caller is to do about what was
+    /// Takes over all that the store knows, at `at` in milliseconds; what is new has happened
+    /// after `since`, where that is known. Says what the caller is to do about what was
     /// new, which may have been erased, and what the store has lost and is to be told again.
     #[must_use]
-    pub(crate) fn resync(&self, snapshot: Snapshot, at: u64) -> (Learning, Vec<Change>) {
+    pub(crate) fn resync(
+        &self,
+        snapshot: Snapshot,
+        at: u64,
+        since: Option<u64>,
+    ) -> (Learning, Vec<Change>) {
         let mut marks = self.write();
         let knew = marks.mirror.stamp().is_known();
-        let Resynced { new, lost } = marks.mirror.resync(snapshot, at);
+        let Resynced { new, lost } = marks.mirror.resync(snapshot, since);
         let learning = match new.is_empty() {
             true => Learning::Known,
             false => Learning::New {
-                crowded: self.take(&mut marks, new, at),
+                crowded: self.take(&mut marks, new, (at, since)),
                 erased: knew, // who knew nothing has held nothing
             },
         };
@@ -269,6 +284,7 @@ impl Generations {
     #[must_use]
     pub(crate) fn doubt(&self, reaches: impl IntoIterator<Item = Reach>, at: u64) -> bool {
         let mut marks = self.write();
+            let at = Some(at);
         marks.clock += 1;
         let number = marks.clock;
         for reach in reaches {
@@ -278,8 +294,13 @@ impl Generations {
         self.is_crowded(&marks)
     }
 
-    /// Moves the clock on.
-    fn take(&self, marks: &mut Marks, changes: Vec<Change>, at: u64) -> bool {
+    /// Moves the clock on, at a time; a time to live may have ended earlier.
+    fn take(
+        &self,
+        marks: &mut Marks,
+        changes: Vec<Change>,
+        (at, since): (u64, Option<u64>),
+    ) -> bool {
         if changes.is_empty() {
             return false;
         }
@@ -289,9 +310,9 @@ impl Generations {
         };
         let number = marks.clock;
         for Change { reach, force } in changes {
-            let numbers = match force {
-                Force::Hard | Force::Erase => &mut marks.hard,
-                Force::Soft => &mut marks.soft,
+            let (numbers, at) = match force {
+                Force::Hard | Force::Erase => (&mut marks.hard, Some(at)),
+                Force::Soft => (&mut marks.soft, since),
             };
             numbers.mark(Mark { number, at }, reach);
         }
@@ -306,7 +327,7 @@ impl Generations {
     /// Whether an entry was invalidated since a moment, in milliseconds. What is
     /// forgotten may have been it.
     pub(crate) fn invalidated_since(&self, entry: &impl Scoped, since: u64) -> bool {
-        let happened = |mark: &Mark| mark.number > 0 && mark.at >= since;
+        let happened = |mark: &Mark| mark.number > 0 && mark.at.is_none_or(|at| at >= since);
         let marks = self.read();
         let mut both = [&marks.hard, &marks.soft].into_iter();
         happened(&marks.floor) || both.any(|numbers| numbers.find(entry, happened).is_some())
@@ -332,7 +353,7 @@ impl Generations {
             watch.alone &= marks.valid(watch, watch.note.number);
             watch.note.number = marks.clock + 1;
         }
-        self.take(&mut marks, changes_of(target), at)
+        self.take(&mut marks, changes_of(target), (at, Some(at)))
     }
 
     /// Forgets all numbers up to now, `at` in milliseconds. `sweep` must check every entry of the
@@ -343,6 +364,7 @@ impl Generations {
         sweep();
         let mut marks = self.write();
         if number > marks.floor.number {
+            let at = Some(at);
             marks.floor = Mark { number, at };
         }
         marks.hard.forget(number);

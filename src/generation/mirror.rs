@@ -121,12 +121,12 @@ impl Mirror {
             return Learnt::Gap;
         }
         let mut new = Vec::new();
-        self.take(news, at, &mut new);
-        self.catch_up(at, &mut new);
+        self.take(news, Some(at), &mut new);
+        self.catch_up(Some(at), &mut new);
         Learnt::New(new)
     }
 
-    fn take(&mut self, news: &News, at: u64, new: &mut Vec<Change>) {
+    fn take(&mut self, news: &News, at: Option<u64>, new: &mut Vec<Change>) {
         self.stamp = news.stamp;
         let number = news.stamp.number;
         for change in &news.changes {
@@ -137,7 +137,7 @@ impl Mirror {
     }
 
     /// Takes what came early and is next by now.
-    fn catch_up(&mut self, at: u64, new: &mut Vec<Change>) {
+    fn catch_up(&mut self, at: Option<u64>, new: &mut Vec<Change>) {
         while let Some(next) = self.early.remove(&(self.stamp.number + 1)) {
             self.take(&next, at, new);
         }
@@ -145,21 +145,19 @@ impl Mirror {
         self.early.retain(|number, _| *number > known);
     }
 
-    /// Takes over all that the store knows, and says what of it is new. An older
-    /// snapshot than what is known tells nothing.
-    pub(super) fn resync(&mut self, snapshot: Snapshot, at: u64) -> Resynced {
+    /// Takes over all that the store knows, and says what of it is new: it has happened
+    /// after `since`. An older snapshot than what is known tells nothing.
+    pub(super) fn resync(&mut self, snapshot: Snapshot, since: Option<u64>) -> Resynced {
         let known = self.stamp;
         let same = known.epoch == snapshot.stamp.epoch;
         if same && snapshot.stamp.number < known.number {
             return Resynced::default();
         }
         let merges = same && known.number < snapshot.base;
-        let before = merges.then(|| {
-            (
-                std::mem::take(&mut self.hard),
-                std::mem::take(&mut self.soft),
-            )
-        });
+        let (hard, soft) = (
+            std::mem::take(&mut self.hard),
+            std::mem::take(&mut self.soft),
+        );
         // another clock; or what was forgotten since may have been anything
         let other = !same && keeps(Rule::EpochClears);
         let forgotten = same && known.number < snapshot.floor && keeps(Rule::FloorClears);
@@ -175,15 +173,19 @@ impl Mirror {
             if number > known.number {
                 new.push(change.clone());
             }
+            // one that is known keeps its time
+            let aged = soft.of(&change.reach);
+            let is_known = same && change.force == Force::Soft && aged.number == number;
+            let at = if is_known { aged.at } else { since };
             self.mark(Mark { number, at }, change);
         }
         self.rise(snapshot.floor);
-        self.catch_up(at, &mut new);
-        let lost = before.map_or_else(Vec::new, |(hard, soft)| {
-            let mut missing = self.missing(hard, Force::Hard);
-            missing.extend(self.missing(soft, Force::Soft));
-            missing
-        });
+        self.catch_up(since, &mut new);
+        let mut lost = Vec::new();
+        if merges {
+            lost = self.missing(hard, Force::Hard);
+            lost.extend(self.missing(soft, Force::Soft));
+        }
         let everything = Change {
             reach: Reach::Everything,
             force: Force::Hard,
@@ -204,7 +206,7 @@ impl Mirror {
         let floor = self.floor;
         let marks = before.all().into_iter();
         let missing =
-            marks.filter(|(mark, reach)| mark.number > floor && now.of(reach) < mark.number);
+            marks.filter(|(mark, reach)| mark.number > floor && now.of(reach).number < mark.number);
         let missing: Vec<_> = missing.collect();
         for (mark, reach) in &missing {
             now.mark(*mark, reach.clone());

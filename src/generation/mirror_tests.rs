@@ -53,7 +53,7 @@ fn mirror(number: u64) -> Mirror {
             stamp: at(number),
             ..Snapshot::default()
         },
-        0,
+        None,
     );
     mirror
 }
@@ -115,7 +115,7 @@ fn what_came_early_is_taken_in_its_turn() {
             stamp: at(10),
             ..Snapshot::default()
         },
-        0,
+        None,
     );
     assert_eq!((new.new, mirror.stamp()), (vec![scope(1)], at(11)));
 }
@@ -129,7 +129,7 @@ fn a_snapshot_says_what_was_missed() {
         floor: 2,
         changes: vec![(3, scope(2)), (8, scope(1)), (9, ban("api:x*"))],
     };
-    let new = mirror.resync(snapshot.clone(), 0).new;
+    let new = mirror.resync(snapshot.clone(), None).new;
     assert_eq!(new, [scope(1), ban("api:x*")], "what is new");
     assert_eq!(mirror.stamp(), at(9));
     assert!(!mirror.holds(&Thing, at(7)) && mirror.holds(&Thing, at(8)));
@@ -137,7 +137,7 @@ fn a_snapshot_says_what_was_missed() {
         stamp: at(8),
         ..snapshot
     };
-    assert_eq!(mirror.resync(older, 0), Resynced::default());
+    assert_eq!(mirror.resync(older, None), Resynced::default());
     assert_eq!(mirror.stamp(), at(9));
 }
 
@@ -153,12 +153,12 @@ fn what_another_server_has_lost_is_kept_and_named() {
         floor: 0,
         changes: vec![(5, scope(1)), (1_001, scope(3))],
     };
-    let resynced = mirror.resync(snapshot.clone(), 0);
+    let resynced = mirror.resync(snapshot.clone(), None);
     assert_eq!(resynced.new, [scope(3)]);
     assert_eq!(resynced.lost, [scope(2), ban("api:x*")]);
     assert!(!mirror.holds(&Thing, at(4)) && mirror.holds(&Thing, at(5)));
     assert_eq!(mirror.hard.scopes.len(), 3);
-    let again = mirror.resync(snapshot, 0);
+    let again = mirror.resync(snapshot, None);
     assert_eq!(again, Resynced::default(), "it is known by now");
 }
 
@@ -171,16 +171,16 @@ fn what_was_forgotten_may_have_been_anything() {
         changes: vec![(9, scope(2))],
     };
     assert_eq!(
-        mirror(4).resync(snapshot(EPOCH, 6), 0).new,
+        mirror(4).resync(snapshot(EPOCH, 6), None).new,
         [hard(Reach::Everything)],
         "the floor has risen above what is known"
     );
     assert_eq!(
-        mirror(4).resync(snapshot(8, 0), 0).new,
+        mirror(4).resync(snapshot(8, 0), None).new,
         [hard(Reach::Everything)]
     );
     let mut mirror = mirror(4);
-    mirror.resync(snapshot(EPOCH, 6), 0);
+    mirror.resync(snapshot(EPOCH, 6), None);
     assert!(!mirror.holds(&Thing, at(5)) && mirror.holds(&Thing, at(6)));
 }
 
@@ -196,4 +196,25 @@ fn a_mirror_forgets_what_its_floor_stands_for() {
     assert_eq!(mirror.hard.scopes.len(), 10);
     let _ = mirror.learn(&news(201, hard(Reach::Everything)), 0);
     assert_eq!(mirror.hard.scopes.len(), 0);
+}
+
+#[test]
+fn what_ends_a_time_to_live_keeps_its_time_and_what_was_missed_has_none_of_its_own() {
+    let soft = |n| Change {
+        reach: Reach::Scope(ScopeId([n; 16])),
+        force: Force::Soft,
+    };
+    let mut mirror = mirror(4);
+    let _ = mirror.learn(&news(5, soft(1)), 7);
+    let snapshot = Snapshot {
+        stamp: at(6),
+        changes: vec![(5, soft(1)), (6, soft(2))],
+        ..Snapshot::default()
+    };
+    mirror.resync(snapshot.clone(), Some(30));
+    let time = |mirror: &Mirror, n| mirror.soft.of(&soft(n).reach).at;
+    assert_eq!((time(&mirror, 1), time(&mirror, 2)), (Some(7), Some(30)));
+    let mut late = Mirror::default();
+    late.resync(snapshot, None);
+    assert_eq!((time(&late, 1), time(&late, 2)), (None, None));
 }

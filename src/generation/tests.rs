@@ -128,7 +128,7 @@ fn what_was_invalidated_softly_is_aged_once() {
         let Standing::Aged(aging) = clock.standing(&thing(), before) else {
             panic!("{target:?} has done nothing");
         };
-        assert_eq!((aging.at, aging.reading), (7, clock.note()));
+        assert_eq!((aging.at, aging.reading), (Some(7), clock.note()));
         let after = clock.standing(&thing(), aging.reading.number);
         assert_eq!(after, Standing::Good);
         let _ = clock.advance(&target, 8);
@@ -149,6 +149,9 @@ fn what_is_new_to_who_knew_nothing_was_not_erased() {
         ..Snapshot::default()
     };
     let erased = |learning| matches!(learning, Learning::New { erased: true, .. });
-    assert!(!erased(generations.resync(at(7), 0).0));
-    assert!(erased(generations.resync(at(8), 0).0), "another clock");
+    assert!(!erased(generations.resync(at(7), 0, None).0));
+    assert!(
+        erased(generations.resync(at(8), 0, None).0),
+        "another clock"
+    );
 }
