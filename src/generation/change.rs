@@ -53,6 +53,12 @@ pub(super) struct Mark {
     pub(super) at: Option<u64>,
 }
 
+/// More scopes than this are not kept, as in the clock that processes share: the oldest
+/// quarter goes.
+pub(super) const MOST_SCOPES: usize = 65_536;
+/// And of patterns.
+pub(super) const MOST_BANS: usize = 256;
+
 /// The last invalidations of everything, of each scope, and by each pattern.
 #[derive(Debug, Default)]
 pub(super) struct Numbers {
@@ -129,9 +135,28 @@ impl Numbers {
         self.find(entry, |mark| mark.number > number)
     }
 
+    pub(super) fn is_crowded(&self) -> bool {
+        self.scopes.len() > MOST_SCOPES || self.bans.len() > MOST_BANS
+    }
+
+    /// The number up to which the oldest quarter goes, where there are too many.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        let scopes = || quarter(self.scopes.values().map(|mark| mark.number));
+        let bans = || quarter(self.bans.iter().map(|(mark, _)| mark.number));
+        let scopes = (self.scopes.len() > MOST_SCOPES).then(scopes);
+        scopes.max((self.bans.len() > MOST_BANS).then(bans))
+    }
+
     /// Forgets what is not above a number.
     pub(super) fn forget(&mut self, upto: u64) {
         self.scopes.retain(|_, mark| mark.number > upto);
         self.bans.retain(|(mark, _)| mark.number > upto);
     }
+}
+
+/// The number below which a quarter of them lies.
+fn quarter(numbers: impl Iterator<Item = u64>) -> u64 {
+    let mut numbers: Vec<u64> = numbers.collect();
+    let at = numbers.len() / 4;
+    *numbers.select_nth_unstable(at).1
 }

@@ -9,11 +9,6 @@ use super::rules::{Rule, keeps};
 use crate::invalidate::Target;
 use crate::key::ScopeId;
 
-/// More numbers than this are forgotten together.
-pub(super) const MOST_SCOPES: usize = 16_384;
-/// More bans than this are forgotten together.
-const MOST_BANS: usize = 256;
-
 /// A reading of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Generation {
@@ -90,17 +85,17 @@ pub(crate) enum Standing {
 pub(crate) struct Aging {
     /// When this process heard of it, in milliseconds; nothing where that may have been
     /// at any time.
+    pub(crate) at: Option<u64>,
+    /// The reading under which that is all that has happened.
+    pub(crate) reading: Generation,
+}
+
 impl Aging {
     /// At what age it has ended, where that is `age` now, in milliseconds.
     pub(crate) fn ended(&self, age: u64, now: u64) -> u64 {
         let since = self.at.map(|at| now.saturating_sub(at));
         since.map_or(0, |since| age.saturating_sub(since))
     }
-}
-
-    pub(crate) at: Option<u64>,
-    /// The reading under which that is all that has happened.
-    pub(crate) reading: Generation,
 }
 
 impl Standing {
@@ -145,7 +140,9 @@ pub(super) struct Marks {
     pub(super) hard: Numbers,
     soft: Numbers,
     /// What was changed in the store by other hands: memory's copy is not served.
-    doubts: Numbers,
+    pub(super) doubts: Numbers,
+    /// What memory holds from before this number is not served: doubts were forgotten.
+    doubted: u64,
     /// What is known of the clock that instances share.
     mirror: Mirror,
 }
@@ -157,7 +154,8 @@ impl Marks {
     }
 
     fn standing(&self, entry: &impl Scoped, number: u64) -> Standing {
-        if !self.valid(entry, number) || self.doubts.above(entry, number).is_some() {
+        let doubted = number < self.doubted || self.doubts.above(entry, number).is_some();
+        if doubted || !self.valid(entry, number) {
             return Standing::Gone;
         }
         Standing::after(self.soft.above(entry, number), self.reading())
@@ -171,9 +169,8 @@ impl Marks {
     }
 
     fn crowded(&self) -> bool {
-        let all = [&self.hard, &self.soft, &self.doubts];
-        all.iter()
-            .any(|n| n.scopes.len() > MOST_SCOPES || n.bans.len() > MOST_BANS)
+        let mut all = [&self.hard, &self.soft, &self.doubts].into_iter();
+        all.any(Numbers::is_crowded)
     }
 }
 
@@ -284,10 +281,10 @@ impl Generations {
     #[must_use]
     pub(crate) fn doubt(&self, reaches: impl IntoIterator<Item = Reach>, at: u64) -> bool {
         let mut marks = self.write();
-            let at = Some(at);
         marks.clock += 1;
         let number = marks.clock;
         for reach in reaches {
+            let at = Some(at);
             marks.doubts.mark(Mark { number, at }, reach);
         }
         self.clock.store(number, Ordering::Release);
@@ -356,20 +353,30 @@ impl Generations {
         self.take(&mut marks, changes_of(target), (at, Some(at)))
     }
 
-    /// Forgets all numbers up to now, `at` in milliseconds. `sweep` must check every entry of the
-    /// memory tier once, remove what is gone and age what has aged; a check gives the
-    /// rest its present number.
-    pub(crate) fn forget(&self, at: u64, sweep: impl FnOnce()) {
-        let number = self.clock();
+    /// Forgets the oldest numbers where there are too many, at `at` in milliseconds. `sweep` must
+    /// check every entry of the memory tier once, remove what is gone and age what has
+    /// aged; a check gives the rest its present number. Doubts go apart: what is being made
+    /// is not refused for them. `true` if what is being made may be.
+    pub(crate) fn forget(&self, at: u64, sweep: impl FnOnce()) -> bool {
+        let now = self.clock();
         sweep();
         let mut marks = self.write();
-        if number > marks.floor.number {
+        if marks.doubts.is_crowded() {
+            marks.doubts.forget(now);
+            marks.doubted = now;
+        }
+        let Some(number) = marks.hard.oldest().max(marks.soft.oldest()) else {
+            return false;
+        };
+        let number = number.min(now); // what came since the sweep began is kept
+        let risen = number > marks.floor.number;
+        if risen {
             let at = Some(at);
             marks.floor = Mark { number, at };
         }
         marks.hard.forget(number);
         marks.soft.forget(number);
-        marks.doubts.forget(number);
+        risen
     }
 
     /// It is done, or nobody will do it: the next invalidation may ask again.

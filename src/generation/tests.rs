@@ -1,6 +1,6 @@
 //! The clock, and what it keeps from coming back.
 
-use super::clock::MOST_SCOPES;
+use super::change::MOST_SCOPES;
 use super::*;
 use crate::invalidate::{Find, Pattern, Target, What};
 use crate::key::ScopeId;
@@ -57,25 +57,64 @@ fn other_scopes_are_left_alone() {
     }
 }
 
+/// So many others.
+fn flood(clock: &Generations) -> usize {
+    let others = 0..=MOST_SCOPES;
+    let asked = others.filter(|n| clock.advance(&tag(&n.to_string()), 0));
+    asked.count()
+}
+
 #[test]
 fn forgetting_keeps_the_living_and_refuses_the_late() {
     let clock = Generations::default();
     let late = clock.clock();
     let _ = clock.advance(&tag("a"), 0);
+    assert_eq!(flood(&clock), 1, "one caller is asked, once");
     let alive = clock.clock();
-    clock.forget(0, || assert!(!clock.valid(&thing(), late)));
-    assert!(clock.read().hard.scopes.is_empty());
+    assert!(clock.forget(0, || assert!(!clock.valid(&thing(), late))));
+    let left = clock.read().hard.scopes.len();
+    assert!(
+        (MOST_SCOPES / 4 * 3 - 2..MOST_SCOPES / 4 * 3 + 2).contains(&left),
+        "{left}"
+    );
     assert!(clock.valid(&thing(), alive));
     assert!(!clock.valid(&thing(), late));
+    assert!(!clock.advance(&tag("x"), 0));
 }
 
+/// A fill takes its time, and others write meanwhile.
 #[test]
-fn a_flood_of_scopes_asks_to_be_forgotten() {
+fn forgetting_refuses_only_what_is_older_than_all_that_is_known() {
     let clock = Generations::default();
-    let asked = (0..MOST_SCOPES + 100).filter(|n| clock.advance(&tag(&n.to_string()), 0));
-    assert_eq!(asked.count(), 1, "one caller is asked, once");
-    clock.forget(0, || {});
-    assert!(!clock.advance(&tag("x"), 0));
+    let _ = flood(&clock);
+    let began = clock.clock();
+    for n in 0..MOST_SCOPES / 2 {
+        let _ = clock.advance(&tag(&format!("later {n}")), 0);
+        if n % 1_000 == 0 {
+            clock.forget(0, || {});
+            clock.forgotten();
+        }
+    }
+    assert!(clock.valid(&thing(), began));
+}
+
+/// Other hands change whatever lies in the store.
+#[test]
+fn what_is_doubted_refuses_nothing_that_is_being_made() {
+    let clock = Generations::default();
+    let began = clock.clock();
+    let scope = |n: usize| Reach::Scope(ScopeId::tag(None, &n.to_string()));
+    let asked = (0..=MOST_SCOPES).filter(|n| clock.doubt([scope(*n)], 0));
+    assert_eq!(asked.count(), 1);
+    let held = clock.clock();
+    assert!(!clock.forget(0, || {}));
+    assert_eq!(clock.read().doubts.scopes.len(), 0);
+    assert!(clock.valid(&thing(), began));
+    let standing = |number| clock.standing(&thing(), number);
+    assert_eq!(
+        (standing(began), standing(held)),
+        (Standing::Gone, Standing::Good)
+    );
 }
 
 #[test]
@@ -100,6 +139,7 @@ fn it_is_known_when_an_entry_was_invalidated() {
         let _ = clock.advance(&target, 7);
         assert!(clock.invalidated_since(&thing(), 7), "{target:?}");
         assert!(!clock.invalidated_since(&thing(), 8), "{target:?}");
+        let _ = flood(&clock);
         clock.forget(9, || {});
         assert!(clock.invalidated_since(&thing(), 9), "it may have been");
     }
