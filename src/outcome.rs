@@ -190,9 +190,8 @@ reasons! {
         /// Another [release](crate::CacheBuilder::release) had stored something, whose
         /// entries this one does not read.
         Release => "release",
-        /// Something was stored, or may have been, and nobody knows what became of it:
-        /// Redis has evicted it, another hand has removed it, or this process has just
-        /// begun.
+        /// Something was stored, or may have been, and nobody knows what became of it: Redis has
+        /// evicted it, another hand has removed it, or this process has just begun.
         Unknown => "unknown",
         /// What was stored had to leave memory, as far as this process remembers.
         Evicted => "evicted",
@@ -209,8 +208,7 @@ reasons! {
         Authorization => "authorization",
         /// What was stored was damaged, or not for this request.
         Corrupt => "corrupt",
-        /// What is stored is larger than the policy takes, or has a cookie where it takes none:
-        /// another instance has another setting.
+        /// What is stored is larger than the policy takes, or has a cookie where it takes none.
         Bounds => "bounds",
         /// What is stored could have answered, but its policy [observes](crate::Policy::observe).
         Observed => "observed",
@@ -234,6 +232,8 @@ reasons! {
         StoreUnavailable => "store-unavailable",
         /// The store answered with an error.
         StoreRefused => "store-refused",
+        /// A clock had too many scopes or patterns and has forgotten the oldest: what is older is invalid.
+        Forgotten => "forgotten",
     }
 }
 
@@ -302,17 +302,15 @@ reasons! {
         /// too long, of no type or several, in several lines of codings, or cannot be
         /// read.
         RequestBody => "request-body",
-        /// A protocol upgrade, an event stream, gRPC, or a content that is
-        /// `Incremental` (RFC 10036).
+        /// A protocol upgrade, an event stream, gRPC, or a content that is `Incremental` (RFC 10036).
         Streaming => "streaming",
         /// A field asks the handler to treat the request as another method.
         MethodOverride => "method-override",
         /// `If-Match` or `If-Unmodified-Since`, which are the handler's alone to
         /// judge (RFC 9110, 13.1.1 and 13.1.4).
         Precondition => "precondition",
-        /// Too many requests share its fill, there are too many fills, or this one
-        /// took too long: the policy's fallback or the handler answered, and nothing
-        /// was stored.
+        /// Too many requests share its fill, there are too many fills, or this one took too long:
+        /// the policy's fallback or the handler answered, and nothing was stored.
         Crowded => "crowded",
         /// `only-if-cached`, and nothing stored could answer: 504 (RFC 9111,
         /// 5.2.1.7).

@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use larder::{Cache, MIB, Outage, Outcome, Selector, endpoint, everything, key, tag, uri};
+use larder::{Cache, Fault, MIB, Outage, Outcome, Selector, endpoint, everything, key, tag, uri};
 use support::processes::{Site, rows};
 use support::redis_server::Redis;
 use support::{SHORT, eventually, get};
@@ -318,4 +318,23 @@ async fn who_only_invalidates_reads_no_whole_clock() {
     site.write();
     b.cache.invalidate(tag("item:1")).await.unwrap();
     assert_eq!(a.get().await.text(), "v2");
+}
+
+/// What is older than that is a miss everywhere: somebody should know why.
+#[tokio::test]
+async fn a_clock_that_has_forgotten_says_so() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let (a, b) = (site.process(&redis), site.process(&redis));
+    a.holds("v0").await;
+    for n in 0..300 {
+        let pattern = format!("api:other{n}:*");
+        b.cache.invalidate(pattern).await.unwrap();
+    }
+    eventually("it is told", || async {
+        a.get().await;
+        let forgotten = |cache: &Cache| cache.stats().faults.get(Fault::Forgotten);
+        forgotten(&a.cache) > 0
+    })
+    .await;
 }

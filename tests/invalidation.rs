@@ -10,10 +10,11 @@ use axum::http::Method;
 use axum::routing::{any, get as on_get};
 use futures_util::FutureExt;
 use larder::{
-    Cache, InvalidateErrorKind, MIB, Policy, Selector, endpoint, everything, key, minutes, tag,
-    testing, uri,
+    Cache, Fault, InvalidateErrorKind, MIB, Policy, Selector, endpoint, everything, key, minutes,
+    tag, testing, uri,
 };
 use support::characters::{app, fill, policy};
+use support::log::Log;
 use support::redis_server::Redis;
 use support::{Calls, PATIENT, Reply, SHORT, eventually, get, get_with, request, send, tiers};
 use tokio::sync::Notify;
@@ -254,6 +255,7 @@ async fn many_entries_of_one_endpoint_go_and_others_stay() {
 
 #[tokio::test]
 async fn a_flood_of_writes_keeps_the_clock_small_and_the_rest_alive() {
+    let log = Log::everybodys();
     let (cache, _clock) = testing::cache();
     let app = app(&cache);
     fill(&app, &cache, &["/list", "/characters/keep"]).await;
@@ -263,6 +265,11 @@ async fn a_flood_of_writes_keeps_the_clock_small_and_the_rest_alive() {
     }
     eventually("old numbers are forgotten", || async {
         cache.stats().invalidations == 70_000
+    })
+    .await;
+    eventually("that is told", || async {
+        let times = cache.stats().faults.get(Fault::Forgotten);
+        times > 0 && log.has("the clock forgets the oldest")
     })
     .await;
     assert!(get(&app, "/characters/keep").await.hit());

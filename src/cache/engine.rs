@@ -85,6 +85,7 @@ pub(crate) struct Faults {
     pub(crate) late: Lasting,
     pub(crate) no_runtime: Lasting,
     pub(crate) unwritten: Lasting,
+    pub(crate) forgotten: Lasting,
 }
 
 /// Writes of one key that are under way, and the earliest of their numbers.

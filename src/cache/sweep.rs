@@ -38,9 +38,17 @@ impl Erasing {
 impl Engine {
     /// Does what was learnt asks for.
     pub(super) fn sweep_after(self: &Arc<Self>, learning: Learning) {
-        let Learning::New { crowded, erased } = learning else {
+        let Learning::New {
+            crowded,
+            erased,
+            risen,
+        } = learning
+        else {
             return;
         };
+        if risen {
+            self.has_forgotten("entries that are older are not valid any more");
+        }
         if crowded {
             self.forget_soon();
         }
@@ -64,6 +72,14 @@ impl Engine {
         {
             let eraser = Eraser(Arc::clone(self));
             aside(move || eraser.erase());
+        }
+    }
+
+    /// A clock had too many scopes or patterns: its floor has risen.
+    fn has_forgotten(&self, so: &str) {
+        self.counters.forgotten();
+        if let Some(times) = self.faults.forgotten.happened(self.now()) {
+            tracing::warn!(target: "larder", so, times, "too many scopes or patterns are invalidated: the clock forgets the oldest");
         }
     }
 
@@ -91,9 +107,12 @@ struct Forgetter(Arc<Engine>);
 impl Forgetter {
     fn forget(&self) {
         let generations = &self.0.generations;
-        generations.forget(self.0.now(), || {
+        let risen = generations.forget(self.0.now(), || {
             self.0.memory.sweep(|held| self.0.swept(held));
         });
+        if risen {
+            self.0.has_forgotten("what began before them is not stored");
+        }
     }
 }
 

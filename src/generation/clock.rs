@@ -114,10 +114,11 @@ impl Standing {
 pub(crate) enum Learning {
     Known,
     /// `crowded` asks the caller to [`forget`](Generations::forget) soon, `erased` to
-    /// drop what is gone from memory.
+    /// drop what is gone from memory, `risen` to tell that the shared clock has forgotten.
     New {
         crowded: bool,
         erased: bool,
+        risen: bool,
     },
     /// Something before it is missing.
     Gap,
@@ -241,13 +242,18 @@ impl Generations {
     /// Learns of another instance's invalidation, or of what became of an own one.
     pub(crate) fn learn(&self, news: &News, at: u64) -> Learning {
         let mut marks = self.write();
+        let before = marks.mirror.forgotten();
         match marks.mirror.learn(news, at) {
             Learnt::Known => Learning::Known,
             Learnt::Gap => Learning::Gap,
             Learnt::New(changes) => {
                 let erased = changes.iter().any(|change| change.force == Force::Erase);
                 let crowded = self.take(&mut marks, changes, (at, Some(at)));
-                Learning::New { crowded, erased }
+                Learning::New {
+                    crowded,
+                    erased,
+                    risen: marks.mirror.forgotten() > before,
+                }
             }
         }
     }
@@ -263,13 +269,15 @@ impl Generations {
         since: Option<u64>,
     ) -> (Learning, Vec<Change>) {
         let mut marks = self.write();
-        let knew = marks.mirror.stamp().is_known();
+        let (known, before) = (marks.mirror.stamp(), marks.mirror.forgotten());
+        let same = known.epoch == snapshot.stamp.epoch;
         let Resynced { new, lost } = marks.mirror.resync(snapshot, since);
         let learning = match new.is_empty() {
             true => Learning::Known,
             false => Learning::New {
                 crowded: self.take(&mut marks, new, (at, since)),
-                erased: knew, // who knew nothing has held nothing
+                erased: known.is_known(), // who knew nothing has held nothing
+                risen: same && marks.mirror.forgotten() > before,
             },
         };
         (learning, lost)

@@ -73,6 +73,8 @@ pub(crate) enum Learnt {
 pub(crate) struct Mirror {
     stamp: Stamp,
     floor: u64,
+    /// The floor that the store has told.
+    told: u64,
     hard: Numbers,
     soft: Numbers,
     /// News that came before others which they follow.
@@ -223,8 +225,15 @@ impl Mirror {
         numbers.mark(mark, change.reach);
     }
 
+    /// Up to where something was forgotten that is not covered by all.
+    pub(super) fn forgotten(&self) -> u64 {
+        let all = self.hard.everything.number;
+        if self.told > all { self.told } else { 0 }
+    }
+
     /// Forgets what the floor stands for.
     fn rise(&mut self, floor: u64) {
+        self.told = floor;
         let floor = floor.max(self.hard.everything.number);
         if floor > self.floor {
             self.floor = floor;

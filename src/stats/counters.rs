@@ -99,6 +99,11 @@ impl Counters {
         self.rest.fault(Fault::StoreUnavailable);
     }
 
+    /// Old invalidations had to be forgotten.
+    pub(crate) fn forgotten(&self) {
+        self.rest.fault(Fault::Forgotten);
+    }
+
     pub(crate) fn invalidations(&self, n: u64) {
         self.invalidations.fetch_add(n, Ordering::Relaxed);
     }
