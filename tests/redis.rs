@@ -201,16 +201,14 @@ async fn what_another_instance_may_store_is_left_to_it() {
             Policy::ttl(minutes(5)).max_body(64 << 10),
             Policy::ttl(minutes(5)).max_body(8 << 10),
         ),
-        (
-            Policy::ttl(minutes(5)).store_set_cookie(),
-            Policy::ttl(minutes(5)),
-        ),
+        (Policy::http().store_set_cookie(), Policy::http()),
     ];
     for (n, (wide, narrow)) in policies.into_iter().enumerate() {
         let instance = |policy: Policy| {
             let cache = cache(redis.url());
             let field = if n == 0 { "x-field" } else { "set-cookie" };
-            let answer = move || async move { ([(field, "a=b")], "x".repeat(32 << 10)) };
+            let fields = [(field, "a=b"), ("cache-control", "max-age=300")];
+            let answer = move || async move { (fields, "x".repeat(32 << 10)) };
             let layer = cache.layer(policy.endpoint(format!("e{n}")));
             (
                 cache,
