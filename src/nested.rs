@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use crate::cache::Engine;
 use crate::flight::Flight;
+use crate::outcome::{Bypass, Outcome};
 use crate::stats::Ticket;
 
 /// Caches whose layers a request is inside of, and what it is counted by there.
@@ -135,4 +136,18 @@ pub(crate) fn mark<B>(response: &mut Response<B>, nested: bool, engine: &Engine)
 /// Whether a layer further in has decided.
 pub(crate) fn decided<B>(response: &Response<B>, engine: &Engine) -> bool {
     response.extensions().get::<Decided>() == Some(&Decided(id(engine)))
+}
+
+/// Whether a layer further in has taken the request for a question: its answer is none
+/// to a write, whatever the method.
+pub(crate) fn is_asked<B>(response: &Response<B>, engine: &Engine) -> bool {
+    let asked = |outcome: &Outcome| match outcome {
+        Outcome::Bypass { reason, .. } => !matches!(
+            reason,
+            Bypass::Method | Bypass::NoPolicy | Bypass::Unmatched
+        ),
+        _ => true,
+    };
+    let outcome = response.extensions().get::<Outcome>();
+    decided(response, engine) && outcome.is_some_and(asked)
 }

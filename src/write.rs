@@ -50,7 +50,7 @@ impl<S> Serve<S> {
         let (note, started) = (engine.generations.note(), engine.now());
         let request = Request::from_parts(parts, body);
         let response = forward(self.inner, request, &self.shared, &self.ticket).await?;
-        if !may_have_written(response.status()) {
+        if !may_have_written(response.status()) || nested::is_asked(&response, engine) {
             writing.disarm();
             let policy = Some(&*policy);
             return Ok(reply::passed(

@@ -1,5 +1,6 @@
 //! The layer: where it can stand, and what it does there.
 
+mod inside;
 #[path = "../support/mod.rs"]
 mod support;
 mod tables;
@@ -12,7 +13,7 @@ use larder::testing::{self, assert_bypass};
 use larder::{
     Bypass, Cache, Cause, Hint, MIB, Outcome, Policy, Routes, Tier, minutes, seconds, tag,
 };
-use support::{Calls, get, get_with, request, send, tiers};
+use support::{Calls, get, request, send, tiers};
 use tower::ServiceExt;
 
 fn counted(calls: &Calls) -> axum::routing::MethodRouter {
@@ -146,42 +147,6 @@ async fn the_handlers_hint_comes_before_route_and_cache_control() {
     );
     get(&app, "/refused").await;
     assert_eq!(get(&app, "/refused").await.detail(), "hint");
-}
-
-#[tokio::test]
-async fn where_two_layers_of_one_cache_meet_the_inner_one_decides() {
-    let (cache, _clock) = testing::cache();
-    let calls = Calls::default();
-    let inner = cache.layer(Policy::ttl(seconds(10)).vary(["accept-language"]));
-    let app = Router::new()
-        .route("/x", counted(&calls).layer(inner))
-        .layer(cache.routes(Routes::new().default_policy(minutes(5))));
-    let ask = async |lang: &str| get_with(&app, "/x", &[("accept-language", lang)]).await;
-    assert_eq!(ask("de").await.text(), "answer 1");
-    assert_eq!(
-        ask("fr").await.text(),
-        "answer 2",
-        "the inner layer's key holds"
-    );
-    let hit = ask("de").await;
-    assert_eq!(hit.text(), "answer 1");
-    assert_eq!(
-        hit.cache_status(),
-        "larder; hit; ttl=10; detail=memory",
-        "one member"
-    );
-    assert_eq!(cache.stats().memory_entries, 2, "one layer stores");
-}
-
-#[tokio::test]
-async fn a_layer_that_only_invalidates_leaves_storing_to_the_outer_one() {
-    let (cache, _clock) = testing::cache();
-    let calls = Calls::default();
-    let app = Router::new()
-        .route("/x", counted(&calls).layer(cache.invalidates("api:y:*")))
-        .layer(cache.routes(Routes::new().default_policy(minutes(5))));
-    get(&app, "/x").await;
-    assert!(get(&app, "/x").await.hit());
 }
 
 #[tokio::test]

@@ -1,0 +1,100 @@
+//! Layers of one cache inside each other: the inner one decides.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request};
+use axum::routing::post;
+use larder::{Policy, Routes, minutes, seconds, testing};
+
+use crate::counted;
+use crate::support::{Calls, Reply, get, get_with, send, tiers};
+
+#[tokio::test]
+async fn where_two_layers_of_one_cache_meet_the_inner_one_decides() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let inner = cache.layer(Policy::ttl(seconds(10)).vary(["accept-language"]));
+    let app = Router::new()
+        .route("/x", counted(&calls).layer(inner))
+        .layer(cache.routes(Routes::new().default_policy(minutes(5))));
+    let ask = async |lang: &str| get_with(&app, "/x", &[("accept-language", lang)]).await;
+    assert_eq!(ask("de").await.text(), "answer 1");
+    assert_eq!(
+        ask("fr").await.text(),
+        "answer 2",
+        "the inner layer's key holds"
+    );
+    let hit = ask("de").await;
+    assert_eq!(hit.text(), "answer 1");
+    assert_eq!(
+        hit.cache_status(),
+        "larder; hit; ttl=10; detail=memory",
+        "one member"
+    );
+    assert_eq!(cache.stats().memory_entries, 2, "one layer stores");
+}
+
+#[tokio::test]
+async fn a_layer_that_only_invalidates_leaves_storing_to_the_outer_one() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let app = Router::new()
+        .route("/x", counted(&calls).layer(cache.invalidates("api:y:*")))
+        .layer(cache.routes(Routes::new().default_policy(minutes(5))));
+    get(&app, "/x").await;
+    assert!(get(&app, "/x").await.hit());
+}
+
+/// Asks by a POST.
+async fn search(app: &Router, query: &'static str) -> Reply {
+    let request = Request::post("/search").header("host", "a.example");
+    let request = request.header("content-type", "application/json");
+    send(app, request.body(Body::from(query)).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_post_that_the_inner_layer_answers_as_a_question_is_no_write() {
+    for tiers in tiers().await {
+        let (cache, calls) = (&tiers.cache, Calls::default());
+        let answer = {
+            let calls = calls.clone();
+            move || async move { format!("answer {}", calls.count()) }
+        };
+        let inner = cache.layer(Policy::ttl(minutes(5)).methods([Method::POST]));
+        let outer = Policy::ttl(minutes(1)).invalidates("api:lists:*");
+        let lists = cache.layer(Policy::ttl(minutes(5)));
+        let app = Router::new()
+            .route("/search", post(answer).layer(inner))
+            .route("/lists", counted(&calls).layer(lists))
+            .layer(cache.routes(Routes::new().default_policy(outer)));
+        get(&app, "/lists").await;
+        assert_eq!(search(&app, "{\"q\":1}").await.text(), "answer 2");
+        cache.idle().await;
+        for _ in 0..2 {
+            let hit = search(&app, "{\"q\":1}").await;
+            assert_eq!(
+                (hit.hit(), hit.text()),
+                (true, "answer 2"),
+                "{}",
+                tiers.name
+            );
+            cache.idle().await;
+        }
+        assert!(get(&app, "/lists").await.hit(), "{}", tiers.name);
+        assert_eq!(cache.stats().invalidations, 0, "{}", tiers.name);
+    }
+}
+
+#[tokio::test]
+async fn a_post_that_the_inner_layer_takes_for_a_write_is_one_for_both() {
+    let (cache, calls) = (testing::cache().0, Calls::default());
+    let written = post(|| async { "written" }).layer(cache.ttl(minutes(5)));
+    let outer = Policy::ttl(minutes(1)).invalidates("api:lists:*");
+    let app = Router::new()
+        .route("/search", written)
+        .route("/lists", counted(&calls).layer(cache.ttl(minutes(5))))
+        .layer(cache.routes(Routes::new().default_policy(outer)));
+    get(&app, "/lists").await;
+    search(&app, "{}").await;
+    assert!(!get(&app, "/lists").await.hit());
+}
