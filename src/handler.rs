@@ -82,6 +82,7 @@ impl<S> Serve<S> {
                 .is_some_and(|stale| stale.validates() && stale.ask(&mut parts.headers));
         let enclosing = nested::enclosing(&parts.extensions);
         nested::fill(&mut parts.extensions, landing.flight());
+        let lent = lease.map(|lease| nested::lend(&mut parts.extensions, lease));
         let request = Request::from_parts(parts, body);
         let started = engine.now();
         let asking = forward(self.inner, request, &self.shared, &self.ticket);
@@ -90,6 +91,7 @@ impl<S> Serve<S> {
             .instrument(tracing::info_span!(target: "larder", "fill", endpoint = &*family))
             .await;
         filling.ended(&*engine.clock);
+        let lease = lent.and_then(|lent| lent.take());
         let counted = !self.behind && asker.answers() && enclosing.answers();
         let adapted = self.counts.watch.adapted(&question.policy);
         let mut answered = Answered {

@@ -4,13 +4,14 @@
 //! A layer that forwards a request leaves its cache's mark in the request. One
 //! that finds its own mark leaves it in the response.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use http::{Extensions, Request, Response};
 use smallvec::SmallVec;
 
-use crate::cache::Engine;
+use crate::cache::{Engine, Leased};
 use crate::flight::Flight;
+use crate::key::Key;
 use crate::outcome::{Bypass, Outcome};
 use crate::stats::Ticket;
 
@@ -37,6 +38,27 @@ struct Filling(SmallVec<[Weak<Flight>; 2]>);
 /// A request that renews behind somebody's back: nobody waits for its answer.
 #[derive(Clone, Copy)]
 struct Behind;
+
+/// The right to fill that a layer further out has, for one further in that asks for the
+/// same: it would wait for its own request.
+#[derive(Clone)]
+pub(crate) struct Lent(Arc<Mutex<Option<Leased>>>);
+
+impl Lent {
+    pub(crate) fn take(&self) -> Option<Leased> {
+        let mut lease = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lease.take()
+    }
+
+    fn take_of(&self, key: &Key) -> Option<Leased> {
+        let mut lease = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lease.take_if(|lease| lease.lease().key == *key)
+    }
+}
+
+/// What a request was lent, by the layers that it is inside of.
+#[derive(Clone)]
+struct Rights(SmallVec<[Lent; 1]>);
 
 /// The fills of layers further out.
 pub(crate) struct Outer(SmallVec<[Weak<Flight>; 2]>);
@@ -81,6 +103,26 @@ pub(crate) fn fill(request: &mut Extensions, flight: &Arc<Flight>) {
             request.insert(Filling([flight].into_iter().collect()));
         }
     }
+}
+
+/// Lends a right to fill to layers further in.
+pub(crate) fn lend(request: &mut Extensions, lease: Leased) -> Lent {
+    let lent = Lent(Arc::new(Mutex::new(Some(lease))));
+    let ours = lent.clone();
+    match request.get_mut::<Rights>() {
+        Some(known) => known.0.push(ours),
+        None => {
+            request.insert(Rights([ours].into_iter().collect()));
+        }
+    }
+    lent
+}
+
+/// The right to fill a key, where a layer further out has it.
+pub(crate) fn lent(request: &Extensions, key: impl FnOnce() -> Key) -> Option<Leased> {
+    let known = request.get::<Rights>()?;
+    let key = key();
+    known.0.iter().find_map(|lent| lent.take_of(&key))
 }
 
 /// The fills that a request is part of.

@@ -337,8 +337,15 @@ impl<S> Serve<S> {
         let seen = (cause, seen(missed.stale.as_deref()));
         let route = Route::of_request(&self.shared, Arc::clone(&family), &request);
         let least = engine.generations.last(&route.asked(&engine, &question));
-        let right = engine.right_to_fill(&mut question, &family, &headers, seen, least);
-        match right.await {
+        let key = || question.key(&engine.context.prefix, &family);
+        let right = match nested::lent(request.extensions(), key) {
+            Some(lease) => Right::Fill(Some(lease)),
+            None => {
+                let ask = engine.right_to_fill(&mut question, &family, &headers, seen, least);
+                ask.await
+            }
+        };
+        match right {
             Right::Fill(lease) => {
                 let mut rights = Rights::of(landing);
                 rights.lease = lease;

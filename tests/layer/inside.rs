@@ -7,7 +7,7 @@ use axum::routing::post;
 use larder::{Policy, Routes, minutes, seconds, testing};
 
 use crate::counted;
-use crate::support::{Calls, Reply, get, get_with, send, tiers};
+use crate::support::{Calls, PATIENT, Reply, get, get_with, send, tiers};
 
 #[tokio::test]
 async fn where_two_layers_of_one_cache_meet_the_inner_one_decides() {
@@ -43,6 +43,21 @@ async fn a_layer_that_only_invalidates_leaves_storing_to_the_outer_one() {
         .layer(cache.routes(Routes::new().default_policy(minutes(5))));
     get(&app, "/x").await;
     assert!(get(&app, "/x").await.hit());
+}
+
+#[tokio::test]
+async fn a_miss_through_two_layers_does_not_wait_for_its_own_lease() {
+    for tiers in tiers().await {
+        let (cache, calls) = (&tiers.cache, Calls::default());
+        let app = Router::new()
+            .route("/x", counted(&calls).layer(cache.ttl(minutes(5))))
+            .layer(cache.routes(Routes::new().default_policy(minutes(1))));
+        let miss = tokio::time::timeout(PATIENT, get(&app, "/x")).await;
+        assert_eq!(miss.expect("it waits for itself").text(), "answer 1");
+        cache.idle().await;
+        let hit = get(&app, "/x").await;
+        assert_eq!((hit.hit(), calls.now()), (true, 1), "{}", tiers.name);
+    }
 }
 
 /// Asks by a POST.
