@@ -171,6 +171,11 @@ impl Answered {
                     compare(engine, stored, (status, &parts.headers), None);
                 }
                 self.supersede(engine, status);
+                if refusal == Refusal::Authorization {
+                    engine
+                        .flights
+                        .set_apart(self.question.place(), engine.now());
+                }
                 let until = alone_until(engine, status, refusal);
                 if let (Some(lease), Some(_)) = (&self.lease, until) {
                     lease.alone();

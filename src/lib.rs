@@ -155,6 +155,7 @@ mod sent;
 mod serve;
 mod service;
 mod share;
+mod spared;
 mod stats;
 mod status;
 mod store;

@@ -282,7 +282,7 @@ fn narrow<B>(
     }
 }
 
-fn without_body<B>(
+pub(crate) fn without_body<B>(
     mut response: Response<ResponseBody<B>>,
     status: StatusCode,
 ) -> Response<ResponseBody<B>> {

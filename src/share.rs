@@ -18,12 +18,13 @@ use crate::handler::{Rights, begin, within};
 use crate::inner::{Content, Inner};
 use crate::instead::Late;
 use crate::nested;
-use crate::outcome::{Bypass, Outcome, Refusal, Staleness};
+use crate::outcome::{Bypass, Outcome, Staleness};
 use crate::policy::FailureKind;
 use crate::policy::request::Asks;
 use crate::reply;
 use crate::route::Route;
 use crate::serve::Serve;
+use crate::spared::spared;
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 
@@ -171,7 +172,12 @@ impl<S> Serve<S> {
     /// HEAD has no body, and a range asks for a part.
     fn leads<R>(&self, question: &Question, request: &Request<R>) -> Leads {
         let whole = !question.head && !request.headers().contains_key(RANGE);
-        match whole {
+        // by its conditions the handler answers shorter, and nobody else is kept waiting
+        let apart = question.asks.authorized && question.asks.conditional && {
+            let engine = &self.shared.engine;
+            engine.flights.is_apart(question.place(), engine.now())
+        };
+        match whole && !apart {
             true => Leads::Yes {
                 finishes: question.policy.finish,
             },
@@ -309,10 +315,8 @@ impl<S> Serve<S> {
             }
         };
         Ok(match conditions {
-            Some(headers) if response.body().is_stored() && !is_instead(&response) => {
-                reply::shape(response, &policy, &[], &headers, &asks)
-            }
-            _ => response,
+            Some(headers) => spared(response, &policy, &headers, &asks),
+            None => response,
         })
     }
 
@@ -388,11 +392,4 @@ impl<S> Serve<S> {
             }
         }
     }
-}
-
-/// Whether a response is no representation: it answers for a handler that did not.
-fn is_instead<B>(response: &Response<B>) -> bool {
-    let outcome = response.extensions().get::<Outcome>();
-    let stored = Err(Refusal::Fallback);
-    matches!(outcome, Some(Outcome::Miss { stored: known, .. }) if *known == stored)
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use ahash::RandomState;
 
+use super::{ALONE, Flights};
 use crate::key::Canonical;
 
 /// No more keys than this are remembered.
@@ -59,6 +60,18 @@ impl Marks {
 
     fn hash(&self, place: &Canonical) -> [u64; 2] {
         [0, 1].map(|n| self.seeds[n].hash_one(&**place))
+    }
+}
+
+impl Flights {
+    /// Who sends an `Authorization` got an answer that nobody may share.
+    pub(crate) fn set_apart(&self, place: &Canonical, now: u64) {
+        self.table().apart.set(place, now + ALONE);
+    }
+
+    /// Whether that was so a moment ago.
+    pub(crate) fn is_apart(&self, place: &Canonical, now: u64) -> bool {
+        self.table().apart.holds(place, now)
     }
 }
 

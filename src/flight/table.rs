@@ -22,7 +22,7 @@ pub(crate) struct Flights {
 }
 
 #[derive(Default)]
-struct Table {
+pub(super) struct Table {
     flights: HashMap<Canonical, Arc<Flight>, ahash::RandomState>,
     /// Keys whose answers nobody may share.
     alone: Marks,
@@ -31,6 +31,8 @@ struct Table {
     throttled: Marks,
     /// Those of them that gave no answer at all.
     unreached: Marks,
+    /// Keys whose answers to `Authorization` are its sender's.
+    pub(super) apart: Marks,
 }
 
 /// How long a handler that has failed is left alone.
@@ -74,7 +76,7 @@ impl Flights {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    pub(super) fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -136,6 +138,7 @@ impl Flights {
         table.alone.clear(place);
         table.throttled.clear(place);
         table.unreached.clear(place);
+        table.apart.clear(place);
     }
 
     /// The handler has failed: it says so, or is out of reach.

@@ -164,3 +164,57 @@ async fn if_match_and_if_unmodified_since_are_the_origins() {
     })
     .await;
 }
+
+/// What a client sends that has an answer.
+const KNOWN: (&str, &str) = ("if-none-match", "\"a\"");
+
+#[tokio::test]
+async fn an_answer_that_is_not_stored_is_told_by_304_to_who_has_it() {
+    everywhere(async |site| {
+        let refused = [
+            ("/a", ("cache-control", "no-store")),
+            ("/b", ("cache-control", "private")),
+            ("/c", ("set-cookie", "a=b")),
+        ];
+        for (uri, field) in refused {
+            site.answers([ok("whole", &[field, ("etag", "\"a\"")])]);
+            let reply = site.send("GET", uri, &[KNOWN]).await;
+            assert_eq!((reply.status.as_u16(), reply.text()), (304, ""), "{uri}");
+            assert_eq!(reply.header(field.0), field.1);
+            assert_eq!(site.asked_once().header("if-none-match"), "");
+            site.answers([ok("whole", &[field, ("etag", "\"b\"")])]);
+            assert_eq!(site.send("GET", uri, &[KNOWN]).await.text(), "whole");
+            site.asked();
+        }
+        site.answers([status(404, "gone", &[("etag", "\"a\"")])]);
+        let reply = site.send("GET", "/d", &[KNOWN]).await;
+        assert_eq!((reply.status.as_u16(), reply.text()), (404, "gone"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_origin_judges_conditions_where_authorization_keeps_answers_apart() {
+    everywhere(async |site| {
+        let mine = [("authorization", "Bearer a"), KNOWN];
+        // it could be an answer for all
+        site.answers([ok("mine", &[CC, ("etag", "\"a\"")])]);
+        assert_eq!(site.get(&mine).await.status, 304);
+        assert_eq!(site.asked_once().header("if-none-match"), "");
+        for _ in 0..2 {
+            site.answers([status(304, "", &[("etag", "\"a\"")])]);
+            assert_eq!(site.get(&mine).await.status, 304);
+            assert_eq!(site.asked_once().header("if-none-match"), "\"a\"");
+        }
+        // others lead all the same, and what they store ends it
+        let fields = [("cache-control", "public, max-age=60"), ("etag", "\"a\"")];
+        site.answers([ok("for all", &fields)]);
+        assert_eq!(site.get(&mine[..1]).await.text(), "for all");
+        assert!(site.get(&mine).await.hit());
+        site.advance(60);
+        site.answers([ok("new", &fields)]);
+        site.get(&mine).await;
+        assert!(site.get(&mine[..1]).await.hit());
+    })
+    .await;
+}

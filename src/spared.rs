@@ -1,0 +1,49 @@
+//! Answers for clients that have them already, though their fill asked for the whole.
+
+use http::{HeaderMap, Response, StatusCode};
+
+use crate::body::ResponseBody;
+use crate::outcome::{Outcome, Refusal};
+use crate::policy::Compiled;
+use crate::policy::conditional::{has_validator, not_modified};
+use crate::policy::request::Asks;
+use crate::reply;
+
+/// What a leader's client gets, whose conditions were taken off its request, for others
+/// want the whole. What is stored is narrowed down to them. Where nobody gets the whole,
+/// the answer's head tells whether the client has it already: then it is spared the body
+/// (RFC 9110, 13.2.2). One that is recorded goes on as it is.
+pub(crate) fn spared<B>(
+    response: Response<ResponseBody<B>>,
+    policy: &Compiled,
+    request: &HeaderMap,
+    asks: &Asks,
+) -> Response<ResponseBody<B>> {
+    if is_instead(&response) {
+        return response;
+    }
+    if response.body().is_stored() {
+        return reply::shape(response, policy, &[], request, asks);
+    }
+    let headers = response.headers();
+    let known = response.status() == StatusCode::OK
+        && has_validator(headers)
+        && not_modified(request, headers);
+    match known && !is_recorded(&response) {
+        true => reply::without_body(response, StatusCode::NOT_MODIFIED),
+        false => response,
+    }
+}
+
+/// Whether a response is no representation: it answers for a handler that did not.
+fn is_instead<B>(response: &Response<B>) -> bool {
+    let outcome = response.extensions().get::<Outcome>();
+    let stored = Err(Refusal::Fallback);
+    matches!(outcome, Some(Outcome::Miss { stored: known, .. }) if *known == stored)
+}
+
+/// Whether an entry may be made of a body while it is read, in this layer or further in.
+fn is_recorded<B>(response: &Response<B>) -> bool {
+    let outcome = response.extensions().get::<Outcome>();
+    outcome.is_none_or(|outcome| matches!(outcome, Outcome::Miss { stored: Ok(()), .. }))
+}
