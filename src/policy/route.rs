@@ -283,7 +283,8 @@ impl Policy {
     /// that its answer cannot depend on them. Put authentication outside the
     /// cache. What a layer out there leaves in the request's extensions, such as
     /// a user, is *not* hidden: where the handler's answer depends on it, say so
-    /// by [`scope`](Self::scope) instead.
+    /// by [`scope`](Self::scope) instead. They are hidden from a layer further in
+    /// too, whatever its own policy says.
     pub fn ignore_credentials(mut self) -> Self {
         self.ignore_credentials = true;
         self

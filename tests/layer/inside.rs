@@ -2,9 +2,9 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Method, Request};
-use axum::routing::post;
-use larder::{Policy, Routes, minutes, seconds, testing};
+use axum::http::{HeaderMap, Method, Request};
+use axum::routing::{get as on_get, post};
+use larder::{Policy, Routes, Scope, minutes, seconds, testing};
 
 use crate::counted;
 use crate::support::{Calls, PATIENT, Reply, get, get_with, send, tiers};
@@ -112,4 +112,54 @@ async fn a_post_that_the_inner_layer_takes_for_a_write_is_one_for_both() {
     get(&app, "/lists").await;
     search(&app, "{}").await;
     assert!(!get(&app, "/lists").await.hit());
+}
+
+#[tokio::test]
+async fn a_condition_is_answered_whichever_layer_holds_the_answer() {
+    let (cache, calls) = (testing::cache().0, Calls::default());
+    let app = Router::new()
+        .route("/x", counted(&calls).layer(cache.ttl(minutes(5))))
+        .layer(cache.routes(Routes::new().default_policy(minutes(5))));
+    get(&app, "/x").await;
+    let tag = get(&app, "/x").await.header("etag").to_owned();
+    for _ in 0..2 {
+        let known = get_with(&app, "/x", &[("if-none-match", &tag)]).await;
+        assert_eq!((known.status.as_u16(), known.text()), (304, ""));
+        assert_eq!((known.hit(), known.header("etag")), (true, &*tag));
+    }
+    let other = get_with(&app, "/x", &[("if-none-match", "\"other\"")]).await;
+    assert_eq!((other.status.as_u16(), other.text()), (200, "answer 1"));
+    assert_eq!(calls.now(), 1);
+}
+
+#[tokio::test]
+async fn a_condition_does_not_end_a_fill_of_the_inner_layer() {
+    let cache = testing::cache().0;
+    let handler = on_get(|| async { ([("etag", "\"a\"")], "whole") });
+    let app = Router::new()
+        .route("/x", handler.layer(cache.ttl(minutes(5))))
+        .layer(cache.routes(Routes::new().default_policy(minutes(5))));
+    get_with(&app, "/x", &[("if-none-match", "\"a\"")]).await;
+    let hit = get(&app, "/x").await;
+    assert_eq!((hit.hit(), hit.text()), (true, "whole"));
+}
+
+#[tokio::test]
+async fn what_the_outer_policy_ignores_the_inner_layer_does_not_see() {
+    let cache = testing::cache().0;
+    let mine =
+        on_get(|fields: HeaderMap| async move { format!("{:?}", fields.get("authorization")) });
+    let own = Policy::ttl(minutes(5)).scope(Scope::bearer());
+    let outer = Policy::ttl(minutes(5)).ignore_credentials();
+    let app = |routes: Routes| {
+        let mine = mine.clone().layer(cache.layer(own.clone()));
+        Router::new()
+            .route("/me", mine)
+            .layer(cache.routes(routes.default_policy(outer.clone())))
+    };
+    let token = [("authorization", "Bearer a")];
+    let hidden = get_with(&app(Routes::new()), "/me", &token).await;
+    assert_eq!(hidden.text(), "None");
+    let seen = get_with(&app(Routes::new().except(["/me"])), "/me", &token).await;
+    assert!(seen.text().contains("Bearer a"), "{}", seen.text());
 }
