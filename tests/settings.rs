@@ -42,6 +42,23 @@ fn a_bad_setting_of_the_cache_is_named() {
 }
 
 #[test]
+fn answers_for_memory_alone_need_a_memory() {
+    let shared = Cache::builder()
+        .redis("redis://127.0.0.1:1")
+        .build()
+        .unwrap();
+    let alone = || Policy::ttl(minutes(1)).memory_only();
+    let error = shared.try_layer(alone()).unwrap_err();
+    assert_eq!(error.setting(), "memory_only", "{error}");
+    let error = shared.try_routes(Routes::new().default_policy(alone()));
+    assert!(error.unwrap_err().to_string().contains("memory_only"));
+    let both = Cache::builder().memory(MIB).redis("redis://127.0.0.1:1");
+    for cache in [both.build().unwrap(), Cache::disabled()] {
+        let _ = cache.layer(alone());
+    }
+}
+
+#[test]
 fn a_bad_policy_is_named() {
     let cache = Cache::builder().memory(MIB).build().unwrap();
     let ttl = || Policy::ttl(minutes(1));

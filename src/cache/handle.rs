@@ -77,6 +77,7 @@ impl Cache {
     pub fn try_layer(&self, policy: impl Into<Policy>) -> Result<CacheLayer, ConfigError> {
         let policy = policy.into();
         let compiled = Compiled::new(&policy, &self.engine.context)?;
+        self.has_place(&policy)?;
         self.engine.advisor.learn(&policy, None);
         let annotation = Annotation::One(Arc::new(compiled));
         Ok(CacheLayer::new(Arc::clone(&self.engine), annotation))
@@ -100,9 +101,29 @@ impl Cache {
     pub fn try_routes(&self, routes: impl Into<Routes>) -> Result<CacheLayer, ConfigError> {
         let routes = routes.into();
         let table = Table::new(&routes, &self.engine.context)?;
+        for (pattern, policy) in &routes.rows {
+            let checked = self.has_place(policy);
+            checked.map_err(|error| error.inside(&format!("route {pattern:?}")))?;
+        }
+        if let Some(policy) = &routes.default {
+            self.has_place(policy).map_err(|e| e.inside("default"))?;
+        }
         self.engine.advisor.learn_all(&routes);
         let annotation = Annotation::Table(Box::new(table));
         Ok(CacheLayer::new(Arc::clone(&self.engine), annotation))
+    }
+
+    /// Whether there is a tier where a policy's answers may lie.
+    fn has_place(&self, policy: &Policy) -> Result<(), ConfigError> {
+        let engine = &self.engine;
+        let nowhere = engine.store.is_some() && !engine.memory.keeps_entries();
+        match policy.memory_only && nowhere {
+            true => Err(ConfigError::new(
+                "memory_only",
+                "this cache has no memory: call memory(bytes)",
+            )),
+            false => Ok(()),
+        }
     }
 
     /// A layer that stores nothing and invalidates after each successful

@@ -344,7 +344,8 @@ impl Policy {
         self
     }
 
-    /// Keeps answers in the process' memory alone. Default: in all tiers.
+    /// Keeps answers in the process' memory alone. Default: in all tiers. An error in a
+    /// cache that has a store and no memory: nothing would ever be a hit.
     pub fn memory_only(mut self) -> Self {
         self.memory_only = true;
         self
