@@ -200,7 +200,7 @@ impl Prepared {
     fn finish(
         self,
         engine: &Arc<Engine>,
-        whole: Complete,
+        whole: Result<Complete, Refusal>,
         landing: Option<Landing>,
         runtime: Option<&Handle>,
     ) -> Landed {
@@ -213,7 +213,13 @@ impl Prepared {
             ..
         } = self;
         fill.age += engine.now().saturating_sub(started);
-        let body = whole.into_bytes();
+        let body = match whole {
+            Ok(whole) => whole.into_bytes(),
+            Err(refusal) => {
+                refused(engine, &fill, refusal);
+                return Landed::Alone;
+            }
+        };
         let entry = &mut fill.entry;
         if let Some(check) = &policy.store_if {
             let wanted = guard::call(|| check(entry.status, &headers, &body));
@@ -245,6 +251,19 @@ impl Prepared {
             Some(held) => Landed::Stored(held),
             None => Landed::Outdated,
         }
+    }
+}
+
+/// Takes note of an answer that its body has kept from being stored: its head promised
+/// that it would be.
+fn refused(engine: &Engine, fill: &Fill, refusal: Refusal) {
+    let key = &fill.entry.key;
+    engine.counters.of(key).refusal(refusal);
+    tracing::debug!(target: "larder", %key, ?refusal, "an answer is not stored for its body");
+    if refusal != Refusal::NoRoom
+        && let Some(lease) = &fill.lease
+    {
+        lease.alone(); // others like it will be so too
     }
 }
 

@@ -65,8 +65,7 @@ pub enum Outcome {
     Miss {
         /// Why nothing stored could answer.
         cause: Cause,
-        /// Whether the answer is stored once its body has ended cleanly, and
-        /// why not.
+        /// Whether the answer is stored once its body has ended cleanly, and why not.
         stored: Result<(), Refusal>,
         /// The handler's status.
         status: StatusCode,
@@ -312,8 +311,7 @@ reasons! {
         /// Too many requests share its fill, there are too many fills, or this one took too long:
         /// the policy's fallback or the handler answered, and nothing was stored.
         Crowded => "crowded",
-        /// `only-if-cached`, and nothing stored could answer: 504 (RFC 9111,
-        /// 5.2.1.7).
+        /// `only-if-cached`, and nothing stored could answer: 504 (RFC 9111, 5.2.1.7).
         OnlyIfCached => "only-if-cached",
         /// The request forbids to store its answer (RFC 9111, 5.2.1.5); under
         /// [`Policy::http`](crate::Policy::http) alone.
@@ -342,8 +340,7 @@ reasons! {
         Status => "status",
         /// The handler's hint says so.
         Hint => "hint",
-        /// It sets a cookie, and the policy does not
-        /// [store it](crate::Policy::store_set_cookie).
+        /// It sets a cookie, and the policy does not [store it](crate::Policy::store_set_cookie).
         SetCookie => "set-cookie",
         /// `Vary: *`, or a `Vary` that cannot be read (RFC 9111, 4.1).
         VaryAny => "vary",
@@ -369,6 +366,11 @@ reasons! {
         Partial => "partial",
         /// Larger than the policy's `max_body`.
         TooLarge => "too-large",
+        /// There was no room for it among the bodies that were under way: half of the
+        /// memory tier is for those.
+        NoRoom => "no-room",
+        /// Trailers came behind its body (RFC 9110, 6.5).
+        Trailers => "trailers",
         /// A tag's template names a parameter that the route lacks.
         Template => "template",
         /// More than 1,000 tags, or one in a [tag field](crate::Policy::tag_fields) that
@@ -385,8 +387,7 @@ reasons! {
         Timeout => "hard-timeout",
         /// The policy's own fallback answers for a handler that failed.
         Fallback => "fallback",
-        /// What is stored stays as it is: the policy only
-        /// [observes](crate::Policy::observe).
+        /// What is stored stays as it is: the policy only [observes](crate::Policy::observe).
         Observed => "observed",
         /// HEAD has no body to store.
         Head => "head",

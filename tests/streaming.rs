@@ -13,7 +13,7 @@ use axum::routing::get as on_get;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
-use larder::{Policy, minutes, testing};
+use larder::{Cache, MIB, Policy, Refusal, minutes, testing};
 use support::{get, request, tiers};
 use tokio::sync::mpsc;
 use tower::ServiceExt;
@@ -53,7 +53,7 @@ fn data(text: &'static str) -> Result<Frame<Bytes>, &'static str> {
 }
 
 /// An app whose handler answers with each of these bodies in turn.
-fn app(cache: &larder::Cache, policy: Policy, bodies: Vec<Fed>) -> Router {
+fn app(cache: &Cache, policy: Policy, bodies: Vec<Fed>) -> Router {
     let bodies = std::sync::Arc::new(std::sync::Mutex::new(bodies));
     let handler = on_get(move || async move {
         let body = bodies.lock().unwrap().remove(0);
@@ -103,7 +103,33 @@ async fn a_body_over_the_limit_passes_whole_and_is_not_stored() {
         let said = if exact.is_some() { "too-large" } else { "new" };
         assert_eq!(reply.detail(), said);
     }
-    assert_eq!(cache.stats().stores, 0);
+    let stats = cache.stats();
+    assert_eq!(
+        (stats.stores, stats.refusals_by.get(Refusal::TooLarge)),
+        (0, 2)
+    );
+}
+
+#[tokio::test]
+async fn a_body_without_room_passes_whole_and_is_counted() {
+    let cache = Cache::builder().memory(MIB).build().unwrap(); // half of it is for what comes
+    for exact in [None, Some(600_000)] {
+        let (feeder, body) = fed(exact);
+        let app = app(&cache, policy(), vec![body]);
+        feeder
+            .send(Ok(Frame::data(vec![b'x'; 300_000].into())))
+            .unwrap();
+        feeder
+            .send(Ok(Frame::data(vec![b'x'; 300_000].into())))
+            .unwrap();
+        drop(feeder);
+        assert_eq!(get(&app, "/x").await.body.len(), 600_000);
+    }
+    let stats = cache.stats();
+    assert_eq!(
+        (stats.stores, stats.refusals_by.get(Refusal::NoRoom)),
+        (0, 2)
+    );
 }
 
 #[tokio::test]
@@ -176,7 +202,11 @@ async fn trailers_pass_and_are_not_stored() {
     let response = app.oneshot(request(Method::GET, "/x", &[])).await.unwrap();
     let collected = response.into_body().collect().await.unwrap();
     assert_eq!(collected.trailers(), Some(&trailers));
-    assert_eq!(cache.stats().stores, 0);
+    let stats = cache.stats();
+    assert_eq!(
+        (stats.stores, stats.refusals_by.get(Refusal::Trailers)),
+        (0, 1)
+    );
 }
 
 #[tokio::test]

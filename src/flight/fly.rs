@@ -14,6 +14,7 @@ use crate::clock::{Clock, millis};
 use crate::entry::Recording;
 use crate::error::BoxError;
 use crate::inner::Content;
+use crate::outcome::Refusal;
 
 /// So many frames without a byte are passed over in one turn: a body of those alone
 /// never comes to its limit.
@@ -95,7 +96,7 @@ where
     B::Error: Into<BoxError>,
 {
     let flight = Arc::clone(landing.flight());
-    let mut crowded = false;
+    let mut refused = None;
     let first = loop {
         match std::future::poll_fn(|cx| poll_next(body.as_mut(), cx)).await {
             None => {
@@ -106,25 +107,36 @@ where
                 Ok(data) => match flight.push(data, millis(clock.monotonic())) {
                     Ok(()) => {}
                     Err(data) => {
-                        crowded = !flight.is_over(data.len());
+                        refused = Some(match flight.is_over(data.len()) {
+                            true => Refusal::TooLarge,
+                            false => Refusal::NoRoom,
+                        });
                         break Ok(Frame::data(data));
                     }
                 },
-                Err(trailers) => break Ok(trailers), // not stored
+                Err(trailers) => {
+                    refused = Some(Refusal::Trailers);
+                    break Ok(trailers);
+                }
             },
             Some(Err(error)) => break Err(error.into()),
         }
     };
-    let unshareable = first.is_ok(); // it goes on, and others like it will
     let rest = Rest {
-        body: unshareable.then_some(body),
+        body: refused.map(|_| body), // it goes on, and others like it will
         first: Some(first),
     };
     leave(&slot, rest);
-    match flight.opened() {
-        // too much is in flight just now: the next one may have room
-        Some(_) if unshareable && crowded => landing.alone(None),
-        Some(opened) if unshareable => landing.alone(Some(opened.alone)),
+    match (refused, flight.opened()) {
+        (Some(refusal), Some(opened)) => {
+            let finish = flight.state().finish.take();
+            if let Some(finish) = finish {
+                finish(Err(refusal), None);
+            }
+            // too much is in flight just now: the next one may have room
+            let until = (refusal != Refusal::NoRoom).then_some(opened.alone);
+            landing.alone(until);
+        }
         _ => drop(landing), // it has failed
     }
 }

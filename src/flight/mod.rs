@@ -32,6 +32,7 @@ use tracing::Span;
 
 use crate::entry::{Complete, Entry, Held, Recording};
 use crate::generation::Generation;
+use crate::outcome::Refusal;
 
 pub(crate) use body::{Following, Leading};
 pub(crate) use fly::{Drive, Handoff, drive};
@@ -76,9 +77,10 @@ pub(crate) struct Opened {
     pub(crate) alone: u64,
 }
 
-/// Makes an entry of the whole body. The landing ends when the entry lies where
-/// the next request looks.
-pub(crate) type Finish = Box<dyn FnOnce(Complete, Option<Landing>) -> Landed + Send>;
+/// Makes an entry of the whole body, or takes note of why there is none though its head
+/// was one to store. The landing ends when the entry lies where the next request looks.
+pub(crate) type Finish =
+    Box<dyn FnOnce(Result<Complete, Refusal>, Option<Landing>) -> Landed + Send>;
 
 /// One fill, and those who wait for it.
 pub(crate) struct Flight {

@@ -29,10 +29,11 @@ use super::{
 };
 use crate::body::ResponseBody;
 use crate::clock::SystemClock;
-use crate::entry::{Entry, Fields, Held, Recording};
+use crate::entry::{Complete, Entry, Fields, Held, Recording};
 use crate::generation::{Generation, Stamp};
 use crate::handler::begin;
 use crate::key::{Canonical, Key};
+use crate::outcome::Refusal;
 use crate::policy::freshness::{Lifetime, Rules};
 
 const TRUTH: [&str; 3] = ["one ", "and ", "all"];
@@ -217,7 +218,10 @@ impl Site {
             alone: 0,
         };
         let site = Arc::clone(self);
-        let finish = move |whole: crate::entry::Complete, landing: Option<Landing>| {
+        let finish = move |whole: Result<Complete, Refusal>, landing: Option<Landing>| {
+            let Ok(whole) = whole else {
+                return Landed::Alone;
+            };
             assert_eq!(whole.into_bytes(), TRUTH.concat());
             if site.answers == Answers::Outdated {
                 return Landed::Outdated;

@@ -220,7 +220,7 @@ impl Landing {
         let (Some(whole), Some(finish)) = (whole, finish) else {
             return; // dropped: it has failed
         };
-        self.make(|landing| finish(whole, Some(landing)));
+        self.make(|landing| finish(Ok(whole), Some(landing)));
     }
 
     /// Lands as `make` says. It stays listed until the landing is dropped there.
@@ -266,7 +266,7 @@ impl Flight {
         };
         match std::thread::panicking() {
             true => Landed::Failed,
-            false => finish(whole, None),
+            false => finish(Ok(whole), None),
         }
     }
 }
