@@ -84,6 +84,7 @@ pub(crate) struct Faults {
     pub(crate) damaged: Lasting,
     pub(crate) late: Lasting,
     pub(crate) no_runtime: Lasting,
+    pub(crate) not_ours: Lasting,
     pub(crate) unwritten: Lasting,
     pub(crate) forgotten: Lasting,
 }

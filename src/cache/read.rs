@@ -279,6 +279,13 @@ impl Engine {
     fn corrupt(self: &Arc<Self>, key: &Key, corrupt: Corrupt) {
         match corrupt {
             Corrupt::Damaged(why) => self.damaged(key, why),
+            Corrupt::NoFrame if self.context.namespaces.of(key.as_str()).is_some() => {
+                self.counts_of(key).fault(Fault::Corrupt);
+                if let Some(times) = self.faults.not_ours.happened(self.now()) {
+                    tracing::warn!(target: "larder", %key, times, "what lies under a value's name is not larder's: it is left alone, and nothing is written there");
+                }
+            }
+            Corrupt::NoFrame => self.damaged(key, "magic"),
             // another version's, or another's: it will be overwritten
             Corrupt::Foreign | Corrupt::Sealed => self.counts_of(key).fault(Fault::Corrupt),
             Corrupt::Unfit => {} // it is another's, and whole

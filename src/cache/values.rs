@@ -13,6 +13,10 @@ impl Cache {
     /// in between: its values lie in Redis under `<namespace>:<key>`, written as JSON.
     /// See [`values`](crate::values).
     ///
+    /// What others have put into Redis under such a name is left alone: it is neither read,
+    /// overwritten nor removed, and its key is cached in memory alone. Let a namespace be
+    /// larder's alone; a store of your own makes no such difference.
+    ///
     /// A namespace is of one type. Several handles of it may differ in their settings,
     /// such as a TTL for each kind of key.
     pub fn values<T>(&self, namespace: impl Into<String>) -> ValuesBuilder<T>

@@ -48,7 +48,7 @@ use crate::generation::Stamp;
 use crate::key::{Key, ScopeId};
 use crate::policy::freshness::{Lifetime, Rules};
 
-pub(super) const MAGIC: &[u8; 4] = b"LRDR";
+pub(crate) const MAGIC: &[u8; 4] = b"LRDR";
 pub(super) const VERSION: u8 = 2;
 pub(super) const FIXED: usize = 109;
 /// Version 1 ended here.

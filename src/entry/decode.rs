@@ -42,6 +42,8 @@ pub(crate) enum Corrupt {
     /// Larger than this process' policy takes, or with a cookie where it takes none: another
     /// one's setting. Left alone.
     Unfit,
+    /// No frame of larder's: a value's name leaves it alone, for others may have put it there.
+    NoFrame,
     /// Damaged, forged or not for this request: deleted.
     Damaged(&'static str),
 }
@@ -108,8 +110,11 @@ pub(crate) fn decode(
     bounds: Bounds<'_>,
 ) -> Result<Frame, Corrupt> {
     let damaged = Corrupt::Damaged;
-    if frame.len() < FIXED_1 || frame[..4] != MAGIC[..] {
-        return Err(damaged("magic"));
+    if !frame.starts_with(MAGIC) {
+        return Err(Corrupt::NoFrame);
+    }
+    if frame.len() < FIXED_1 {
+        return Err(damaged("truncated"));
     }
     let version = frame[4];
     if !(1..=VERSION).contains(&version) {

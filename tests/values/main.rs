@@ -13,6 +13,7 @@ mod shared;
 mod soft;
 mod stale;
 mod store;
+mod theirs;
 mod warming;
 
 use std::sync::Arc;

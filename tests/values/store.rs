@@ -44,7 +44,7 @@ async fn what_cannot_be_read_is_a_counted_miss_and_removed() {
     assert!(numbers.get("a").await.is_none());
     assert_eq!(other.stats().corrupt, 1);
     assert!(redis.entries().is_empty());
-    redis.command::<()>(&["SET", "thing:b", "anything"]);
+    redis.command::<()>(&["SET", "thing:b", "LRDR and no more"]);
     assert!(numbers.get("b").await.is_none());
     assert_eq!(other.stats().corrupt, 2);
     assert!(redis.entries().is_empty());

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::Value;
 
 use super::connect::Node;
-use super::tier::{RedisStore, refused};
+use super::tier::{RedisStore, is_of_another_type, refused};
 use crate::error::StoreError;
 use crate::store::{Erasure, Removed};
 
@@ -131,11 +131,4 @@ impl RedisStore {
         }
         Ok(())
     }
-}
-
-fn is_of_another_type(error: &StoreError) -> bool {
-    let source = std::error::Error::source(error);
-    source
-        .and_then(|source| source.downcast_ref::<redis::RedisError>())
-        .is_some_and(|error| error.code() == Some("WRONGTYPE"))
 }

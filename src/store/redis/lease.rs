@@ -11,6 +11,7 @@ use redis::Value;
 
 use super::tier::{RedisStore, refused};
 use crate::clock::millis;
+use crate::entry::codec::MAGIC;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Key;
 use crate::store::{Granted, Lease, Record, Seen};
@@ -123,6 +124,10 @@ impl RedisStore {
         let mut keys = vec![record.key.as_str().to_owned(), self.lock(filled)];
         keys.extend_from_slice(groups);
         let (channel, longer) = (self.channel(), self.longer(record.ttl));
+        let begins: &[u8] = match self.is_ours(record.key.as_str().as_bytes()) {
+            true => b"",
+            false => MAGIC,
+        };
         let args = [
             token,
             &record.frame[..],
@@ -130,12 +135,16 @@ impl RedisStore {
             channel.as_bytes(),
             longer.as_bytes(),
             filled.as_str().as_bytes(),
+            begins,
         ];
         let reply = self.script(&self.scripts.store, &keys, &args).await;
-        match u64::try_from(self.number(reply).await?).unwrap_or(0) {
+        match self.number(reply).await? {
+            -1 => Err(refused(
+                "the name holds what is not larder's: it is left alone",
+            )),
             0 => Err(fenced()),
             known => {
-                let before = known.checked_sub(3).map(Duration::from_millis);
+                let before = u64::try_from(known - 3).ok().map(Duration::from_millis);
                 self.has_written(record, before);
                 Ok(())
             }

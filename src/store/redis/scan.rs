@@ -1,10 +1,12 @@
 //! By pattern: SCAN over every primary, UNLINK as the scan goes. Never
 //! KEYS, which would stop the server for everybody.
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use redis::{FromRedisValue, RedisError, Value};
 
 use super::connect::Node;
-use super::tier::{RedisStore, refused};
+use super::tier::{RedisStore, is_of_another_type, refused};
+use crate::entry::codec::MAGIC;
 use crate::error::StoreError;
 use crate::store::{Group, Removed};
 
@@ -14,6 +16,9 @@ use crate::store::{Group, Removed};
 const PAGE: usize = 250;
 /// Keys of one command that removes or counts.
 const BATCH: usize = 1_000;
+
+/// Of so many values' names it is asked together whether they hold frames.
+const TOGETHER: usize = 64;
 
 /// What is done with the keys that are found.
 #[derive(Clone, Copy)]
@@ -43,7 +48,7 @@ impl RedisStore {
                 let keys: Vec<Vec<u8>> = keys.into_iter().filter(theirs).collect();
                 done += match found {
                     Found::Removed => self.unlink(&keys).await?,
-                    Found::Counted => (keys.len() as u64).into(),
+                    Found::Counted => (self.frames(&keys).await?.len() as u64).into(),
                 };
                 if next == b"0" {
                     break;
@@ -83,7 +88,7 @@ impl RedisStore {
         keys: &[Vec<u8>],
     ) -> Result<Removed, StoreError> {
         let mut all = Removed::default();
-        for batch in keys.chunks(BATCH) {
+        for batch in self.frames(keys).await?.chunks(BATCH) {
             let there = match group {
                 Some(group) => self.take(group, batch).await?,
                 None => self.batches("UNLINK", batch).await?,
@@ -143,7 +148,31 @@ impl RedisStore {
 
     /// Counts the keys that are there.
     pub(super) async fn existing(&self, keys: &[Vec<u8>]) -> Result<u64, StoreError> {
-        self.batches("EXISTS", keys).await
+        self.batches("EXISTS", &self.frames(keys).await?).await
+    }
+
+    /// Without those values' names that hold no frame: they are others'.
+    async fn frames(&self, keys: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, StoreError> {
+        if keys.iter().all(|key| self.is_ours(key)) {
+            return Ok(keys.to_vec());
+        }
+        let looks = keys.iter().cloned().map(|key| async move {
+            let is_frame = self.is_ours(&key) || self.is_frame(&key).await?;
+            Ok::<_, StoreError>(is_frame.then_some(key))
+        });
+        let looks = stream::iter(looks).buffered(TOGETHER);
+        let frames = looks.try_filter_map(|key| async move { Ok(key) });
+        frames.try_collect().await
+    }
+
+    async fn is_frame(&self, key: &[u8]) -> Result<bool, StoreError> {
+        let mut begin = redis::cmd("GETRANGE");
+        begin.arg(key).arg(0).arg(MAGIC.len() - 1);
+        match self.run(&begin, self.slow()).await {
+            Ok(begin) => Ok(begin == Value::BulkString(MAGIC.to_vec())),
+            Err(error) if is_of_another_type(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn batches(&self, command: &str, keys: &[Vec<u8>]) -> Result<u64, StoreError> {

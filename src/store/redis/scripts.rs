@@ -41,17 +41,22 @@ local there = redis.call('UNLINK', unpack(KEYS, 2))
 redis.call('ZREM', KEYS[1], unpack(KEYS, 2))
 return there";
 
-/// Writes an entry, if its lease is still held, and gives that back. The groups
+/// Writes an entry, if its lease is still held, and gives that back; what is no frame, under a
+/// name that may be others', is left. The groups
 /// come first: an entry is never there without them. Who may not publish leaves
-/// the others to their polling. Returns 0 where it is not held; else 3 more than the
+/// the others to their polling. Returns 0 where it is not held, -1 where something was left; else 3 more than the
 /// milliseconds that what was there would have lived, or 1 if nothing was.
 /// Keys: entry, lock, groups. Arguments: token, `*` for whoever's, or nothing, frame, life in
-/// milliseconds, channel, the groups' life, what is told.
+/// milliseconds, channel, the groups' life, what is told, how frames begin or nothing.
 const STORE: &str = concat!(
     join!(),
     r"
 local leased = ARGV[1] ~= ''
 if leased and ARGV[1] ~= '*' and redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+if ARGV[7] ~= '' then
+  local there = redis.pcall('GETRANGE', KEYS[1], 0, #ARGV[7] - 1)
+  if there ~= '' and there ~= ARGV[7] then return -1 end
+end
 join(3, KEYS[1], tonumber(ARGV[5]))
 local before = redis.call('PTTL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])

@@ -122,10 +122,12 @@ impl RedisStore {
     }
 
     async fn read(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
-        match self.link.read(key, self.timeout).await? {
-            Value::Nil => Ok(None),
-            Value::BulkString(frame) => Ok(Some(frame.into())),
-            _ => Err(refused("GET did not answer with a string")),
+        match self.link.read(key, self.timeout).await {
+            Ok(Value::Nil) => Ok(None),
+            Ok(Value::BulkString(frame)) => Ok(Some(frame.into())),
+            Ok(_) => Err(refused("GET did not answer with a string")),
+            Err(error) if is_of_another_type(&error) => Ok(Some(Bytes::new())), // no frame
+            Err(error) => Err(error),
         }
     }
 
@@ -152,13 +154,29 @@ impl RedisStore {
         }
     }
 
+    /// Whether all that has such a name is larder's. A value's may be of others too.
+    pub(super) fn is_ours(&self, key: &[u8]) -> bool {
+        key.starts_with(self.internal.trim_end_matches('!').as_bytes())
+    }
+
     /// Groups live longer than their entries: an entry is never there without
     /// them. In milliseconds.
     pub(super) fn longer(&self, ttl: Duration) -> String {
         millis(ttl.saturating_add(self.slow() * 4)).to_string()
     }
 
+    /// Writes an entry, whatever is there; of a value's name a script looks at that.
     pub(super) async fn set(&self, record: &Record<'_>, ttl: &str) -> Result<(), StoreError> {
+        if !self.is_ours(record.key.as_str().as_bytes()) {
+            let bare = Record {
+                frame: record.frame.clone(),
+                groups: &[],
+                lease: None,
+                replaces: None,
+                ..*record
+            };
+            return self.store(&bare, None, &[], ttl).await;
+        }
         let mut set = redis::cmd("SET");
         set.arg(record.key.as_str()).arg(&record.frame[..]);
         set.arg("PX").arg(ttl);
@@ -237,6 +255,14 @@ fn key_of(key: &Key) -> Vec<u8> {
 
 pub(super) fn refused(why: impl Into<BoxError>) -> StoreError {
     StoreError::new(StoreErrorKind::Refused, why)
+}
+
+/// What a name holds is no string: nothing of larder's.
+pub(super) fn is_of_another_type(error: &StoreError) -> bool {
+    let source = std::error::Error::source(error);
+    source
+        .and_then(|source| source.downcast_ref::<redis::RedisError>())
+        .is_some_and(|error| error.code() == Some("WRONGTYPE"))
 }
 
 fn is_no_script(error: &StoreError) -> bool {

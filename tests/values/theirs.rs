@@ -1,0 +1,92 @@
+//! What others have put under a namespace's names is theirs.
+
+use larder::{Cache, MIB, namespace};
+
+use crate::support::redis_server::Redis;
+use crate::support::{PATIENT, SHORT};
+use crate::{Source, characters, read};
+
+fn cache(redis: &Redis) -> Cache {
+    let cache = Cache::builder().memory(16 * MIB).redis(redis.url());
+    let cache = cache.lease(SHORT).operation_timeout(PATIENT);
+    cache.build().unwrap()
+}
+
+fn put_theirs(redis: &Redis) {
+    for command in [
+        &["SET", "character:1", "precious"][..],
+        &["SET", "character:short", "x"],
+        &["HSET", "character:2", "name", "Ada"],
+        &["SADD", "character:index", "1"],
+    ] {
+        redis.command::<redis::Value>(command);
+    }
+}
+
+fn assert_theirs(redis: &Redis) {
+    assert_eq!(redis.command::<String>(&["GET", "character:1"]), "precious");
+    assert_eq!(redis.command::<String>(&["GET", "character:short"]), "x");
+    assert_eq!(
+        redis.command::<String>(&["HGET", "character:2", "name"]),
+        "Ada"
+    );
+    let members: Vec<String> = redis.command(&["SMEMBERS", "character:index"]);
+    assert_eq!(members, ["1"]);
+}
+
+#[tokio::test]
+async fn what_is_no_frame_is_neither_removed_nor_overwritten() {
+    let redis = Redis::start();
+    let (cache, source) = (cache(&redis), Source::default());
+    let values = characters(&cache);
+    put_theirs(&redis);
+    for id in ["1", "short", "2"] {
+        assert!(values.get(id).await.is_none(), "{id}");
+    }
+    cache.idle().await;
+    assert_theirs(&redis);
+    for id in ["1", "short", "2"] {
+        assert_eq!(read(&values, &source, id).await.id, id);
+        cache.idle().await;
+        assert!(read(&values, &source, id).await.is_cached(), "by memory");
+    }
+    assert_theirs(&redis);
+    for id in ["1", "2"] {
+        values.insert(id, source.make(id)).await;
+        cache.idle().await;
+        let _ = values.remove(id).await;
+        cache.idle().await;
+    }
+    assert_theirs(&redis);
+    let load = source.load("3");
+    values.get_or_try_insert_with("3", || load).await.unwrap();
+    cache.idle().await;
+    assert_eq!(redis.command::<i64>(&["EXISTS", "character:3"]), 1);
+}
+
+#[tokio::test]
+async fn clearing_a_namespace_removes_its_values_alone() {
+    let redis = Redis::start();
+    let (cache, source) = (cache(&redis), Source::default());
+    let values = characters(&cache);
+    put_theirs(&redis);
+    let fill = async || {
+        for id in ["7", "8"] {
+            values.insert(id, source.make(id)).await;
+        }
+        cache.idle().await;
+    };
+    fill().await;
+    let counted = cache.invalidate(namespace("character").dry_run()).await;
+    assert_eq!(counted.unwrap().store, 2);
+    assert_eq!(values.clear().await.unwrap().store, 2);
+    assert_theirs(&redis);
+    fill().await;
+    let done = cache.invalidate("character:*").await.unwrap();
+    assert_eq!(done.store, 2);
+    assert_theirs(&redis);
+    fill().await;
+    cache.invalidate(larder::everything()).await.unwrap();
+    assert_eq!(redis.command::<i64>(&["EXISTS", "character:7"]), 0);
+    assert_theirs(&redis);
+}
