@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, RANGE};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Response, StatusCode, response};
 use http_body::Body;
 use tracing::level_filters::LevelFilter;
 
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Stale};
-use crate::entry::coding::{Coded, choose, is_codable};
+use crate::entry::coding::{Coded, choose, is_codable, may_be_coded_outside};
 use crate::entry::{Entry, Held};
 use crate::hint::rarely;
 use crate::known::number_value;
@@ -230,7 +230,12 @@ pub(crate) fn shape<B>(
         }
     }
     match asks.conditional {
-        true => narrow(response, request, asks.whole),
+        true => {
+            let body = || response.body().stored_bytes();
+            let ranged = policy.etag && request.contains_key(RANGE);
+            let coded = ranged && may_be_coded_outside(request, response.headers(), &body());
+            narrow(response, request, asks.whole || coded)
+        }
         false => response,
     }
 }

@@ -118,3 +118,44 @@ async fn a_layer_on_get_does_not_see_a_separate_put() {
         "it knows nothing of the PUT"
     );
 }
+
+/// A coding outside the cache does not change the tag that larder has made: a part of the
+/// plain body must not be joined to the rest of a coded one (RFC 9110, 8.8.3.3, 13.1.5).
+#[tokio::test]
+async fn a_download_resumed_through_compression_is_never_of_two_codings() {
+    let (cache, _clock) = testing::cache();
+    let body = || async { "the same line again and again\n".repeat(300) };
+    let app = Router::new()
+        .route("/text", get(body))
+        .layer(cache.ttl(minutes(5)))
+        .layer(tower_http::compression::CompressionLayer::new());
+    let coded = ("accept-encoding", "gzip");
+    get_with(&app, "/text", &[coded]).await;
+    let first = get_with(&app, "/text", &[coded]).await;
+    assert_eq!(first.header("content-encoding"), "gzip");
+    let tag = first.header("etag").to_owned();
+    for condition in [Some(("if-range", &*tag)), None] {
+        let fields: Vec<_> = [coded, ("range", "bytes=100-")]
+            .into_iter()
+            .chain(condition)
+            .collect();
+        let rest = get_with(&app, "/text", &fields).await;
+        assert_eq!(
+            (rest.status, rest.body == first.body),
+            (StatusCode::OK, true),
+            "the whole again: {condition:?}"
+        );
+    }
+    // who takes no coding has parts
+    for plain in [None, Some(("accept-encoding", "identity;q=1, *;q=0"))] {
+        let fields: Vec<_> = [("range", "bytes=4-7"), ("if-range", &*tag)]
+            .into_iter()
+            .chain(plain)
+            .collect();
+        let part = get_with(&app, "/text", &fields).await;
+        assert_eq!(
+            (part.status, part.text()),
+            (StatusCode::PARTIAL_CONTENT, "same")
+        );
+    }
+}

@@ -9,6 +9,7 @@ use http::header::{
 };
 
 use super::coders::code;
+use super::headers::etag_of;
 use super::stored::Entry;
 use crate::known::number_value;
 use crate::policy::accept;
@@ -101,6 +102,15 @@ pub(crate) fn code_all(entry: &Entry, codings: &[Coding]) -> Box<[Coded]> {
         })
     });
     coded.collect()
+}
+
+/// Whether a layer further out may code what has a tag of larder's own: that tag would
+/// stand for the coded body too, and a part of the plain one must not be joined to it
+/// (RFC 9110, 8.8.3.3). Whoever takes no coding has parts.
+pub(crate) fn may_be_coded_outside(request: &HeaderMap, response: &HeaderMap, body: &[u8]) -> bool {
+    !response.contains_key(CONTENT_ENCODING)
+        && accept::coding(request, &["gzip", "deflate", "br", "zstd"]).is_some()
+        && response.get(ETAG) == Some(&etag_of(body))
 }
 
 /// The variant for a request, and what of the response's fields it changes. The

@@ -10,6 +10,7 @@ use http::{Method, Response};
 
 use super::failure::Failure;
 use super::route::Policy;
+use super::size::Size;
 #[cfg(feature = "precompress")]
 use crate::entry::Coding;
 
@@ -65,8 +66,9 @@ impl Policy {
     /// Whether a stored answer whose handler sent no `ETag` gets one, made of
     /// its body, so that clients are told by 304 that they have it (RFC 9110,
     /// 8.8.3). Only a 200 gets one, and not where the handler is asked to validate
-    /// a `Last-Modified` of its own. Default: yes, but not under
-    /// [`http`](Self::http).
+    /// a `Last-Modified` of its own. A layer further out that codes bodies does not
+    /// change it: a request that accepts a coding gets no part of what has such a tag, but
+    /// the whole (8.8.3.3). Default: yes, but not under [`http`](Self::http).
     pub fn etag(mut self, on: bool) -> Self {
         self.etag = on;
         self
@@ -240,8 +242,8 @@ impl Policy {
     /// The largest content of a request that asks by it
     /// ([`methods`](Self::methods)), in bytes, that is read into the key; with a
     /// larger one the request bypasses the cache. Default: 64 KiB.
-    pub fn max_request_body(mut self, bytes: usize) -> Self {
-        self.max_request_body = bytes;
+    pub fn max_request_body(mut self, bytes: impl Size) -> Self {
+        self.max_request_body = bytes.bytes();
         self
     }
 
