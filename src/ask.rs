@@ -172,10 +172,7 @@ pub(crate) fn ask<'a: 'p, 'p>(
     let place = place(request.head.extensions);
     match layer.annotation.find_by(place, || request.head.uri.path()) {
         Ok(found) => ask_found(layer, request, &found, canonical, content),
-        Err(reason) => {
-            seldom();
-            Err(Aside::Bypass(reason))
-        }
+        Err(reason) => Err(Aside::Bypass(layer.aside(reason, request.head.uri.path()))),
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     routes: RwLock<HashMap<Box<str>, Arc<Route>, ahash::RandomState>>,
     /// Whether a request came without a route.
     outside: AtomicBool,
+    /// Whether one was passed by, for a router had named no route for it.
+    unmatched: AtomicBool,
 }
 
 /// What a matched route implies.
@@ -129,6 +131,26 @@ impl Shared {
         self.outside.load(Ordering::Relaxed)
     }
 
+    /// Why a request stands aside, noted for who asks about such requests.
+    #[cold]
+    pub(crate) fn aside(&self, reason: Bypass, path: &str) -> Bypass {
+        if reason == Bypass::Unmatched {
+            match &self.annotation {
+                Annotation::Table(table) => table.was_unmatched(path),
+                Annotation::One(_) => self.unmatched.store(true, Ordering::Relaxed),
+            }
+        }
+        reason
+    }
+
+    /// Whether requests for such a path stand aside for that.
+    pub(crate) fn is_unmatched(&self, path: &str) -> bool {
+        match &self.annotation {
+            Annotation::Table(table) => table.is_unmatched(path),
+            Annotation::One(_) => self.unmatched.load(Ordering::Relaxed) && !self.is_outside(),
+        }
+    }
+
     /// Takes down what a policy tells of a request for the statistics, where no layer
     /// further out has. One without a ticket ends here.
     pub(crate) fn look_at(
@@ -190,7 +212,7 @@ impl Annotation {
                     _ => None,
                 },
             }),
-            (Self::Table(table), place) => table.find(place, path()).ok_or(Bypass::NoPolicy),
+            (Self::Table(table), place) => table.find(place, path()),
         }
     }
 }
@@ -202,6 +224,7 @@ impl CacheLayer {
             annotation,
             routes: RwLock::default(),
             outside: AtomicBool::new(false),
+            unmatched: AtomicBool::new(false),
         });
         shared.engine.layers.add(&shared);
         Self { shared }

@@ -292,7 +292,8 @@ reasons! {
         NoPolicy => "no-policy",
         /// The policy stores nothing, it only invalidates.
         NotCached => "not-cached",
-        /// A router's fallback answers, and the policy does not ask for it.
+        /// A router has matched no route (its fallback, `nest_service`), and the policy
+        /// is not [`unmatched`](crate::Policy::unmatched).
         Unmatched => "unmatched",
         /// The method is neither GET nor HEAD, nor one of the policy's
         /// [`methods`](crate::Policy::methods).

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::layer::{Annotation, Shared};
+use crate::outcome::Bypass;
 use crate::policy::{Found, Place};
 
 /// The layers of a cache, as long as they live.
@@ -36,6 +37,14 @@ impl Layers {
         };
         best.map(|(_, layer, pattern)| (layer, pattern))
     }
+
+    /// Why none knows a path, where a table can tell.
+    pub(super) fn tell_why_not(&self, path: &str) -> Option<String> {
+        let layers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let layers = layers.iter().rev().filter_map(Weak::upgrade);
+        let mut tables = layers.filter(|layer| matches!(layer.annotation, Annotation::Table(_)));
+        tables.next().map(|layer| layer.tell_why_not(path))
+    }
 }
 
 impl Shared {
@@ -48,13 +57,24 @@ impl Shared {
         }
         match &self.annotation {
             Annotation::Table(table) => {
-                if let Some(found) = table.find(Place::Outside, path) {
+                if let Ok(found) = table.find(Place::Outside, path) {
                     return Some((1, found.pattern.map(str::to_owned)));
                 }
-                let fallback = self.is_outside() && table.find(Place::Fallback, path).is_some();
+                let fallback = self.is_outside() && table.find(Place::Fallback, path).is_ok();
                 fallback.then_some((0, None))
             }
-            Annotation::One(_) => self.is_outside().then_some((0, None)),
+            Annotation::One(_) => {
+                let some = self.is_outside() || self.is_unmatched(path);
+                some.then_some((0, None))
+            }
+        }
+    }
+
+    /// Why no policy is known for a path.
+    pub(super) fn tell_why_not(&self, path: &str) -> String {
+        match &self.annotation {
+            Annotation::Table(table) => table.tell_why_not(path),
+            Annotation::One(_) => "no policy covers this path".to_owned(),
         }
     }
 
@@ -64,18 +84,21 @@ impl Shared {
         most_static(routes.iter().map(String::as_str), path).map(str::to_owned)
     }
 
-    /// The policy for a route.
+    /// The policy for a route, or why there is none.
     pub(super) fn policy_for<'a>(
         &'a self,
         pattern: Option<&'a str>,
         path: &str,
-    ) -> Option<Found<'a, 'a>> {
+    ) -> Result<Found<'a, 'a>, Bypass> {
+        let known = pattern.is_some_and(|pattern| self.routes().iter().any(|it| it == pattern));
+        if !known && self.is_unmatched(path) {
+            return self.annotation.find(Place::Fallback, path);
+        }
         let place = pattern.map_or(Place::Outside, Place::Matched);
         let found = self.annotation.find(place, path);
         found
             .or_else(|_| self.annotation.find(Place::Outside, path))
             .or_else(|_| self.annotation.find(Place::Fallback, path))
-            .ok()
     }
 }
 

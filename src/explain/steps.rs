@@ -25,8 +25,9 @@ use crate::store::memory::Slot;
 impl Cache {
     /// What would become of a request now, step by step: which policy it has, whether it
     /// takes part, its key, what the tiers hold, what invalidations have done to that,
-    /// how fresh it is, and why the last miss was one. Nothing is filled, counted or
-    /// renewed; Redis is asked where a request would ask it.
+    /// how fresh it is, and why the last miss was one. Nothing is filled or
+    /// renewed, and it counts as no request; Redis is asked where a request would ask it, also
+    /// for a lease that is over.
     ///
     /// The layer is found by the request's path: by the routes that layers have seen, so
     /// that a route is known once it was asked. [`CacheLayer::explain`] looks at one
@@ -45,7 +46,10 @@ impl Cache {
             Some((layer, pattern)) => layer.explain(request, pattern.as_deref()).await,
             None => {
                 let mut steps = Steps::default();
-                steps.say(About::Policy, "no layer of this cache is known to cover this path; a route is known once it was asked");
+                let none = "no layer of this cache is known to cover this path; a route is known once it was asked";
+                let table = self.engine().layers.tell_why_not(path);
+                let why = table.map_or_else(|| none.to_owned(), |why| format!("{why}; {none}"));
+                steps.say(About::Policy, why);
                 steps.end(None, Would::Bypass(Bypass::NoPolicy))
             }
         }
@@ -92,9 +96,16 @@ impl Shared {
         let mut steps = Steps::default();
         let arrived = Arrived::of(request);
         let path = arrived.head.uri.path();
-        let Some(found) = self.policy_for(pattern, path) else {
-            steps.say(About::Policy, "no policy covers this path");
-            return steps.end(None, Would::Bypass(Bypass::NoPolicy));
+        let found = match self.policy_for(pattern, path) {
+            Ok(found) => found,
+            Err(reason) => {
+                let why = match reason {
+                    Bypass::Unmatched => "a router names no route for it (its fallback, nest_service): the policy must be unmatched()".to_owned(),
+                    _ => self.tell_why_not(path),
+                };
+                steps.say(About::Policy, why);
+                return steps.end(None, Would::Bypass(reason));
+            }
         };
         let endpoint = match &found.policy.endpoint {
             Some(endpoint) => Arc::clone(endpoint),
@@ -142,14 +153,18 @@ impl Engine {
         family: &str,
         request: &Request<B>,
     ) -> Explanation {
-        let in_memory = self.explain_memory(&mut steps, &mut question, request.headers());
-        let at = steps.0.iter().position(|step| step.about == About::Lease);
+        let at = steps.0.len();
+        let leased = self.explain_lease(&mut steps).await;
+        let in_memory = match leased {
+            true => self.explain_memory(&mut steps, &mut question, request.headers()),
+            false => Err(Cause::StoreError),
+        };
         let (mut cause, mut best) = match in_memory {
             Ok(usable) => (Cause::Expired, Some(usable)),
             Err(cause) => (cause, None),
         };
         let answers = |best: &Option<Usable>| matches!(best, Some((_, Use::Fresh(_))));
-        if !answers(&best) && self.store.is_some() && !question.policy.memory_only {
+        if leased && !answers(&best) && self.store.is_some() && !question.policy.memory_only {
             let headers = request.headers();
             let look = self.explain_store(&mut steps, &mut question, family, headers);
             match look.await {
@@ -169,7 +184,7 @@ impl Engine {
         let key = Key::of(&self.context.prefix, family, place);
         let parts = key_of(&key, &question, request);
         steps.0.insert(
-            at.unwrap_or(0),
+            at,
             Step {
                 about: About::Key,
                 found: parts,
@@ -199,20 +214,26 @@ impl Engine {
         steps.end(Some(key), would)
     }
 
+    /// Whether a request would have a lease. One that is over is asked for, as it would.
+    async fn explain_lease(self: &Arc<Self>, steps: &mut Steps) -> bool {
+        let held = self.is_leased(self.now());
+        let has = held || self.lease().await;
+        let found = match (has, held) {
+            (true, true) if self.pulse.is_none() => "not needed: this process shares no clock",
+            (true, true) => "held: memory may be served",
+            (true, false) => "was over: Redis has given another, memory may be served",
+            (false, _) => "not to be had: Redis does not answer, and no tier is read without it",
+        };
+        steps.say(About::Lease, found);
+        has
+    }
+
     fn explain_memory(
         &self,
         steps: &mut Steps,
         question: &mut Question,
         headers: &HeaderMap,
     ) -> Result<Usable, Cause> {
-        match (self.is_leased(self.now()), self.pulse.is_some()) {
-            (true, false) => steps.say(About::Lease, "not needed: this process shares no clock"),
-            (true, true) => steps.say(About::Lease, "held: memory may be served"),
-            (false, _) => steps.say(
-                About::Lease,
-                "not held: the next request asks Redis for it first",
-            ),
-        }
         let mut slot = self.memory.peek(&question.canonical);
         if let Some(Slot::Vary(variants, _)) = &slot {
             steps.say(About::Memory, varying(&variants.names));

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, Request};
+use http::header::HOST;
+use http::{HeaderMap, HeaderName, Request, Uri};
 
 use crate::ask::Question;
 use crate::entry::Entry;
@@ -27,7 +28,7 @@ pub(super) fn key_of<B>(key: &Key, question: &Question, request: &Request<B>) ->
     let policy: &Compiled = &question.policy;
     let mut parts = vec![format!("{key}, from method")];
     let uri = original_uri(request.extensions(), request.uri());
-    parts.push(format!("host {:?}", host_of(request)));
+    parts.push(format!("host {:?}", host_of(uri, request.headers())));
     match &policy.key {
         Some(_) => parts.push("the policy's own key".to_owned()),
         None => {
@@ -52,10 +53,11 @@ pub(super) fn key_of<B>(key: &Key, question: &Question, request: &Request<B>) ->
     parts.join(", ")
 }
 
-fn host_of<B>(request: &Request<B>) -> &str {
-    let field = request.headers().get(http::header::HOST);
-    let field = field.and_then(|host| host.to_str().ok());
-    request.uri().host().or(field).unwrap_or_default()
+/// That of the target, with its port, before the field's.
+fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
+    let named = uri.authority().map(|named| named.as_str());
+    let field = || headers.get(HOST).and_then(|host| host.to_str().ok());
+    named.or_else(field).unwrap_or_default()
 }
 
 /// What the answers of a resource vary on.

@@ -2,19 +2,26 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::compiled::{Compiled, Context};
 use super::route::Policy;
 use crate::error::ConfigError;
+use crate::outcome::Bypass;
 
 /// A table of routes and their policies, for one layer around many routes.
 ///
 /// Inside an axum router (`Router::layer`) a row is found by the matched route; a
 /// route that has none has that of a wildcard (`/api/{*rest}`) or an exclusion that
 /// covers its path. Around a whole router, and without axum, the path alone decides. The table's patterns have axum's syntax:
-/// `/characters/{id}`, `/files/{*path}`. What no row covers gets the default where
-/// a route was matched, or, with [`unmatched`](Policy::unmatched), where a router
-/// answers with its fallback; else it bypasses.
+/// `/characters/{id}`, `/files/{*path}`; what cannot be one (`/a/:id`, `/a/*`, a query) is an error. What no row covers gets the default where
+/// a route was matched; else it bypasses. Where a router has matched no route, in its fallback or in a service that is
+/// nested (`nest_service`), a row or the default counts with [`unmatched`](Policy::unmatched) alone.
+///
+/// Patterns are whole paths, as the client asks for them: in a router that is nested at `/api`, rows and
+/// exclusions begin with `/api` too. A request that an axum handler passes on as it came carries the route
+/// by which *it* was matched: around an outbound client, take `MatchedPath` and
+/// `OriginalUri` out of its extensions, or make a new request.
 ///
 /// ```
 /// use larder::{Cache, MIB, Policy, Routes, minutes, seconds};
@@ -80,6 +87,9 @@ struct Row {
     pattern: String,
     /// None where the default does not cover the pattern.
     policy: Option<Arc<Compiled>>,
+    /// A router has been asked for it, and has named no route: a fallback, or a service
+    /// that is nested. For explanations.
+    unmatched: AtomicBool,
 }
 
 /// The policy of a request and the pattern that its parameters are read by.
@@ -105,12 +115,16 @@ impl Table {
             default: None,
         };
         for (pattern, policy) in &routes.rows {
-            let row = compile_row(pattern, policy, context)
-                .map_err(|error| error.inside(&format!("route {pattern:?}")))?;
-            table.push(pattern, Some(Arc::new(row)))?;
+            let place = format!("route {pattern:?}");
+            check_pattern(pattern).map_err(|why| ConfigError::new(&place, why))?;
+            let row =
+                compile_row(pattern, policy, context).map_err(|error| error.inside(&place))?;
+            table.push(pattern, Some(Arc::new(row)), &place)?;
         }
         for pattern in &routes.except {
-            table.push(pattern, None)?;
+            let place = format!("except {pattern:?}");
+            check_pattern(pattern).map_err(|why| ConfigError::new(&place, why))?;
+            table.push(pattern, None, &place)?;
         }
         if let Some(policy) = &routes.default {
             let policy = Compiled::new(policy, context).map_err(|e| e.inside("default"))?;
@@ -119,23 +133,25 @@ impl Table {
         Ok(table)
     }
 
-    fn push(&mut self, pattern: &str, policy: Option<Arc<Compiled>>) -> Result<(), ConfigError> {
+    fn push(
+        &mut self,
+        pattern: &str,
+        policy: Option<Arc<Compiled>>,
+        place: &str,
+    ) -> Result<(), ConfigError> {
         let at = self.rows.len();
-        let bad = |why: String| ConfigError::new(format!("route {pattern:?}"), why);
-        if !pattern.starts_with('/') {
-            return Err(bad("a pattern begins with a slash".into()));
-        }
         let covers = policy.is_none() || shape(pattern).ends_with("/{*}");
         let mut inserted = self.by_path.insert(pattern, at);
         if covers {
             inserted = inserted.and_then(|()| self.covering.insert(pattern, at));
         }
-        inserted.map_err(|error| bad(error.to_string()))?;
+        inserted.map_err(|error| ConfigError::new(place, error.to_string()))?;
         self.by_shape.insert(shape(pattern), at);
         self.by_shape.insert(pattern.to_owned(), at);
         self.rows.push(Row {
             pattern: pattern.to_owned(),
             policy,
+            unmatched: AtomicBool::new(false),
         });
         Ok(())
     }
@@ -146,7 +162,7 @@ impl Table {
         &'t self,
         place: Place<'p>,
         path: &str,
-    ) -> Option<Found<'t, 'p>> {
+    ) -> Result<Found<'t, 'p>, Bypass> {
         let at = |rows: &matchit::Router<usize>| rows.at(path).ok().map(|found| *found.value);
         let (matched, at) = match place {
             Place::Matched(pattern) => {
@@ -156,12 +172,55 @@ impl Table {
             Place::Fallback | Place::Outside => (None, at(&self.by_path)),
         };
         let (policy, pattern) = match at.map(|at| &self.rows[at]) {
-            Some(row) => (row.policy.as_ref()?, Some(row.pattern.as_str())),
-            None if place == Place::Outside => return None,
-            None => (self.default.as_ref()?, matched),
+            Some(row) => (row.policy.as_ref(), Some(row.pattern.as_str())),
+            None if place == Place::Outside => (None, None),
+            None => (self.default.as_ref(), matched),
         };
-        let covers = place != Place::Fallback || policy.unmatched;
-        covers.then_some(Found { policy, pattern })
+        let policy = policy.ok_or(Bypass::NoPolicy)?;
+        if place == Place::Fallback && !policy.unmatched {
+            return Err(match at {
+                Some(_) => Bypass::Unmatched,
+                None => Bypass::NoPolicy,
+            });
+        }
+        Ok(Found { policy, pattern })
+    }
+
+    /// The row, or the exclusion, that covers a path by its pattern.
+    fn row_at(&self, path: &str) -> Option<&Row> {
+        let at = self.by_path.at(path).ok()?;
+        Some(&self.rows[*at.value])
+    }
+
+    /// Takes note that a router has named no route for a path.
+    #[cold]
+    pub(crate) fn was_unmatched(&self, path: &str) {
+        if let Some(row) = self.row_at(path) {
+            row.unmatched.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether that is known of what covers a path.
+    pub(crate) fn is_unmatched(&self, path: &str) -> bool {
+        let row = self.row_at(path);
+        row.is_some_and(|row| row.unmatched.load(Ordering::Relaxed))
+    }
+
+    /// Why nothing covers a path, as far as its patterns tell.
+    pub(crate) fn tell_why_not(&self, path: &str) -> String {
+        match self.row_at(path) {
+            Some(row) if row.policy.is_none() => {
+                format!("the table's exclusion {} covers {path}", row.pattern)
+            }
+            Some(row) => format!("the table's row {} is for another route", row.pattern),
+            None => {
+                let default = match self.default {
+                    Some(_) => "; its default covers a route once that was asked",
+                    None => "",
+                };
+                format!("no row of the table covers {path} (patterns are whole paths){default}")
+            }
+        }
     }
 
     fn row_of(&self, pattern: &str) -> Option<usize> {
@@ -183,6 +242,37 @@ pub(crate) enum Place<'a> {
     Fallback,
     /// No router has been asked.
     Outside,
+}
+
+/// Refuses what no path is like: another router's syntax would be taken for text.
+fn check_pattern(pattern: &str) -> Result<(), String> {
+    if !pattern.starts_with('/') {
+        return Err("a pattern is a path: it begins with a slash".into());
+    }
+    for segment in pattern.split('/') {
+        if let Some(name) = segment.strip_prefix(':') {
+            return Err(format!("for a parameter write {{{name}}}, not {segment}"));
+        }
+    }
+    let mut braces = 0_u32;
+    for c in pattern.chars() {
+        match c {
+            '{' => braces += 1,
+            '}' => braces = braces.saturating_sub(1),
+            _ if braces > 0 => {}
+            '*' => return Err("for all that is below write {*rest}: `*` is text".into()),
+            '?' => return Err("a pattern has no query: vary by it with only_params(..)".into()),
+            '#' => return Err("a pattern has no fragment".into()),
+            c if c.is_ascii_whitespace() || c.is_ascii_control() => {
+                return Err(format!(
+                    "no path has {c:?}: write it as %{:02X}",
+                    u32::from(c)
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn compile_row(pattern: &str, policy: &Policy, context: &Context) -> Result<Compiled, ConfigError> {
@@ -232,7 +322,7 @@ mod tests {
     }
 
     fn found(table: &Table, place: Place<'_>, path: &str) -> Option<u64> {
-        let found = table.find(place, path)?;
+        let found = table.find(place, path).ok()?;
         found.policy.ttl.map(|ttl| ttl.as_secs())
     }
 

@@ -92,7 +92,7 @@ async fn a_table_may_cover_a_routers_fallback() {
         ("/pages/a", "larder; hit; ttl=10; detail=memory"),
         (
             "/live/a",
-            "larder; fwd=bypass; fwd-status=200; detail=no-policy",
+            "larder; fwd=bypass; fwd-status=200; detail=unmatched",
         ),
         (
             "/admin/a",
@@ -123,4 +123,63 @@ async fn around_a_router_the_tables_own_patterns_decide() {
     assert!(get(&app, "/a/1").await.hit());
     assert!(!get(&app, "/a/2").await.hit());
     assert_eq!(get(&app, "/b").await.detail(), "no-policy");
+}
+
+/// As files are served: axum names no route there.
+#[tokio::test]
+async fn a_nested_service_needs_a_policy_for_what_is_unmatched() {
+    let (cache, _clock) = testing::cache();
+    let files = || {
+        tower::service_fn(|_: axum::extract::Request| async {
+            Ok::<_, std::convert::Infallible>(axum::http::Response::new(axum::body::Body::empty()))
+        })
+    };
+    let row = |policy| Routes::new().route("/static/{*rest}", policy);
+    let ttl = || Policy::ttl(minutes(1));
+    let around = |policy| {
+        let layer = cache.routes(row(policy));
+        let app = Router::new().nest_service("/static", files());
+        (layer.clone(), app.layer(layer))
+    };
+    let (layer, app) = around(ttl());
+    get(&app, "/static/a.css").await;
+    assert_eq!(get(&app, "/static/a.css").await.detail(), "unmatched");
+    let asked = request(Method::GET, "/static/a.css", &[]);
+    for told in [cache.explain(&asked).await, layer.explain(&asked).await] {
+        assert_eq!(told.would, Would::Bypass(larder::Bypass::Unmatched));
+        assert!(told.to_string().contains("unmatched()"), "{told}");
+    }
+    drop((layer, app));
+    let (_layer, app) = around(ttl().unmatched());
+    get(&app, "/static/a.css").await;
+    assert!(get(&app, "/static/a.css").await.hit());
+    assert_eq!(cache.explain(&asked).await.would, Would::Hit(Tier::Memory));
+}
+
+#[tokio::test]
+async fn a_nested_table_is_told_that_its_patterns_are_whole_paths() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let table = Routes::new()
+        .route("/c/{id}", seconds(10))
+        .except(["/api/admin/{*rest}"]);
+    let layer = cache.routes(table);
+    let nested = Router::new()
+        .route("/c/{id}", counted(&calls))
+        .layer(layer.clone());
+    let app = Router::new().nest("/api", nested);
+    get(&app, "/api/c/1").await;
+    assert_eq!(get(&app, "/api/c/1").await.detail(), "no-policy");
+    let asked = request(Method::GET, "/api/c/1", &[]);
+    for told in [cache.explain(&asked).await, layer.explain(&asked).await] {
+        assert_eq!(told.would, Would::Bypass(larder::Bypass::NoPolicy));
+        let said = &told.steps[0].found;
+        assert!(
+            said.contains("no row of the table covers /api/c/1 (patterns are whole paths)"),
+            "{told}"
+        );
+    }
+    let excluded = request(Method::GET, "/api/admin/users", &[]);
+    let said = &layer.explain(&excluded).await.steps[0].found;
+    assert!(said.contains("/api/admin/{*rest}"), "{said}");
 }

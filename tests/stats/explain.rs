@@ -237,3 +237,43 @@ async fn what_is_only_observed_is_never_a_hit() {
     assert_eq!(observed.would, Would::Miss(Cause::Observed), "{observed}");
     assert!(said(&observed, About::Admission).contains("observed"));
 }
+
+#[tokio::test]
+async fn without_a_lease_nothing_in_memory_is_called_a_hit() {
+    let redis = Redis::start();
+    let clock = Arc::new(ManualClock::new());
+    let cache = Cache::builder().redis(redis.url()).memory(MIB).lease(SHORT);
+    let cache = cache.operation_timeout(PATIENT).clock(clock.clone());
+    let cache = cache.build().unwrap();
+    let app = app(&cache);
+    get(&app, "/characters/1").await;
+    cache.idle().await;
+    clock.advance(seconds(1)); // the lease is over, and Redis gives another
+    let hit = cache.explain(&asked("/characters/1", &[])).await;
+    assert_eq!(hit.would, Would::Hit(Tier::Memory), "{hit}");
+    drop(redis);
+    clock.advance(seconds(1));
+    let before = cache.stats().requests();
+    let away = cache.explain(&asked("/characters/1", &[])).await;
+    assert_eq!(away.would, Would::Miss(Cause::StoreError), "{away}");
+    assert!(said(&away, About::Lease).contains("no tier"), "{away}");
+    assert_eq!(cache.stats().requests(), before, "it is none");
+    assert_eq!(get(&app, "/characters/1").await.detail(), "store-error");
+}
+
+#[tokio::test]
+async fn the_key_of_an_absolute_target_has_its_port() {
+    let (cache, _clock) = testing::cache();
+    let app = app(&cache);
+    let absolute = || {
+        let request = Request::get("http://b.example:8080/characters/1");
+        request.body(Body::empty()).unwrap()
+    };
+    crate::support::send(&app, absolute()).await;
+    let hit = cache.explain(&absolute()).await;
+    assert_eq!(hit.would, Would::Hit(Tier::Memory), "{hit}");
+    assert!(
+        said(&hit, About::Key).contains("host \"b.example:8080\""),
+        "{hit}"
+    );
+}
