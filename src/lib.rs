@@ -201,7 +201,7 @@ pub use outcome::{
 };
 pub use policy::{
     CREDENTIALS, FORWARDED, FRAGMENTS, Failure, FailureKind, Hint, Policy, RequestHead, Routes,
-    Scope,
+    Scope, Size,
 };
 pub use service::CacheService;
 pub use stats::{

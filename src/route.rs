@@ -113,7 +113,10 @@ impl Route {
             match target {
                 Ok(target) => targets.push(target),
                 Err(why) => {
-                    tracing::error!(target: "larder", %why, "a declared invalidation cannot be made");
+                    tracing::error!(
+                        target: "larder", route = params.route(), selector = template.source(), %why,
+                        "a declared invalidation cannot be made"
+                    );
                 }
             }
         }

@@ -57,6 +57,8 @@ async fn who_listens_is_told() {
         .init();
     every_invalidation_and_switch_is_audited(&lines).await;
     lines.take();
+    a_template_that_fails_is_told_with_its_route(&lines).await;
+    lines.take();
     an_erasure_is_audited_once_it_has_ended(&lines).await;
     every_action_of_the_admin_router_is_audited(&lines).await;
     lines.take();
@@ -190,4 +192,26 @@ async fn a_request_that_is_no_hit_in_memory_is_a_span_with_its_fill_inside(lines
     let line = runs.next().unwrap();
     assert!(line.contains("cache:fill{endpoint=\"a\"}:"), "{line}");
     assert!(runs.next().is_none());
+}
+
+/// A layer of its own does not know its routes when it is made.
+async fn a_template_that_fails_is_told_with_its_route(lines: &Lines) {
+    let (cache, _clock) = testing::cache();
+    let policy = Policy::ttl(minutes(1))
+        .tag("character:{cid}")
+        .invalidates(tag("character:{cid}"));
+    let handler = on_get(|| async { "x" }).put(|| async { "x" });
+    let app = Router::new()
+        .route("/characters/{id}", handler)
+        .layer(cache.layer(policy));
+    get(&app, "/characters/7").await;
+    send(&app, request(Method::PUT, "/characters/7", &[])).await;
+    let told = lines.take();
+    for said in ["an answer is not stored", "a declared invalidation"] {
+        let line = told.lines().find(|line| line.contains(said));
+        let line = line.unwrap_or_else(|| panic!("{said}: {told}"));
+        for part in ["/characters/{id}", "character:{cid}"] {
+            assert!(line.contains(part), "{line}");
+        }
+    }
 }

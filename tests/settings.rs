@@ -197,9 +197,17 @@ async fn a_table_comes_from_a_file() {
 fn a_file_is_read_strictly() {
     for (text, said) in [
         ("memmory = 5", "unknown field `memmory`"),
-        ("memory = \"much\"", "no size"),
-        ("memory = -1", "negative"),
-        ("[routes]\ndefault = \"soon\"", "no duration"),
+        ("memory = \"much\"", "memory: \"much\" is no size"),
+        ("memory = -1", "memory: a negative"),
+        ("lease = true", "lease: invalid type"),
+        (
+            "[routes]\ndefault = \"soon\"",
+            "ttl: \"soon\" is no duration",
+        ),
+        (
+            "[routes.paths]\n\"/a\" = { settle = \"5 parsecs\" }",
+            "settle: \"5 parsecs\" is no duration",
+        ),
         ("[routes]\ndefaults = 5", "unknown field `defaults`"),
         (
             "[routes.paths]\n\"/a\" = { tll = 5 }",
@@ -238,4 +246,100 @@ fn a_table_that_cannot_work_names_its_row() {
             .to_string()
             .starts_with("route \"/a\"")
     );
+}
+
+/// What axum refuses, or never matches, would be a row for no request.
+#[test]
+fn a_pattern_that_no_path_has_is_refused_and_told_how_to_write_it() {
+    let cache = Cache::builder().memory(MIB).build().unwrap();
+    for (pattern, write) in [
+        ("/c/:id", "{id}"),
+        ("/:kind/list", "{kind}"),
+        ("/files/*rest", "{*rest}"),
+        ("/admin/*", "{*rest}"),
+        ("/admin*", "{*rest}"),
+        ("/x?y=1", "query"),
+        ("/x#y", "fragment"),
+        ("/x y", "%20"),
+        ("x", "slash"),
+        ("http://a.example/x", "slash"),
+    ] {
+        let row = Routes::new().route(pattern, minutes(1));
+        let error = cache.try_routes(row).unwrap_err();
+        assert_eq!(error.setting(), format!("route {pattern:?}"), "{error}");
+        assert!(error.to_string().contains(write), "{error}");
+        let table = Routes::new().default_policy(minutes(1));
+        let error = cache.try_routes(table.except([pattern])).unwrap_err();
+        assert_eq!(error.setting(), format!("except {pattern:?}"), "{error}");
+        assert!(error.to_string().contains(write), "{error}");
+    }
+    for pattern in [
+        "/",
+        "/{*rest}",
+        "/v1/items:batch",
+        "/a/{id}/b",
+        "/{{id}}",
+        "/a%20b",
+        "/ä",
+    ] {
+        let row = Routes::new().route(pattern, minutes(1));
+        assert!(cache.try_routes(row).is_ok(), "{pattern}");
+    }
+}
+
+#[test]
+fn a_panic_says_where_the_layer_was_made() {
+    use std::panic::{self, AssertUnwindSafe};
+    use std::sync::Mutex;
+
+    static AT: Mutex<Option<(std::thread::ThreadId, String)>> = Mutex::new(None);
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let (thread, place) = (std::thread::current().id(), info.location().unwrap());
+        if std::thread::current().name() == Some("a_panic_says_where_the_layer_was_made") {
+            *AT.lock().unwrap() = Some((thread, place.file().to_owned()));
+        }
+        before(info);
+    }));
+    let cache = Cache::builder().memory(MIB).build().unwrap();
+    let makes: [fn(&Cache) -> larder::CacheLayer; 4] = [
+        |cache| cache.ttl(Duration::ZERO),
+        |cache| cache.layer(Policy::ttl(Duration::ZERO)),
+        |cache| cache.routes(Routes::new()),
+        |cache| cache.invalidates(""),
+    ];
+    for make in makes {
+        let made = panic::catch_unwind(AssertUnwindSafe(|| make(&cache)));
+        assert!(made.is_err());
+        let (_, file) = AT.lock().unwrap().take().unwrap();
+        assert_eq!(file, file!());
+    }
+}
+
+#[test]
+fn what_a_file_leaves_open_is_as_if_it_were_not_there() {
+    let all = r#"{"enabled": false, "memory": null, "redis": null, "max_body": null,
+        "operation_timeout": null, "lease": null,
+        "routes": {"default": {"ttl": 5, "settle": null, "max_request_body": null}}}"#;
+    let config: Config = serde_json::from_str(all).unwrap();
+    assert_eq!((config.memory, config.lease), (None, None));
+    // one that is off needs no tier
+    let cache = config.builder().unwrap().build().unwrap();
+    assert!(!cache.is_enabled() && cache.try_routes(config.routes().unwrap()).is_ok());
+    let error = serde_json::from_str::<Config>(r#"{"lease": "5 parsecs"}"#).unwrap_err();
+    assert!(error.to_string().starts_with("lease: "), "{error}");
+    assert_eq!(error.line(), 1, "{error}");
+}
+
+#[test]
+fn bytes_are_any_number() {
+    let _ = Policy::ttl(minutes(1)).max_body(5 * MIB);
+    let _ = Policy::ttl(minutes(1))
+        .max_body(1 << 20)
+        .max_request_body(2 * MIB);
+    let _ = Cache::builder().memory(MIB).max_body("x".len());
+    let below = Policy::ttl(minutes(1)).max_body(-1);
+    let cache = Cache::builder().memory(MIB).max_body(5 * MIB).build();
+    let cache = cache.unwrap();
+    assert_eq!(cache.try_layer(below).unwrap_err().setting(), "max_body");
 }

@@ -154,8 +154,8 @@ impl CacheBuilder {
     }
 
     /// The largest body that is stored where a policy does not say, in bytes. Default: 1 MiB.
-    pub fn max_body(mut self, bytes: usize) -> Self {
-        self.max_body = bytes;
+    pub fn max_body(mut self, bytes: impl crate::Size) -> Self {
+        self.max_body = bytes.bytes();
         self
     }
 
@@ -257,7 +257,7 @@ impl CacheBuilder {
     ///
     /// If a setting cannot work; the error names it.
     pub fn build(self) -> Result<Cache, ConfigError> {
-        if self.memory.is_none() && self.store.is_none() {
+        if self.enabled && self.memory.is_none() && self.store.is_none() {
             return Err(ConfigError::new(
                 "memory",
                 "a cache needs a tier: call memory(bytes), redis(url) or store(..), or use Cache::disabled()",

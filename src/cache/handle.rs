@@ -55,6 +55,7 @@ impl Cache {
     /// # Panics
     ///
     /// If `ttl` is less than a millisecond.
+    #[track_caller]
     pub fn ttl(&self, ttl: Duration) -> CacheLayer {
         self.layer(Policy::ttl(ttl))
     }
@@ -65,6 +66,7 @@ impl Cache {
     ///
     /// If the policy cannot work, as `Router::route` does for a bad path;
     /// [`try_layer`](Self::try_layer) returns the error instead.
+    #[track_caller]
     pub fn layer(&self, policy: impl Into<Policy>) -> CacheLayer {
         made(self.try_layer(policy))
     }
@@ -89,6 +91,7 @@ impl Cache {
     ///
     /// If the table cannot work; [`try_routes`](Self::try_routes) returns the
     /// error instead.
+    #[track_caller]
     pub fn routes(&self, routes: impl Into<Routes>) -> CacheLayer {
         made(self.try_routes(routes))
     }
@@ -133,6 +136,7 @@ impl Cache {
     /// # Panics
     ///
     /// If the selector makes no sense.
+    #[track_caller]
     pub fn invalidates(&self, selector: impl Into<Selector>) -> CacheLayer {
         self.layer(Policy::none().invalidates(selector))
     }

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::env::VarError;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-
 use super::settings::{Config, variable_name};
 use super::units::{parse_duration, parse_size};
+use super::url;
 use crate::error::ConfigError;
 
 impl Config {
@@ -25,11 +24,12 @@ impl Config {
     /// | variable | sets |
     /// |---|---|
     /// | `REDIS_URL` | `redis` |
-    /// | `REDIS_HOST`, `REDIS_PORT` (6379), `REDIS_PASSWORD` | `redis`, where there is no `REDIS_URL` |
+    /// | `REDIS_HOST`, `REDIS_PORT` (6379) | `redis`, where there is no `REDIS_URL`: host and port in the place of a file's, whose other parts stay. A port without a host or a file's URL asks for no Redis, and neither does one of the form `tcp://..`, as Kubernetes sets it |
+    /// | `REDIS_PASSWORD` | the password in that URL, or in one that has none; `REDIS_URL`'s own counts more |
     /// | `CACHE_ENABLED` | `enabled`: `true`, `false`, `1`, `0`, `yes`, `no`, `on`, `off` |
     /// | `CACHE_MAX_MEMORY` | `memory`: `256MiB`, `2gb`, or bytes |
     /// | `CACHE_EVICTION_POLICY` | `eviction_policy`: `allkeys-lru`; it is compared with the server's, and never set there |
-    /// | `CACHE_TTL_<NAME>` | the TTL of the endpoint, or of [`ttl`](Self::ttl): `5m`, or seconds |
+    /// | `CACHE_TTL_<NAME>` | the TTL of the endpoint in the [route table](Self::routes), or of [`ttl`](Self::ttl): `5m`, or seconds |
     ///
     /// # Errors
     ///
@@ -83,11 +83,7 @@ impl Config {
         let get = |name: &str| -> Result<Option<String>, ConfigError> {
             Ok(variable(name)?.filter(|value| !value.trim().is_empty()))
         };
-        if let Some(url) = get("REDIS_URL")? {
-            self.redis = Some(url);
-        } else if let Some(url) = redis_of_parts(get)? {
-            self.redis = Some(url);
-        }
+        self.redis = redis_url(self.redis, get)?;
         if let Some(text) = get("CACHE_ENABLED")? {
             self.enabled = Some(boolean("CACHE_ENABLED", &text)?);
         }
@@ -115,36 +111,63 @@ impl Config {
 
 const TTL: &str = "CACHE_TTL_";
 
-fn redis_of_parts(
+/// The URL that the environment asks for, over a file's. A port alone asks for none: of a
+/// service named `redis`, Kubernetes puts one into every process (`tcp://..`).
+fn redis_url(
+    file: Option<String>,
     get: impl Fn(&str) -> Result<Option<String>, ConfigError>,
 ) -> Result<Option<String>, ConfigError> {
-    let (host, port) = (get("REDIS_HOST")?, get("REDIS_PORT")?);
-    if host.is_none() && port.is_none() {
+    let password = get("REDIS_PASSWORD")?;
+    if let Some(url) = get("REDIS_URL")? {
+        // the one that stands in it is meant for it
+        return Ok(Some(match &password {
+            Some(password) if !url::has_password(&url) => url::with_password(&url, password),
+            _ => url,
+        }));
+    }
+    let host = get("REDIS_HOST")?.map(|text| host(text.trim()));
+    let (host, port) = (host.transpose()?, port(get("REDIS_PORT")?)?);
+    let url = match (file, host, port) {
+        (file, None, None) => file,
+        (None, None, Some(_)) => None,
+        (None, Some(host), port) => Some(format!("redis://{host}:{}", port.unwrap_or(6379))),
+        (Some(file), host, port) => {
+            let name = if host.is_some() {
+                "REDIS_HOST"
+            } else {
+                "REDIS_PORT"
+            };
+            let moved = url::moved(&file, host.as_deref(), port);
+            let why = "the file's `redis` is no URL of one server: set REDIS_URL";
+            Some(moved.ok_or_else(|| ConfigError::new(name, why))?)
+        }
+    };
+    Ok(match (url, password) {
+        (Some(url), Some(password)) => Some(url::with_password(&url, &password)),
+        (url, _) => url,
+    })
+}
+
+/// As it stands in a URL.
+fn host(text: &str) -> Result<String, ConfigError> {
+    if text.contains(['/', '@', '?', '#', ' ']) {
+        let why = format!("{text:?} is no host name");
+        return Err(ConfigError::new("REDIS_HOST", why));
+    }
+    Ok(match text.contains(':') && !text.starts_with('[') {
+        true => format!("[{text}]"), // IPv6
+        false => text.to_owned(),
+    })
+}
+
+/// None where it is a link that Kubernetes has made of a service.
+fn port(text: Option<String>) -> Result<Option<u16>, ConfigError> {
+    let Some(text) = text.filter(|text| !text.trim().starts_with("tcp://")) else {
         return Ok(None);
-    }
-    let port: u16 = match port {
-        Some(text) => text
-            .trim()
-            .parse()
-            .map_err(|_| ConfigError::new("REDIS_PORT", format!("{text:?} is no port")))?,
-        None => 6379,
     };
-    let host = host.unwrap_or_else(|| "127.0.0.1".to_owned());
-    let host = host.trim();
-    if host.contains(['/', '@', '?', '#', ' ']) {
-        return Err(ConfigError::new(
-            "REDIS_HOST",
-            format!("{host:?} is no host name"),
-        ));
-    }
-    let host = match host.contains(':') && !host.starts_with('[') {
-        true => format!("[{host}]"), // IPv6
-        false => host.to_owned(),
-    };
-    let login = get("REDIS_PASSWORD")?.map_or_else(String::new, |password| {
-        format!(":{}@", utf8_percent_encode(&password, NON_ALPHANUMERIC))
-    });
-    Ok(Some(format!("redis://{login}{host}:{port}")))
+    let port = text.trim().parse();
+    let why = |_| ConfigError::new("REDIS_PORT", format!("{text:?} is no port"));
+    port.map(Some).map_err(why)
 }
 
 fn boolean(name: &str, text: &str) -> Result<bool, ConfigError> {
@@ -182,6 +205,61 @@ mod tests {
         let both = [("REDIS_URL", "redis://a"), ("REDIS_HOST", "b")];
         assert_eq!(redis(&both).unwrap(), "redis://a");
         assert_eq!(redis(&[("REDIS_URL", "")]), None);
+    }
+
+    #[test]
+    fn what_is_beside_a_url_changes_its_parts_alone() {
+        let redis = |file: &str, variables: &[(&str, &str)]| {
+            let mut config = Config::default();
+            config.redis = Some(file.to_owned());
+            let config = config.with_vars(variables.iter().copied());
+            config.map(|config| config.redis.unwrap())
+        };
+        let file = "rediss://app:old@prod.example:6380/2";
+        let service = ("REDIS_PORT", "tcp://10.96.0.1:6379");
+        for (file, variables, url) in [
+            (file, &[service][..], file),
+            (
+                file,
+                &[("REDIS_PORT", "7")],
+                "rediss://app:old@prod.example:7/2",
+            ),
+            (
+                file,
+                &[("REDIS_HOST", "b"), service],
+                "rediss://app:old@b:6380/2",
+            ),
+            (
+                file,
+                &[("REDIS_PASSWORD", "n:w")],
+                "rediss://app:n%3Aw@prod.example:6380/2",
+            ),
+            ("redis://a", &[("REDIS_PASSWORD", "p")], "redis://:p@a"),
+            (
+                "redis+cluster://a,b",
+                &[("REDIS_PASSWORD", "p")],
+                "redis+cluster://:p@a,b",
+            ),
+            (
+                "unix:///run/redis.sock",
+                &[("REDIS_PASSWORD", "p")],
+                "unix:///run/redis.sock?pass=p",
+            ),
+        ] {
+            assert_eq!(redis(file, variables).unwrap(), url, "{variables:?}");
+        }
+        let several = redis("redis+cluster://a,b", &[("REDIS_HOST", "c")]).unwrap_err();
+        assert_eq!(several.setting(), "REDIS_HOST", "{several}");
+        let alone = |variables: &[(&str, &str)]| config(variables).unwrap().redis;
+        assert_eq!(alone(&[service]), None);
+        assert_eq!(alone(&[("REDIS_PORT", "6379")]), None);
+        assert_eq!(alone(&[("REDIS_PASSWORD", "p")]), None);
+        let (url, password) = (("REDIS_URL", "redis://a"), ("REDIS_PASSWORD", "p"));
+        assert_eq!(alone(&[url, password]).unwrap(), "redis://:p@a");
+        let own = ("REDIS_URL", "redis://:own@a");
+        assert_eq!(alone(&[own, password]).unwrap(), "redis://:own@a");
+        let host = ("REDIS_HOST", "a");
+        assert_eq!(alone(&[host, service]).unwrap(), "redis://a:6379");
     }
 
     #[test]

@@ -19,8 +19,10 @@
 //! )?;
 //! let config = config.with_env()?; // REDIS_URL, CACHE_TTL_CHARACTER and the like come after the file
 //! let cache = config.builder()?.build()?;
-//! let layer = cache.try_routes(config.routes().unwrap_or_default())?;
-//! # let _ = layer;
+//! if let Some(routes) = config.routes() {
+//!     let layer = cache.try_routes(routes)?;
+//!     # let _ = layer;
+//! }
 //! # Ok(())
 //! # }
 //! # #[cfg(not(feature = "axum"))]
@@ -31,5 +33,6 @@ mod env;
 mod settings;
 mod table;
 mod units;
+mod url;
 
 pub use settings::Config;

@@ -1,6 +1,6 @@
 //! [`Config`]: the settings of a cache as data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub struct Config {
     /// Whether the cache is on at first.
     pub enabled: Option<bool>,
     /// The memory tier's bound, in bytes.
-    #[serde(deserialize_with = "units::size")]
+    #[serde(deserialize_with = "units::field::memory")]
     pub memory: Option<u64>,
     /// The Redis tier's URL.
     pub redis: Option<String>,
@@ -60,15 +60,15 @@ pub struct Config {
     /// The release of the application.
     pub release: Option<String>,
     /// The largest body that is stored, in bytes.
-    #[serde(deserialize_with = "units::size")]
+    #[serde(deserialize_with = "units::field::max_body")]
     pub max_body: Option<u64>,
     /// How many variants of one resource are kept.
     pub max_variants: Option<usize>,
     /// How long one operation of Redis may take.
-    #[serde(deserialize_with = "units::duration")]
+    #[serde(deserialize_with = "units::field::operation_timeout")]
     pub operation_timeout: Option<Duration>,
     /// How long this process trusts what it holds without a word from Redis.
-    #[serde(deserialize_with = "units::duration")]
+    #[serde(deserialize_with = "units::field::lease")]
     pub lease: Option<Duration>,
     /// The `maxmemory-policy` that Redis should have.
     pub eviction_policy: Option<String>,
@@ -86,7 +86,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// If a setting needs a feature that is left out, or is out of range.
+    /// If a setting needs a feature that is left out, or is out of range. What cannot work
+    /// together is found by [`CacheBuilder::build`]; one that is not `enabled` needs no tier.
     pub fn builder(&self) -> Result<CacheBuilder, ConfigError> {
         let mut builder = Cache::builder();
         if let Some(enabled) = self.enabled {
@@ -128,18 +129,30 @@ impl Config {
     }
 
     /// The route table, with the TTLs that the environment sets: every row of
-    /// endpoint `character`, named or by its pattern, gets `CACHE_TTL_CHARACTER`.
+    /// endpoint `character`, named or by its pattern, gets `CACHE_TTL_CHARACTER`, and so
+    /// does a default that names that endpoint. A variable that reaches none of them is told at info
+    /// level: it is for code that asks for its [`ttl`](Self::ttl), or misspelt.
     #[must_use]
     pub fn routes(&self) -> Option<Routes> {
         let mut routes = self.routes.clone()?;
-        for (pattern, policy) in &mut routes.rows {
-            let named = match &policy.endpoint {
-                Some(name) => self.ttl(name),
-                None => self.ttl(&endpoint_of_route(pattern)),
+        let mut unknown: BTreeSet<&str> = self.ttls.keys().map(String::as_str).collect();
+        let rows = routes.rows.iter_mut().map(|(pattern, policy)| {
+            let name = policy.endpoint.clone();
+            (name.or_else(|| Some(endpoint_of_route(pattern))), policy)
+        });
+        let default = routes.default.iter_mut();
+        let default = default.map(|policy| (policy.endpoint.clone(), policy));
+        for (name, policy) in rows.chain(default) {
+            let Some(name) = name.map(|name| variable_name(&name)) else {
+                continue;
             };
-            if let (Some(ttl), Some(_)) = (named, policy.ttl) {
-                policy.ttl = Some(ttl);
+            if let (Some(ttl), Some(_)) = (self.ttls.get(&name), policy.ttl) {
+                policy.ttl = Some(*ttl);
+                unknown.remove(&*name);
             }
+        }
+        for name in unknown {
+            tracing::info!(target: "larder", "CACHE_TTL_{name} names no endpoint of the route table");
         }
         Some(routes)
     }
@@ -190,14 +203,25 @@ mod tests {
             "/a" = { ttl = 5, endpoint = "users" }
             "/b/status" = { ttl = 5, endpoint = "own" }
             "/none/users" = { negative_ttl = 5, endpoint = "users" }
+            [routes.default]
+            ttl = 5
+            endpoint = "rest"
         "#;
         let mut config: Config = toml::from_str(rows).unwrap();
-        for (name, minutes) in [("SYSTEM_STATUS", 1), ("USERS", 2), ("B_STATUS", 3)] {
+        for (name, minutes) in [
+            ("SYSTEM_STATUS", 1),
+            ("USERS", 2),
+            ("B_STATUS", 3),
+            ("REST", 4),
+        ] {
             config
                 .ttls
                 .insert(name.into(), Duration::from_secs(minutes * 60));
         }
-        let rows = config.routes().unwrap().rows.into_iter();
+        let routes = config.routes().unwrap();
+        let default = routes.default.unwrap().ttl;
+        assert_eq!(default, Some(Duration::from_secs(240)));
+        let rows = routes.rows.into_iter();
         let ttls: BTreeMap<String, Option<u64>> = rows
             .map(|(pattern, policy)| (pattern, policy.ttl.map(|ttl| ttl.as_secs())))
             .collect();

@@ -41,14 +41,14 @@ impl<'de> Deserialize<'de> for Routes {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Fields {
-    #[serde(deserialize_with = "units::duration")]
+    #[serde(deserialize_with = "units::field::ttl")]
     ttl: Option<Duration>,
     http: bool,
-    #[serde(deserialize_with = "units::duration")]
+    #[serde(deserialize_with = "units::field::stale_while_revalidate")]
     stale_while_revalidate: Option<Duration>,
-    #[serde(deserialize_with = "units::duration")]
+    #[serde(deserialize_with = "units::field::stale_if_error")]
     stale_if_error: Option<Duration>,
-    #[serde(deserialize_with = "units::duration")]
+    #[serde(deserialize_with = "units::field::revalidate")]
     revalidate: Option<Duration>,
     targets: Option<Vec<String>>,
     store_set_cookie: bool,
@@ -58,16 +58,16 @@ struct Fields {
     early: Option<bool>,
     coalesce: Option<bool>,
     finish: bool,
-    #[serde(deserialize_with = "units::duration")]
+    #[serde(deserialize_with = "units::field::wait")]
     wait: Option<Duration>,
-    #[serde(deserialize_with = "units::duration")]
+    #[serde(deserialize_with = "units::field::soft_timeout")]
     soft_timeout: Option<Duration>,
-    #[serde(deserialize_with = "units::duration")]
+    #[serde(deserialize_with = "units::field::hard_timeout")]
     hard_timeout: Option<Duration>,
-    #[serde(deserialize_with = "units::duration")]
+    #[serde(deserialize_with = "units::field::settle")]
     settle: Option<Duration>,
     methods: Vec<String>,
-    #[serde(deserialize_with = "units::size")]
+    #[serde(deserialize_with = "units::field::max_request_body")]
     max_request_body: Option<u64>,
     precompress: Vec<String>,
     unmatched: bool,
@@ -75,9 +75,9 @@ struct Fields {
     tags: Vec<String>,
     tag_fields: Vec<String>,
     statuses: Option<Vec<u16>>,
-    #[serde(deserialize_with = "units::duration")]
+    #[serde(deserialize_with = "units::field::negative_ttl")]
     negative_ttl: Option<Duration>,
-    #[serde(deserialize_with = "units::size")]
+    #[serde(deserialize_with = "units::field::max_body")]
     max_body: Option<u64>,
     version: Option<String>,
     vary: Vec<String>,
@@ -121,7 +121,8 @@ impl<'de> Visitor<'de> for PolicyVisitor {
         if text == "http" {
             return Ok(PolicyData(Policy::http()));
         }
-        let ttl = units::parse_duration(text).map_err(E::custom)?;
+        let ttl = units::parse_duration(text);
+        let ttl = ttl.map_err(|why| E::custom(format!("ttl: {why}")))?;
         Ok(PolicyData(Policy::ttl(ttl)))
     }
 

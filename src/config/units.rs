@@ -29,45 +29,87 @@ struct Unit<T> {
 }
 
 impl<T> Visitor<'_> for Unit<T> {
-    type Value = T;
+    type Value = Option<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.expected)
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        (self.of_text)(text).map_err(E::custom)
+    fn visit_str<E: Error>(self, text: &str) -> Result<Option<T>, E> {
+        (self.of_text)(text).map(Some).map_err(E::custom)
     }
 
-    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
-        Ok((self.of_number)(number))
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Option<T>, E> {
+        Ok(Some((self.of_number)(number)))
     }
 
-    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Option<T>, E> {
         let number = u64::try_from(number).map_err(|_| E::custom("a negative number"))?;
         self.visit_u64(number)
     }
+
+    /// As JSON and YAML have it.
+    fn visit_unit<E: Error>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
 }
 
-pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     from.deserialize_any(Unit {
         expected: "a duration such as \"5m\", or seconds",
         of_text: parse_duration,
         of_number: Duration::from_secs,
     })
-    .map(Some)
 }
 
-/// A duration that must be there.
-pub(super) fn length<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    duration(from).map(Option::unwrap_or_default)
-}
-
-pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     from.deserialize_any(Unit {
         expected: "a size such as \"256MiB\", or bytes",
         of_text: parse_size,
         of_number: |bytes| bytes,
     })
-    .map(Some)
+}
+
+/// A duration that must be there.
+pub(super) fn length<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    duration(from)?.ok_or_else(|| D::Error::custom("a duration is missing"))
+}
+
+/// Readers of fields by their names, which stand before what is wrong with a value.
+macro_rules! fields {
+    ($($name:ident: $unit:ident, $value:ty;)*) => {
+        pub(super) mod field {
+            use super::*;
+
+            $(pub(in crate::config) fn $name<'de, D: Deserializer<'de>>(
+                from: D,
+            ) -> Result<Option<$value>, D::Error> {
+                $unit(from).map_err(|error| {
+                    let (name, why) = (stringify!($name), error.to_string());
+                    D::Error::custom(format!("{name}: {}", why.trim_end()))
+                })
+            })*
+        }
+    };
+}
+
+fields! {
+    memory: size, u64;
+    max_body: size, u64;
+    max_request_body: size, u64;
+    operation_timeout: duration, Duration;
+    lease: duration, Duration;
+    ttl: duration, Duration;
+    negative_ttl: duration, Duration;
+    stale_while_revalidate: duration, Duration;
+    stale_if_error: duration, Duration;
+    revalidate: duration, Duration;
+    wait: duration, Duration;
+    soft_timeout: duration, Duration;
+    hard_timeout: duration, Duration;
+    settle: duration, Duration;
 }

@@ -220,6 +220,11 @@ impl SelectorTemplate {
         })
     }
 
+    /// As it was written.
+    pub(crate) fn source(&self) -> &str {
+        self.template.source()
+    }
+
     pub(crate) fn missing_in(&self, pattern: &str) -> Option<Missing> {
         self.template.missing_in(pattern)
     }

@@ -266,7 +266,7 @@ fn tags(
             Ok(tag) => tags.push(tag),
             Err(missing) => {
                 tracing::warn!(
-                    target: "larder", template = template.source(), %missing,
+                    target: "larder", route = answer.params.route(), tag = template.source(), %missing,
                     "an answer is not stored: its tag cannot be made"
                 );
                 return Err(Refusal::Template);

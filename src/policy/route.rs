@@ -10,6 +10,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 
 use super::failure::Failure;
 use super::scope::{RequestHead, Scope};
+use super::size::Size;
 use super::watch::Watch;
 use crate::entry::Coding;
 use crate::invalidate::Selector;
@@ -217,8 +218,8 @@ impl Policy {
         self
     }
 
-    /// Stores answers with these statuses, instead of 200 alone. 1xx, 206 and
-    /// 304 cannot be stored. Under [`http`](Self::http) it changes nothing.
+    /// Stores answers with these statuses and no others: 200 too must be one of them
+    /// (`[200, 301]`). Default: 200 alone. 1xx, 206 and 304 cannot be stored. Under [`http`](Self::http) it changes nothing.
     pub fn statuses(mut self, statuses: impl IntoIterator<Item = u16>) -> Self {
         self.statuses = statuses.into_iter().collect();
         self
@@ -233,8 +234,8 @@ impl Policy {
 
     /// The largest body that is stored, in bytes; a larger one passes through.
     /// Default: the cache's ([`CacheBuilder::max_body`](crate::CacheBuilder::max_body)), 1 MiB.
-    pub fn max_body(mut self, bytes: usize) -> Self {
-        self.max_body = Some(bytes);
+    pub fn max_body(mut self, bytes: impl Size) -> Self {
+        self.max_body = Some(bytes.bytes());
         self
     }
 
@@ -245,7 +246,8 @@ impl Policy {
         self
     }
 
-    /// Makes these request fields part of the key. A credential may be one of
+    /// Makes these request fields part of the key, as they are written: `en, de` and `en,de`
+    /// are two entries, where an answer's own `Vary: Accept-Language` counts what they mean. A credential may be one of
     /// them; its hash is used. Default: those that an answer's own `Vary` names
     /// (RFC 9111, 4.1), [`FORWARDED`](crate::FORWARDED) and
     /// [`FRAGMENTS`](crate::FRAGMENTS), which remain.
@@ -291,7 +293,8 @@ impl Policy {
     }
 
     /// Hides request fields from the handler when it fills, and keeps them out
-    /// of the key. [`FORWARDED`](crate::FORWARDED) is a ready list.
+    /// of the key. [`FORWARDED`](crate::FORWARDED) is a ready list. `X-Forwarded-For` and
+    /// `X-Real-IP` are no part of a key anyway: hide them where the answer might show them.
     ///
     /// ```
     /// # use larder::{Policy, FORWARDED, minutes};
@@ -335,7 +338,8 @@ impl Policy {
         self
     }
 
-    /// Also caches what an axum router's fallback answers. Default: no, for
+    /// Also caches what an axum router's fallback answers, or a service that is nested in
+    /// it (`nest_service`): axum names no route there. Default: no, for
     /// the set of paths there is anybody's to choose; yes under
     /// [`http`](Self::http). In a table it counts for the default, and for rows that
     /// cover such a path.

@@ -195,6 +195,11 @@ impl<'a> Params<'a> {
         Self { pattern, paths }
     }
 
+    /// The route, for who reads logs.
+    pub(crate) fn route(&self) -> &'a str {
+        self.pattern.unwrap_or("none")
+    }
+
     /// The parameter's value, percent-decoded.
     pub(crate) fn get(&self, name: &str) -> Option<Cow<'a, str>> {
         let raw = self.raw(name)?;

@@ -1,6 +1,7 @@
 //! [`ValuesBuilder`]: the settings of a namespace, checked together.
 
 use std::any::{TypeId, type_name};
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +69,17 @@ pub struct ValuesBuilder<T> {
     tags: Vec<String>,
     max_size: usize,
     rulings: Rulings<T>,
+}
+
+impl<T> fmt::Debug for ValuesBuilder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ValuesBuilder")
+            .field("name", &self.name)
+            .field("ttl", &self.policy.ttl)
+            .field("tiers", &self.tiers)
+            .field("sharing", &self.sharing)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T: Send + Sync + 'static> ValuesBuilder<T> {
@@ -238,8 +250,8 @@ impl<T: Send + Sync + 'static> ValuesBuilder<T> {
 
     /// The largest value that is stored, in bytes as it is written, at least one.
     /// Default: 1 MiB.
-    pub fn max_size(mut self, bytes: usize) -> Self {
-        self.max_size = bytes;
+    pub fn max_size(mut self, bytes: impl crate::Size) -> Self {
+        self.max_size = bytes.bytes();
         self
     }
 
@@ -253,6 +265,9 @@ impl<T: Send + Sync + 'static> ValuesBuilder<T> {
         self.check()?;
         self.policy = self.policy.max_body(self.max_size);
         self.policy.memory_only = self.tiers == Tiers::Memory;
+        if self.policy.ttl.is_some_and(|ttl| millis(ttl) == 0) {
+            return Err(ConfigError::new("ttl", "must be at least a millisecond"));
+        }
         let policy = Compiled::new(&self.policy, &self.engine.context)?;
         let (id, of) = (TypeId::of::<T>(), type_name::<T>());
         let namespaces = &self.engine.context.namespaces;

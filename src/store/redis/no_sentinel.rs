@@ -5,10 +5,12 @@ use redis::{ErrorKind, RedisResult};
 use super::connect::Connect;
 use super::url::SentinelUrl;
 
+const MISSING: &str = "redis+sentinel:// needs larder's feature `sentinel`";
+
+pub(super) fn prepare() -> Result<(), &'static str> {
+    Err(MISSING)
+}
+
 pub(super) fn open(_url: SentinelUrl) -> RedisResult<Box<dyn Connect>> {
-    Err((
-        ErrorKind::InvalidClientConfig,
-        "redis+sentinel:// needs larder's feature `sentinel`",
-    )
-        .into())
+    Err((ErrorKind::InvalidClientConfig, MISSING).into())
 }

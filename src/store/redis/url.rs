@@ -31,6 +31,11 @@ pub(super) fn open(url: &str, timeout: Duration) -> Result<Box<dyn Connect>, Con
     if scheme.starts_with("rediss") {
         tls::prepare().map_err(bad)?;
     }
+    match scheme.split_once('+') {
+        Some((_, "cluster")) => cluster::prepare().map_err(bad)?,
+        Some((_, "sentinel")) => sentinel::prepare().map_err(bad)?,
+        _ => {}
+    }
     let opened = match scheme {
         "redis" | "rediss" | "unix" | "redis+unix" => single(url),
         "redis+cluster" => cluster::open(nodes("redis", rest), timeout),
@@ -118,6 +123,18 @@ mod tests {
         assert_eq!((url.user, url.password), (None, Some("p@ss".into())));
         for bad in ["", "a:1", "a:1/", "/main", "a:1/main/x"] {
             assert!(sentinel_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[cfg(not(any(feature = "cluster", feature = "sentinel")))]
+    #[test]
+    fn a_missing_feature_is_named() {
+        for (url, feature) in [
+            ("redis+cluster://a:1,b:2", "`cluster`"),
+            ("redis+sentinel://a:1/main", "`sentinel`"),
+        ] {
+            let error = open(url, Duration::from_secs(1)).err().unwrap();
+            assert!(error.to_string().contains(feature), "{error}");
         }
     }
 
