@@ -292,8 +292,7 @@ reasons! {
         NoPolicy => "no-policy",
         /// The policy stores nothing, it only invalidates.
         NotCached => "not-cached",
-        /// A router has matched no route (its fallback, `nest_service`), and the policy
-        /// is not [`unmatched`](crate::Policy::unmatched).
+        /// A router has matched no route (fallback, `nest_service`), and the policy wants one.
         Unmatched => "unmatched",
         /// The method is neither GET nor HEAD, nor one of the policy's
         /// [`methods`](crate::Policy::methods).
