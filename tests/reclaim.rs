@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use larder::{Cache, Policy, minutes, tag};
 use support::characters::{app, fill};
 use support::redis_server::Redis;
-use support::{PATIENT, SHORT, get, request, send};
+use support::{PATIENT, SHORT, eventually, get, request, send};
 
 fn cache(redis: &Redis) -> Cache {
     let builder = Cache::builder().redis(redis.url()).lease(SHORT);
@@ -96,4 +96,20 @@ async fn what_has_gone_leaves_its_group() {
     fill(&app, &cache, &["/a/1"]).await;
     assert_eq!(cache.invalidate(tag("all")).await.unwrap().removed(), 2);
     assert!(redis.entries().is_empty());
+}
+
+/// What a write has reached is served to nobody: its space can wait for its time to live.
+#[tokio::test]
+async fn the_end_of_the_cache_waits_for_no_scan() {
+    let redis = Redis::start();
+    let cache = cache(&redis);
+    let writes = put(|| async {}).layer(cache.invalidates("api:other:*"));
+    let app = app(&cache).route("/writes", writes);
+    fill(&app, &cache, &["/other/1"]).await;
+    crowd(&redis, 400_000);
+    let write = tokio::spawn(async move { send(&app, request(Method::PUT, "/writes", &[])).await });
+    eventually("it scans", || async { redis.calls("scan") > 0 }).await;
+    cache.shutdown().await;
+    assert!(redis.calls("scan") < 1_600, "not to its end");
+    assert_eq!(write.await.unwrap().status, 200);
 }

@@ -43,10 +43,12 @@ async fn what_cannot_be_read_is_a_counted_miss_and_removed() {
     let numbers = other.values::<u64>("thing").build().unwrap();
     assert!(numbers.get("a").await.is_none());
     assert_eq!(other.stats().corrupt, 1);
+    other.idle().await; // nobody waits for that
     assert!(redis.entries().is_empty());
     redis.command::<()>(&["SET", "thing:b", "LRDR and no more"]);
     assert!(numbers.get("b").await.is_none());
     assert_eq!(other.stats().corrupt, 2);
+    other.idle().await;
     assert!(redis.entries().is_empty());
 }
 
