@@ -176,14 +176,7 @@ impl Answered {
                         .flights
                         .set_apart(self.question.place(), engine.now());
                 }
-                let until = alone_until(engine, status, refusal);
-                if let (Some(lease), Some(_)) = (&self.lease, until) {
-                    lease.alone();
-                }
-                match status.is_server_error() {
-                    true => drop(landing), // it has failed: another one may do better
-                    false => landing.alone(until),
-                }
+                self.refused(engine, (status, refusal), landing);
                 (ResponseBody::inner(body), None)
             }
             Ok((terms, declared)) => {
@@ -212,6 +205,23 @@ impl Answered {
     fn compares(&self) -> Option<&Entry> {
         let observed = self.question.observed.as_ref();
         observed?.against.as_deref()
+    }
+
+    /// Lands without an entry.
+    pub(crate) fn refused(
+        &self,
+        engine: &Engine,
+        (status, refusal): (StatusCode, Refusal),
+        landing: Landing,
+    ) {
+        if status.is_server_error() {
+            return; // it has failed: another one may do better
+        }
+        let until = alone_until(engine, status, refusal);
+        if let (Some(lease), Some(_)) = (&self.lease, until) {
+            lease.alone();
+        }
+        landing.alone(until);
     }
 
     /// Drops what is stale where the handler has something else by now, which is
@@ -304,8 +314,9 @@ impl Answered {
 /// may have provoked says nothing of the others'.
 fn alone_until(engine: &Engine, status: StatusCode, refusal: Refusal) -> Option<u64> {
     let the_requests_own = matches!(refusal, Refusal::Head | Refusal::Authorization);
+    let of_another = refusal == Refusal::Validator; // which may be stored yet
     let the_resources = status.as_u16() < 400 || matches!(status.as_u16(), 404 | 410);
-    (the_resources && !the_requests_own).then(|| engine.now() + ALONE)
+    (the_resources && !the_requests_own && !of_another).then(|| engine.now() + ALONE)
 }
 
 /// The statuses of a handler that failed (RFC 5861, 4).

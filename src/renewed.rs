@@ -60,7 +60,10 @@ impl Answered {
                     None => Landed::Outdated,
                 }
             }),
-            Err(_) => engine.discard(&stale.held),
+            Err(refusal) => {
+                engine.discard(&stale.held);
+                self.refused(engine, (parts.status, refusal), landing);
+            }
         }
         let outcome = Outcome::Revalidated {
             cause,

@@ -22,6 +22,7 @@ mod stress;
 mod support;
 mod unreached;
 mod variants;
+mod withdrawn;
 
 use std::future::Future;
 use std::pin::Pin;
