@@ -10,7 +10,7 @@ use http_body::Body;
 use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Leased, Stale};
-use crate::entry::Entry;
+use crate::entry::{Entry, Held};
 use crate::fill::{Made, Prepared};
 use crate::flight::{ALONE, Drive, Landing};
 use crate::generation::Generation;
@@ -170,7 +170,9 @@ impl Answered {
                 if let Some(stored) = self.compares() {
                     compare(engine, stored, (status, &parts.headers), None);
                 }
-                self.supersede(engine, status);
+                if let Some(stale) = self.superseded(status) {
+                    engine.discard(&stale);
+                }
                 if refusal == Refusal::Authorization {
                     engine
                         .flights
@@ -180,7 +182,9 @@ impl Answered {
                 (ResponseBody::inner(body), None)
             }
             Ok((terms, declared)) => {
+                let stale = self.superseded(status);
                 let prepared = self.made(terms).prepare(engine, &mut parts, declared);
+                let prepared = prepared.supersedes(stale);
                 key = Some(prepared.fill.entry.key.clone());
                 let (body, drive) = prepared.record(engine, landing, body);
                 (body, Some(drive))
@@ -224,18 +228,15 @@ impl Answered {
         landing.alone(until);
     }
 
-    /// Drops what is stale where the handler has something else by now, which is
+    /// What is stale and goes, where the handler has something else by now which is
     /// not stored: no window speaks for it any more.
-    fn supersede(&self, engine: &Arc<Engine>, status: StatusCode) {
+    fn superseded(&self, status: StatusCode) -> Option<Arc<Held>> {
         let whole = status.as_u16() < 400 && !matches!(status.as_u16(), 206 | 304);
         let gone = status == StatusCode::NOT_FOUND || status == StatusCode::GONE;
-        if let Some(stale) = &self.stale
-            && (whole || gone)
-            && !self.question.head
-            && stale.age >= stale.held.entry.lifetime.fresh
-        {
-            engine.discard(&stale.held);
-        }
+        let ends = (whole || gone) && !self.question.head;
+        let stale = self.stale.as_deref().filter(|_| ends)?;
+        let over = stale.age >= stale.held.entry.lifetime.fresh;
+        over.then(|| Arc::clone(&stale.held))
     }
 
     /// The answer to a POST that stands for a GET, if it may be stored: it must

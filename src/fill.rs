@@ -10,7 +10,7 @@ use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Fill, Leased, Varies};
 use crate::clock::millis;
-use crate::entry::{Complete, Entry, Fields, Recording, coding, etag_of, storable};
+use crate::entry::{Complete, Entry, Fields, Held, Recording, coding, etag_of, storable};
 use crate::flight::{self, ALONE, Drive, Landed, Landing, Opened};
 use crate::generation::Generation;
 use crate::guard;
@@ -68,6 +68,7 @@ impl Made {
             policy,
             declared,
             started: engine.now(),
+            supersedes: None,
         }
     }
 
@@ -158,11 +159,19 @@ pub(crate) struct Prepared {
     /// The length that the answer declares.
     declared: Option<u64>,
     started: u64,
+    /// What goes where this is not stored in its place.
+    supersedes: Option<Arc<Held>>,
     /// It is compared, and not kept.
     observed: Option<Observed>,
 }
 
 impl Prepared {
+    /// Should it turn out not to be stored, nothing stale is served in its place.
+    pub(crate) fn supersedes(mut self, stale: Option<Arc<Held>>) -> Self {
+        self.supersedes = stale;
+        self
+    }
+
     /// Begins to record `body`. Gives the body that the leader's client gets, and
     /// what drives it.
     pub(crate) fn record<B>(
@@ -210,6 +219,7 @@ impl Prepared {
             policy,
             started,
             observed,
+            supersedes,
             ..
         } = self;
         fill.age += engine.now().saturating_sub(started);
@@ -217,6 +227,11 @@ impl Prepared {
             Ok(whole) => whole.into_bytes(),
             Err(refusal) => {
                 refused(engine, &fill, refusal);
+                if refusal != Refusal::NoRoom
+                    && let (Some(stale), None) = (&supersedes, &observed)
+                {
+                    engine.discard(stale);
+                }
                 return Landed::Alone;
             }
         };

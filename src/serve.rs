@@ -284,6 +284,7 @@ impl<S> Serve<S> {
             request.headers_mut().remove(header::PRAGMA);
         }
         self.behind = true;
+        self.nested = false; // no layer further out sees its answer
         self.ticket = Ticket::void();
         nested::behind(request.extensions_mut());
         question.asks = Asks {
@@ -302,9 +303,20 @@ impl<S> Serve<S> {
             rights.lease = lease;
             let answer = self.ask(question, family, missed, request, rights).await;
             if let Ok((response, drive)) = answer {
+                // what a layer further in has decided is recorded there
+                let inner = nested::decided(&response, &engine);
                 let response = begin(response, drive, |drive| led.flight().board(drive)).await;
-                let patience = longest.max(STALLED);
-                if !reply::drain_within(response.into_body(), patience).await {
+                let drained = reply::drain_within(response.into_body(), longest.max(STALLED));
+                let drained = pin!(drained);
+                let over = pin!(Arc::clone(led.flight()).over());
+                let ended = match inner {
+                    true => drained.await,
+                    false => match select(over, drained).await {
+                        Either::Left(_) => true, // the rest is nobody's
+                        Either::Right((ended, _)) => ended,
+                    },
+                };
+                if !ended {
                     led.flight().give_up();
                 }
             }

@@ -12,6 +12,7 @@
 
 mod body;
 mod fly;
+mod follower;
 mod marks;
 #[cfg(all(test, larder_shuttle))]
 mod model;
@@ -36,10 +37,11 @@ use crate::outcome::Refusal;
 
 pub(crate) use body::{Following, Leading};
 pub(crate) use fly::{Drive, Handoff, drive};
+pub(crate) use follower::Follower;
 pub(crate) use seat::Led;
 use seat::Seat;
 use sync::{Handle, Mutex, MutexGuard};
-pub(crate) use table::{ALONE, Crowded, Entered, Flights, Follower, Landing, Leads};
+pub(crate) use table::{ALONE, Crowded, Entered, Flights, Landing, Leads};
 
 /// How a fill has ended.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::marks::Marks;
 use super::sync::{Mutex, MutexGuard};
-use super::{Flight, Landed, Led, Opened, Reader};
+use super::{Flight, Follower, Landed, Led};
 use crate::entry::Recording;
 use crate::generation::Generation;
 use crate::key::Canonical;
@@ -282,58 +282,6 @@ impl Drop for Landing {
         if let Some(landed) = landed {
             self.flight.land(landed);
         }
-    }
-}
-
-/// One who waits for another's fill.
-pub(crate) struct Follower {
-    flight: Arc<Flight>,
-    reader: Reader,
-}
-
-impl Follower {
-    fn join(flight: Arc<Flight>, most: usize) -> Option<Self> {
-        {
-            let mut state = flight.state();
-            if state.followers >= most {
-                return None;
-            }
-            state.followers += 1;
-        }
-        flight.detach(); // the leader's client may stall from now on
-        let reader = flight.reader();
-        Some(Self { flight, reader })
-    }
-
-    pub(crate) fn flight(&self) -> &Arc<Flight> {
-        &self.flight
-    }
-
-    pub(super) fn is_read(&self) -> bool {
-        self.flight.is_read(&self.reader)
-    }
-
-    pub(super) fn parts(&mut self) -> (&Arc<Flight>, &mut Reader) {
-        (&self.flight, &mut self.reader)
-    }
-
-    /// Waits until there is something to serve, or nothing to wait for. A
-    /// response that is complete is served as stored; one that may be sent
-    /// before is served as it comes, unless `whole` is wanted.
-    pub(crate) async fn known(&self, whole: bool) -> (Option<Arc<Opened>>, Option<Landed>) {
-        std::future::poll_fn(|cx| {
-            self.flight.poll_known(&self.reader, cx, |opened, landed| {
-                landed.is_some() || (!whole && opened.is_some_and(|opened| opened.streams))
-            })
-        })
-        .await
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.flight.forget(&self.reader);
-        self.flight.left(|state| state.followers -= 1);
     }
 }
 
