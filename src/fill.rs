@@ -197,7 +197,7 @@ impl Prepared {
             age: self.fill.age,
             // what looks at the finished answer decides before anybody shares it
             streams: recording.has_room() && self.policy.store_if.is_none(),
-            alone: engine.now() + ALONE,
+            came: engine.now(),
         };
         let (engine, runtime) = (Arc::clone(engine), Handle::try_current().ok());
         let finish = move |whole, landing| self.finish(&engine, whole, landing, runtime.as_ref());

@@ -10,7 +10,7 @@ use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::Missed;
 use crate::entry::{Entry, coding};
-use crate::flight::{Follower, Following, Landed, Opened};
+use crate::flight::{Flight, Follower, Following, Landed, Opened};
 use crate::generation::{Rule, keeps};
 use crate::instead::Instead;
 use crate::known::number_value;
@@ -98,10 +98,12 @@ impl<S> Serve<S> {
                 if reached(&opened.entry) {
                     return Followed::Again;
                 }
-                if !serves(question, &opened.entry, opened.age) {
+                let age = opened.age(engine.now());
+                if !serves(question, &opened.entry, age) {
                     return Followed::Alone;
                 }
-                self.streamed(follower, &opened, &question.policy, (cause, waited))
+                let times = (age, waited);
+                self.streamed(follower, &opened, &question.policy, (cause, times))
             }
             (_, Some(Landed::TimedOut)) => {
                 let kind = FailureKind::Timeout;
@@ -131,6 +133,18 @@ impl<S> Serve<S> {
         entry.canonical == *question.place()
     }
 
+    /// Whether a flight's answer is of no use any more while it still comes. Its key
+    /// waits for it no longer than it is filled by one alone.
+    pub(crate) fn is_outlived(&self, question: &Question, flight: &Flight) -> bool {
+        let engine = &self.shared.engine;
+        let of_no_use = |opened: Arc<Opened>| {
+            let (entry, age) = (&opened.entry, opened.age(engine.now()));
+            usable(&entry.lifetime, entry.rules, age, None) == Use::Validate
+        };
+        let lasts = engine.since(flight.began) > question.policy.wait;
+        lasts && flight.opened().is_some_and(of_no_use)
+    }
+
     /// Whether a flight's answer is the variant that a request asks for.
     fn is_for(&self, question: &Question, opened: &Opened, seen: &HeaderMap) -> bool {
         if opened.vary.is_empty() {
@@ -147,10 +161,10 @@ impl<S> Serve<S> {
         follower: Follower,
         opened: &Opened,
         policy: &Compiled,
-        (cause, waited): (Cause, Duration),
+        (cause, (age, waited)): (Cause, (u64, Duration)),
     ) -> Response<ResponseBody<B>> {
         let mut headers = opened.headers.clone();
-        headers.insert(AGE, number_value(opened.age / 1000));
+        headers.insert(AGE, number_value(age / 1000));
         let declared = follower.flight().declared();
         if let Some(len) = declared {
             headers.insert(CONTENT_LENGTH, number_value(len));

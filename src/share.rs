@@ -213,7 +213,7 @@ impl<S> Serve<S> {
         let times = (note, engine.now());
         engine.flights.enter(place, times, leads, |flight| {
             let waits = nested::is_filling(request.extensions(), flight);
-            let hangs = self.hangs(question, flight);
+            let hangs = self.hangs(question, flight) || self.is_outlived(question, flight);
             !waits
                 && !hangs
                 && (flight.note == note || self.holds(question, family, request, flight))

@@ -7,11 +7,12 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame};
 
-use super::{Finish, Flight, Landing, Leading, Opened};
+use super::{ALONE, Finish, Flight, Landing, Leading};
 use crate::clock::{Clock, millis};
-use crate::entry::Recording;
+use crate::entry::{Entry, Recording};
 use crate::error::BoxError;
 use crate::inner::Content;
 use crate::outcome::Refusal;
@@ -19,6 +20,30 @@ use crate::outcome::Refusal;
 /// So many frames without a byte are passed over in one turn: a body of those alone
 /// never comes to its limit.
 const EMPTY: usize = 64;
+
+/// What is known once the head of an answer has come that may be stored.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// The entry to be, without fields and body.
+    pub(crate) entry: Entry,
+    /// The fields that will be stored.
+    pub(crate) headers: HeaderMap,
+    /// What it varies on.
+    pub(crate) vary: Arc<[HeaderName]>,
+    /// How old the answer was when it came, in milliseconds.
+    pub(crate) age: u64,
+    /// Whether it may be sent before it is complete.
+    pub(crate) streams: bool,
+    /// When that was, in milliseconds.
+    pub(crate) came: u64,
+}
+
+impl Opened {
+    /// How old it is by now, in milliseconds (RFC 9111, 4.2.3).
+    pub(crate) fn age(&self, now: u64) -> u64 {
+        self.age.saturating_add(now.saturating_sub(self.came))
+    }
+}
 
 /// A body on its way into its recording.
 pub(crate) type Drive = BoxFuture<'static, ()>;
@@ -134,7 +159,7 @@ where
                 finish(Err(refusal), None);
             }
             // too much is in flight just now: the next one may have room
-            let until = (refusal != Refusal::NoRoom).then_some(opened.alone);
+            let until = (refusal != Refusal::NoRoom).then_some(opened.came + ALONE);
             landing.alone(until);
         }
         _ => drop(landing), // it has failed

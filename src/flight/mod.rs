@@ -28,15 +28,14 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName};
 use tracing::Span;
 
-use crate::entry::{Complete, Entry, Held, Recording};
+use crate::entry::{Complete, Held, Recording};
 use crate::generation::Generation;
 use crate::outcome::Refusal;
 
 pub(crate) use body::{Following, Leading};
-pub(crate) use fly::{Drive, Handoff, drive};
+pub(crate) use fly::{Drive, Handoff, Opened, drive};
 pub(crate) use follower::Follower;
 pub(crate) use seat::Led;
 use seat::Seat;
@@ -59,24 +58,6 @@ pub(crate) enum Landed {
     Unreached,
     /// Without an answer in time: nobody asks the handler at once again.
     TimedOut,
-}
-
-/// What is known once the head of an answer has come that may be stored.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    /// The entry to be, without fields and body.
-    pub(crate) entry: Entry,
-    /// The fields that will be stored.
-    pub(crate) headers: HeaderMap,
-    /// What it varies on.
-    pub(crate) vary: Arc<[HeaderName]>,
-    /// How old the answer was when it came, in milliseconds.
-    pub(crate) age: u64,
-    /// Whether it may be sent before it is complete.
-    pub(crate) streams: bool,
-    /// Until when nobody waits for the next ones, in milliseconds, should its body
-    /// turn out to be one that cannot be shared.
-    pub(crate) alone: u64,
 }
 
 /// Makes an entry of the whole body, or takes note of why there is none though its head

@@ -215,7 +215,7 @@ impl Site {
             vary: [].into(),
             age: 0,
             streams: declared.is_some(),
-            alone: 0,
+            came: 0,
         };
         let site = Arc::clone(self);
         let finish = move |whole: Result<Complete, Refusal>, landing: Option<Landing>| {

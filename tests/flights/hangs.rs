@@ -11,10 +11,10 @@ use axum::http::Response;
 use bytes::Bytes;
 use http_body::Frame;
 use larder::testing::outcome;
-use larder::{Outcome, hours, minutes, seconds};
+use larder::{Outcome, Policy, hours, minutes, seconds};
 
 use crate::late::{soft, stale};
-use crate::{is_coalesced, is_miss, piece, policy, settle, site, soon, text};
+use crate::{fed, is_coalesced, is_miss, piece, policy, settle, site, soon, text};
 
 #[tokio::test(start_paused = true)]
 async fn hard_timeout_at_a_bound() {
@@ -108,11 +108,12 @@ async fn a_hung_renewal_does_not_keep_its_key() {
 #[tokio::test(start_paused = true)]
 async fn a_renewal_whose_body_stalls_ends_where_nobody_reads_it() {
     for read in [false, true] {
-        let mut site = stale(policy().stale_while_revalidate(hours(1)).wait(seconds(1))).await;
+        let swr = policy().stale_while_revalidate(minutes(2));
+        let mut site = stale(swr.wait(seconds(1))).await;
         text(site.ask().response().await).await;
         let feeder = site.origin.run().await.stream(Some(8));
         settle().await;
-        site.clock.advance(hours(2)); // nothing stale any more
+        site.clock.advance(minutes(2)); // nothing stale any more
         feeder.send("one ");
         settle().await;
         if !read {
@@ -229,4 +230,76 @@ async fn a_body_that_comes_slowly_goes_on_being_shared() {
     }
     assert!(site.origin.is_idle().await);
     site.is_over(5).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_comes_slowly_is_shared_until_it_is_no_longer_fresh() {
+    let mut site = site(Policy::ttl(minutes(1)));
+    let first = site.ask_many(2);
+    let feeder = site.origin.run().await.stream(Some(12));
+    let mut shared = Vec::new();
+    for asking in first {
+        shared.push(asking.response().await);
+    }
+    for (part, age) in [("one ", "25"), ("and ", "50")] {
+        site.clock.advance(seconds(25));
+        feeder.send(part);
+        settle().await;
+        let response = site.ask().response().await;
+        assert!(is_coalesced(&response), "{response:?}");
+        assert_eq!(response.headers()["age"], age);
+        shared.push(response);
+    }
+    site.clock.advance(seconds(10));
+    let later = site.ask_many(3);
+    site.origin.run().await.answer("another");
+    for asking in later {
+        assert_eq!(text(asking.response().await).await, "another");
+    }
+    assert!(site.origin.is_idle().await, "one run for all of them");
+    feeder.send("more");
+    feeder.end();
+    for response in shared {
+        assert_eq!(text(response).await, "one and more", "nobody is cut off");
+    }
+    site.is_over(7).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_what_is_no_longer_fresh() {
+    let mut site = site(Policy::ttl(seconds(10)));
+    let leader = site.ask();
+    let feeder = site.origin.run().await.stream(Some(4));
+    let leader = leader.response().await;
+    site.clock.advance(seconds(10));
+    let later = site.ask_many(2);
+    for run in site.origin.all().await {
+        run.answer("another");
+    }
+    for asking in later {
+        assert_eq!(text(asking.response().await).await, "another");
+    }
+    feeder.send("body");
+    feeder.end();
+    assert_eq!(text(leader).await, "body");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_wants_it_fresher_than_it_is_by_now_does_not_share_it() {
+    let mut site = site(Policy::http());
+    let leader = site.ask();
+    let (feeder, body) = fed(Some(4));
+    let fields = [("cache-control", "max-age=60")];
+    site.origin.run().await.answer((fields, Body::new(body)));
+    let leader = leader.response().await;
+    site.clock.advance(seconds(6));
+    let max_age = |value| site.ask_with(&[("cache-control", value)]);
+    let (young, old) = (max_age("max-age=5"), max_age("max-age=6"));
+    site.origin.run().await.answer("own");
+    assert_eq!(text(young.response().await).await, "own");
+    let old = old.response().await;
+    feeder.send("body");
+    feeder.end();
+    assert_eq!(text(old).await, "body");
+    assert_eq!(text(leader).await, "body");
 }
