@@ -240,8 +240,8 @@ impl<S> Serve<S> {
     }
 }
 
-/// Whether a follower may be served what the flight makes: it is fresh, and for
-/// it to have (RFC 9111, 3.5 and 4).
+/// Whether a follower may be served what the flight makes: who came now would be,
+/// without a word from the handler, and it is for it to have (RFC 9111, 3.5 and 4).
 fn serves(question: &Question, entry: &Entry, age: u64) -> bool {
     let asks = &question.asks;
     let shared = !asks.authorized || entry.rules.has(Rules::SHARES_AUTHORIZED);
@@ -249,6 +249,6 @@ fn serves(question: &Question, entry: &Entry, age: u64) -> bool {
     shared
         && matches!(
             usable(&entry.lifetime, entry.rules, age, wish),
-            Use::Fresh(_)
+            Use::Fresh(_) | Use::WhileRevalidating
         )
 }

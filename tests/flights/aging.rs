@@ -1,12 +1,13 @@
 //! What is stale when it is asked for: it ages while a request waits, and may be
 //! invalidated meanwhile.
 
+use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use bytes::Bytes;
-use larder::{hours, minutes, seconds, tag};
+use larder::{Policy, hours, minutes, seconds, tag};
 
 use crate::late::{SOFT, soft, stale};
-use crate::{policy, settle, site, soon, text};
+use crate::{fed, policy, settle, site, soon, text};
 
 #[tokio::test(start_paused = true)]
 async fn stale_is_not_served_beyond_its_window() {
@@ -192,4 +193,35 @@ async fn an_early_renewal_brings_nothing_back() {
     site.clock.advance(minutes(5) - left);
     assert_eq!(site.hit().await, "old");
     overtaken_by_an_invalidation(&mut site).await;
+}
+
+/// Of an answer that takes six seconds and is fresh for five: how many asked in all, and
+/// what all got.
+async fn slower_than_fresh(control: &'static str, declared: Option<u64>) -> usize {
+    let mut site = site(Policy::http());
+    let asking = site.ask_many(5);
+    let mut runs = vec![site.origin.run().await];
+    let mut asked = 0;
+    site.clock.advance(seconds(6));
+    while let Some(run) = runs.pop() {
+        asked += 1;
+        let (feeder, body) = fed(declared);
+        run.answer(([("cache-control", control)], Body::new(body)));
+        feeder.send("body");
+        feeder.end();
+        runs.extend(site.origin.all().await);
+    }
+    for asking in asking {
+        assert_eq!(text(asking.response().await).await, "body");
+    }
+    asked
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_get_what_the_next_one_would_get_while_it_is_renewed() {
+    for declared in [None, Some(4)] {
+        let windowed = "max-age=5, stale-while-revalidate=60";
+        assert_eq!(slower_than_fresh(windowed, declared).await, 1);
+        assert_eq!(slower_than_fresh("max-age=5", declared).await, 5);
+    }
 }
