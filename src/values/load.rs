@@ -282,9 +282,8 @@ impl<T: Send + Sync + 'static> Ask<T> {
                 Ok(CachedValue::new(value, outcome))
             }
             Err(error) => {
-                engine
-                    .flights
-                    .throttle(self.question.place(), engine.now(), true);
+                let place = self.question.place();
+                engine.flights.throttle(place, engine.now(), true);
                 drop((lease, landing)); // it has failed, whoever waits may lead
                 match self.instead(&missed, Staleness::IfError) {
                     Some(value) => Ok(value),
@@ -305,10 +304,8 @@ impl<T: Send + Sync + 'static> Ask<T> {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        if engine
-            .flights
-            .is_throttled(self.question.place(), engine.now())
-        {
+        let place = self.question.place();
+        if engine.flights.is_throttled(place, engine.now()) {
             return; // it has failed a moment ago
         }
         let Entered::Lead(led, landing) = self.enter(Leads::Renews) else {
@@ -367,9 +364,8 @@ impl<T: Send + Sync + 'static> Ask<T> {
                 Ok(self.store(made, landing))
             }
             Err(error) => {
-                engine
-                    .flights
-                    .throttle(self.question.place(), engine.now(), true);
+                let place = self.question.place();
+                engine.flights.throttle(place, engine.now(), true);
                 Err(error)
             }
         })
