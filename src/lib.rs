@@ -147,6 +147,7 @@ mod place;
 mod place;
 mod policy;
 mod random;
+mod reasons;
 mod rebuild;
 mod renewed;
 mod reply;

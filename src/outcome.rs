@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::reasons::reasons;
 use crate::stats::Reason;
 
 /// How a request was answered. Every response that went through a
@@ -133,36 +134,6 @@ pub enum Tier {
     Redis,
 }
 
-macro_rules! reasons {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident => $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
-
-        impl $name {
-            /// The reason as one word, as `Cache-Status` and events show it.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text,)* }
-            }
-        }
-
-        impl Reason for $name {
-            const ALL: &'static [Self] = &[$(Self::$variant,)*];
-            fn index(self) -> usize {
-                self as usize
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
-
 reasons! {
     /// Why a stale response was served.
     Staleness {
@@ -170,6 +141,8 @@ reasons! {
         WhileRevalidating => "stale-while-revalidate",
         /// The handler failed (RFC 5861, 4), or could not be reached (RFC 9111, 4.2.4).
         IfError => "stale-if-error",
+        /// The handler failed so a moment ago, and is left alone for 30 s.
+        LeftAlone => "left-alone",
         /// Its fill took longer than the policy's
         /// [`soft_timeout`](crate::Policy::soft_timeout), and goes on.
         Timeout => "soft-timeout",

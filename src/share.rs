@@ -61,7 +61,7 @@ impl<S> Serve<S> {
                 &question,
                 &missed,
                 &request,
-                Staleness::IfError,
+                Staleness::LeftAlone,
                 self.is_unreached(&question),
             )
         {

@@ -110,9 +110,14 @@ async fn what_stands_in_for_a_failed_handler_does_so_for_a_while() {
     get(&app, "/x").await;
     clock.advance(minutes(2));
     fails.store(true, Ordering::SeqCst);
-    for _ in 0..10 {
+    for n in 0..10 {
         let stale = get(&app, "/x").await;
-        assert_eq!((stale.detail(), stale.text()), ("stale-if-error", "v1"));
+        let (why, hit) = match n {
+            0 => ("stale-if-error", false),
+            _ => ("left-alone", true),
+        };
+        assert_eq!((stale.detail(), stale.text()), (why, "v1"));
+        assert_eq!(stale.outcome.is_hit(), hit, "whether the handler was asked");
     }
     assert_eq!(calls.now(), 2, "the handler is left alone for 30 s");
     clock.advance(minutes(5));

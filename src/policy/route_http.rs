@@ -29,8 +29,8 @@ impl Policy {
 
     /// Serves an answer for so long after its TTL where the handler fails: an
     /// error of the service, or status 500, 502, 503 or 504 (RFC 5861, 4). Each
-    /// request asks the handler first. At most 100 years. Default: what the
-    /// answer's own `stale-if-error` says. What forbids
+    /// request asks the handler first, but for the 30 s after a failure. At most 100
+    /// years. Default: what the answer's own `stale-if-error` says. What forbids
     /// [`stale_while_revalidate`](Self::stale_while_revalidate) forbids this too, and
     /// with a life of zero it is the same.
     pub fn stale_if_error(mut self, window: Duration) -> Self {

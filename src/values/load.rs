@@ -84,7 +84,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
         if engine
             .flights
             .is_throttled(self.question.place(), engine.now())
-            && let Some(value) = self.stands_in(&missed, Staleness::IfError)
+            && let Some(value) = self.stands_in(&missed, Staleness::LeftAlone)
         {
             return Ok(value); // the loader has failed a moment ago
         }

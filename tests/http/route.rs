@@ -165,10 +165,12 @@ async fn stale_if_error_is_a_setting() {
         site.store(ok("a", &[])).await;
         site.advance(89);
         site.answers([Answer::from(status(500, "no", &[])), Answer::Unreachable]);
-        for _ in 0..2 {
+        for (why, asks) in [("stale-if-error", true), ("left-alone", false)] {
             let reply = site.get(&[]).await;
             assert_eq!((reply.status.as_u16(), reply.text()), (200, "a"));
-            assert_eq!(member(&reply).detail.as_deref(), Some("stale-if-error"));
+            let said = member(&reply);
+            assert_eq!(said.detail.as_deref(), Some(why));
+            assert_eq!((said.hit, said.fwd.is_some()), (!asks, asks), "RFC 9211, 2");
         }
         site.advance(1);
         site.answers([Answer::Unreachable]);
