@@ -270,9 +270,8 @@ reasons! {
         /// The method is neither GET nor HEAD, nor one of the policy's
         /// [`methods`](crate::Policy::methods).
         Method => "method",
-        /// A GET with a body; or a request that asks by its content, where that is
-        /// too long, of no type or several, in several lines of codings, or cannot be
-        /// read.
+        /// A GET with a body; or a request that asks by its content, where that is too
+        /// long, of no type or several, in several lines of codings, or cannot be read.
         RequestBody => "request-body",
         /// A protocol upgrade, an event stream, gRPC, or a content that is `Incremental` (RFC 10036).
         Streaming => "streaming",

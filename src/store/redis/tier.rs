@@ -126,7 +126,10 @@ impl RedisStore {
             Ok(Value::Nil) => Ok(None),
             Ok(Value::BulkString(frame)) => Ok(Some(frame.into())),
             Ok(_) => Err(refused("GET did not answer with a string")),
-            Err(error) if is_of_another_type(&error) => Ok(Some(Bytes::new())), // no frame
+            // a value's name may hold what is others': no frame
+            Err(error) if is_of_another_type(&error) && !self.is_ours(key.as_str().as_bytes()) => {
+                Ok(Some(Bytes::new()))
+            }
             Err(error) => Err(error),
         }
     }
