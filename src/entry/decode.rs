@@ -7,7 +7,8 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use smallvec::SmallVec;
 
-use super::codec::{FIXED_1, MAGIC, SEALED, VARY, VERSION, ZSTD, bound, checksum};
+use super::checksum::checksum;
+use super::codec::{FIXED_1, MAGIC, SEALED, VARY, VERSION, ZSTD, bound};
 use super::compress::decompress;
 use super::headers::{Fields, common};
 use super::seal::Seals;

@@ -2,6 +2,7 @@
 //! store.
 
 mod budget;
+mod checksum;
 pub(crate) mod codec;
 #[cfg(feature = "precompress")]
 mod coders;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
 /// The name of an entry in the store, `<prefix>:<endpoint>:<hash>`. Only the
 /// endpoint can be read from it.
@@ -15,12 +16,13 @@ impl Key {
     /// The key of a canonical request.
     pub(crate) fn of(prefix: &str, endpoint: &str, canonical: &[u8]) -> Self {
         let digest = Sha256::digest(canonical);
-        let mut name = String::with_capacity(prefix.len() + endpoint.len() + 34);
+        let mut name = SmallVec::<[u8; 128]>::new(); // on the stack as a rule
         for part in [prefix, ":", endpoint, ":"] {
-            name.push_str(part);
+            name.extend_from_slice(part.as_bytes());
         }
-        hex(&mut name, &digest[..16]);
-        Self(name.into())
+        let (half, _) = digest.split_first_chunk().unwrap_or((&[0; 16], &[]));
+        name.extend_from_slice(&digits(half));
+        Self(str::from_utf8(&name).unwrap_or_default().into())
     }
 
     /// A key by its name, as events and listings show it.
@@ -49,15 +51,23 @@ impl AsRef<str> for Key {
 
 /// Appends bytes in hexadecimal.
 pub(crate) fn hex(out: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for chunk in bytes.chunks(16) {
-        let mut text = [0; 32];
-        for (two, byte) in text.chunks_exact_mut(2).zip(chunk) {
-            two[0] = DIGITS[usize::from(byte >> 4)];
-            two[1] = DIGITS[usize::from(byte & 15)];
-        }
+        let mut whole = [0; 16];
+        whole[..chunk.len()].copy_from_slice(chunk);
+        let text = digits(&whole);
         out.push_str(str::from_utf8(&text[..chunk.len() * 2]).unwrap_or_default());
     }
+}
+
+/// Without a table or a branch, so that a compiler does many at once.
+fn digits(bytes: &[u8; 16]) -> [u8; 32] {
+    let digit = |n: u8| n + b'0' + u8::from(n > 9) * (b'a' - b'9' - 1);
+    let mut text = [0; 32];
+    for (two, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        two[0] = digit(byte >> 4);
+        two[1] = digit(byte & 15);
+    }
+    text
 }
 
 /// An endpoint's text in a key: every byte outside `[A-Za-z0-9._-]` as `%XX`,

@@ -55,7 +55,7 @@ async fn every_truncation_and_every_wrong_byte_in_redis_is_a_miss() {
     }
 }
 
-/// Where the checksum stands, and where version 2 has numbers that version 1 lacks.
+/// Where the checksum stands, and where version 1 lacks numbers.
 const SUM: std::ops::Range<usize> = 8..16;
 const LATER: std::ops::Range<usize> = 96..109;
 
