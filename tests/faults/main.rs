@@ -22,6 +22,7 @@ mod memory;
 mod pushes;
 mod replies;
 mod slow;
+mod users;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
