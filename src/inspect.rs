@@ -37,13 +37,13 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether something is not as it should be: the store does not answer, another
-    /// process is behind, or an invalidation is still to be told. Requests are served
-    /// all the same.
+    /// Whether something is not as it should be: the store does not answer, or Redis does
+    /// and its clock of invalidations cannot be used, another process is behind, or an
+    /// invalidation is still to be told. Requests are served all the same.
     #[must_use]
     pub fn is_degraded(&self) -> bool {
         let store = self.store.as_ref();
-        store.is_some_and(|store| store.round_trip.is_none())
+        store.is_some_and(|store| store.round_trip.is_none() || store.error.is_some())
             || self.untold > 0
             || self.instances.iter().any(|instance| !instance.in_step)
     }
@@ -68,8 +68,12 @@ pub struct StoreHealth {
     /// or a look for a key that is never there in a store of your own. None where no
     /// answer came.
     pub round_trip: Option<Duration>,
-    /// Why no answer came.
+    /// Why no answer came; or, beside a round trip, why the last beat of this process
+    /// has failed though Redis answers: an ACL, a last replica that is gone. Neither tier
+    /// is used then, see [`Outage`](crate::Outage).
     pub error: Option<StoreErrorKind>,
+    /// The same in words, which the server's own may be among. No password is.
+    pub reason: Option<String>,
     /// Redis is left alone until it answers to a probe behind the scenes: so long since
     /// the breaker has opened, of a cluster the first of those that are. None while
     /// all are closed.

@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// Milliseconds.
 const MINUTE: u64 = 60_000;
 
@@ -34,32 +36,33 @@ impl Lasting {
     }
 }
 
-/// A fault that somebody watches.
-#[derive(Debug)]
-#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "redis watches"))]
+/// A fault that somebody watches. One that comes and goes is told once a minute too.
+#[derive(Debug, Default)]
 pub(crate) struct Outage {
-    since: tokio::time::Instant,
-    told: tokio::time::Instant,
+    since: Option<Instant>,
+    told: Option<Instant>,
+    /// Somebody was told of the one that lasts.
+    known: bool,
 }
 
-#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "redis watches"))]
 impl Outage {
-    pub(crate) fn new() -> Self {
-        let since = tokio::time::Instant::now();
-        Self { since, told: since }
-    }
-
-    /// For how long it has lasted, if that is to be told again.
+    /// It begins or goes on. For how long it has lasted, if that is to be told.
     pub(crate) fn lasts(&mut self) -> Option<Duration> {
-        let due = self.told.elapsed() >= Duration::from_millis(MINUTE);
-        due.then(|| {
-            self.told = tokio::time::Instant::now();
-            self.since.elapsed()
-        })
+        let now = Instant::now();
+        let since = *self.since.get_or_insert(now);
+        let minute = Duration::from_millis(MINUTE);
+        if self.told.is_some_and(|told| now - told < minute) {
+            return None;
+        }
+        (self.told, self.known) = (Some(now), true);
+        Some(now - since)
     }
 
-    pub(crate) fn lasted(&self) -> Duration {
-        self.since.elapsed()
+    /// It ends. How long it has lasted, if that is to be told.
+    pub(crate) fn ends(&mut self) -> Option<Duration> {
+        let since = self.since.take()?;
+        let known = std::mem::take(&mut self.known);
+        known.then(|| since.elapsed())
     }
 }
 
@@ -80,13 +83,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_outage_is_told_once_a_minute() {
-        let mut outage = Outage::new();
+    async fn an_outage_is_told_once_a_minute_and_at_its_end() {
+        let mut outage = Outage::default();
         let mut told = 0;
         for _ in 0..600 {
-            tokio::time::sleep(Duration::from_secs(1)).await;
             told += u32::from(outage.lasts().is_some());
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        assert_eq!((told, outage.lasted().as_secs()), (10, 600));
+        assert_eq!(told, 10);
+        assert_eq!(outage.ends(), Some(Duration::from_secs(600)));
+        assert_eq!(outage.ends(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_comes_and_goes_is_told_once_a_minute() {
+        let mut outage = Outage::default();
+        let mut told = (0, 0);
+        for _ in 0..600 {
+            told.0 += u32::from(outage.lasts().is_some());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            told.1 += u32::from(outage.ends().is_some());
+        }
+        assert_eq!(told, (10, 10));
     }
 }

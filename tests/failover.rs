@@ -150,17 +150,24 @@ async fn where_there_are_replicas_one_must_confirm() {
 }
 
 #[tokio::test]
-async fn a_primary_that_has_lost_its_replicas_is_not_trusted() {
+async fn a_primary_that_has_lost_its_replicas_is_not_trusted_and_health_says_why() {
     let redis = Redis::start();
     let replica = replica_of(&redis, &[]).await;
     let site = Site::new();
     let a = process(&site, &redis, |builder| builder);
     a.holds("v0").await;
+    assert!(!a.cache.health().await.is_degraded());
     drop(replica);
     eventually("nothing is trusted", || async {
         a.get().await.detail() == "store-error"
     })
     .await;
+    let health = a.cache.health().await;
+    assert!(health.is_degraded());
+    let store = health.store.unwrap();
+    assert!(store.round_trip.is_some(), "it answers");
+    let reason = store.reason.unwrap_or_default();
+    assert!(reason.contains("replicas"), "{reason}");
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ struct StoreView {
     reachable: bool,
     round_trip: Option<f64>,
     error: Option<&'static str>,
+    reason: Option<String>,
     breaker: &'static str,
     open_for: Option<f64>,
     listening: bool,
@@ -59,6 +60,7 @@ impl StoreView {
             reachable: store.round_trip.is_some(),
             round_trip: store.round_trip.map(seconds),
             error: store.error.map(word),
+            reason: store.reason.clone(),
             breaker: match store.open_for {
                 Some(_) => "open",
                 None => "closed",

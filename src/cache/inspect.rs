@@ -37,10 +37,14 @@ impl Cache {
 
     /// How the cache is: whether Redis answers, and how fast just now, how the other
     /// processes are, and whether it is on. Takes one operation of the store, and where
-    /// there is Redis a second one; each ends within the
+    /// there is Redis a second one, and a beat if the last one has failed; each ends within the
     /// [`operation_timeout`](crate::CacheBuilder::operation_timeout).
     pub async fn health(&self) -> Health {
         let engine = &self.engine;
+        let pulse = engine.pulse.as_ref();
+        if pulse.is_some_and(|pulse| pulse.trouble.why().is_some()) {
+            engine.lease().await; // it may be over
+        }
         let store = match &engine.store {
             Some(store) => Some(engine.store_health(&**store).await),
             None => None,
@@ -52,7 +56,7 @@ impl Cache {
             enabled: engine.enabled(),
             store,
             instances: engine.instances(answers).await,
-            untold: engine.pulse.as_ref().map_or(0, |pulse| pulse.queue.len()),
+            untold: pulse.map_or(0, |pulse| pulse.queue.len()),
         }
     }
 
@@ -191,9 +195,15 @@ impl Engine {
             }
         };
         let pulse = self.pulse.as_ref();
+        let error = match &answer {
+            Err(error) => Some((error.kind(), error.to_string())),
+            Ok(_) => pulse.and_then(|pulse| pulse.trouble.why()),
+        };
+        let (error, reason) = error.unzip();
         StoreHealth {
             topology,
-            error: answer.as_ref().err().map(StoreError::kind),
+            error,
+            reason,
             round_trip: answer.ok(),
             open_for: pulse.and_then(|pulse| pulse.fence.open_for()),
             listening: pulse.is_some_and(|pulse| pulse.is_listening()),

@@ -42,6 +42,7 @@ mod switch;
 mod time;
 mod timed;
 mod trail;
+mod trouble;
 #[cfg(feature = "values")]
 mod values;
 

@@ -24,8 +24,9 @@ use super::queue::Queue;
 use super::sharing::{Outage, Sharing};
 use super::sweep::Erasing;
 use super::time::SharedTime;
+use super::trouble::Trouble;
 use crate::clock::millis;
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::StoreError;
 use crate::generation::{Learning, News, Rule, Stamp, keeps};
 use crate::random::token;
 use crate::store::fence::{Beat, Fence, Rows};
@@ -55,9 +56,9 @@ pub(crate) struct Pulse {
     pub(super) used: AtomicBool,
     /// Somebody beats.
     pub(super) running: AtomicBool,
-    /// Beats that have begun, and whether the last one that ended has failed.
+    /// Beats that have begun, and what was wrong with the last one that ended.
     begun: AtomicU64,
-    failed: AtomicBool,
+    pub(super) trouble: Trouble,
     /// Held while a beat is on its way.
     pub(super) one: Mutex<Known>,
     pub(super) nudge: Arc<Notify>,
@@ -98,7 +99,7 @@ impl Pulse {
             used: AtomicBool::new(false),
             running: AtomicBool::new(false),
             begun: AtomicU64::new(0),
-            failed: AtomicBool::new(false),
+            trouble: Trouble::default(),
             looked: Mutex::default(),
             one: Mutex::default(),
             nudge: Arc::default(),
@@ -181,13 +182,6 @@ impl Pulse {
     pub(super) fn end_lease(&self) {
         self.until.store(0, Ordering::Release);
     }
-}
-
-impl Pulse {
-    /// Whether the shared store is asked.
-    pub(crate) fn is_up(&self) -> bool {
-        self.fence.open_for().is_none()
-    }
 
     pub(super) fn ledger(&self) -> &dyn Ledger {
         &*self.fence
@@ -229,12 +223,15 @@ impl Engine {
     }
 
     /// Tries to get a lease, unless a beat that has begun after the first `before`, or
-    /// one that failed, has shown that there is none.
+    /// one that failed shortly before, has shown that there is none.
     async fn attempt(self: &Arc<Self>, before: u64) -> bool {
         let Some(pulse) = &self.pulse else {
             return true;
         };
-        let failed = pulse.failed.load(Ordering::Acquire);
+        if pulse.trouble.rests() {
+            return false;
+        }
+        let failed = pulse.trouble.has_failed();
         let known = match failed {
             false => Some(pulse.one.lock().await),
             // one that tries is enough: the others do not wait for it
@@ -246,7 +243,7 @@ impl Engine {
         if self.is_leased(self.now()) {
             return true;
         }
-        let fails = !failed && pulse.failed.load(Ordering::Acquire);
+        let fails = !failed && pulse.trouble.has_failed();
         if fails || pulse.begun.load(Ordering::Acquire) != before {
             return false;
         }
@@ -264,17 +261,14 @@ impl Engine {
         known: &mut Known,
     ) -> Result<bool, StoreError> {
         pulse.begun.fetch_add(1, Ordering::AcqRel);
+        let sent = Instant::now();
         let mut done = self.beat_once(pulse, known).await;
+        let (error, took) = (done.as_ref().err(), sent.elapsed());
+        pulse.trouble.ended(error, took, pulse.is_asked());
         if !matches!(done, Ok(true)) && pulse.does_without(self.now()) {
             done = Ok(true);
         }
-        let again = pulse.failed.swap(done.is_err(), Ordering::AcqRel);
-        if let Err(error) = &done
-            && error.kind() == StoreErrorKind::Refused
-            && !again
-        {
-            tracing::warn!(target: "larder", %error, "redis refuses the shared clock: neither it nor memory is used");
-        }
+        pulse.trouble.set_failed(done.is_err());
         done
     }
 

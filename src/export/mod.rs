@@ -97,7 +97,10 @@ const GAUGES: [(&str, &str); 11] = [
     ),
     ("larder_flights", "Fills that are under way."),
     ("larder_enabled", "1 while the cache is on."),
-    ("larder_redis_up", "1 while Redis is asked."),
+    (
+        "larder_redis_up",
+        "1 while Redis is asked and its clock can be used.",
+    ),
 ];
 
 /// Hands over what the cache has counted until now.

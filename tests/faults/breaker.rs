@@ -166,3 +166,118 @@ async fn a_name_that_does_not_resolve_costs_no_request_its_time() {
     }
     assert!(open_for(&a.cache).await.is_some());
 }
+
+/// What larder does with Redis, but for what is named.
+fn user(redis: &Redis, without: &[&str]) -> String {
+    let mut words = vec!["ACL", "SETUSER", "app", "on", ">p", "~*", "&*", "+@all"];
+    words.extend(without);
+    redis.command::<()>(&words);
+    format!("redis://app:p@127.0.0.1:{}", redis.port())
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_ping_has_redis_back_after_an_outage() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let a = process(&site, user(&redis, &["-ping"]));
+    comes_back(&a).await;
+    let store = a.cache.health().await.store.unwrap();
+    assert_eq!(store.error, None, "an error is an answer too");
+    redis.stop();
+    eventually("it is left alone", || async {
+        served(&a, &site).await;
+        open_for(&a.cache).await.is_some()
+    })
+    .await;
+    redis.resume();
+    comes_back(&a).await;
+    assert_eq!(open_for(&a.cache).await, None);
+}
+
+#[tokio::test]
+async fn a_server_that_answers_to_ping_alone_is_away_and_that_is_told_once() {
+    let said = Said::default();
+    let _listening = said.listen();
+    let primary = Redis::start();
+    let port = primary.port().to_string();
+    let replica = Redis::start_with(&["--replicaof", "127.0.0.1", &port]);
+    let site = Site::new();
+    let a = process(&site, replica.url());
+    eventually("it was tried again and again", || async {
+        served(&a, &site).await;
+        replica.calls("ping") > 8
+    })
+    .await;
+    assert_eq!(said.times("it is left alone"), 1);
+    assert_eq!(said.times("answers again"), 0);
+    replica.command::<()>(&["REPLICAOF", "NO", "ONE"]);
+    comes_back(&a).await;
+    assert_eq!(said.times("answers again"), 1);
+}
+
+#[tokio::test]
+async fn why_redis_does_not_answer_is_told_and_no_secret() {
+    let redis = Redis::start();
+    user(&redis, &[]);
+    let nobody = free_port();
+    for (url, why) in [
+        (
+            format!("redis://app:guessed@127.0.0.1:{}", redis.port()),
+            "uthentication failed",
+        ),
+        (format!("redis://app:guessed@127.0.0.1:{nobody}"), "refused"),
+    ] {
+        let said = Said::default();
+        let _listening = said.listen();
+        let site = Site::new();
+        let a = process(&site, url);
+        eventually("it is left alone", || async {
+            served(&a, &site).await;
+            said.times("it is left alone") > 0
+        })
+        .await;
+        let line = said.line("it is left alone");
+        assert!(line.contains(why), "{line}");
+        let store = a.cache.health().await.store.unwrap();
+        let reason = store.reason.unwrap();
+        assert!(reason.contains(why), "{reason}");
+        assert_eq!(said.times("guessed") + reason.matches("guessed").count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_refused_is_told_and_degrades_health() {
+    let said = Said::default();
+    let _listening = said.listen();
+    let redis = Redis::start();
+    let site = Site::new();
+    let a = process(&site, user(&redis, &["-info"]));
+    for _ in 0..100 {
+        served(&a, &site).await;
+    }
+    let health = a.cache.health().await;
+    assert!(health.is_degraded());
+    let store = health.store.unwrap();
+    assert!(store.round_trip.is_some());
+    assert_eq!(store.error, Some(larder::StoreErrorKind::Refused));
+    assert_eq!(said.times("needs INFO"), 1);
+    user(&redis, &[]);
+    comes_back(&a).await;
+    let health = a.cache.health().await;
+    assert!(!health.is_degraded(), "{health:?}");
+}
+
+#[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "a bound in real time")]
+async fn a_beat_that_failed_is_not_repeated_by_every_request() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let start = std::time::Instant::now();
+    let a = process(&site, user(&redis, &["-info"]));
+    for _ in 0..1_000 {
+        served(&a, &site).await;
+    }
+    let beats = u128::from(redis.calls("evalsha") + redis.calls("eval"));
+    let most = start.elapsed().as_millis() / 25 + 3;
+    assert!(beats <= most, "{beats} beats, and not {most}");
+}

@@ -122,6 +122,14 @@ impl Said {
         let said = self.0.lock().unwrap();
         String::from_utf8_lossy(&said).matches(what).count()
     }
+
+    /// The first that has it.
+    fn line(&self, what: &str) -> String {
+        let said = self.0.lock().unwrap();
+        let said = String::from_utf8_lossy(&said);
+        let line = said.lines().find(|line| line.contains(what));
+        line.unwrap_or_default().to_owned()
+    }
 }
 
 impl std::io::Write for Said {

@@ -65,8 +65,8 @@ export function store(message) {
     return;
   }
   const up = store.reachable;
-  text(state, up ? "answers" : "does not answer");
-  state.className = "pill small " + (up ? "good" : "bad");
+  text(state, !up ? "does not answer" : store.error ? "answers, and is not used" : "answers");
+  state.className = "pill small " + (up && !store.error ? "good" : "bad");
   id("store-card").classList.toggle("unknown", !up);
   const sum = (field) => (servers.length ? servers.reduce((sum, server) => sum + (server[field] ?? 0), 0) : null);
   const bound = sum("max_memory");
@@ -79,6 +79,7 @@ export function store(message) {
     ["Memory", servers.length ? bytes(sum("used_memory")) + (bound ? " of " + bytes(bound) : ", no bound") : "not known"],
     ["Eviction", servers[0]?.eviction_policy ? `${servers[0].eviction_policy}, ${plural(sum("evicted_keys"), "key")} so far` : "not known"],
   ];
+  if (store.reason) facts.push(["Why", store.reason]);
   if (untold) facts.push(["To be told", plural(untold, "invalidation")]);
   const flat = facts.flatMap(([name, value]) => [["dt", name], ["dd", value]]);
   const list = id("store-facts");

@@ -85,7 +85,11 @@ impl Insight for RedisStore {
             let nodes = self.link.primaries(self.timeout()).await?;
             let pings = nodes.iter().map(|node| async move {
                 let asked = Instant::now();
-                self.ask(node, &["PING"]).await.map(|_| asked.elapsed())
+                match self.ask(node, &["PING"]).await {
+                    // a server that refuses it is there
+                    Err(error) if error.kind() != StoreErrorKind::Refused => Err(error),
+                    _ => Ok(asked.elapsed()),
+                }
             });
             let times = try_join_all(pings).await?;
             Ok(times.into_iter().max().unwrap_or_default())

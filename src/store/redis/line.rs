@@ -4,10 +4,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 
 use super::breaker::Breaker;
-use super::connect::{Connect, Connection, Work};
+use super::connect::{Connect, Connection, Node, Work};
 use super::mend::Mend;
 
 /// How long making one connection may take.
@@ -22,6 +22,10 @@ pub(super) struct Line {
     pub(super) connect: Box<dyn Connect>,
     pub(super) breakers: [Breaker; SHARDS],
     pub(super) mend: Mend,
+    /// Where the shared clock is, and a command there that changes nothing and is
+    /// answered as its scripts are.
+    pub(super) clock: Node,
+    probe: Cmd,
     /// How long an ordinary command may take.
     pub(super) timeout: Duration,
     current: Mutex<Current>,
@@ -79,15 +83,23 @@ impl Current {
 }
 
 impl Line {
-    pub(super) fn new(connect: Box<dyn Connect>, timeout: Duration) -> Self {
+    pub(super) fn new(connect: Box<dyn Connect>, timeout: Duration, clock: String) -> Self {
+        let mut probe = redis::cmd("HDEL");
+        probe.arg(&clock).arg("-");
         Self {
             connect,
             breakers: Default::default(),
             mend: Mend::default(),
+            clock: Node::Holding(clock),
+            probe,
             timeout,
             current: Mutex::default(),
             connecting: tokio::sync::Mutex::new(()),
         }
+    }
+
+    pub(super) fn probe(&self) -> Work<'_> {
+        Work::One(&self.clock, &self.probe)
     }
 
     pub(super) fn current(&self) -> MutexGuard<'_, Current> {
@@ -116,8 +128,8 @@ impl Line {
             return Err((ErrorKind::Io, "there is no connection").into());
         }
         let made = self.make_one().await;
-        if made.is_err() {
-            self.away();
+        if let Err(error) = &made {
+            self.away(error);
         }
         made
     }

@@ -37,11 +37,11 @@ pub(super) struct Admission {
 }
 
 impl Link {
-    /// `timeout` is that of an ordinary command.
-    pub(super) fn new(connect: Box<dyn Connect>, timeout: Duration) -> Self {
+    /// `timeout` is that of an ordinary command, `clock` a key of the shared clock.
+    pub(super) fn new(connect: Box<dyn Connect>, timeout: Duration, clock: String) -> Self {
         Self {
             reads: Reads::default(),
-            line: Arc::new(Line::new(connect, timeout)),
+            line: Arc::new(Line::new(connect, timeout, clock)),
         }
     }
 
@@ -69,7 +69,7 @@ impl Link {
         let breaker = &self.line.breakers[shard];
         if !breaker.admits() {
             self.line.wanted();
-            return Err(unavailable());
+            return Err(self.unavailable());
         }
         let answers = breaker.answers();
         Ok(Admission { shard, answers })
@@ -124,7 +124,7 @@ impl Link {
             }
             Err(Failure::Redis(error)) if is_outage(&error) => {
                 if breaker.failure() {
-                    self.line.lost();
+                    self.line.lost(&error);
                 }
                 Err(StoreError::new(StoreErrorKind::Unavailable, error))
             }
@@ -133,10 +133,10 @@ impl Link {
                 Err(StoreError::new(StoreErrorKind::Refused, error))
             }
             Err(Failure::Timeout) => {
-                if breaker.timeout(admission.answers) {
-                    self.line.lost();
-                }
                 let why = "redis did not answer in time";
+                if breaker.timeout(admission.answers) {
+                    self.line.lost(&why);
+                }
                 Err(StoreError::new(StoreErrorKind::Timeout, why))
             }
         }
@@ -194,8 +194,17 @@ impl Link {
     fn failed(&self, admission: Admission, failure: Failure) -> StoreError {
         match self.settle(admission, Err(failure)) {
             Err(error) => error,
-            Ok(_) => unavailable(),
+            Ok(_) => self.unavailable(),
         }
+    }
+
+    fn unavailable(&self) -> StoreError {
+        let why = "redis has failed repeatedly just now";
+        let why = match self.line.mend.why() {
+            Some(last) => format!("{why}: {last}"),
+            None => why.to_owned(),
+        };
+        StoreError::new(StoreErrorKind::Unavailable, why)
     }
 
     pub(super) fn topology(&self) -> Topology {
@@ -212,9 +221,4 @@ impl Link {
     pub(super) fn any_keys(&self) -> bool {
         self.line.connect.any_keys()
     }
-}
-
-fn unavailable() -> StoreError {
-    let why = "redis has failed repeatedly just now";
-    StoreError::new(StoreErrorKind::Unavailable, why)
 }

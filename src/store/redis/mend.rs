@@ -1,26 +1,32 @@
 //! While a server is away one task of its own finds out when it is back: it makes
 //! a connection, asks every primary on it, and closes the breakers of those that
-//! answer. No request waits for that.
+//! answer. No request waits for that. An error is an answer, unless it is an outage
+//! itself. There are servers that answer to a `PING` and to nothing else (a replica takes no
+//! writes, a cluster is down): that of the clock is asked as a script would ask it.
+//!
+//! That a server is away is told at the start, once a minute while it lasts, and at the
+//! end; one that comes and goes is not told more often.
 //!
 //! Between two tries it pauses, from 25 ms up to 0.8 s, twice as long each time,
 //! jittered by half. A server that is lost again soon after is given no shorter
 //! pause than before. Tries go on while requests come: a process without any
 //! sends nothing.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::{Either, join_all, select};
-use redis::{RedisResult, Value};
+use futures_util::future::{Either, join, join_all, select};
+use redis::Value;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::connect::{Node, Work};
-use super::line::{Line, SHARDS};
+use super::connect::Work;
+use super::line::{Line, SHARDS, is_outage};
 use super::link::Failure;
 use crate::lasting::Outage;
 use crate::random::random;
@@ -42,6 +48,23 @@ pub(super) struct Mend {
     lost: Notify,
     /// When a server answered again, for the last time.
     mended: Mutex<Option<Instant>>,
+    outage: Mutex<Outage>,
+    /// Why a server was lost, or is not back, for the last time.
+    why: Mutex<Option<Arc<str>>>,
+}
+
+impl Mend {
+    pub(super) fn why(&self) -> Option<Arc<str>> {
+        self.why_last().clone()
+    }
+
+    fn why_last(&self) -> MutexGuard<'_, Option<Arc<str>>> {
+        self.why.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outage(&self) -> MutexGuard<'_, Outage> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Somebody tries, until this is dropped, with its runtime at the latest.
@@ -60,16 +83,19 @@ impl Line {
     }
 
     /// There is no connection to be had.
-    pub(super) fn away(self: &Arc<Self>) {
+    pub(super) fn away(self: &Arc<Self>, why: &impl fmt::Display) {
         let opened = self.breakers.iter().map(|breaker| breaker.open());
         if opened.filter(|opened| *opened).count() > 0 {
-            self.lost();
+            self.lost(why);
         }
     }
 
     /// A server was lost.
-    pub(super) fn lost(self: &Arc<Self>) {
-        tracing::warn!(target: "larder", "redis does not answer, it is left alone");
+    pub(super) fn lost(self: &Arc<Self>, why: &impl fmt::Display) {
+        *self.mend.why_last() = Some(why.to_string().into());
+        if self.mend.outage().lasts().is_some() {
+            tracing::warn!(target: "larder", error = %why, "redis does not answer, it is left alone");
+        }
         self.mend.lost.notify_waiters();
         let mended = self.mend.mended.lock();
         let last = *mended.unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +144,6 @@ impl Line {
     }
 
     async fn mend(self: &Arc<Self>) {
-        let mut outage = Outage::new();
         loop {
             let tries = self.mend.tries.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(pause(tries)).await;
@@ -126,33 +151,47 @@ impl Line {
                 return;
             }
             match self.ask_all().await {
-                Ok(true) => {
-                    let after = outage.lasted();
-                    tracing::warn!(target: "larder", ?after, "redis answers again");
+                Ok(()) => {
+                    if let Some(after) = self.mend.outage().ends() {
+                        tracing::warn!(target: "larder", ?after, "redis answers again");
+                    }
                     let mended = self.mend.mended.lock();
                     *mended.unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                     return;
                 }
-                Ok(false) => {}
-                Err(error) => tracing::debug!(target: "larder", %error, "redis is still away"),
-            }
-            if let Some(since) = outage.lasts() {
-                tracing::warn!(target: "larder", ?since, "redis is still away");
+                Err(error) => {
+                    if let Some(since) = self.mend.outage().lasts() {
+                        tracing::warn!(target: "larder", ?since, %error, "redis is still away");
+                    }
+                    *self.mend.why_last() = Some(error.into());
+                }
             }
         }
     }
 
-    /// Asks every primary on a connection of today. `true` if all answer.
-    async fn ask_all(&self) -> RedisResult<bool> {
-        let borrowed = self.make_another().await?;
-        let nodes = borrowed.connection.primaries().await?;
-        let ping = redis::cmd("PING");
-        let asked = nodes.iter().map(|node: &Node| {
-            tokio::time::timeout(self.timeout, borrowed.run(Work::One(node, &ping)))
-        });
+    /// Asks every primary on a connection of today, and the clock's. Why one of them does
+    /// not answer.
+    async fn ask_all(&self) -> Result<(), String> {
+        let borrowed = self.make_another().await.map_err(|e| e.to_string())?;
+        let nodes = borrowed.connection.primaries().await;
+        let nodes = nodes.map_err(|error| error.to_string())?;
+        let (ping, probe) = (redis::cmd("PING"), self.probe());
+        let ask = |work| tokio::time::timeout(self.timeout, borrowed.run(work));
+        let pings = nodes.iter().map(|node| ask(Work::One(node, &ping)));
+        let (clock, pings) = join(ask(probe), join_all(pings)).await;
+        // one that hangs does not answer to a PING either, or waits behind another server
+        let clock = clock.ok().map(Ok);
+        let clock = clock.map(|clock| (borrowed.connection.shard(probe), clock));
         let mut answered = [true; SHARDS];
-        for (n, answer) in join_all(asked).await.into_iter().enumerate() {
-            answered[n % SHARDS] &= matches!(answer, Ok(Ok(_)));
+        let mut why = Ok(());
+        for (shard, answer) in pings.into_iter().enumerate().chain(clock) {
+            let error = match answer {
+                Ok(Err(error)) if is_outage(&error) => error.to_string(),
+                Ok(_) => continue,
+                Err(_) => "redis did not answer in time".to_owned(),
+            };
+            answered[shard % SHARDS] = false;
+            why = Err(error);
         }
         for (breaker, answered) in self.breakers.iter().zip(answered) {
             match (answered, breaker.admits()) {
@@ -161,7 +200,7 @@ impl Line {
                 (true, true) => {}
             }
         }
-        Ok(answered.iter().all(|answered| *answered))
+        why
     }
 }
 

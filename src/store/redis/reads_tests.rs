@@ -79,7 +79,7 @@ fn server(any_keys: bool, hangs: bool) -> (Arc<Link>, Arc<Fake>) {
         hangs,
     });
     let connect = Box::new(Server(Arc::clone(&fake)));
-    let link = Link::new(connect, TIMEOUT);
+    let link = Link::new(connect, TIMEOUT, "api:!{clock}".into());
     (Arc::new(link), fake)
 }
 

@@ -51,9 +51,10 @@ impl RedisStore {
         clock: Arc<dyn Clock>,
         merges: bool,
     ) -> Result<Self, ConfigError> {
+        let clock_key = format!("{prefix}:!{{clock}}");
         Ok(Self {
             merges,
-            link: Arc::new(Link::new(url::open(url, timeout)?, timeout)),
+            link: Arc::new(Link::new(url::open(url, timeout)?, timeout, clock_key)),
             timeout,
             scripts: Scripts::new(),
             wakes: Wakes::default(),
