@@ -224,6 +224,27 @@ async fn a_cluster_of_three_primaries() {
     wakes(&url, &nodes.iter().collect::<Vec<_>>()).await;
 }
 
+/// Which has met no other, and does not know its own host.
+#[tokio::test]
+async fn a_cluster_of_one() {
+    let scratch = Scratch::new("alone");
+    let file = scratch.path("nodes.conf");
+    let node = Redis::start_with(&["--cluster-enabled", "yes", "--cluster-config-file", &file]);
+    node.command::<()>(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    eventually("the cluster is whole", || async {
+        let info: String = node.command(&["CLUSTER", "INFO"]);
+        info.contains("cluster_state:ok")
+    })
+    .await;
+    let cache = cache(format!("redis+cluster://localhost:{}", node.port()));
+    works(&cache, 1).await;
+    let health = cache.health().await.store.unwrap();
+    assert!(
+        health.round_trip.is_some() && health.listening,
+        "{health:?}"
+    );
+}
+
 #[tokio::test]
 async fn behind_sentinel() {
     let scratch = Scratch::new("sentinel");

@@ -11,13 +11,14 @@ use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::{
-    Arg, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, RedisResult, Value,
+    Arg, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, RedisError,
+    RedisResult, Value,
 };
 
 use super::connect::{Connect, Connection, Node, Work};
 use super::line::CONNECT;
 use super::push::{Pushes, Topic, listen, together};
-use super::single::{config, tcp};
+use super::single::{One, config, tcp};
 use crate::inspect::Topology;
 
 struct Cluster {
@@ -49,12 +50,12 @@ pub(super) fn open(nodes: Vec<String>, timeout: Duration) -> RedisResult<Box<dyn
 }
 
 impl Cluster {
-    /// The primaries, and how the node that named them was reached.
-    async fn primaries(&self) -> RedisResult<(ConnectionInfo, Vec<Address>)> {
-        let mut last = (ErrorKind::ClusterConnectionNotFound, "no node is named").into();
+    /// The slots, and how the node that told of them was reached.
+    async fn ranges(&self) -> RedisResult<(ConnectionInfo, Vec<Range>)> {
+        let mut last = RedisError::from(nobody());
         for node in &self.nodes {
             match ask(node).await {
-                Ok(primaries) => return Ok((node.get_connection_info().clone(), primaries)),
+                Ok(ranges) => return Ok((node.get_connection_info().clone(), ranges)),
                 Err(error) => last = error,
             }
         }
@@ -62,11 +63,21 @@ impl Cluster {
     }
 }
 
-/// Asks one node for the primaries.
-async fn ask(node: &Client) -> RedisResult<Vec<Address>> {
+/// Asks one node for the slots.
+async fn ask(node: &Client) -> RedisResult<Vec<Range>> {
     let config = config();
     let connection = node.get_multiplexed_async_connection_with_config(&config);
-    Ok(primaries(&ranges(&mut connection.await?).await?))
+    ranges(&mut connection.await?, &[address(node)]).await
+}
+
+/// As it is named in the URL.
+fn address(node: &Client) -> Address {
+    match node.get_connection_info().addr() {
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+            (host.clone(), *port)
+        }
+        _ => (String::new(), 0),
+    }
 }
 
 /// Another server, reached as this one was.
@@ -85,13 +96,34 @@ impl Connect for Cluster {
     fn connect(&self) -> BoxFuture<'_, RedisResult<Arc<dyn Connection>>> {
         async {
             let mut connection = self.client.get_async_connection().await?;
-            let ranges = ranges(&mut connection).await?;
+            let named: Vec<Address> = self.nodes.iter().map(address).collect();
+            let ranges = ranges(&mut connection, &named).await?;
             let primaries = primaries(&ranges);
             let connection: Arc<dyn Connection> = Arc::new(Slots {
                 connection,
                 ranges,
                 primaries,
+                named,
             });
+            Ok(connection)
+        }
+        .boxed()
+    }
+
+    fn connect_to<'a>(&'a self, node: &'a Node) -> BoxFuture<'a, RedisResult<Arc<dyn Connection>>> {
+        async move {
+            let (info, ranges) = self.ranges().await?;
+            let (host, port) = match node {
+                Node::Holding(key) => primary(&ranges, key.as_bytes()).cloned(),
+                Node::At { host, port } => Some((host.clone(), *port)),
+                Node::Only => None,
+            }
+            .ok_or_else(|| RedisError::from(nobody()))?;
+            let at = info.clone().set_addr(at(info.addr(), host, port));
+            let client = Client::open(at)?;
+            let config = config();
+            let connection = client.get_multiplexed_async_connection_with_config(&config);
+            let connection: Arc<dyn Connection> = Arc::new(One(connection.await?));
             Ok(connection)
         }
         .boxed()
@@ -100,9 +132,9 @@ impl Connect for Cluster {
     /// Each node tells what is published on any of them, but only its own keys.
     fn listen(&self, topic: Topic) -> BoxFuture<'_, RedisResult<Pushes>> {
         async move {
-            let (info, primaries) = self.primaries().await?;
+            let (info, ranges) = self.ranges().await?;
             let mut links = Vec::new();
-            for (host, port) in primaries {
+            for (host, port) in primaries(&ranges) {
                 let mut topic = topic.clone();
                 if !links.is_empty() {
                     topic.channel = None;
@@ -132,6 +164,8 @@ struct Slots {
     /// As they were when it was made.
     ranges: Vec<Range>,
     primaries: Vec<Address>,
+    /// The nodes of the URL.
+    named: Vec<Address>,
 }
 
 type Address = (String, u16);
@@ -175,20 +209,12 @@ impl Connection for Slots {
     }
 
     fn shard(&self, work: Work<'_>) -> usize {
-        let range = |key| {
-            let slot = slot(key);
-            let mut ranges = self.ranges.iter();
-            ranges.find(|range| (range.first..=range.last).contains(&slot))
-        };
+        let holder = |key| primary(&self.ranges, key);
         let at = |address: &Address| self.primaries.iter().position(|known| known == address);
         let shard = match work {
             Work::One(Node::At { host, port }, _) => at(&(host.clone(), *port)),
-            Work::One(Node::Holding(key), _) => {
-                range(key.as_bytes()).and_then(|range| at(&range.primary))
-            }
-            Work::One(Node::Only, cmd) => key(cmd)
-                .and_then(range)
-                .and_then(|range| at(&range.primary)),
+            Work::One(Node::Holding(key), _) => holder(key.as_bytes()).and_then(at),
+            Work::One(Node::Only, cmd) => key(cmd).and_then(holder).and_then(at),
             Work::Reads(_) => None,
         };
         shard.unwrap_or(0)
@@ -197,12 +223,25 @@ impl Connection for Slots {
     fn primaries(&self) -> BoxFuture<'_, RedisResult<Vec<Node>>> {
         let mut connection = self.connection.clone();
         async move {
-            let now = ranges(&mut connection).await?;
+            let now = ranges(&mut connection, &self.named).await?;
             let node = |(host, port)| Node::At { host, port };
             Ok(primaries(&now).into_iter().map(node).collect())
         }
         .boxed()
     }
+}
+
+/// The primary that holds a key.
+fn primary<'a>(ranges: &'a [Range], key: &[u8]) -> Option<&'a Address> {
+    let slot = slot(key);
+    let mut ranges = ranges.iter();
+    let range = ranges.find(|range| (range.first..=range.last).contains(&slot))?;
+    Some(&range.primary)
+}
+
+fn nobody() -> (ErrorKind, &'static str) {
+    let kind = ErrorKind::ClusterConnectionNotFound;
+    (kind, "no node is known that would be asked")
 }
 
 /// The primaries of ranges, each once, in an order that is always the same.
@@ -241,19 +280,23 @@ fn slot(key: &[u8]) -> u16 {
     crc % 16_384
 }
 
-/// What `CLUSTER SLOTS` says now.
-async fn ranges(connection: &mut impl ConnectionLike) -> RedisResult<Vec<Range>> {
+/// What `CLUSTER SLOTS` says now, to one of these.
+async fn ranges(
+    connection: &mut impl ConnectionLike,
+    asked: &[Address],
+) -> RedisResult<Vec<Range>> {
     let mut ask = redis::cmd("CLUSTER");
     ask.arg("SLOTS");
     let slots = connection.req_packed_command(&ask).await?.extract_error()?;
-    read_ranges(slots).ok_or_else(|| {
+    read_ranges(slots, asked).ok_or_else(|| {
         let kind = ErrorKind::UnexpectedReturnType;
         (kind, "CLUSTER SLOTS has another form").into()
     })
 }
 
-/// For each range its ends, its primary, its replicas.
-fn read_ranges(slots: Value) -> Option<Vec<Range>> {
+/// For each range its ends, its primary, its replicas. A node that does not know its host, or
+/// is not to tell it, is where the one that was asked is.
+fn read_ranges(slots: Value, asked: &[Address]) -> Option<Vec<Range>> {
     let array = |value| match value {
         Value::Array(items) => Some(items.into_iter()),
         _ => None,
@@ -263,11 +306,19 @@ fn read_ranges(slots: Value) -> Option<Vec<Range>> {
         let mut range = array(value)?;
         let (first, last) = (number(range.next()?)?, number(range.next()?)?);
         let mut primary = array(range.next()?)?;
-        let host = String::from_redis_value(primary.next()?).ok()?;
+        let host = Option::<String>::from_redis_value(primary.next()?).ok()?;
+        let port = number(primary.next()?)?;
+        let host = match host.filter(|host| !host.is_empty()) {
+            Some(host) => host,
+            None => {
+                let same = asked.iter().find(|(_, known)| *known == port);
+                same.or(asked.first())?.0.clone()
+            }
+        };
         Some(Range {
             first,
             last,
-            primary: (host, number(primary.next()?)?),
+            primary: (host, port),
         })
     };
     array(slots)?.map(range).collect()
@@ -283,6 +334,18 @@ mod tests {
         assert_eq!(slot(b"{user1000}.following"), slot(b"user1000"));
         assert_eq!(slot(b"foo{}{bar}"), 8_363);
         assert_eq!(slot(b"{clock}"), slot(b"api:!{clock}:scopes"));
+    }
+
+    #[test]
+    fn a_host_that_is_not_told_is_that_of_the_node_that_was_asked() {
+        let asked = [("a".to_owned(), 1), ("b".to_owned(), 2)];
+        for (host, port, is) in [("$0\r\n", 2, "b"), ("$-1\r\n", 3, "a"), ("$1\r\nc", 3, "c")] {
+            let slots = format!("*1\r\n*3\r\n:0\r\n:9\r\n*2\r\n{host}\r\n:{port}\r\n");
+            let slots = slots.replace("$-1\r\n\r\n", "$-1\r\n");
+            let slots = redis::parse_redis_value(slots.as_bytes()).unwrap();
+            let ranges = read_ranges(slots, &asked).unwrap();
+            assert_eq!(ranges[0].primary, (is.to_owned(), port));
+        }
     }
 
     #[test]

@@ -13,6 +13,11 @@ use crate::inspect::Topology;
 pub(super) trait Connect: Send + Sync + 'static {
     fn connect(&self) -> BoxFuture<'_, RedisResult<Arc<dyn Connection>>>;
 
+    /// A connection to the one server that holds a key.
+    fn connect_to<'a>(&'a self, _: &'a Node) -> BoxFuture<'a, RedisResult<Arc<dyn Connection>>> {
+        self.connect()
+    }
+
     /// Opens a push link, on a connection of its own.
     fn listen(&self, topic: Topic) -> BoxFuture<'_, RedisResult<Pushes>>;
 
