@@ -2,7 +2,7 @@
 
 mod support;
 
-use larder::{Cache, CacheBuilder, Failover, MIB, tag};
+use larder::{Cache, CacheBuilder, Failover, MIB, minutes, tag};
 use support::processes::{Process, Site};
 use support::redis_server::Redis;
 use support::{PATIENT, SHORT, eventually, get};
@@ -168,6 +168,39 @@ async fn a_primary_that_has_lost_its_replicas_is_not_trusted_and_health_says_why
     assert!(store.round_trip.is_some(), "it answers");
     let reason = store.reason.unwrap_or_default();
     assert!(reason.contains("replicas"), "{reason}");
+}
+
+#[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "a bound in real time, generous")]
+async fn a_hit_in_redis_waits_for_no_replica() {
+    let redis = Redis::start();
+    let replica = replica_of(&redis, &[]).await;
+    let site = Site::new();
+    let builder = Cache::builder().redis(redis.url());
+    let builder = builder.lease(minutes(1)).operation_timeout(PATIENT * 4);
+    let a = site.with(builder.build().unwrap());
+    eventually("a hit", || async {
+        a.get().await;
+        a.cache.idle().await;
+        a.get().await.hit()
+    })
+    .await;
+    replica.stop();
+    let waits = || {
+        let info: String = redis.command(&["INFO", "clients"]);
+        info.contains("blocked_clients:1")
+    };
+    let cache = a.cache.clone();
+    let told = tokio::spawn(async move { cache.invalidate(tag("item:2")).await });
+    eventually("it waits for the replica", || async { waits() }).await;
+    let start = std::time::Instant::now();
+    assert!(a.get().await.hit());
+    assert!(
+        start.elapsed() < PATIENT,
+        "the replica is waited for twice as long"
+    );
+    told.abort();
+    replica.resume();
 }
 
 #[tokio::test]

@@ -17,10 +17,9 @@ use std::time::Duration;
 use futures_util::stream::BoxStream;
 use redis::Value;
 
-use super::connect::Node;
 use super::push::Topic;
 use super::scripts::Text;
-use super::tier::{RedisStore, refused};
+use super::tier::{RedisStore, is_no_script, refused};
 use crate::clock::millis;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::generation::{Change, News, Snapshot, Stamp};
@@ -47,33 +46,65 @@ impl RedisStore {
         self.on_clock_within(script, args, self.timeout()).await
     }
 
-    /// A primary that was deposed without knowing it has no replicas that would
-    /// confirm what it was told, by the connection on which it was.
-    async fn replicas_confirm(&self, wanted: u64) -> Result<(), StoreError> {
-        let connection = self.link.number();
-        match wanted {
-            0 => return Ok(()),
-            1 => {}
-            _ => {
-                return Err(unconfirmed(
-                    "redis has lost its replicas: it may be deposed",
-                ));
+    /// The same for a script that tells first whether replicas must confirm what it has
+    /// written (`replicated`): a primary that was deposed without knowing it has none that
+    /// would. Where there are some it is run with `WAIT`, see `own.rs`; once more if that
+    /// was not known.
+    async fn on_clock_confirmed(&self, script: &Text, args: &[&[u8]]) -> Result<Items, StoreError> {
+        let mut waits = self.link.own().is_wanted();
+        loop {
+            let (reply, confirmed) = match waits {
+                true => self.on_own(script, args).await?,
+                false => (self.on_clock(script, args).await?, false),
+            };
+            let mut reply = Items::of(reply)?;
+            let replicas = reply.number()?;
+            self.link.own().want(replicas == 1);
+            match replicas {
+                0 => return Ok(reply),
+                1 if confirmed => return Ok(reply),
+                1 if !waits => waits = true,
+                1 => return Err(unconfirmed("no replica has confirmed what redis was told")),
+                _ => {
+                    let why = "redis has lost its replicas: it may be deposed";
+                    return Err(unconfirmed(why));
+                }
             }
-        }
-        let time = self.timeout() / 2;
-        let mut wait = redis::cmd("WAIT");
-        wait.arg(1).arg(millis(time).max(1));
-        let [hash, ..] = self.clock_keys();
-        let node = Node::Holding(hash);
-        match self.link.run(&node, &wait, self.timeout()).await? {
-            Value::Int(replicas) if replicas > 0 && self.link.number() == connection => Ok(()),
-            _ => Err(unconfirmed("no replica has confirmed what redis was told")),
         }
     }
 
-    async fn on_clock_within(&self, script: &Text, args: &[&[u8]], time: Duration) -> Reply {
+    /// Runs a script and waits for a replica. Whether one has confirmed what was written.
+    async fn on_own(&self, script: &Text, args: &[&[u8]]) -> Result<(Value, bool), StoreError> {
+        let (keys, fresh) = (self.clock_keys(), self.fresh());
+        let wait = millis(self.timeout() / 2).max(1);
+        let both = |name: &str, script: &str| {
+            let mut both = redis::pipe();
+            let cmd = both.cmd(name).arg(script).arg(keys.len()).arg(&keys);
+            cmd.arg(&fresh).arg(args).cmd("WAIT").arg(1).arg(wait);
+            both
+        };
+        let known = both("EVALSHA", &script.hash);
+        let reply = match self.link.confirmed(&known, self.timeout()).await {
+            Err(error) if is_no_script(&error) => {
+                let whole = both("EVAL", &script.text);
+                self.link.confirmed(&whole, self.timeout()).await
+            }
+            reply => reply,
+        };
+        let mut reply = Items::of(reply?)?;
+        let told = reply.next()?;
+        let confirmed = matches!(reply.next()?, Value::Int(replicas) if replicas > 0);
+        Ok((told, confirmed))
+    }
+
+    /// The epoch that begins if the present one was lost.
+    fn fresh(&self) -> String {
         let merges = if self.merges { "+" } else { "" };
-        let fresh = format!("{merges}{}", hexed(random() | 1)); // 0 is none
+        format!("{merges}{}", hexed(random() | 1)) // 0 is none
+    }
+
+    async fn on_clock_within(&self, script: &Text, args: &[&[u8]], time: Duration) -> Reply {
+        let fresh = self.fresh();
         let mut all = vec![fresh.as_bytes()];
         all.extend_from_slice(args);
         self.script_within(script, &self.clock_keys(), &all, time)
@@ -90,19 +121,18 @@ impl Fence for RedisStore {
                 let (kind, name) = parts(change);
                 args.extend([kind.as_bytes(), name]);
             }
-            let reply = match self.on_clock(&self.scripts.advance, &args).await {
+            let script = &self.scripts.advance;
+            let mut reply = match self.on_clock_confirmed(script, &args).await {
                 Err(error) if is_out_of_memory(&error) => {
                     // without the clock there is another epoch: nothing old is valid
                     let mut unlink = redis::cmd("UNLINK");
                     unlink.arg(&self.clock_keys()[..2]);
                     self.run(&unlink, self.timeout()).await?;
-                    self.on_clock(&self.scripts.advance, &args).await?
+                    self.on_clock_confirmed(script, &args).await?
                 }
                 reply => reply?,
             };
-            let mut reply = Items::of(reply)?;
             let told = news(&reply.bytes()?).ok_or_else(unreadable)?;
-            self.replicas_confirm(reply.number()?).await?;
             Ok((told, rows(reply)?))
         })
     }
@@ -115,20 +145,18 @@ impl Fence for RedisStore {
             let lease = millis(beat.lease).to_string();
             let (epoch, number) = (epoch.as_bytes(), number.as_bytes());
             let args = [who.as_bytes(), epoch, number, ripe, lease.as_bytes()];
-            let reply = self.on_clock(&self.scripts.beat, &args).await?;
-            let mut reply = Items::of(reply)?;
+            let script = &self.scripts.beat;
+            let mut reply = self.on_clock_confirmed(script, &args).await?;
             let clock = Stamp {
                 epoch: reply.hex()?,
                 number: reply.number()?,
             };
-            let heard = Heard {
+            Ok(Heard {
                 clock,
                 off: reply.number()? == 1,
                 time: reply.number()?,
                 lease: Duration::from_millis(reply.number()?),
-            };
-            self.replicas_confirm(reply.number()?).await?;
-            Ok(heard)
+            })
         })
     }
 

@@ -9,11 +9,12 @@ use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 use super::breaker::Breaker;
 use super::connect::{Connect, Connection, Node, Work};
 use super::mend::Mend;
+use super::own::Own;
 
 /// How long making one connection may take.
 pub(super) const CONNECT: Duration = Duration::from_millis(250);
 /// And all that a topology needs: its nodes are asked first.
-const TOPOLOGY: Duration = Duration::from_secs(2);
+pub(super) const TOPOLOGY: Duration = Duration::from_secs(2);
 /// Servers that are told apart; of more, some share a breaker.
 pub(super) const SHARDS: usize = 16;
 
@@ -22,6 +23,7 @@ pub(super) struct Line {
     pub(super) connect: Box<dyn Connect>,
     pub(super) breakers: [Breaker; SHARDS],
     pub(super) mend: Mend,
+    pub(super) own: Own,
     /// Where the shared clock is, and a command there that changes nothing and is
     /// answered as its scripts are.
     pub(super) clock: Node,
@@ -90,6 +92,7 @@ impl Line {
             connect,
             breakers: Default::default(),
             mend: Mend::default(),
+            own: Own::default(),
             clock: Node::Holding(clock),
             probe,
             timeout,
@@ -180,7 +183,7 @@ fn deadly(value: &Value) -> Option<RedisError> {
 }
 
 /// A new connection may do better.
-fn is_dead(error: &RedisError) -> bool {
+pub(super) fn is_dead(error: &RedisError) -> bool {
     error.is_unrecoverable_error()
         || error.is_io_error()
         || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)

@@ -45,6 +45,10 @@ impl Link {
         }
     }
 
+    pub(super) fn line(&self) -> &Arc<Line> {
+        &self.line
+    }
+
     /// Runs a command within `timeout`, on `node` or where its keys are.
     pub(super) async fn run(
         &self,
@@ -73,11 +77,6 @@ impl Link {
         }
         let answers = breaker.answers();
         Ok(Admission { shard, answers })
-    }
-
-    /// The number of the connection now.
-    pub(super) fn number(&self) -> u64 {
-        self.line.current().number
     }
 
     /// Opens a push link, on a connection of its own.

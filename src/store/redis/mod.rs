@@ -13,6 +13,7 @@ mod ledger;
 mod line;
 mod link;
 mod mend;
+mod own;
 mod push;
 mod reads;
 mod releases;

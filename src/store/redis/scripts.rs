@@ -214,7 +214,7 @@ local low = string.format('%.0f', floor)
 redis.call('HSET', hash, 'clock', number, 'floor', low, 'count', count)
 local message = epoch .. ' ' .. number .. ' ' .. low .. ' ' .. told
 redis.pcall('PUBLISH', ARGV[2], message)
-return rows({message, replicated()})"
+return rows({replicated(), message})"
 );
 
 /// Arguments: epoch, instance, the epoch and number that it has seen, whether it
@@ -240,8 +240,8 @@ if ARGV[5] == '1' and ARGV[3] == epoch and tonumber(ARGV[4]) >= tonumber(known[6
 end
 local t = redis.call('TIME')
 local time = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
-return {epoch, string.format('%.0f', clock), tostring(redis.call('TOUCH', KEYS[3])), time,
-  redis.call('HGET', hash, 'lease'), replicated()}"
+return {replicated(), epoch, string.format('%.0f', clock), tostring(redis.call('TOUCH', KEYS[3])),
+  time, redis.call('HGET', hash, 'lease')}"
 );
 
 /// Switches the cache off or on for all, by a key of its own: the clock may be lost, and

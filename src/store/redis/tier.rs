@@ -269,7 +269,7 @@ pub(super) fn is_of_another_type(error: &StoreError) -> bool {
         .is_some_and(|error| error.code() == Some("WRONGTYPE"))
 }
 
-fn is_no_script(error: &StoreError) -> bool {
+pub(super) fn is_no_script(error: &StoreError) -> bool {
     let source = std::error::Error::source(error);
     source
         .and_then(|source| source.downcast_ref::<redis::RedisError>())
