@@ -138,6 +138,30 @@ fn a_longer_lease_is_waited_for_after_its_clock_was_lost() {
     }
 }
 
+/// Who takes away the row of a process that was silent does not mean the next one.
+#[tokio::test]
+async fn a_row_that_comes_back_counts_on() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let a = process(&site, redis.url(), SHORT);
+    eventually("it has beaten", || async {
+        a.get().await;
+        beats(&redis) > 3
+    })
+    .await;
+    let known = beats(&redis);
+    let fields: Vec<String> = redis.command(&["HKEYS", "api:!{clock}"]);
+    for row in fields.iter().filter(|field| field.starts_with('@')) {
+        redis.command::<()>(&["HDEL", "api:!{clock}", row]);
+    }
+    eventually("its row is back", || async {
+        a.get().await;
+        beats(&redis) > 0
+    })
+    .await;
+    assert!(beats(&redis) > known);
+}
+
 /// How often all whose rows there are have told what they have seen.
 fn beats(redis: &Redis) -> u64 {
     let rows: Vec<String> = redis.command(&["HGETALL", "api:!{clock}"]);

@@ -75,9 +75,10 @@ pub(crate) struct Pulse {
     pub(super) looked: Mutex<Option<(Instant, Arc<Rows>)>>,
 }
 
-/// The epoch that is known, and since when.
+/// The epoch that is known, and since when; and the beats so far.
 #[derive(Default)]
 pub(super) struct Known {
+    beats: u64,
     epoch: u64,
     base: u64,
     since: Option<Instant>,
@@ -285,9 +286,11 @@ impl Engine {
                 && known
                     .since
                     .is_some_and(|since| since.elapsed() >= pulse.patience());
+            known.beats += 1;
             let beat = Beat {
                 who: &who,
                 seen,
+                beats: known.beats,
                 ripe,
                 lease: pulse.lease,
             };

@@ -116,6 +116,7 @@ impl Both {
         let beat = Beat {
             who,
             seen: there,
+            beats: number % 4,
             ripe,
             lease: LEASE * u32::from(ripe) + LEASE,
         };
@@ -123,6 +124,7 @@ impl Both {
         let sent = Sent {
             who: who.into(),
             seen: here,
+            beats: number % 4,
             ripe,
             lease: beat.lease,
         };

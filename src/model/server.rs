@@ -198,17 +198,14 @@ impl Server {
         let lease = millis(beat.lease);
         self.hash.lease = self.hash.lease.max(lease);
         let until = now + self.ahead + lease;
-        let mut row = Row {
+        let row = Row {
             who: beat.who.clone(),
             seen: beat.seen,
-            beats: 1,
+            beats: beat.beats,
         };
         let rows = self.instances();
         match rows.iter_mut().find(|(known, _)| known.who == row.who) {
-            Some(known) => {
-                row.beats += known.0.beats;
-                *known = (row, until);
-            }
+            Some(known) => *known = (row, until),
             None => rows.push((row, until)),
         }
         if beat.ripe && beat.seen.epoch == self.hash.epoch {
@@ -338,6 +335,7 @@ impl Server {
 pub(super) struct Sent {
     pub(super) who: String,
     pub(super) seen: Stamp,
+    pub(super) beats: u64,
     pub(super) ripe: bool,
     pub(super) lease: Duration,
 }

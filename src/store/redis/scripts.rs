@@ -218,7 +218,7 @@ return rows({replicated(), message})"
 );
 
 /// Arguments: epoch, instance, the epoch and number that it has seen, whether it
-/// has known that epoch for a whole lease, its lease. A clock that is behind what was
+/// has known that epoch for a whole lease, its lease, the number of the beat. A clock that is behind what was
 /// seen has gone back: it is another one. The switch is read with `TOUCH`: `EXISTS`
 /// is no use of it, and Redis may evict what is not used.
 const BEAT: &str = concat!(
@@ -231,10 +231,7 @@ end
 if tonumber(ARGV[6]) > tonumber(redis.call('HGET', hash, 'lease') or '0') then
   redis.call('HSET', hash, 'lease', ARGV[6])
 end
-local row = redis.call('HGET', hash, '@' .. ARGV[2])
-local beats = row and tonumber(string.match(row, '(%d+)$')) or 0
-redis.call('HSET', hash, '@' .. ARGV[2],
-  ARGV[3] .. ' ' .. ARGV[4] .. ' ' .. string.format('%.0f', beats + 1))
+redis.call('HSET', hash, '@' .. ARGV[2], ARGV[3] .. ' ' .. ARGV[4] .. ' ' .. ARGV[7])
 if ARGV[5] == '1' and ARGV[3] == epoch and tonumber(ARGV[4]) >= tonumber(known[6] or '0') then
   redis.call('HDEL', hash, 'young')
 end
