@@ -135,7 +135,7 @@ pub enum InvalidateErrorKind {
     Store,
     /// This instance honours the invalidation, and Redis will be told as soon as it
     /// answers again: until then other processes may serve what they hold. It is lost
-    /// with this process.
+    /// with this process, unless [`shutdown`](crate::Cache::shutdown) can tell it.
     Queued,
 }
 

@@ -240,13 +240,16 @@ impl Cache {
 
     /// Begins no more renewals in the background, and waits until what has begun
     /// has ended: answers have reached the shared store, leases are given back, and
-    /// nobody's invalidation waits for this process. For a graceful end of the
+    /// nobody's invalidation waits for this process. What Redis could not be told of yet it is
+    /// told now, or a warning says after one
+    /// [`operation_timeout`](crate::CacheBuilder::operation_timeout) that it is lost. For a graceful end of the
     /// process, once its server takes no more requests: those that come are served on,
     /// but while they keep filling, their work is waited for too.
     pub async fn shutdown(&self) {
         self.engine.renewals.close();
         self.engine.tasks.end();
         self.engine.tasks.idle().await;
+        self.engine.tell_rest().await;
         self.engine.tell_last().await;
         self.engine.stop_listening();
         self.engine.resign().await;

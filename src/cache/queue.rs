@@ -4,12 +4,18 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use super::engine::Engine;
 use super::pulse::Pulse;
+use crate::error::StoreError;
 use crate::generation::{Change, Force, Reach, Scoped};
+
+/// Between two tries at the end of the process.
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// More than this become everything.
 const MOST: usize = 4_096;
@@ -118,18 +124,44 @@ impl Engine {
         self.tasks.spawn(&runtime, async move {
             let engine = &telling.0;
             let Some(pulse) = &engine.pulse else { return };
-            let (changes, upto) = pulse.queue.untold();
-            match pulse.fence.advance(&changes).await {
-                Ok((news, _)) if engine.learn(pulse, &news).await.is_ok() => {
-                    pulse.queue.told(&changes, upto);
-                    tracing::info!(target: "larder", count = changes.len(), "invalidations were told late");
-                }
-                result => {
-                    let error = result.err();
-                    tracing::debug!(target: "larder", ?error, "invalidations are kept on");
-                }
+            if let Err(error) = engine.tell_kept(pulse).await {
+                tracing::debug!(target: "larder", %error, "invalidations are kept on");
             }
         });
+    }
+
+    async fn tell_kept(self: &Arc<Self>, pulse: &Pulse) -> Result<(), StoreError> {
+        let (changes, upto) = pulse.queue.untold();
+        let (news, _) = pulse.fence.advance(&changes).await?;
+        self.learn(pulse, &news).await?;
+        pulse.queue.told(&changes, upto);
+        tracing::info!(target: "larder", count = changes.len(), "invalidations were told late");
+        Ok(())
+    }
+
+    /// Tells what was kept before the process ends, if that can be told within the time of
+    /// one operation.
+    pub(super) async fn tell_rest(self: &Arc<Self>) {
+        let (Some(pulse), Some(_)) = (&self.pulse, self.runtime()) else {
+            return;
+        };
+        let end = Instant::now() + self.budget;
+        while !pulse.queue.is_empty() {
+            let told = tokio::time::timeout_at(end, self.tell_kept(pulse)).await;
+            match told {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) if Instant::now() + PAUSE < end => tokio::time::sleep(PAUSE).await,
+                told => {
+                    let error = told
+                        .ok()
+                        .and_then(Result::err)
+                        .map(|error| error.to_string());
+                    let count = pulse.queue.len();
+                    tracing::warn!(target: "larder", count, error, "invalidations that redis could not be told of are lost");
+                    return;
+                }
+            }
+        }
     }
 }
 

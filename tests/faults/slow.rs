@@ -79,3 +79,26 @@ async fn a_hung_redis_holds_no_request_longer_than_its_budget_and_then_not_at_al
     redis.resume();
     comes_back(&a).await;
 }
+
+#[tokio::test]
+async fn what_is_still_to_be_told_is_told_at_the_end_or_its_loss_is() {
+    let said = Said::default();
+    let _listening = said.listen();
+    let (_redis, proxy) = behind_proxy();
+    let site = Site::new();
+    let patient = || {
+        let builder = builder(proxy.url()).lease(Duration::from_secs(60));
+        site.with(builder.operation_timeout(PATIENT).build().unwrap())
+    };
+    for back in [true, false] {
+        let a = patient();
+        comes_back(&a).await;
+        proxy.refuse(true);
+        let told = a.cache.invalidate(larder::tag("item:1")).await;
+        assert!(told.is_err() && a.cache.health().await.untold == 1);
+        proxy.refuse(!back);
+        a.cache.shutdown().await;
+        assert_eq!(a.cache.health().await.untold, usize::from(!back));
+        assert_eq!(said.times("are lost"), usize::from(!back));
+    }
+}
