@@ -35,7 +35,7 @@ pub(crate) use budget::{Budget, Room};
 pub use coding::Coding;
 pub(crate) use headers::{Fields, etag_of, storable};
 pub(crate) use held::{Held, Value};
-pub(crate) use record::{Complete, Recording};
+pub(crate) use record::{Complete, Place, Recording};
 #[cfg(feature = "encryption")]
 pub use seal::Encryption;
 #[cfg(feature = "encryption")]

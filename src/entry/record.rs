@@ -21,6 +21,20 @@ impl Complete {
     }
 }
 
+/// How far somebody has read a recording.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    chunk: usize,
+    read: usize,
+}
+
+impl Place {
+    /// How many bytes are behind it.
+    pub(crate) fn read(&self) -> usize {
+        self.read
+    }
+}
+
 /// What has come of a body, shared with the client that gets it: no copy.
 #[derive(Debug)]
 pub(crate) struct Recording {
@@ -85,8 +99,17 @@ impl Recording {
         more > self.limit - self.len
     }
 
-    pub(crate) fn chunk(&self, at: usize) -> Option<&Bytes> {
-        self.chunks.get(at)
+    /// What has come behind a place, which moves on.
+    pub(crate) fn next(&self, place: &mut Place) -> Option<Bytes> {
+        let chunk = self.chunks.get(place.chunk)?;
+        place.chunk += 1;
+        place.read += chunk.len();
+        Some(chunk.clone())
+    }
+
+    /// Whether nothing is behind a place.
+    pub(crate) fn is_read(&self, place: &Place) -> bool {
+        self.chunks.len() <= place.chunk
     }
 
     pub(crate) fn declared(&self) -> Option<u64> {

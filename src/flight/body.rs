@@ -13,6 +13,14 @@ use crate::error::BoxError;
 
 type Next = Option<Result<Frame<Bytes>, BoxError>>;
 
+impl Flight {
+    /// What a reader has before it of the length that is declared.
+    pub(super) fn left_of(&self, reader: &Reader) -> Option<u64> {
+        let declared = self.declared()?;
+        Some(declared.saturating_sub(reader.place.read() as u64))
+    }
+}
+
 /// The leader's: the recording as it grows, and behind it what cannot be
 /// recorded. While it is read, it polls the fill.
 pub(crate) struct Leading<B> {
@@ -108,8 +116,12 @@ where
         }
     }
 
+    /// Of what is still to come (`http_body::Body::size_hint`).
     pub(crate) fn size_hint(&self) -> SizeHint {
-        declared(&self.flight)
+        match &self.rest {
+            None => hint(self.flight.left_of(&self.reader)),
+            Some(rest) => rest.size_hint(),
+        }
     }
 }
 
@@ -146,14 +158,12 @@ impl Following {
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
-        declared(self.follower.flight())
+        hint(self.follower.left())
     }
 }
 
-fn declared(flight: &Flight) -> SizeHint {
-    flight
-        .declared()
-        .map_or_else(SizeHint::default, SizeHint::with_exact)
+fn hint(left: Option<u64>) -> SizeHint {
+    left.map_or_else(SizeHint::default, SizeHint::with_exact)
 }
 
 /// The response that a request shared broke off.

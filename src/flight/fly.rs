@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName};
-use http_body::{Body, Frame};
+use http_body::{Body, Frame, SizeHint};
 
 use super::{ALONE, Finish, Flight, Landing, Leading};
 use crate::clock::{Clock, millis};
@@ -62,6 +62,25 @@ impl<B> Rest<B> {
             first: None,
             body: None,
         }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Rest<B> {
+    /// Of all that is still to come.
+    pub(super) fn size_hint(&self) -> SizeHint {
+        let first = match &self.first {
+            Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len) as u64,
+            _ => 0,
+        };
+        let Some(body) = &self.body else {
+            return SizeHint::with_exact(first);
+        };
+        let (mut hint, behind) = (SizeHint::default(), body.size_hint());
+        if let Some(most) = behind.upper() {
+            hint.set_upper(most.saturating_add(first));
+        }
+        hint.set_lower(behind.lower().saturating_add(first));
+        hint
     }
 }
 

@@ -32,6 +32,10 @@ impl Follower {
         self.flight.is_read(&self.reader)
     }
 
+    pub(super) fn left(&self) -> Option<u64> {
+        self.flight.left_of(&self.reader)
+    }
+
     pub(super) fn parts(&mut self) -> (&Arc<Flight>, &mut Reader) {
         (&self.flight, &mut self.reader)
     }

@@ -30,7 +30,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use tracing::Span;
 
-use crate::entry::{Complete, Held, Recording};
+use crate::entry::{Complete, Held, Place, Recording};
 use crate::generation::Generation;
 use crate::outcome::Refusal;
 
@@ -114,11 +114,11 @@ enum Answers {
     Stale,
 }
 
-/// A place in a recording.
+/// One who reads a recording.
 #[derive(Debug)]
 pub(crate) struct Reader {
     id: u64,
-    at: usize,
+    place: Place,
 }
 
 /// What a reader finds.
@@ -166,7 +166,7 @@ impl Flight {
         state.next_reader += 1;
         Reader {
             id: state.next_reader,
-            at: 0,
+            place: Place::default(),
         }
     }
 
@@ -220,10 +220,9 @@ impl Flight {
     /// The next of the recording, or a promise to wake.
     fn poll_read(&self, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<Read> {
         let state = self.state();
-        let chunk = state.recording.as_ref();
-        if let Some(data) = chunk.and_then(|recording| recording.chunk(reader.at)) {
-            reader.at += 1;
-            return Poll::Ready(Read::Data(data.clone()));
+        let recording = state.recording.as_ref();
+        if let Some(data) = recording.and_then(|recording| recording.next(&mut reader.place)) {
+            return Poll::Ready(Read::Data(data));
         }
         match &state.landed {
             Some(Landed::Stored(_) | Landed::Outdated) => Poll::Ready(Read::End),
@@ -249,10 +248,8 @@ impl Flight {
     /// Whether there is nothing more to read.
     fn is_read(&self, reader: &Reader) -> bool {
         let state = self.state();
-        let chunk = state.recording.as_ref();
-        chunk
-            .and_then(|recording| recording.chunk(reader.at))
-            .is_none()
+        let recording = state.recording.as_ref();
+        recording.is_none_or(|recording| recording.is_read(&reader.place))
             && matches!(state.landed, Some(Landed::Stored(_) | Landed::Outdated))
     }
 

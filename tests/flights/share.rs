@@ -2,10 +2,12 @@
 
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
+use http_body::Body as _;
+use http_body_util::BodyExt;
 use larder::testing;
 
 use crate::support::request;
-use crate::{ask, is_coalesced, is_miss, piece, policy, settle, site, text};
+use crate::{ask, is_coalesced, is_miss, piece, policy, settle, site, soon, text};
 
 #[tokio::test]
 async fn a_thousand_requests_run_the_handler_once() {
@@ -269,4 +271,38 @@ impl ByHand {
             std::task::Poll::Pending => None,
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_body_is_told() {
+    let mut site = site(policy());
+    let asking = site.ask_many(2);
+    let feeder = site.origin.run().await.stream(Some(8));
+    let mut bodies = Vec::new();
+    for asking in asking {
+        bodies.push(asking.response().await.into_body());
+    }
+    for (data, left) in [("one ", 4), ("more", 0)] {
+        feeder.send(data);
+        for body in &mut bodies {
+            assert_eq!(body.size_hint().exact(), Some(left + 4));
+            assert_eq!(piece(body).await, data);
+            assert_eq!(body.size_hint().exact(), Some(left));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_behind_a_recording_is_told_too() {
+    let mut site = site(policy().max_body(6));
+    let asking = site.ask();
+    let feeder = site.origin.run().await.stream(None);
+    let mut body = asking.response().await.into_body();
+    feeder.send("one ");
+    assert_eq!(piece(&mut body).await, "one ");
+    feeder.send("more");
+    assert_eq!(piece(&mut body).await, "more");
+    assert_eq!(body.size_hint().exact(), None);
+    feeder.end();
+    assert!(soon(body.frame()).await.is_none());
 }
