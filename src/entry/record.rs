@@ -25,6 +25,8 @@ impl Complete {
 #[derive(Debug, Default)]
 pub(crate) struct Place {
     chunk: usize,
+    /// How much of that, if it was read before it was full.
+    within: usize,
     read: usize,
 }
 
@@ -35,10 +37,20 @@ impl Place {
     }
 }
 
-/// What has come of a body, shared with the client that gets it: no copy.
+/// A piece that is shorter than this and not the first one is copied, to lie with its
+/// like: held by itself, what holds it would be most of it.
+const SMALL: usize = 512;
+
+/// How many bytes of such lie together.
+const TOGETHER: usize = 4096;
+
+/// What has come of a body, shared with the client that gets it: no copy, but for small
+/// pieces.
 #[derive(Debug)]
 pub(crate) struct Recording {
     chunks: Vec<Bytes>,
+    /// Small pieces behind them, until there are enough for a chunk.
+    tail: BytesMut,
     len: usize,
     limit: usize,
     /// What the response says of its length.
@@ -57,6 +69,7 @@ impl Recording {
         let taken = declared.filter(fits).unwrap_or(0);
         Self {
             chunks: Vec::new(),
+            tail: BytesMut::new(),
             len: 0,
             limit,
             declared,
@@ -77,10 +90,23 @@ impl Recording {
             return Err(data);
         }
         self.len += data.len();
-        if !data.is_empty() {
+        if data.len() < SMALL && !self.chunks.is_empty() {
+            self.tail.extend_from_slice(&data);
+            if self.tail.len() >= TOGETHER {
+                self.close_tail();
+            }
+        } else if !data.is_empty() {
+            self.close_tail();
             self.chunks.push(data);
         }
         Ok(())
+    }
+
+    /// Makes a chunk of the small pieces. Who has read some of it reads on in it.
+    fn close_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push(std::mem::take(&mut self.tail).freeze());
+        }
     }
 
     /// Takes what so many more need beyond what it has.
@@ -101,15 +127,23 @@ impl Recording {
 
     /// What has come behind a place, which moves on.
     pub(crate) fn next(&self, place: &mut Place) -> Option<Bytes> {
-        let chunk = self.chunks.get(place.chunk)?;
-        place.chunk += 1;
-        place.read += chunk.len();
-        Some(chunk.clone())
+        while let Some(chunk) = self.chunks.get(place.chunk) {
+            let within = std::mem::take(&mut place.within);
+            place.chunk += 1;
+            if within < chunk.len() {
+                place.read += chunk.len() - within;
+                return Some(chunk.slice(within..));
+            }
+        }
+        let rest = self.tail.get(place.within..)?;
+        place.within += rest.len();
+        place.read += rest.len();
+        (!rest.is_empty()).then(|| Bytes::copy_from_slice(rest))
     }
 
     /// Whether nothing is behind a place.
     pub(crate) fn is_read(&self, place: &Place) -> bool {
-        self.chunks.len() <= place.chunk
+        place.read >= self.len || (self.chunks.is_empty() && self.tail.is_empty())
     }
 
     pub(crate) fn declared(&self) -> Option<u64> {
@@ -129,6 +163,7 @@ impl Recording {
     /// Gives back what it holds, and its room.
     pub(crate) fn empty(&mut self) -> Vec<Bytes> {
         self.budget.give(std::mem::take(&mut self.taken));
+        self.tail = BytesMut::new();
         std::mem::take(&mut self.chunks)
     }
 
@@ -137,13 +172,14 @@ impl Recording {
         if self.declared.is_some_and(|len| len != self.len as u64) {
             return None;
         }
-        if let [only] = &self.chunks[..] {
+        if let ([only], true) = (&self.chunks[..], self.tail.is_empty()) {
             return Some(Complete(only.clone()));
         }
         let mut whole = BytesMut::with_capacity(self.len);
         for chunk in &self.chunks {
             whole.extend_from_slice(chunk);
         }
+        whole.extend_from_slice(&self.tail);
         Some(Complete(whole.freeze()))
     }
 }
@@ -182,6 +218,33 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_given_back() {
         assert_eq!(recorded(None, &["12345", "6789"]), Err("6789".into()));
+    }
+
+    #[test]
+    fn small_pieces_lie_together_and_are_read_as_they_come() {
+        let mut recording = Recording::new(100_000, None, Budget::new(100_000));
+        let (mut keen, mut late) = (Place::default(), Place::default());
+        let (mut said, mut heard) = (Vec::new(), Vec::new());
+        for n in 0..10_000_u32 {
+            let piece = match n % 1_000 {
+                999 => vec![7; SMALL],
+                _ => n.to_le_bytes().to_vec(),
+            };
+            said.extend_from_slice(&piece);
+            recording.push(piece.into()).unwrap();
+            if n % 3 != 0 {
+                assert!(!recording.is_read(&keen));
+                while let Some(piece) = recording.next(&mut keen) {
+                    heard.extend_from_slice(&piece);
+                }
+                assert!(recording.is_read(&keen));
+                assert_eq!((heard.len(), keen.read()), (said.len(), said.len()));
+            }
+        }
+        assert!(recording.chunks.len() < 40, "{}", recording.chunks.len());
+        let all = std::iter::from_fn(|| recording.next(&mut late));
+        assert!(all.collect::<Vec<_>>().concat() == said && heard == said[..heard.len()]);
+        assert_eq!(recording.end().unwrap().into_bytes(), said);
     }
 
     #[test]
