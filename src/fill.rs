@@ -183,6 +183,10 @@ impl Prepared {
     where
         B: Content,
     {
+        if engine.in_flight.is_scarce(self.declared.unwrap_or(0)) {
+            engine.flights.shed(engine.now());
+        }
+        engine.flights.is_recorded(Arc::downgrade(landing.flight()));
         engine.balance(); // by what others have: one alone takes no room from the entries
         let (budget, clock) = (Arc::clone(&engine.in_flight), Arc::clone(&engine.clock));
         let recording = Recording::new(self.policy.max_body, self.declared, budget);

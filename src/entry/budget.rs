@@ -21,6 +21,11 @@ impl Budget {
         self.used.load(Ordering::Acquire)
     }
 
+    /// Whether more than half would be in flight with so many more.
+    pub(crate) fn is_scarce(&self, more: u64) -> bool {
+        self.used().saturating_add(more) > self.most / 2
+    }
+
     /// Takes so many more, if they are there.
     pub(super) fn take(&self, bytes: u64) -> bool {
         let more = |used: u64| used.checked_add(bytes).filter(|all| *all <= self.most);

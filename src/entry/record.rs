@@ -22,7 +22,7 @@ impl Complete {
 }
 
 /// How far somebody has read a recording.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Place {
     chunk: usize,
     /// How much of that, if it was read before it was full.
@@ -59,6 +59,8 @@ pub(crate) struct Recording {
     budget: Arc<Budget>,
     /// How much of that this one has: what it holds, or will hold.
     taken: u64,
+    /// It was given up: nothing more is taken, and there will be no whole.
+    shed: bool,
 }
 
 impl Recording {
@@ -75,6 +77,7 @@ impl Recording {
             declared,
             budget,
             taken,
+            shed: false,
         }
     }
 
@@ -86,7 +89,7 @@ impl Recording {
 
     /// Takes what the client gets, or gives back what does not fit any more.
     pub(crate) fn push(&mut self, data: Bytes) -> Result<(), Bytes> {
-        if self.is_over(data.len()) || !self.take(data.len()) {
+        if self.shed || self.is_over(data.len()) || !self.take(data.len()) {
             return Err(data);
         }
         self.len += data.len();
@@ -167,9 +170,35 @@ impl Recording {
         std::mem::take(&mut self.chunks)
     }
 
+    /// Gives itself up, but for what is behind a place: that is somebody's to read.
+    pub(crate) fn shed(&mut self, place: &Place) -> Vec<Bytes> {
+        self.shed = true;
+        self.budget.give(std::mem::take(&mut self.taken));
+        let read = self.chunks.iter_mut().take(place.chunk);
+        read.map(std::mem::take).collect()
+    }
+
+    /// Its whole has become an entry's: who still reads it reads that, and no room is
+    /// taken any more.
+    pub(crate) fn hand_over(&mut self, whole: &Bytes) -> Vec<Bytes> {
+        if self.shed || whole.len() != self.len {
+            return Vec::new();
+        }
+        self.close_tail();
+        self.budget.give(std::mem::take(&mut self.taken));
+        let mut at = 0;
+        let same = |chunk: &mut Bytes| {
+            let begins = at;
+            at += chunk.len();
+            std::mem::replace(chunk, whole.slice(begins..at))
+        };
+        self.chunks.iter_mut().map(same).collect()
+    }
+
     /// The body has ended: the whole, if it kept its word.
     pub(crate) fn end(&self) -> Option<Complete> {
-        if self.declared.is_some_and(|len| len != self.len as u64) {
+        let broken = |len| len != self.len as u64;
+        if self.shed || self.declared.is_some_and(broken) {
             return None;
         }
         if let ([only], true) = (&self.chunks[..], self.tail.is_empty()) {
@@ -292,6 +321,44 @@ mod tests {
         assert_eq!(recording.empty().len(), 1);
         assert!(!recording.has_declared() && !recording.is_at_declared_end());
         assert_eq!(recording.declared(), Some(3));
+    }
+
+    #[test]
+    fn what_was_given_up_is_no_whole_and_is_read_on() {
+        let budget = Budget::new(100);
+        let mut recording = Recording::new(8, Some(8), Arc::clone(&budget));
+        let mut place = Place::default();
+        for text in ["abc", "d"] {
+            recording.push(Bytes::from_static(text.as_bytes())).unwrap();
+        }
+        assert_eq!(recording.next(&mut place).unwrap(), "abc");
+        assert_eq!(recording.shed(&place), ["abc"]);
+        assert_eq!(budget.used(), 0);
+        assert!(recording.push(Bytes::from_static(b"efgh")).is_err());
+        assert_eq!(recording.next(&mut place).unwrap(), "d");
+        assert!(recording.next(&mut place).is_none() && recording.end().is_none());
+    }
+
+    #[test]
+    fn an_entry_is_read_on_in_place_of_its_recording() {
+        let budget = Budget::new(10_000);
+        let mut recording = Recording::new(10_000, None, Arc::clone(&budget));
+        let mut place = Place::default();
+        for text in ["abc", "d", "ef"] {
+            recording.push(Bytes::from_static(text.as_bytes())).unwrap();
+            if text != "ef" {
+                recording.next(&mut place).unwrap();
+            }
+        }
+        let whole = recording.end().unwrap().into_bytes();
+        assert_eq!(recording.hand_over(&whole), ["abc", "def"]);
+        assert_eq!(budget.used(), 0);
+        let rest = recording.next(&mut place).unwrap();
+        assert_eq!(
+            (&rest[..], rest.as_ptr()),
+            (&b"ef"[..], whole[4..].as_ptr())
+        );
+        assert!(recording.is_read(&place));
     }
 
     #[test]

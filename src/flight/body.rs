@@ -9,11 +9,23 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::fly::{Rest, RestSlot};
 use super::{Flight, Follower, Landed, Read, Reader};
+use crate::entry::Recording;
 use crate::error::BoxError;
 
 type Next = Option<Result<Frame<Bytes>, BoxError>>;
 
 impl Flight {
+    /// Its leader has read all that was recorded, and no entry is made of it: it is kept
+    /// for nobody, unless somebody follows.
+    fn spend(&self) {
+        let mut state = self.state();
+        let alone = state.followers == 0;
+        let recording = state.recording.as_mut().filter(|_| alone);
+        let chunks = recording.map(Recording::empty);
+        drop(state);
+        drop(chunks); // what drops them may run anything
+    }
+
     /// What a reader has before it of the length that is declared.
     pub(super) fn left_of(&self, reader: &Reader) -> Option<u64> {
         let declared = self.declared()?;
@@ -32,7 +44,8 @@ pub(crate) struct Leading<B> {
 
 impl<B> Leading<B> {
     pub(super) fn new(flight: Arc<Flight>, slot: RestSlot<B>) -> Self {
-        let reader = flight.reader();
+        let mut reader = flight.reader();
+        reader.leads = true;
         flight.state().led += 1;
         Self {
             flight,

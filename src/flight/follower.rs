@@ -14,7 +14,7 @@ impl Follower {
     pub(super) fn join(flight: Arc<Flight>, most: usize) -> Option<Self> {
         {
             let mut state = flight.state();
-            if state.followers >= most {
+            if state.shed || state.followers >= most {
                 return None;
             }
             state.followers += 1;

@@ -19,6 +19,7 @@ mod model;
 #[cfg(all(test, larder_shuttle))]
 mod model_sync;
 mod seat;
+mod stalled;
 mod sync;
 mod table;
 
@@ -95,6 +96,10 @@ struct State {
     followers: usize,
     /// The leader's future and its body, as far as they are there.
     led: usize,
+    /// How far the leader's client has read.
+    led_to: Place,
+    /// Its recording was given up: nobody may follow.
+    shed: bool,
     /// Its entry is being made: what is dropped now does not end it.
     completing: bool,
     /// Goes on without anybody.
@@ -119,6 +124,8 @@ enum Answers {
 pub(crate) struct Reader {
     id: u64,
     place: Place,
+    /// It is the leader's body.
+    leads: bool,
 }
 
 /// What a reader finds.
@@ -167,6 +174,7 @@ impl Flight {
         Reader {
             id: state.next_reader,
             place: Place::default(),
+            leads: false,
         }
     }
 
@@ -219,9 +227,12 @@ impl Flight {
 
     /// The next of the recording, or a promise to wake.
     fn poll_read(&self, reader: &mut Reader, cx: &mut Context<'_>) -> Poll<Read> {
-        let state = self.state();
+        let mut state = self.state();
         let recording = state.recording.as_ref();
         if let Some(data) = recording.and_then(|recording| recording.next(&mut reader.place)) {
+            if reader.leads {
+                state.led_to.clone_from(&reader.place);
+            }
             return Poll::Ready(Read::Data(data));
         }
         match &state.landed {
@@ -232,17 +243,6 @@ impl Flight {
                 Poll::Pending
             }
         }
-    }
-
-    /// Its leader has read all that was recorded, and no entry is made of it: it is kept
-    /// for nobody, unless somebody follows.
-    fn spend(&self) {
-        let mut state = self.state();
-        let alone = state.followers == 0;
-        let recording = state.recording.as_mut().filter(|_| alone);
-        let chunks = recording.map(Recording::empty);
-        drop(state);
-        drop(chunks); // what drops them may run anything
     }
 
     /// Whether there is nothing more to read.

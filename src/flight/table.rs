@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
 use super::marks::Marks;
+use super::stalled::Recorded;
 use super::sync::{Mutex, MutexGuard};
 use super::{Flight, Follower, Landed, Led};
 use crate::entry::Recording;
@@ -17,6 +18,7 @@ pub(crate) const ALONE: u64 = 120_000;
 /// The fills that are under way, by the place of what they make.
 pub(crate) struct Flights {
     table: Mutex<Table>,
+    pub(super) recorded: Mutex<Recorded>,
     most: usize,
     most_followers: usize,
 }
@@ -71,6 +73,7 @@ impl Flights {
     pub(crate) fn new(most: usize, most_followers: usize) -> Self {
         Self {
             table: Mutex::new(Table::default()),
+            recorded: Mutex::new(Recorded::default()),
             most,
             most_followers,
         }
@@ -94,6 +97,7 @@ impl Flights {
             return Entered::Alone(Crowded::No);
         }
         if let Some(flight) = table.flights.get(place).cloned()
+            && !flight.is_shed()
             && holds(&flight)
         {
             drop(table);
@@ -245,11 +249,15 @@ impl Drop for Ensured<'_> {
 impl Flight {
     /// Lands the fill; only the first landing counts.
     fn land(&self, landed: Landed) {
-        let finish = self.change(|state| {
-            state.landed.get_or_insert(landed);
-            state.finish.take()
+        let done = self.change(|state| {
+            let landed = state.landed.get_or_insert(landed);
+            let read_on = match (landed, &mut state.recording) {
+                (Landed::Stored(held), Some(recording)) => recording.hand_over(&held.entry.body),
+                _ => Vec::new(),
+            };
+            (state.finish.take(), read_on)
         });
-        drop(finish); // holds the cache: not under the lock
+        drop(done); // holds the cache: not under the lock
     }
 
     /// What there is to be had of a fill that was dropped: all of it, if it had

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Method;
+use http_body_util::BodyExt;
 use larder::testing::{ManualClock, outcome};
-use larder::{Bypass, Cache, MIB, Outcome, Staleness, hours, minutes, seconds};
+use larder::{Bypass, Cache, MIB, Outcome, Policy, Staleness, hours, minutes, seconds};
 use tokio::task::JoinHandle;
 
 use crate::support::request;
-use crate::{Asking, Site, ask, cached, handler, policy, settle, site, text};
+use crate::{Asking, Site, ask, cached, handler, piece, policy, settle, site, soon, text};
 
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -104,6 +105,10 @@ async fn a_head_that_has_come_ends_the_wait() {
 
 /// A site with room for 1 MiB in flight.
 fn narrow() -> Site {
+    narrow_with(policy())
+}
+
+fn narrow_with(policy: Policy) -> Site {
     let clock = ManualClock::new();
     let builder = Cache::builder()
         .memory(2 * MIB)
@@ -111,7 +116,7 @@ fn narrow() -> Site {
     let cache = builder.build().unwrap();
     let (handler, origin) = handler();
     Site {
-        app: cached(&cache, policy(), handler),
+        app: cached(&cache, policy, handler),
         cache,
         clock,
         origin,
@@ -182,4 +187,71 @@ async fn what_is_sent_as_it_comes_has_its_room() {
     }
     assert_eq!(site.hit().await.len(), 600_000);
     site.is_over(4).await;
+}
+
+/// Most of the room that is in flight.
+const MOST: usize = 700 << 10;
+
+#[tokio::test]
+async fn a_body_that_is_stored_takes_no_room_until_it_is_read() {
+    let mut site = narrow();
+    let asking = site.ask();
+    let feeder = site.origin.run().await.stream(None);
+    let mut body = asking.response().await.into_body();
+    for _ in 0..7 {
+        feeder.send(vec![b'x'; MOST / 7]);
+    }
+    feeder.end();
+    assert_eq!(piece(&mut body).await.len(), MOST / 7); // and no more
+    let stats = site.cache.stats();
+    assert_eq!((stats.stores, stats.in_flight_bytes), (1, 0));
+    let rest = soon(body.collect()).await.unwrap().to_bytes();
+    assert_eq!(rest, vec![b'x'; MOST / 7 * 6]);
+    site.is_over(1).await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_takes_no_room_from_others() {
+    let mut site = narrow();
+    let stalled = site.ask();
+    let feeder = site.origin.run().await.stream(Some(MOST as u64));
+    let mut stalled = stalled.response().await.into_body();
+    feeder.send(vec![b'a'; MOST / 2]);
+    let first = piece(&mut stalled).await;
+    site.clock.advance(seconds(10));
+    let other = ask(&site.app, request(Method::GET, "/y", &[]));
+    site.origin.run().await.answer("y".repeat(MOST));
+    text(other.response().await).await;
+    let hit = ask(&site.app, request(Method::GET, "/y", &[]));
+    larder::testing::assert_hit(&hit.response().await);
+    // its own body is whole, and the next one for it fills
+    let next = site.ask();
+    site.origin.run().await.answer("next");
+    assert_eq!(text(next.response().await).await, "next");
+    feeder.send(vec![b'b'; MOST / 2]);
+    feeder.end();
+    let rest = soon(stalled.collect()).await.unwrap().to_bytes();
+    assert_eq!(
+        (first, rest),
+        (vec![b'a'; MOST / 2].into(), vec![b'b'; MOST / 2].into())
+    );
+    assert_eq!(site.hit().await, "next");
+    site.is_over(5).await;
+}
+
+#[tokio::test]
+async fn a_policy_that_finishes_does_so_for_a_client_that_does_not_read() {
+    let mut site = narrow_with(policy().finish());
+    let stalled = site.ask();
+    let feeder = site.origin.run().await.stream(Some(MOST as u64));
+    let stalled = stalled.response().await;
+    feeder.send(vec![b'a'; MOST]);
+    feeder.end();
+    site.clock.advance(seconds(10));
+    let other = ask(&site.app, request(Method::GET, "/y", &[]));
+    site.origin.run().await.answer("y");
+    text(other.response().await).await;
+    settle().await;
+    assert_eq!(site.hit().await.len(), MOST);
+    assert_eq!(text(stalled).await.len(), MOST);
 }
