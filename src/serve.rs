@@ -369,9 +369,10 @@ impl<S> Serve<S> {
         B: Content,
     {
         let engine = &self.shared.engine;
-        let led = Led::new(engine.generations.note(), engine.now(), false);
+        let goes_on = question.policy.finish && engine.has_runtime();
+        let led = Led::new(engine.generations.note(), engine.now(), goes_on);
         let landing = Landing::unlisted(&led);
-        if self.soft(&question, &missed, request.headers()).is_some() {
+        if goes_on || self.soft(&question, &missed, request.headers()).is_some() {
             let how = (led, landing, Fills::Alone);
             return Box::pin(self.lead(how, question, family, missed, request)).await;
         }

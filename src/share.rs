@@ -358,7 +358,7 @@ impl<S> Serve<S> {
             Right::Alone => {
                 let asker = Arc::clone(landing.flight());
                 landing.alone(None);
-                let led = Led::new(engine.generations.note(), engine.now(), false);
+                let led = Led::new(engine.generations.note(), engine.now(), policy.finish);
                 let mut rights = Rights::of(Landing::unlisted(&led));
                 rights.asker = Arc::clone(&asker);
                 let answer = self.ask(question, family, missed, request, rights).await?;

@@ -158,7 +158,8 @@ impl Policy {
     }
 
     /// Lets the handler run to its end, and keeps its answer, though its client has
-    /// gone away and nobody else waits. Default: it is cancelled then.
+    /// gone away and nobody else waits. Default: it is cancelled then, as it is where a
+    /// bound is reached ([`Bypass::Crowded`](crate::Bypass::Crowded)).
     pub fn finish(mut self) -> Self {
         self.finish = true;
         self

@@ -1,9 +1,10 @@
 //! Clients that go away: the leader's at each stage, and followers with it.
 
 use axum::body::Body;
-use axum::http::Response;
+use axum::http::{Method, Response};
 
-use crate::{Asking, piece, policy, settle, site, text};
+use crate::support::request;
+use crate::{Asking, ask, piece, policy, settle, site, text};
 
 /// How many follow, and how many of them go away with the leader.
 const CROWDS: [(usize, usize); 8] = [
@@ -164,6 +165,47 @@ async fn a_policy_that_finishes_needs_nobody() {
         assert_eq!(site.hit().await, "body");
         site.is_over(1).await;
     }
+}
+
+#[tokio::test]
+async fn a_policy_that_finishes_does_so_where_nobody_may_share() {
+    let mut site = site(policy().finish());
+    let first = site.ask();
+    let refused = [("set-cookie", "a=b")];
+    site.origin.run().await.answer((refused, "one's own"));
+    text(first.response().await).await; // nobody waits for this key for a while
+    let leaves = site.ask();
+    let run = site.origin.run().await;
+    leaves.goes_away().await;
+    settle().await;
+    assert!(!run.is_cancelled());
+    let feeder = run.stream(None);
+    settle().await;
+    feeder.send("body");
+    feeder.end();
+    settle().await;
+    assert_eq!(site.hit().await, "body");
+    site.is_over(2).await;
+}
+
+#[tokio::test]
+async fn a_policy_that_finishes_does_so_for_a_head_and_a_range() {
+    let mut site = site(policy().finish());
+    let range = site.ask_with(&[("range", "bytes=0-1")]);
+    let run = site.origin.run().await;
+    range.goes_away().await;
+    settle().await;
+    assert!(!run.is_cancelled());
+    run.answer("body"); // the whole
+    settle().await;
+    assert_eq!(site.hit().await, "body");
+    let head = ask(&site.app, request(Method::HEAD, "/y", &[]));
+    let run = site.origin.run().await;
+    head.goes_away().await;
+    settle().await;
+    assert!(!run.is_cancelled());
+    run.answer("");
+    site.is_over(1).await;
 }
 
 #[tokio::test]
