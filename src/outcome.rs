@@ -267,8 +267,7 @@ reasons! {
         NotCached => "not-cached",
         /// A router has matched no route (fallback, `nest_service`), and the policy wants one.
         Unmatched => "unmatched",
-        /// The method is neither GET nor HEAD, nor one of the policy's
-        /// [`methods`](crate::Policy::methods).
+        /// The method is neither GET nor HEAD, nor one of the policy's [`methods`](crate::Policy::methods).
         Method => "method",
         /// A GET with a body; or a request that asks by its content, where that is too
         /// long, of no type or several, in several lines of codings, or cannot be read.
