@@ -1,7 +1,5 @@
 //! 28: what another writer may put into Redis.
 
-use std::hash::Hasher as _;
-
 use axum::routing::get as on_get;
 use twox_hash::XxHash3_64;
 
@@ -35,11 +33,10 @@ pub(crate) fn put(frame: &mut [u8], at: usize, value: usize) {
 
 /// Gives a frame a checksum that holds.
 pub(crate) fn sealed(mut frame: Vec<u8>) -> Vec<u8> {
-    let mut hash = XxHash3_64::with_seed(0);
-    hash.write(&frame[..SUM.start]);
-    hash.write(&frame[SUM.end..]);
-    let sum = hash.finish().to_le_bytes();
-    frame[SUM].copy_from_slice(&sum);
+    let head = u64::from_le_bytes(frame[..SUM.start].try_into().unwrap());
+    let behind = XxHash3_64::oneshot(&frame[SUM.end..]);
+    let sum = behind ^ head.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    frame[SUM].copy_from_slice(&sum.to_le_bytes());
     frame
 }
 
@@ -69,7 +66,10 @@ pub(crate) async fn refused(site: &Site, redis: &Redis, key: &str, frame: &[u8])
     assert_eq!(reply.body.len(), 4_000, "the client gets the page");
     let again = site.get("/x", &[]).await;
     assert_eq!(again.body, reply.body);
-    !reply.hit() && site.cache.stats().corrupt > before && again.hit()
+    // what another process' settings may allow is no fault
+    let unfit = reply.cache_status().contains("detail=bounds");
+    let counted = site.cache.stats().corrupt > before;
+    !reply.hit() && counted != unfit && again.hit()
 }
 
 // 28

@@ -148,7 +148,9 @@ async fn at_every_step_of(doing: Doing) {
             let idle = proxy.is_stalled(way) || matches!(doing, Doing::Promote | Doing::Replay);
             assert!(idle || site.runs() > runs, "{doing:?}, {way:?} {step}");
             site.write();
+            let began = tokio::time::Instant::now();
             b.cache.invalidate(tag("item:1")).await.unwrap();
+            clock.advance(began.elapsed()); // a lease that was waited for is over on it too
             proxy.flow();
             let at = format!("{doing:?}, {way:?} {step}");
             let version = format!("v{}", site.version.load(Ordering::SeqCst));
