@@ -75,10 +75,9 @@ pub(crate) struct Pulse {
     pub(super) looked: Mutex<Option<(Instant, Arc<Rows>)>>,
 }
 
-/// The epoch that is known, and since when; and the beats so far.
+/// The epoch that is known, and since when.
 #[derive(Default)]
 pub(super) struct Known {
-    beats: u64,
     epoch: u64,
     base: u64,
     since: Option<Instant>,
@@ -286,11 +285,9 @@ impl Engine {
                 && known
                     .since
                     .is_some_and(|since| since.elapsed() >= pulse.patience());
-            known.beats += 1;
             let beat = Beat {
                 who: &who,
                 seen,
-                beats: known.beats,
                 ripe,
                 lease: pulse.lease,
             };

@@ -5,7 +5,7 @@
 #[path = "../../tests/support/redis_server.rs"]
 mod redis_server;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,16 +17,20 @@ use crate::clock::SystemClock;
 use crate::generation::{Change, Force, News, Reach, Snapshot, Stamp};
 use crate::invalidate::Pattern;
 use crate::key::ScopeId;
-use crate::store::fence::{Beat, Fence, Rows, parts};
+use crate::store::fence::{Beat, Fence, Row, Rows, parts};
 use crate::store::redis::RedisStore;
 
 /// As in `store/redis/scripts.rs`.
 const MOST: (usize, usize) = (65_536, 256);
 const LEASE: Duration = Duration::from_millis(1_500);
 
-/// The epochs of one side, in the order in which they were seen.
+/// The epochs of one side, in the order in which they were seen, and of each process the
+/// beats at which its row was first and last seen.
 #[derive(Default)]
-struct Epochs(Vec<u64>);
+struct Epochs(Vec<u64>, HashMap<String, [u64; 2]>);
+
+/// After so many unseen ones it counts as a new row: a row begins at a time in microseconds.
+const MANY: u64 = 32;
 
 impl Epochs {
     /// The place of one, from 1 on.
@@ -56,12 +60,26 @@ impl Epochs {
         format!("{stamp} {} {:?}", news.floor, news.changes)
     }
 
+    /// Of the beats of a process, so many have come since its row was first seen.
+    fn beats(&mut self, row: &Row) -> u64 {
+        let known = self.1.entry(row.who.clone()).or_default();
+        if row.beats.abs_diff(known[0]) >= MANY {
+            known[0] = row.beats;
+        }
+        known[1] = row.beats;
+        row.beats - known[0]
+    }
+
+    fn last(&self, who: &str) -> u64 {
+        self.1.get(who).map_or(0, |known| known[1])
+    }
+
     fn rows(&mut self, rows: &Rows) -> String {
         let epoch = self.place(rows.epoch);
         let each = rows
             .rows
             .iter()
-            .map(|row| (row.who.clone(), row.beats, self.stamp(row.seen)));
+            .map(|row| (row.who.clone(), self.beats(row), self.stamp(row.seen)));
         let each: BTreeSet<_> = each.collect();
         format!("{epoch} {} {:?} {each:?}", rows.young, rows.lease)
     }
@@ -116,7 +134,6 @@ impl Both {
         let beat = Beat {
             who,
             seen: there,
-            beats: number % 4,
             ripe,
             lease: LEASE * u32::from(ripe) + LEASE,
         };
@@ -124,7 +141,6 @@ impl Both {
         let sent = Sent {
             who: who.into(),
             seen: here,
-            beats: number % 4,
             ripe,
             lease: beat.lease,
         };
@@ -165,9 +181,11 @@ impl Both {
                 [self.theirs.rows(&theirs), self.own.rows(&ours)]
             }
             13 => {
-                let beats = chance.once_in(2).then(|| chance.below(4));
-                self.real.leave(&who, beats).await.unwrap();
-                self.ours.leave(self.fresh, &who, beats);
+                let counts = chance.once_in(2);
+                let last = |epochs: &Epochs| counts.then(|| epochs.last(&who));
+                let (there, here) = (last(&self.theirs), last(&self.own));
+                self.real.leave(&who, there).await.unwrap();
+                self.ours.leave(self.fresh, &who, here);
                 Default::default()
             }
             14 => {

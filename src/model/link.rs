@@ -103,7 +103,6 @@ impl Fence for Link {
         let sent = Sent {
             who: beat.who.to_owned(),
             seen: beat.seen,
-            beats: beat.beats,
             ripe: beat.ripe,
             lease: beat.lease,
         };

@@ -198,14 +198,17 @@ impl Server {
         let lease = millis(beat.lease);
         self.hash.lease = self.hash.lease.max(lease);
         let until = now + self.ahead + lease;
-        let row = Row {
+        let mut row = Row {
             who: beat.who.clone(),
             seen: beat.seen,
-            beats: beat.beats,
+            beats: (fresh << 16) + 1, // a time, in Redis
         };
         let rows = self.instances();
         match rows.iter_mut().find(|(known, _)| known.who == row.who) {
-            Some(known) => *known = (row, until),
+            Some(known) => {
+                row.beats = known.0.beats + 1;
+                *known = (row, until);
+            }
             None => rows.push((row, until)),
         }
         if beat.ripe && beat.seen.epoch == self.hash.epoch {
@@ -335,7 +338,6 @@ impl Server {
 pub(super) struct Sent {
     pub(super) who: String,
     pub(super) seen: Stamp,
-    pub(super) beats: u64,
     pub(super) ripe: bool,
     pub(super) lease: Duration,
 }

@@ -17,7 +17,8 @@ use crate::key::ScopeId;
 pub(crate) struct Row {
     pub(crate) who: String,
     pub(crate) seen: Stamp,
-    /// Counts its beats. None comes twice, whatever became of its row meanwhile.
+    /// Counts its beats, from a number on that never comes again: who takes a silent
+    /// process' row away does not mean the one with which it is back.
     pub(crate) beats: u64,
 }
 
@@ -43,8 +44,6 @@ pub(crate) struct Beat<'a> {
     pub(crate) who: &'a str,
     /// What it has seen of the clock.
     pub(crate) seen: Stamp,
-    /// Counts them: who takes a row away means that of one beat.
-    pub(crate) beats: u64,
     /// It has known that epoch for longer than the longest lease.
     pub(crate) ripe: bool,
     pub(crate) lease: Duration,

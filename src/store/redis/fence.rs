@@ -144,9 +144,7 @@ impl Fence for RedisStore {
             let ripe: &[u8] = if beat.ripe { b"1" } else { b"0" };
             let lease = millis(beat.lease).to_string();
             let (epoch, number) = (epoch.as_bytes(), number.as_bytes());
-            let (lease, beats) = (lease.as_bytes(), beat.beats.to_string());
-            let beats = beats.as_bytes();
-            let args = [who.as_bytes(), epoch, number, ripe, lease, beats];
+            let args = [who.as_bytes(), epoch, number, ripe, lease.as_bytes()];
             let script = &self.scripts.beat;
             let mut reply = self.on_clock_confirmed(script, &args).await?;
             let clock = Stamp {

@@ -218,8 +218,9 @@ return rows({replicated(), message})"
 );
 
 /// Arguments: epoch, instance, the epoch and number that it has seen, whether it
-/// has known that epoch for a whole lease, its lease, the number of the beat. A clock that is behind what was
-/// seen has gone back: it is another one. The switch is read with `TOUCH`: `EXISTS`
+/// has known that epoch for a whole lease, its lease. A clock that is behind what was
+/// seen has gone back: it is another one. A new row begins at the time in microseconds:
+/// of a row no count ever comes twice. The switch is read with `TOUCH`: `EXISTS`
 /// is no use of it, and Redis may evict what is not used.
 const BEAT: &str = concat!(
     clock!(),
@@ -231,11 +232,14 @@ end
 if tonumber(ARGV[6]) > tonumber(redis.call('HGET', hash, 'lease') or '0') then
   redis.call('HSET', hash, 'lease', ARGV[6])
 end
-redis.call('HSET', hash, '@' .. ARGV[2], ARGV[3] .. ' ' .. ARGV[4] .. ' ' .. ARGV[7])
+local row = redis.call('HGET', hash, '@' .. ARGV[2])
+local t = redis.call('TIME')
+local beats = row and tonumber(string.match(row, '(%d+)$')) or t[1] * 1000000 + t[2]
+redis.call('HSET', hash, '@' .. ARGV[2],
+  ARGV[3] .. ' ' .. ARGV[4] .. ' ' .. string.format('%.0f', beats + 1))
 if ARGV[5] == '1' and ARGV[3] == epoch and tonumber(ARGV[4]) >= tonumber(known[6] or '0') then
   redis.call('HDEL', hash, 'young')
 end
-local t = redis.call('TIME')
 local time = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
 return {replicated(), epoch, string.format('%.0f', clock), tostring(redis.call('TOUCH', KEYS[3])),
   time, redis.call('HGET', hash, 'lease')}"
