@@ -162,6 +162,8 @@ impl Answered {
         let judged = self.judge(&parts, &body, hint, engine.clock.wall());
         let stored = match &judged {
             Ok(_) if self.question.observed.is_some() => Err(Refusal::Observed),
+            // those who wait share it all the same
+            Ok(_) if !engine.has_place(self.question.policy.memory_only) => Err(Refusal::NoRoom),
             judged => judged.as_ref().map(|_| ()).map_err(|refusal| *refusal),
         };
         let mut key = None;

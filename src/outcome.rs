@@ -337,8 +337,8 @@ reasons! {
         Partial => "partial",
         /// Larger than the policy's `max_body`.
         TooLarge => "too-large",
-        /// There was no room for it among the bodies that were under way: half of the
-        /// memory tier is for those.
+        /// There was no room for it among the bodies under way, which have half of the
+        /// memory tier; or it was for memory alone, and there is none.
         NoRoom => "no-room",
         /// Trailers came behind its body (RFC 9110, 6.5).
         Trailers => "trailers",

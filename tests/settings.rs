@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get as on_get;
 use larder::config::Config;
+use larder::testing::{ManualClock, MemoryStore};
 use larder::{
     Cache, CacheBuilder, MIB, Policy, Routes, Scope, Selector, endpoint, everything, key, minutes,
     namespace, tag, uri,
@@ -41,20 +42,16 @@ fn a_bad_setting_of_the_cache_is_named() {
     }
 }
 
-#[test]
-fn answers_for_memory_alone_need_a_memory() {
-    let shared = Cache::builder()
-        .redis("redis://127.0.0.1:1")
-        .build()
-        .unwrap();
-    let alone = || Policy::ttl(minutes(1)).memory_only();
-    let error = shared.try_layer(alone()).unwrap_err();
-    assert_eq!(error.setting(), "memory_only", "{error}");
-    let error = shared.try_routes(Routes::new().default_policy(alone()));
-    assert!(error.unwrap_err().to_string().contains("memory_only"));
-    let both = Cache::builder().memory(MIB).redis("redis://127.0.0.1:1");
-    for cache in [both.build().unwrap(), Cache::disabled()] {
-        let _ = cache.layer(alone());
+#[tokio::test]
+async fn answers_for_memory_alone_need_a_memory() {
+    let builder = Cache::builder().store(MemoryStore::new(ManualClock::new()));
+    let shared = builder.build().unwrap();
+    let layer = shared.layer(Policy::ttl(minutes(1)).memory_only());
+    let app = Router::new().route("/x", on_get(|| async { "x" }).layer(layer));
+    for _ in 0..2 {
+        let reply = get(&app, "/x").await;
+        assert_eq!((reply.text(), reply.detail()), ("x", "no-room"));
+        shared.idle().await;
     }
 }
 

@@ -138,6 +138,11 @@ impl Engine {
         Duration::from_millis(self.now().saturating_sub(start))
     }
 
+    /// Whether there is a tier where answers may lie, all of them or those for memory alone.
+    pub(crate) fn has_place(&self, memory_only: bool) -> bool {
+        self.memory.keeps_entries() || self.store.is_none() || !memory_only
+    }
+
     /// Whether this thread has a runtime with timers: without one nobody could go on
     /// with a fill, or end a wait for a handler or the store.
     pub(crate) fn has_runtime(&self) -> bool {

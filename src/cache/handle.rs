@@ -79,7 +79,7 @@ impl Cache {
     pub fn try_layer(&self, policy: impl Into<Policy>) -> Result<CacheLayer, ConfigError> {
         let policy = policy.into();
         let compiled = Compiled::new(&policy, &self.engine.context)?;
-        self.has_place(&policy)?;
+        self.tell_of_no_place(&policy, None);
         self.engine.advisor.learn(&policy, None);
         let annotation = Annotation::One(Arc::new(compiled));
         Ok(CacheLayer::new(Arc::clone(&self.engine), annotation))
@@ -105,27 +105,20 @@ impl Cache {
         let routes = routes.into();
         let table = Table::new(&routes, &self.engine.context)?;
         for (pattern, policy) in &routes.rows {
-            let checked = self.has_place(policy);
-            checked.map_err(|error| error.inside(&format!("route {pattern:?}")))?;
+            self.tell_of_no_place(policy, Some(pattern));
         }
         if let Some(policy) = &routes.default {
-            self.has_place(policy).map_err(|e| e.inside("default"))?;
+            self.tell_of_no_place(policy, None);
         }
         self.engine.advisor.learn_all(&routes);
         let annotation = Annotation::Table(Box::new(table));
         Ok(CacheLayer::new(Arc::clone(&self.engine), annotation))
     }
 
-    /// Whether there is a tier where a policy's answers may lie.
-    fn has_place(&self, policy: &Policy) -> Result<(), ConfigError> {
-        let engine = &self.engine;
-        let nowhere = engine.store.is_some() && !engine.memory.keeps_entries();
-        match policy.memory_only && nowhere {
-            true => Err(ConfigError::new(
-                "memory_only",
-                "this cache has no memory: call memory(bytes)",
-            )),
-            false => Ok(()),
+    /// Warns where a policy's answers may lie in no tier that there is.
+    fn tell_of_no_place(&self, policy: &Policy, row: Option<&str>) {
+        if !self.engine.has_place(policy.memory_only) {
+            tracing::warn!(target: "larder", row, "memory_only: this cache has no memory, so nothing is stored; call memory(bytes)");
         }
     }
 

@@ -348,8 +348,9 @@ impl Policy {
         self
     }
 
-    /// Keeps answers in the process' memory alone. Default: in all tiers. An error in a
-    /// cache that has a store and no memory: nothing would ever be a hit.
+    /// Keeps answers in the process' memory alone. Default: in all tiers. In a
+    /// cache that has a store and no memory nothing is stored: a warning says so when the
+    /// layer is made, and `Cache-Status` with each answer (`no-room`).
     pub fn memory_only(mut self) -> Self {
         self.memory_only = true;
         self
