@@ -24,7 +24,7 @@ impl Config {
     /// | variable | sets |
     /// |---|---|
     /// | `REDIS_URL` | `redis` |
-    /// | `REDIS_HOST`, `REDIS_PORT` (6379) | `redis`, where there is no `REDIS_URL`: host and port in the place of a file's, whose other parts stay. A port without a host or a file's URL asks for no Redis, and neither does one of the form `tcp://..`, as Kubernetes sets it |
+    /// | `REDIS_HOST`, `REDIS_PORT` (6379) | `redis`, where there is no `REDIS_URL`: host and port in the place of a file's, whose other parts stay. A port without a host or a file's URL is one of this host (127.0.0.1); one of the form `tcp://..`, as Kubernetes sets it, asks for nothing |
     /// | `REDIS_PASSWORD` | the password in that URL, or in one that has none; `REDIS_URL`'s own counts more |
     /// | `CACHE_ENABLED` | `enabled`: `true`, `false`, `1`, `0`, `yes`, `no`, `on`, `off` |
     /// | `CACHE_MAX_MEMORY` | `memory`: `256MiB`, `2gb`, or bytes |
@@ -111,8 +111,7 @@ impl Config {
 
 const TTL: &str = "CACHE_TTL_";
 
-/// The URL that the environment asks for, over a file's. A port alone asks for none: of a
-/// service named `redis`, Kubernetes puts one into every process (`tcp://..`).
+/// The URL that the environment asks for, over a file's.
 fn redis_url(
     file: Option<String>,
     get: impl Fn(&str) -> Result<Option<String>, ConfigError>,
@@ -129,8 +128,10 @@ fn redis_url(
     let (host, port) = (host.transpose()?, port(get("REDIS_PORT")?)?);
     let url = match (file, host, port) {
         (file, None, None) => file,
-        (None, None, Some(_)) => None,
-        (None, Some(host), port) => Some(format!("redis://{host}:{}", port.unwrap_or(6379))),
+        (None, host, port) => {
+            let host = host.as_deref().unwrap_or("127.0.0.1");
+            Some(format!("redis://{host}:{}", port.unwrap_or(6379)))
+        }
         (Some(file), host, port) => {
             let name = if host.is_some() {
                 "REDIS_HOST"
@@ -160,7 +161,8 @@ fn host(text: &str) -> Result<String, ConfigError> {
     })
 }
 
-/// None where it is a link that Kubernetes has made of a service.
+/// None where it is a link that Kubernetes has made of a service: it puts one of each into
+/// every process.
 fn port(text: Option<String>) -> Result<Option<u16>, ConfigError> {
     let Some(text) = text.filter(|text| !text.trim().starts_with("tcp://")) else {
         return Ok(None);
@@ -252,7 +254,8 @@ mod tests {
         assert_eq!(several.setting(), "REDIS_HOST", "{several}");
         let alone = |variables: &[(&str, &str)]| config(variables).unwrap().redis;
         assert_eq!(alone(&[service]), None);
-        assert_eq!(alone(&[("REDIS_PORT", "6379")]), None);
+        let url = alone(&[("REDIS_PORT", "7")]).unwrap();
+        assert_eq!(url, "redis://127.0.0.1:7");
         assert_eq!(alone(&[("REDIS_PASSWORD", "p")]), None);
         let (url, password) = (("REDIS_URL", "redis://a"), ("REDIS_PASSWORD", "p"));
         assert_eq!(alone(&[url, password]).unwrap(), "redis://:p@a");
