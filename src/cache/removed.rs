@@ -50,23 +50,31 @@ impl Looks {
     }
 }
 
-/// Looks for all who ask. If it is dropped, with its runtime, none of them is told.
-struct Looker(Arc<Engine>);
+/// Looks for all who ask. If it is dropped before it is done, with its runtime, none of
+/// them is told.
+struct Looker {
+    engine: Arc<Engine>,
+    /// Nobody has asked any more: who asks from now on has a looker of his own.
+    done: bool,
+}
 
 impl Looker {
-    fn look(&self) {
-        while let Some((targets, tell)) = self.0.clearing.looks.next() {
-            let removed = self.0.look_for(&targets).into_iter();
+    fn look(&mut self) {
+        while let Some((targets, tell)) = self.engine.clearing.looks.next() {
+            let removed = self.engine.look_for(&targets).into_iter();
             for (tell, removed) in tell.into_iter().zip(removed) {
                 let _ = tell.send(removed); // its asker may have gone
             }
         }
+        self.done = true;
     }
 }
 
 impl Drop for Looker {
     fn drop(&mut self) {
-        *self.0.clearing.looks.waiting() = Waiting::default();
+        if !self.done {
+            *self.engine.clearing.looks.waiting() = Waiting::default();
+        }
     }
 }
 
@@ -79,7 +87,11 @@ impl Engine {
         }
         let (tell, told) = oneshot::channel();
         if self.clearing.looks.ask(target.clone(), tell) {
-            let looker = Looker(Arc::clone(self));
+            let engine = Arc::clone(self);
+            let mut looker = Looker {
+                engine,
+                done: false,
+            };
             aside(move || looker.look());
         }
         told.await.unwrap_or_default()
@@ -118,5 +130,30 @@ impl Engine {
             false => store,
         };
         self.counters.removed(most.entries, &most.endpoints);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invalidate::target_in;
+    use crate::{Cache, MIB, everything};
+
+    #[test]
+    fn a_look_that_has_ended_takes_nobody_along_who_asks_next() {
+        let cache = Cache::builder().memory(MIB).build().unwrap();
+        let engine = Arc::clone(&cache.engine);
+        let target = target_in(&everything(), &engine.context, None).unwrap();
+        let looker = || Looker {
+            engine: Arc::clone(&engine),
+            done: false,
+        };
+        let mut first = looker();
+        first.look();
+        let (tell, mut told) = oneshot::channel();
+        assert!(engine.clearing.looks.ask(target, tell));
+        drop(first);
+        looker().look();
+        assert!(told.try_recv().is_ok());
     }
 }
