@@ -4,6 +4,7 @@ mod support;
 
 use axum::Router;
 use axum::routing::get as on_get;
+use futures_util::future::join_all;
 use larder::{Cache, MIB, Policy, minutes};
 use support::redis_server::Redis;
 use support::{Calls, PATIENT, SHORT, eventually, get};
@@ -60,9 +61,31 @@ async fn a_hit_is_one_command_and_a_miss_three() {
     assert_eq!((&last[..2], &last[3..]), (&after[..2], &after[3..]));
 }
 
+#[tokio::test]
+async fn hits_that_are_asked_together_are_one_command() {
+    let redis = Redis::start();
+    let builder = Cache::builder().redis(redis.url());
+    let cache = builder.lease(minutes(1)).build().unwrap();
+    let (app, calls) = app(&cache);
+    let ask = || async {
+        let paths: Vec<String> = (0..10).map(|n| format!("/{n}")).collect();
+        join_all(paths.iter().map(|path| get(&app, path))).await
+    };
+    let filled = ask().await;
+    cache.idle().await;
+    let before = [redis.calls("get"), redis.calls("mget")];
+    for (hit, filled) in ask().await.iter().zip(&filled) {
+        assert!(hit.hit(), "{}", hit.cache_status());
+        assert_eq!(hit.body, filled.body);
+    }
+    let after = [redis.calls("get"), redis.calls("mget")];
+    assert_eq!([after[0] - before[0], after[1] - before[1]], [0, 1]);
+    assert_eq!(calls.count(), 11);
+}
+
 /// Of all that larder sends.
 fn sent(redis: &Redis) -> u64 {
-    let names = "get set eval evalsha unlink del ping publish subscribe scan hget";
+    let names = "get mget set eval evalsha unlink del ping publish subscribe scan hget";
     names.split(' ').map(|name| redis.calls(name)).sum()
 }
 

@@ -1,5 +1,6 @@
 //! What others have put under a namespace's names is theirs.
 
+use futures_util::future::join_all;
 use larder::{Cache, MIB, namespace};
 
 use crate::support::redis_server::Redis;
@@ -62,6 +63,29 @@ async fn what_is_no_frame_is_neither_removed_nor_overwritten() {
     values.get_or_try_insert_with("3", || load).await.unwrap();
     cache.idle().await;
     assert_eq!(redis.command::<i64>(&["EXISTS", "character:3"]), 1);
+}
+
+#[tokio::test]
+async fn nor_is_it_where_values_are_read_together() {
+    let redis = Redis::start();
+    let (cache, source) = (cache(&redis), Source::default());
+    let values = characters(&cache);
+    values.insert("3", source.make("3")).await;
+    cache.idle().await;
+    put_theirs(&redis);
+    let ids = ["1", "short", "2", "index", "3"];
+    let found = join_all(ids.map(|id| values.get(id))).await;
+    let found: Vec<bool> = found.iter().map(Option::is_some).collect();
+    assert_eq!(found, [false, false, false, false, true]);
+    for (value, id) in join_all(ids.map(|id| read(&values, &source, id)))
+        .await
+        .iter()
+        .zip(ids)
+    {
+        assert_eq!(value.id, id);
+    }
+    cache.idle().await;
+    assert_theirs(&redis);
 }
 
 #[tokio::test]

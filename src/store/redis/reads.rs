@@ -1,6 +1,6 @@
 //! Reads that go together. Whoever asks first starts a task; all who ask until
-//! it runs share its message and its wait for the connection. Each read stays a
-//! command of its own, with a bound and an end of its own.
+//! it runs share its command and its wait for the connection. Each has a bound and
+//! an end of its own.
 //!
 //! Nobody waits for a task that may never run: only readers of the runtime
 //! that runs it join it, and one that is dropped with its runtime takes what
@@ -13,14 +13,17 @@ use std::time::Duration;
 use redis::{Cmd, ErrorKind, Pipeline, Value};
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::connect::{Node, Work};
+use super::line::is_outage;
 use super::link::{Failure, Link};
 use crate::error::StoreError;
 use crate::key::Key;
 
 const GET: &str = "GET";
-/// More reads than this are more than one message: the first answer waits for
+const MGET: &str = "MGET";
+/// More reads than this are more than one command: the first answer waits for
 /// the last.
 const MOST: usize = 16;
 
@@ -132,16 +135,8 @@ impl Link {
 
     async fn read_all(&self, mut waiting: Vec<Waiting>, timeout: Duration) {
         waiting.retain(|waiting| !waiting.end.is_closed());
-        if waiting.is_empty() {
-            return;
-        }
-        let mut pipeline = Pipeline::with_capacity(waiting.len());
-        for Waiting { key, .. } in &waiting {
-            pipeline.add_command(get(key));
-        }
-        let work = Work::Reads(&pipeline);
-        let values = match self.bounded(self.current(), work, timeout).await {
-            Ok(Value::Array(values)) if values.len() == waiting.len() => values,
+        let values = match self.values(&waiting, timeout).await {
+            Ok(values) if values.len() == waiting.len() => values,
             Ok(_) => return end_all(waiting, &failure("redis answered to something else")),
             Err(failure) => return end_all(waiting, &failure),
         };
@@ -151,6 +146,45 @@ impl Link {
                 Value::ServerError(error) => Err(Failure::Redis(error.into())),
                 value => Ok(value),
             });
+        }
+    }
+
+    /// What lies under the keys of those who wait: by one command, which takes what is no
+    /// string for nothing.
+    async fn values(&self, waiting: &[Waiting], timeout: Duration) -> Result<Vec<Value>, Failure> {
+        let end = Instant::now() + timeout;
+        let all = match waiting {
+            [] => return Ok(Vec::new()),
+            [one] => get(&one.key),
+            many => get_all(many),
+        };
+        let work = Work::One(&Node::Only, &all);
+        match self.bounded(self.current(), work, timeout).await {
+            Ok(Value::Array(values)) if waiting.len() > 1 => Ok(values),
+            Ok(value) if waiting.len() == 1 => Ok(vec![value]),
+            Ok(_) => Ok(Vec::new()),
+            Err(Failure::Redis(error)) if waiting.len() > 1 && !is_outage(&error) => {
+                let left = end.saturating_duration_since(Instant::now());
+                Box::pin(self.values_one_by_one(waiting, left)).await
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The same by a command for each: who may not read one of the keys may read the others.
+    async fn values_one_by_one(
+        &self,
+        waiting: &[Waiting],
+        timeout: Duration,
+    ) -> Result<Vec<Value>, Failure> {
+        let mut pipeline = Pipeline::with_capacity(waiting.len());
+        for Waiting { key, .. } in waiting {
+            pipeline.add_command(get(key));
+        }
+        let work = Work::Reads(&pipeline);
+        match self.bounded(self.current(), work, timeout).await? {
+            Value::Array(values) => Ok(values),
+            _ => Ok(Vec::new()),
         }
     }
 }
@@ -183,6 +217,17 @@ fn get(key: &Key) -> Cmd {
     let mut get = Cmd::with_capacity(2, GET.len() + name.len());
     get.arg(GET).arg(name);
     get
+}
+
+fn get_all(waiting: &[Waiting]) -> Cmd {
+    let names = waiting.iter().map(|waiting| waiting.key.as_str().len());
+    let len = MGET.len() + names.sum::<usize>();
+    let mut all = Cmd::with_capacity(1 + waiting.len(), len);
+    all.arg(MGET);
+    for Waiting { key, .. } in waiting {
+        all.arg(key.as_str());
+    }
+    all
 }
 
 fn stopped() -> Failure {
