@@ -17,6 +17,7 @@ mod hint;
 mod life;
 mod lifetime;
 mod nonce;
+mod pattern;
 pub(crate) mod range;
 pub(crate) mod request;
 pub(crate) mod response;

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::compiled::{Compiled, Context};
+use super::pattern::{check_pattern, may_meet, shape};
 use super::route::Policy;
 use crate::error::ConfigError;
 use crate::outcome::Bypass;
 
 /// A table of routes and their policies, for one layer around many routes.
 ///
-/// Inside an axum router (`Router::layer`) a row is found by the matched route; a
-/// route that has none has that of a wildcard (`/api/{*rest}`) or an exclusion that
-/// covers its path. Around a whole router, and without axum, the path alone decides. The table's patterns have axum's syntax:
+/// Inside an axum router (`Router::layer`) a row is found by the matched route, but where an exclusion
+/// that is more specific covers the path; a route that has none has that of a wildcard (`/api/{*rest}`) or
+/// an exclusion that covers its path. Around a whole router, and without axum, the path alone decides. The table's patterns have axum's syntax:
 /// `/characters/{id}`, `/files/{*path}`; what cannot be one (`/a/:id`, `/a/*`, a query) is an error. What no row covers gets the default where
 /// a route was matched; else it bypasses. Where a router has matched no route, in its fallback or in a service that is
 /// nested (`nest_service`), a row or the default counts with [`unmatched`](Policy::unmatched) alone.
@@ -64,7 +65,8 @@ impl Routes {
         self
     }
 
-    /// Patterns that the default does not cover. More specific rows still do.
+    /// Patterns that neither the default nor a row that is less specific covers. More specific rows
+    /// still do.
     pub fn except<P: Into<String>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
         self.except.extend(patterns.into_iter().map(Into::into));
         self
@@ -87,6 +89,8 @@ struct Row {
     pattern: String,
     /// None where the default does not cover the pattern.
     policy: Option<Arc<Compiled>>,
+    /// An exclusion may lie within it.
+    has_exclusion: bool,
     /// A router has been asked for it, and has named no route: a fallback, or a service
     /// that is nested. For explanations.
     unmatched: AtomicBool,
@@ -125,6 +129,9 @@ impl Table {
             let place = format!("except {pattern:?}");
             check_pattern(pattern).map_err(|why| ConfigError::new(&place, why))?;
             table.push(pattern, None, &place)?;
+            let rows = table.rows.iter_mut();
+            rows.filter(|row| may_meet(&row.pattern, pattern))
+                .for_each(|row| row.has_exclusion = row.policy.is_some());
         }
         if let Some(policy) = &routes.default {
             let policy = Compiled::new(policy, context).map_err(|e| e.inside("default"))?;
@@ -151,6 +158,7 @@ impl Table {
         self.rows.push(Row {
             pattern: pattern.to_owned(),
             policy,
+            has_exclusion: false,
             unmatched: AtomicBool::new(false),
         });
         Ok(())
@@ -163,10 +171,26 @@ impl Table {
         place: Place<'p>,
         path: &str,
     ) -> Result<Found<'t, 'p>, Bypass> {
+        let (found, is_row) = self.declared(place, path).ok_or(Bypass::NoPolicy)?;
+        if place == Place::Fallback && !found.policy.unmatched {
+            return Err(match is_row {
+                true => Bypass::Unmatched,
+                false => Bypass::NoPolicy,
+            });
+        }
+        Ok(found)
+    }
+
+    /// The same, wherever a router has matched no route too; and whether it is a row's.
+    pub(crate) fn declared<'t: 'p, 'p>(
+        &'t self,
+        place: Place<'p>,
+        path: &str,
+    ) -> Option<(Found<'t, 'p>, bool)> {
         let at = |rows: &matchit::Router<usize>| rows.at(path).ok().map(|found| *found.value);
         let (matched, at) = match place {
             Place::Matched(pattern) => {
-                let own = self.row_of(pattern);
+                let own = self.row_of(pattern).map(|own| self.narrowed(own, path));
                 (Some(pattern), own.or_else(|| at(&self.covering)))
             }
             Place::Fallback | Place::Outside => (None, at(&self.by_path)),
@@ -176,14 +200,23 @@ impl Table {
             None if place == Place::Outside => (None, None),
             None => (self.default.as_ref(), matched),
         };
-        let policy = policy.ok_or(Bypass::NoPolicy)?;
-        if place == Place::Fallback && !policy.unmatched {
-            return Err(match at {
-                Some(_) => Bypass::Unmatched,
-                None => Bypass::NoPolicy,
-            });
+        let policy = policy?;
+        Some((Found { policy, pattern }, at.is_some()))
+    }
+
+    /// A matched route's row, or the exclusion within it that the path is for.
+    #[inline]
+    fn narrowed(&self, own: usize, path: &str) -> usize {
+        match self.rows[own].has_exclusion {
+            true => self.excluded(path).unwrap_or(own),
+            false => own,
         }
-        Ok(Found { policy, pattern })
+    }
+
+    #[cold]
+    fn excluded(&self, path: &str) -> Option<usize> {
+        let at = *self.by_path.at(path).ok()?.value;
+        self.rows[at].policy.is_none().then_some(at)
     }
 
     /// The row, or the exclusion, that covers a path by its pattern.
@@ -244,37 +277,6 @@ pub(crate) enum Place<'a> {
     Outside,
 }
 
-/// Refuses what no path is like: another router's syntax would be taken for text.
-fn check_pattern(pattern: &str) -> Result<(), String> {
-    if !pattern.starts_with('/') {
-        return Err("a pattern is a path: it begins with a slash".into());
-    }
-    for segment in pattern.split('/') {
-        if let Some(name) = segment.strip_prefix(':') {
-            return Err(format!("for a parameter write {{{name}}}, not {segment}"));
-        }
-    }
-    let mut braces = 0_u32;
-    for c in pattern.chars() {
-        match c {
-            '{' => braces += 1,
-            '}' => braces = braces.saturating_sub(1),
-            _ if braces > 0 => {}
-            '*' => return Err("for all that is below write {*rest}: `*` is text".into()),
-            '?' => return Err("a pattern has no query: vary by it with only_params(..)".into()),
-            '#' => return Err("a pattern has no fragment".into()),
-            c if c.is_ascii_whitespace() || c.is_ascii_control() => {
-                return Err(format!(
-                    "no path has {c:?}: write it as %{:02X}",
-                    u32::from(c)
-                ));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 fn compile_row(pattern: &str, policy: &Policy, context: &Context) -> Result<Compiled, ConfigError> {
     let policy = Compiled::new(policy, context)?;
     for template in &policy.tags {
@@ -288,17 +290,6 @@ fn compile_row(pattern: &str, policy: &Policy, context: &Context) -> Result<Comp
         }
     }
     Ok(policy)
-}
-
-/// A pattern without the names of its parameters: `/users/{}`.
-fn shape(pattern: &str) -> String {
-    let anonymous = |segment: &str| match segment.strip_prefix('{') {
-        Some(rest) if rest.starts_with('*') => "{*}".to_owned(),
-        Some(rest) if rest.ends_with('}') && !rest.starts_with('{') => "{}".to_owned(),
-        _ => segment.to_owned(),
-    };
-    let segments: Vec<String> = pattern.split('/').map(anonymous).collect();
-    segments.join("/")
 }
 
 #[cfg(test)]

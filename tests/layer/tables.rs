@@ -183,3 +183,40 @@ async fn a_nested_table_is_told_that_its_patterns_are_whole_paths() {
     let said = &layer.explain(&excluded).await.steps[0].found;
     assert!(said.contains("/api/admin/{*rest}"), "{said}");
 }
+
+/// As around the router: a table that is moved caches no more than before.
+#[tokio::test]
+async fn an_exclusion_within_a_row_holds_inside_a_router_too() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let table = Routes::new()
+        .route("/files/{*rest}", minutes(5))
+        .route("/u/{id}", minutes(5))
+        .except(["/files/secret/{*rest}", "/u/me", "/{*all}"]);
+    let router = || {
+        Router::new()
+            .route("/files/{*rest}", counted(&calls))
+            .route("/u/{id}", counted(&calls))
+            .route("/other", counted(&calls))
+    };
+    let inside = router().layer(cache.routes(table.clone()));
+    let around = cache.routes(table).around(router());
+    for (path, hit) in [
+        ("/files/secret/a", false),
+        ("/u/me", false),
+        ("/other", false),
+        ("/files/a", true),
+        ("/u/7", true),
+    ] {
+        get(&inside, path).await;
+        let reply = get(&inside, path).await;
+        assert_eq!(reply.hit(), hit, "{path}");
+        assert_eq!(reply.hit(), get(&around, path).await.hit(), "{path}");
+        let explained = cache.explain(&request(Method::GET, path, &[])).await;
+        assert_eq!(
+            explained.would == Would::Hit(Tier::Memory),
+            hit,
+            "{explained}"
+        );
+    }
+}
