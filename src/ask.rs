@@ -172,7 +172,10 @@ pub(crate) fn ask<'a: 'p, 'p>(
     let place = place(request.head.extensions);
     match layer.annotation.find_by(place, || request.head.uri.path()) {
         Ok(found) => ask_found(layer, request, &found, canonical, content),
-        Err(reason) => Err(Aside::Bypass(layer.aside(reason, request.head.uri.path()))),
+        Err(reason) => Err(match layer.writes(reason, &request.head) {
+            Some(policy) => Aside::Write(policy, None),
+            None => Aside::Bypass(layer.aside(reason, request.head.uri.path())),
+        }),
     }
 }
 
@@ -221,7 +224,7 @@ fn takes_part<'a>(
 ) -> Result<(), Aside<'a>> {
     let (engine, policy, head) = (&layer.engine, found.policy, &request.head);
     let asks_by_content = policy.methods.contains(head.method);
-    if is_unsafe(head.method) && !asks_by_content {
+    if admission::is_unsafe(head.method) && !asks_by_content {
         let posted = policy.http && *head.method == Method::POST && engine.enabled();
         let question = posted.then(|| posted_question(layer, request, found, canonical));
         return Err(Aside::Write(policy, question.flatten().map(Box::new)));
@@ -388,9 +391,4 @@ pub(crate) fn tenant(engine: &Engine, head: &RequestHead<'_>) -> Result<Option<S
         Some(Some(tenant)) => Ok(Some(tenant)),
         _ => Err(Bypass::NoTenant),
     }
-}
-
-/// Unsafe, or unknown and taken for unsafe (RFC 9110, 9.2.1; RFC 9111, 4.4).
-fn is_unsafe(method: &Method) -> bool {
-    !(method.is_safe() || method.as_str() == "QUERY")
 }

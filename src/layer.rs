@@ -15,6 +15,7 @@ use crate::hint::seldom;
 use crate::key::endpoint_of_route;
 use crate::outcome::Bypass;
 use crate::place::place;
+use crate::policy::request::is_unsafe;
 use crate::policy::{Compiled, Found, NameFn, Place, RequestHead, Table};
 use crate::service::CacheService;
 use crate::stats::{Counts, Ticket, Users};
@@ -131,6 +132,22 @@ impl Shared {
         self.outside.load(Ordering::Relaxed)
     }
 
+    /// The policy of a write where a router has matched no route: nothing is cached
+    /// there, but what is declared is invalidated.
+    #[cold]
+    pub(crate) fn writes(
+        &self,
+        reason: Bypass,
+        request: &RequestHead<'_>,
+    ) -> Option<&Arc<Compiled>> {
+        if reason != Bypass::Unmatched || !is_unsafe(request.method) {
+            return None;
+        }
+        let (place, path) = (place(request.extensions), request.uri.path());
+        let policy = self.annotation.declared(place, path)?.policy;
+        (!policy.methods.contains(request.method)).then_some(policy)
+    }
+
     /// Why a request stands aside, noted for who asks about such requests.
     #[cold]
     pub(crate) fn aside(&self, reason: Bypass, path: &str) -> Bypass {
@@ -205,15 +222,32 @@ impl Annotation {
                 seldom();
                 Err(Bypass::Unmatched)
             }
-            (Self::One(policy), place) => Ok(Found {
-                policy,
-                pattern: match place {
-                    Place::Matched(pattern) => Some(pattern),
-                    _ => None,
-                },
-            }),
+            (Self::One(policy), place) => Ok(of_one(policy, place)),
             (Self::Table(table), place) => table.find(place, path()),
         }
+    }
+
+    /// The same for what a write invalidates: `unmatched` is about what is cached.
+    pub(crate) fn declared<'t: 'p, 'p>(
+        &'t self,
+        place: Place<'p>,
+        path: &str,
+    ) -> Option<Found<'t, 'p>> {
+        match self {
+            Self::One(policy) => Some(of_one(policy, place)),
+            Self::Table(table) => table.declared(place, path).map(|(found, _)| found),
+        }
+    }
+}
+
+#[inline]
+fn of_one<'t: 'p, 'p>(policy: &'t Arc<Compiled>, place: Place<'p>) -> Found<'t, 'p> {
+    Found {
+        policy,
+        pattern: match place {
+            Place::Matched(pattern) => Some(pattern),
+            _ => None,
+        },
     }
 }
 

@@ -7,7 +7,7 @@ use http::{Request, request};
 use crate::ask::{Question, pattern, tenant};
 use crate::cache::Engine;
 use crate::generation::Scoped;
-use crate::invalidate::{Target, target_in, uri_scope};
+use crate::invalidate::{Target, target_for, uri_scope};
 use crate::key::{Key, ScopeId};
 use crate::layer::Shared;
 use crate::named::host_of;
@@ -92,23 +92,28 @@ impl Route {
             headers: request.headers(),
             extensions: request.extensions(),
         };
-        let Ok(tenant) = tenant(engine, &head) else {
-            return Vec::new(); // nothing was ever stored for it
-        };
+        let tenant = tenant(engine, &head);
+        let nobodys = tenant.is_err();
+        let tenant = tenant.ok().flatten();
         let tenant = tenant.as_deref();
         let found = shared
             .annotation
-            .find(place(request.extensions()), uri.path());
-        let pattern = found.ok().and_then(|found| found.pattern);
+            .declared(place(request.extensions()), uri.path());
+        let pattern = found.and_then(|found| found.pattern);
         let own = rewritten(uri, request.uri()).map(http::Uri::path);
         let params = Params::new(pattern, uri.path(), own);
-        let mut targets = vec![Target::of_uri(uri, tenant)];
+        // without a tenant nothing was ever stored for it
+        let mut targets = match nobodys {
+            true => Vec::new(),
+            false => vec![Target::of_uri(uri, tenant)],
+        };
         for template in &policy.invalidates {
             let target = template
                 .render(&params)
                 .map_err(|missing| missing.to_string())
                 .and_then(|selector| {
-                    target_in(&selector, &engine.context, tenant).map_err(|error| error.to_string())
+                    let target = target_for(&selector, &engine.context, tenant);
+                    target.map_err(|error| error.to_string())
                 });
             match target {
                 Ok(target) => targets.push(target),

@@ -216,3 +216,43 @@ async fn a_tenant_is_part_of_everything() {
         );
     }
 }
+
+/// A webhook's, or an administrator's: the call does the same.
+#[tokio::test]
+async fn what_a_request_without_a_tenant_declares_is_invalidated_for_all_of_them() {
+    let tenant = |builder: larder::CacheBuilder| {
+        builder.tenant(|head| Some(head.headers().get("x-tenant")?.to_str().ok()?.to_owned()))
+    };
+    for tiers in tiers_with(tenant).await {
+        let (cache, calls) = (&tiers.cache, Calls::default());
+        let hook = |selector: Selector| {
+            axum::routing::post(|| async {}).layer(cache.invalidates(selector))
+        };
+        let app = Router::new()
+            .route(
+                "/x",
+                echo(&calls, "x-tenant").layer(cache.layer(policy().tag("t"))),
+            )
+            .route("/hook/endpoint", hook(larder::endpoint("x")))
+            .route("/hook/pattern", hook("api:x:*".into()))
+            .route("/hook/all", hook(larder::everything()))
+            .route("/hook/tag", hook(larder::tag("t")));
+        for (path, gone) in [
+            ("/hook/endpoint", true),
+            ("/hook/pattern", true),
+            ("/hook/all", true),
+            ("/hook/tag", false), // whose it is, nobody has said
+        ] {
+            for tenant in ["a", "b"] {
+                get_with(&app, "/x", &[("x-tenant", tenant)]).await;
+                cache.idle().await;
+            }
+            let done = send(&app, request(Method::POST, path, &[])).await;
+            assert_eq!(done.status, 200);
+            for tenant in ["a", "b"] {
+                let hit = get_with(&app, "/x", &[("x-tenant", tenant)]).await.hit();
+                assert_eq!(hit, !gone, "{path} {tenant} {}", tiers.name);
+            }
+        }
+    }
+}

@@ -5,14 +5,15 @@ mod support;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{Method, StatusCode};
+use axum::body::Body;
+use axum::http::{Method, Request, Response, StatusCode};
 use axum::routing::{any, get as on_get};
-use larder::{Cache, InvalidateErrorKind, MIB, Routes, minutes, testing, uri};
+use larder::{Cache, InvalidateErrorKind, MIB, Policy, Routes, minutes, testing, uri};
 use support::characters::{app, fill, policy, write};
 use support::redis_server::Redis;
 use support::{get, request, tiers};
 use tokio::sync::Notify;
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt};
 
 #[tokio::test]
 async fn a_glob_in_a_parameter_is_no_glob() {
@@ -230,4 +231,43 @@ async fn with_redis_away_memory_is_invalidated_and_the_call_says_so() {
     assert!(!get(&app, "/list").await.hit());
     let reply = write(&app, Method::PUT, "/characters/1", "200").await;
     assert_eq!(reply.status, StatusCode::OK, "a committed write is no 500");
+}
+
+/// `nest_service` and a fallback: `unmatched` is about what is cached there.
+#[tokio::test]
+async fn what_is_declared_is_invalidated_where_axum_names_no_route_too() {
+    let (cache, _clock) = testing::cache();
+    let written = tower::service_fn(|_: Request<Body>| async {
+        Ok::<_, std::convert::Infallible>(Response::new(Body::from("written")))
+    });
+    let list = on_get(|| async { "list" }).layer(cache.ttl(minutes(5)));
+    let app = Router::new()
+        .route("/list", list.clone())
+        .nest_service("/rpc", cache.invalidates("api:list:*").layer(written))
+        .nest_service(
+            "/own",
+            cache
+                .layer(policy().invalidates("api:list:*"))
+                .layer(written),
+        )
+        .fallback_service(cache.invalidates(larder::everything()).layer(written));
+    let rows = Routes::new()
+        .route("/list", minutes(5))
+        .route("/table/{name}", Policy::none().invalidates("api:{name}:*"));
+    let table = Router::new()
+        .route("/list", on_get(|| async { "list" }))
+        .nest_service("/table", written)
+        .layer(cache.routes(rows));
+    assert_eq!(get(&app, "/own/read").await.detail(), "unmatched");
+    for (app, path) in [
+        (&app, "/rpc/write"),
+        (&app, "/own/write"),
+        (&app, "/anything"),
+        (&table, "/table/list"),
+    ] {
+        get(app, "/list").await;
+        assert!(get(app, "/list").await.hit());
+        write(app, Method::POST, path, "200").await;
+        assert!(!get(app, "/list").await.hit(), "{path}");
+    }
 }

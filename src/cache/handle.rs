@@ -8,7 +8,7 @@ use super::builder::CacheBuilder;
 use super::engine::Engine;
 use crate::audit;
 use crate::error::{ConfigError, InvalidateError};
-use crate::invalidate::{Invalidated, Kind, Mode, Selector, Target, target_in};
+use crate::invalidate::{Invalidated, Mode, Selector, Target, target_for};
 use crate::layer::{Annotation, CacheLayer};
 use crate::policy::{Compiled, Policy, Routes, Table};
 use crate::stats::{EndpointStats, Stats};
@@ -117,7 +117,8 @@ impl Cache {
 
     /// Warns where a policy's answers may lie in no tier that there is.
     fn tell_of_no_place(&self, policy: &Policy, row: Option<&str>) {
-        if !self.engine.has_place(policy.memory_only) {
+        let nowhere = policy.memory_only && !self.engine.has_place(true);
+        if nowhere && self.engine.store.is_some() {
             tracing::warn!(target: "larder", row, "memory_only: this cache has no memory, so nothing is stored; call memory(bytes)");
         }
     }
@@ -164,7 +165,8 @@ impl Cache {
         self.invalidate_selected(&selector.into(), None).await
     }
 
-    /// As [`invalidate`](Self::invalidate), for one tenant's entries alone.
+    /// As [`invalidate`](Self::invalidate), for one tenant's entries alone; whose tenants they are,
+    /// this process' or another's, does not matter, and one that nobody has reaches nothing.
     /// Tags and URIs of a cache with tenants are always one tenant's; a pattern, an
     /// endpoint or everything is all tenants' without one.
     ///
@@ -185,13 +187,7 @@ impl Cache {
         selector: &Selector,
         tenant: Option<&str>,
     ) -> Result<Invalidated, InvalidateError> {
-        let of_a_tenant = matches!(selector.kind, Kind::Tag(_) | Kind::Uri(_));
-        if of_a_tenant && tenant.is_none() && self.engine.tenant.is_some() {
-            return Err(InvalidateError::bad_selector(
-                "this cache has tenants, and tags and URIs are one tenant's: use invalidate_for",
-            ));
-        }
-        let target = target_in(selector, &self.engine.context, tenant)?;
+        let target = target_for(selector, &self.engine.context, tenant)?;
         if selector.mode == Mode::DryRun {
             let found = self.engine.count(&target).await;
             return found.map_err(InvalidateError::uncounted);

@@ -20,6 +20,7 @@ use crate::outcome::{Bypass, Cause, Staleness, Tier};
 use crate::place::{original_uri, place};
 use crate::policy::Place;
 use crate::policy::freshness::{Rules, Use, usable};
+use crate::policy::request::is_unsafe;
 use crate::store::memory::Slot;
 
 impl Cache {
@@ -77,6 +78,11 @@ impl Steps {
         self.0.push(Step { about, found });
     }
 
+    fn writes(mut self) -> Explanation {
+        self.say(About::Admission, "its method may change something: it goes to the handler, and invalidates if that succeeds");
+        self.end(None, Would::Bypass(Bypass::Method))
+    }
+
     fn end(mut self, key: Option<Key>, would: Would) -> Explanation {
         self.say(About::Result, would.to_string());
         let steps = self.0;
@@ -98,6 +104,7 @@ impl Shared {
         let path = arrived.head.uri.path();
         let found = match self.policy_for(pattern, path) {
             Ok(found) => found,
+            Err(Bypass::Unmatched) if is_unsafe(arrived.head.method) => return steps.writes(),
             Err(reason) => {
                 let why = match reason {
                     Bypass::Unmatched => "a router names no route for it (its fallback, nest_service): the policy must be unmatched()".to_owned(),
@@ -119,10 +126,7 @@ impl Shared {
                 steps.say(About::Admission, format!("it bypasses: {reason}"));
                 return steps.end(None, Would::Bypass(reason));
             }
-            Err(Aside::Write(..)) => {
-                steps.say(About::Admission, "its method may change something: it goes to the handler, and invalidates if that succeeds");
-                return steps.end(None, Would::Bypass(Bypass::Method));
-            }
+            Err(Aside::Write(..)) => return steps.writes(),
             Err(Aside::Content(_)) => {
                 steps.say(
                     About::Admission,

@@ -137,6 +137,21 @@ pub(crate) fn target_in(
     }
 }
 
+/// The same for a call or a request, which may have no tenant where others have.
+pub(crate) fn target_for(
+    selector: &Selector,
+    context: &Context,
+    tenant: Option<&str>,
+) -> Result<Target, InvalidateError> {
+    let of_a_tenant = matches!(selector.kind, Kind::Tag(_) | Kind::Uri(_));
+    match of_a_tenant && tenant.is_none() && context.tenants {
+        true => Err(InvalidateError::bad_selector(
+            "this cache has tenants, and tags and URIs are one tenant's: use invalidate_for",
+        )),
+        false => target_in(selector, context, tenant),
+    }
+}
+
 /// Checks a selector. With a tenant it reaches that tenant's entries alone.
 fn target_of(
     selector: &Selector,

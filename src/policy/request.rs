@@ -60,6 +60,11 @@ pub(super) fn is_usual(policy: &Policy) -> bool {
     stores && !looks && !own_key && policy.methods.is_empty() && policy.precompress.is_empty()
 }
 
+/// Unsafe, or unknown and taken for unsafe (RFC 9110, 9.2.1; RFC 9111, 4.4).
+pub(crate) fn is_unsafe(method: &Method) -> bool {
+    !(method.is_safe() || method.as_str() == "QUERY")
+}
+
 /// Whether the method takes part at all.
 #[inline]
 pub(crate) fn method(method: &Method, has_body: bool) -> Result<(), Bypass> {

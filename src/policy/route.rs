@@ -339,7 +339,8 @@ impl Policy {
     }
 
     /// Also caches what an axum router's fallback answers, or a service that is nested in
-    /// it (`nest_service`): axum names no route there. Default: no, for
+    /// it (`nest_service`): axum names no route there. What is to be [invalidated](Self::invalidates) is so
+    /// in any case. Default: no, for
     /// the set of paths there is anybody's to choose; yes under
     /// [`http`](Self::http). In a table it counts for the default, and for rows that
     /// cover such a path.
