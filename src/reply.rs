@@ -343,8 +343,9 @@ pub(crate) fn passed_on<B>(
     reason: Bypass,
     nested: bool,
 ) -> Response<ResponseBody<B>> {
-    // a layer that only invalidates leaves storing to the one further out
-    if nested && reason == Bypass::NotCached {
+    // a layer that only invalidates, or has no policy, leaves storing to the one further out
+    let leaves = [Bypass::NotCached, Bypass::NoPolicy, Bypass::Unmatched];
+    if nested && leaves.contains(&reason) {
         return response;
     }
     for name in policy.map_or(&[][..], |policy| &policy.tag_fields) {

@@ -163,3 +163,37 @@ async fn what_the_outer_policy_ignores_the_inner_layer_does_not_see() {
     let seen = get_with(&app(Routes::new().except(["/me"])), "/me", &token).await;
     assert!(seen.text().contains("Bearer a"), "{}", seen.text());
 }
+
+#[tokio::test]
+async fn a_layer_without_a_policy_for_a_request_decides_nothing() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let inner = cache.routes(Routes::new().route("/a", seconds(10)));
+    let table = Router::new()
+        .route("/a", counted(&calls))
+        .route("/b", counted(&calls))
+        .layer(inner)
+        .layer(cache.routes(Routes::new().default_policy(minutes(1))));
+    let files = Router::new()
+        .fallback(|| async { "file" })
+        .layer(cache.ttl(seconds(10)));
+    let row = Routes::new().route("/files/{*rest}", Policy::ttl(minutes(1)).unmatched());
+    let files = Router::new()
+        .nest_service("/files", files)
+        .layer(cache.routes(row));
+    for (app, path, ttl) in [
+        (&table, "/a", 10),
+        (&table, "/b", 60),
+        (&files, "/files/a", 60),
+    ] {
+        get(app, path).await;
+        let told = format!("larder; hit; ttl={ttl}; detail=memory");
+        assert_eq!(get(app, path).await.cache_status(), told, "{path}");
+    }
+    let before = cache.stats();
+    assert_eq!(
+        (before.requests(), before.bypasses),
+        (6, 0),
+        "each is counted once"
+    );
+}
