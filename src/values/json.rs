@@ -1,7 +1,7 @@
 //! Keys made of data: canonical JSON (RFC 8785), and its hash.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::key::{Content, ValueKey};
@@ -28,7 +28,8 @@ const MOST_EXACT: u64 = (1 << 53) - 1;
 /// # Ok::<(), larder::values::KeyError>(())
 /// ```
 ///
-/// A field is named by its name, or by a JSON pointer such as `/chart/sun` (RFC 6901).
+/// A field is named by its name, or by a JSON pointer such as `/chart/sun` (RFC 6901), which begins
+/// with a slash.
 /// Integers beyond 2^53 are refused, for two of them may have one form: give them
 /// as texts.
 #[derive(Debug, Clone)]
@@ -58,7 +59,8 @@ impl JsonKey {
         }
     }
 
-    /// Keeps these fields, and no other. One that is absent stays so.
+    /// Keeps these fields, and no other. One that is absent stays so; data that is no object and has
+    /// none of them is refused.
     pub fn only<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         let names = names.into_iter().map(|name| pointer(name.as_ref()));
         self.only.get_or_insert_default().extend(names);
@@ -137,7 +139,15 @@ impl JsonKey {
             let field = value.pointer(name)?;
             Some((name.clone(), field.clone()))
         });
-        Ok(Value::Object(kept.collect()))
+        let kept: Map<String, Value> = kept.collect();
+        if kept.is_empty() && !(value.is_object() || value.is_null()) {
+            // else all such data would have one key
+            return Err(KeyError::new(
+                "data",
+                "is no object, and has none of the fields named".to_owned(),
+            ));
+        }
+        Ok(Value::Object(kept))
     }
 
     /// The hash as 64 hexadecimal digits.
@@ -234,7 +244,7 @@ fn exact(value: &Value, path: &mut String) -> Result<(), KeyError> {
 fn pointer(field: &str) -> String {
     match field.starts_with('/') {
         true => field.to_owned(),
-        false => format!("/{}", field.replace('~', "~0")),
+        false => format!("/{}", field.replace('~', "~0").replace('/', "~1")),
     }
 }
 
@@ -305,6 +315,34 @@ mod tests {
         for (at, hash) in hashes.iter().enumerate() {
             assert!(!hashes[at + 1..].contains(hash));
         }
+    }
+
+    #[test]
+    fn a_name_with_a_slash_is_a_name() {
+        let key = |data: &Value, names: &[&str]| JsonKey::of(data).only(names).hash().unwrap();
+        let (slow, fast) = (
+            json!({"m": 1, "km/h": 30.2}),
+            json!({"m": 1, "km/h": 300.0}),
+        );
+        assert_ne!(key(&slow, &["m", "km/h"]), key(&fast, &["m", "km/h"]));
+        let rounded = JsonKey::of(&slow).quantize("km/h", 1.0).hash().unwrap();
+        assert_eq!(rounded, hash(&json!({"m": 1, "km/h": 30})));
+        let (flat, nested) = (
+            json!({"a/b": 1, "a": {"b": 2}}),
+            json!({"a/b": 1, "a": {"b": 3}}),
+        );
+        assert_eq!(key(&flat, &["a/b"]), key(&nested, &["a/b"]));
+        assert_ne!(key(&flat, &["/a/b"]), key(&nested, &["/a/b"]));
+    }
+
+    #[test]
+    fn fields_of_what_has_none_are_refused() {
+        for data in [json!(["p", "m"]), json!("p"), json!(7)] {
+            let error = JsonKey::of(&data).only(["prompt"]).hash().unwrap_err();
+            assert_eq!(error.part(), "data", "{data}");
+        }
+        let element = |data: &Value| JsonKey::of(data).only(["/0"]).hash().unwrap();
+        assert_ne!(element(&json!(["p", "m"])), element(&json!(["q", "m"])));
     }
 
     #[test]
