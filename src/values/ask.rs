@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
+use smallvec::SmallVec;
 
 use super::cached::CachedValue;
 use super::key::ValueKey;
@@ -10,7 +11,7 @@ use super::space::{Belongs, Space, hit};
 use crate::ask::Question;
 use crate::cache::{Family, Found, Missed, Stale};
 use crate::entry::Entry;
-use crate::key::Key;
+use crate::key::{Key, ScopeId};
 use crate::outcome::{Cause, Outcome, Staleness, Tier};
 use crate::policy::freshness::{Use, stands_in};
 use crate::store::Seen;
@@ -24,7 +25,8 @@ pub(super) struct Ask<T> {
     /// What leads to it, where keys share values.
     pub(super) alias: Option<Key>,
     pub(super) key: Arc<str>,
-    pub(super) seed: Option<Arc<str>>,
+    /// The tags that its key names.
+    pub(super) seeds: SmallVec<[ScopeId; 1]>,
     /// A check of this look-up's own.
     pub(super) check: Option<CheckFn<T>>,
     /// What lies in the store is of no use to it.
@@ -94,7 +96,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
             alias: space.alias(key),
             space: Arc::clone(space),
             key: key.text.as_ref().into(),
-            seed: key.seed.as_deref().map(Arc::from),
+            seeds: space.seeds_of(key),
             check,
             useless: false,
             keeps: true,
@@ -103,8 +105,8 @@ impl<T: Send + Sync + 'static> Ask<T> {
 
     /// What is known beforehand of what its value belongs to.
     pub(super) fn belongs(&self) -> Belongs {
-        let seed = self.seed.as_deref();
-        self.space.belongs(&self.name, self.alias.as_ref(), seed)
+        let alias = self.alias.as_ref();
+        self.space.belongs(&self.name, alias, &self.seeds)
     }
 
     pub(super) fn may_use(&self, value: &T) -> bool {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
 use super::parts::escape;
 use crate::key::hex;
@@ -16,7 +17,7 @@ use crate::key::hex;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ValueKey<'a> {
     pub(super) text: Cow<'a, str>,
-    pub(super) seed: Option<Cow<'a, str>>,
+    pub(super) seeds: SmallVec<[Cow<'a, str>; 1]>,
     pub(super) content: Option<Content>,
     pub(super) never: bool,
 }
@@ -49,7 +50,7 @@ impl<'a> ValueKey<'a> {
     pub fn new(text: impl Into<Cow<'a, str>>) -> Self {
         Self {
             text: text.into(),
-            seed: None,
+            seeds: SmallVec::new(),
             content: None,
             never: false,
         }
@@ -67,18 +68,16 @@ impl<'a> ValueKey<'a> {
     /// The same text for one seed alone, such as a user or a player
     /// (`player:42`): `<text>|<seed>`. What is stored under it bears the seed as a
     /// tag, so that all of a user's values can be [erased](crate::Cache::erase)
-    /// together.
+    /// together. A second one narrows it further, and is a tag too.
     #[must_use]
-    pub fn seed(self, seed: impl Into<Cow<'a, str>>) -> Self {
+    pub fn seed(mut self, seed: impl Into<Cow<'a, str>>) -> Self {
         let seed = seed.into();
         let mut text = self.text.into_owned();
         text.push('|');
         escape(&mut text, &seed, '|');
-        Self {
-            text: text.into(),
-            seed: Some(seed),
-            ..self
-        }
+        self.text = text.into();
+        self.seeds.push(seed);
+        self
     }
 
     /// A key whose value is made of this, and of nothing else: all keys with one
@@ -141,7 +140,11 @@ impl<'a> From<&'a ValueKey<'_>> for ValueKey<'a> {
     fn from(key: &'a ValueKey<'_>) -> Self {
         ValueKey {
             text: Cow::Borrowed(&key.text),
-            seed: key.seed.as_deref().map(Cow::Borrowed),
+            seeds: key
+                .seeds
+                .iter()
+                .map(|seed| Cow::Borrowed(&**seed))
+                .collect(),
             content: key.content,
             never: key.never,
         }

@@ -58,7 +58,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
         let holds = self.space.to_hold(&made.value, body.len(), 0);
         let tags = tags.unwrap_or_default();
         let entry = self.entry(body, &tags, note, took);
-        let known = self.space.known_tags(self.seed.as_deref());
+        let known = self.space.known_tags(&self.seeds);
         let groups = known.chain(tags).map(Group).collect();
         let fill = Fill {
             groups,

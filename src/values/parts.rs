@@ -32,7 +32,7 @@ const LONGEST: usize = 256;
 pub struct KeyParts {
     separator: char,
     text: String,
-    seed: Option<String>,
+    seeds: Vec<String>,
     bad: Option<KeyError>,
 }
 
@@ -45,7 +45,7 @@ impl KeyParts {
         Self {
             separator,
             text: String::new(),
-            seed: None,
+            seeds: Vec::new(),
             bad: (!fits).then(bad),
         }
     }
@@ -70,7 +70,7 @@ impl KeyParts {
         if let Some(seed) = seed {
             let seed = seed.into();
             self.push("seed", &seed);
-            self.seed = Some(seed);
+            self.seeds.push(seed);
         }
         self
     }
@@ -109,7 +109,7 @@ impl KeyParts {
             return Err(KeyError::new("parts", "there are none".to_owned()));
         }
         let mut key = ValueKey::new(self.text);
-        key.seed = self.seed.map(Into::into);
+        key.seeds = self.seeds.into_iter().map(Into::into).collect();
         Ok(key)
     }
 }

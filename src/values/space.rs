@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
 use super::cached::CachedValue;
 use super::codec::Codec;
@@ -104,7 +105,7 @@ impl<T: Send + Sync + 'static> Space<T> {
     pub(super) fn never(&self, key: &ValueKey<'_>) -> Option<Bypass> {
         match self.sharing {
             Sharing::Never => Some(Bypass::NotCached),
-            Sharing::PerSeed if key.seed.is_none() => Some(Bypass::NoScope),
+            Sharing::PerSeed if key.seeds.is_empty() => Some(Bypass::NoScope),
             _ if key.never => Some(Bypass::NotCached),
             _ => None,
         }
@@ -123,7 +124,7 @@ impl<T: Send + Sync + 'static> Space<T> {
             (None, false) => place.field(key.text.as_bytes()),
             (None, true) => place.secret(key.text.as_bytes()),
         }
-        if let Some(seed) = &key.seed {
+        for seed in &key.seeds {
             place.secret(seed.as_bytes());
         }
         place
@@ -142,10 +143,10 @@ impl<T: Send + Sync + 'static> Space<T> {
     pub(super) fn alias(&self, key: &ValueKey<'_>) -> Option<Key> {
         let content = key.content?.to_hex();
         // a seed's values are its own, whatever they are made of
-        let whose = key
-            .seed
-            .as_ref()
-            .map_or_else(String::new, |seed| format!("|{}", hashed(seed.as_bytes())));
+        let seeds = key.seeds.iter();
+        let whose: String = seeds
+            .map(|seed| format!("|{}", hashed(seed.as_bytes())))
+            .collect();
         Some(self.name(&format!("hash:{content}{whose}")))
     }
 
@@ -194,22 +195,31 @@ impl<T: Send + Sync + 'static> Space<T> {
     }
 
     /// What is known beforehand of what a value belongs to.
-    pub(super) fn belongs(&self, name: &Key, alias: Option<&Key>, seed: Option<&str>) -> Belongs {
+    pub(super) fn belongs(&self, name: &Key, alias: Option<&Key>, seeds: &[ScopeId]) -> Belongs {
         let keys = [Some(name), alias].into_iter().flatten();
         let keys = keys.flat_map(|key| self.scopes_of(key));
         Belongs {
             name: name.clone(),
             scopes: keys
                 .chain([self.of_namespace])
-                .chain(self.known_tags(seed))
+                .chain(self.known_tags(seeds))
                 .collect(),
         }
     }
 
     /// The tags that are known beforehand.
-    pub(super) fn known_tags(&self, seed: Option<&str>) -> impl Iterator<Item = ScopeId> {
-        let seed = seed.map(|seed| ScopeId::tag(self.tenant.as_deref(), seed));
-        self.tags.iter().copied().chain(seed)
+    pub(super) fn known_tags<'a>(
+        &'a self,
+        seeds: &'a [ScopeId],
+    ) -> impl Iterator<Item = ScopeId> + 'a {
+        self.tags.iter().chain(seeds).copied()
+    }
+
+    /// Those that a key names.
+    pub(super) fn seeds_of(&self, key: &ValueKey<'_>) -> SmallVec<[ScopeId; 1]> {
+        let tenant = self.tenant.as_deref();
+        let seeds = key.seeds.iter();
+        seeds.map(|seed| ScopeId::tag(tenant, seed)).collect()
     }
 
     /// The value that an entry in memory holds.

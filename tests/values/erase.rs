@@ -4,7 +4,7 @@ use axum::Router;
 use axum::routing::get as on_get;
 use futures_util::FutureExt;
 use larder::testing::{Chaos, ChaosStore, ManualClock, MemoryStore, Operation};
-use larder::values::{Content, ValueKey};
+use larder::values::{Content, KeyParts, ValueKey};
 use larder::{Cache, MIB, Policy, endpoint, minutes, tag};
 
 use crate::support::redis_server::Redis;
@@ -250,4 +250,38 @@ async fn an_erasure_whose_caller_goes_away_at_once_scans_all_the_same() {
     assert!(cache.erase(tag("user:7")).now_or_never().is_none());
     cache.idle().await;
     assert!(redis.entries().is_empty(), "the scan alone finds it");
+}
+
+#[tokio::test]
+async fn a_key_of_two_seeds_is_erased_by_either() {
+    for tier in crate::support::tiers().await {
+        let (values, cache) = (settings(&tier.cache).build().unwrap(), &tier.cache);
+        let parts = KeyParts::new('|').part("kind", "letter");
+        let parts = parts
+            .seed(Some("user:7"))
+            .seed(Some("device:1"))
+            .build()
+            .unwrap();
+        let plain = ValueKey::new("letter").seed("user:7").seed("device:1");
+        assert_eq!(plain, parts);
+        let content = Content::of("letter");
+        for key in [plain.clone(), plain.content(content)] {
+            for seed in ["user:7", "device:1"] {
+                values.insert(&key, Source::default().make("x")).await;
+                assert!(values.contains(&key).await);
+                cache.erase(tag(seed)).await.unwrap();
+                assert!(!values.contains(&key).await, "{seed} {}", tier.name);
+            }
+        }
+        let one = ValueKey::new("a").seed("user:7").content(content);
+        let two = ValueKey::new("a")
+            .seed("user:7")
+            .seed("device:1")
+            .content(content);
+        values.insert(&one, Source::default().make("x")).await;
+        assert!(
+            !values.contains(&two).await,
+            "whose they are, of one content too"
+        );
+    }
 }
