@@ -55,6 +55,20 @@ async fn answers_for_memory_alone_need_a_memory() {
     }
 }
 
+/// One that was off when it was built may have none.
+#[tokio::test]
+async fn a_cache_without_tiers_stores_nothing_and_says_so() {
+    let cache = Cache::builder().enabled(false).build().unwrap();
+    cache.set_enabled(true);
+    let layer = cache.ttl(minutes(1));
+    let app = Router::new().route("/x", on_get(|| async { "x" }).layer(layer));
+    for _ in 0..2 {
+        let reply = get(&app, "/x").await;
+        assert_eq!((reply.text(), reply.detail()), ("x", "no-room"));
+    }
+    assert_eq!((cache.stats().stores, cache.stats().refusals), (0, 2));
+}
+
 #[test]
 fn a_bad_policy_is_named() {
     let cache = Cache::builder().memory(MIB).build().unwrap();

@@ -140,7 +140,12 @@ impl Engine {
 
     /// Whether there is a tier where answers may lie, all of them or those for memory alone.
     pub(crate) fn has_place(&self, memory_only: bool) -> bool {
-        self.memory.keeps_entries() || self.store.is_none() || !memory_only
+        self.memory.keeps_entries() || self.is_written(memory_only)
+    }
+
+    /// Whether answers are written to a store, all of them or those for memory alone.
+    pub(crate) fn is_written(&self, memory_only: bool) -> bool {
+        self.store.is_some() && !memory_only
     }
 
     /// Whether this thread has a runtime with timers: without one nobody could go on

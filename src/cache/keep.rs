@@ -150,13 +150,16 @@ impl Engine {
             }
             false => Arc::new(held),
         };
-        held.counts.stored();
-        let until = self.now() + held.entry.lifetime.keep.saturating_sub(fill.age);
-        self.counters.traces.returned(&held.entry.canonical, until);
-        self.has_filled(&held.entry);
+        let is_written = self.is_written(fill.policy.memory_only);
+        if in_memory || is_written {
+            held.counts.stored();
+            let until = self.now() + held.entry.lifetime.keep.saturating_sub(fill.age);
+            self.counters.traces.returned(&held.entry.canonical, until);
+            self.has_filled(&held.entry);
+        }
         self.watch(&fill.entry, &held.counts, fill.age); // of a value memory keeps no body
         self.asked_for(&held.entry, &fill.policy, 1);
-        if self.store.is_none() || fill.policy.memory_only {
+        if !is_written {
             return Some(held);
         }
         let timed = |_: &&Handle| self.timers.get() != Some(&false);

@@ -124,7 +124,7 @@ impl Held {
     pub(crate) fn weight(&self) -> u64 {
         let coded: usize = self.coded.iter().map(|coded| coded.len() + 96).sum();
         let value = self.value.as_ref().map_or(0, |value| value.weight);
-        self.entry.weight() + coded as u64 + value
+        (self.entry.weight() + coded as u64).saturating_add(value)
     }
 
     /// The invalidation clock's value at which it was last found valid.

@@ -59,7 +59,7 @@ impl Weighter<Place, Slot> for Bytes {
             Slot::Entry(held) => held.weight(),
             Slot::Vary(_, Weighed(bytes)) => *bytes,
         };
-        content + OVERHEAD
+        content.saturating_add(OVERHEAD)
     }
 }
 
@@ -177,6 +177,15 @@ impl Memory {
 
     pub(crate) fn keeps_entries(&self) -> bool {
         self.keeps_entries
+    }
+
+    /// Whether there may be room for an entry of such a weight.
+    #[cfg_attr(
+        not(feature = "values"),
+        allow(dead_code, reason = "values weigh what they say")
+    )]
+    pub(crate) fn has_room(&self, weight: u64) -> bool {
+        self.keeps_entries && weight <= self.bound
     }
 
     /// Keeps an entry, if it is still valid. One that ceases to be meanwhile is

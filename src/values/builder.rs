@@ -242,7 +242,8 @@ impl<T: Send + Sync + 'static> ValuesBuilder<T> {
     }
 
     /// The bytes that a value takes in memory, for the memory tier's bound.
-    /// Default: an estimate from its size and twice its length as it is written.
+    /// Default: an estimate from its size and twice its length as it is written. A value that is
+    /// heavier than the tier's bound is not kept there.
     pub fn weigh(mut self, weigh: impl Fn(&T) -> usize + Send + Sync + 'static) -> Self {
         self.rulings.weigh = Some(Arc::new(weigh));
         self

@@ -1,6 +1,6 @@
 //! What lies in Redis, and what becomes of it.
 
-use larder::{Cache, MIB, Outcome, Policy, everything, key, minutes, pattern, tag};
+use larder::{Cache, MIB, Outcome, Policy, Refusal, everything, key, minutes, pattern, tag};
 
 use crate::support::redis_server::Redis;
 use crate::support::{PATIENT, SHORT, tiers};
@@ -252,4 +252,27 @@ async fn the_longest_lives_come_back_from_the_store() {
         let again = values.get_or_try_insert_with("x", load).await.unwrap();
         assert!(again.outcome().is_hit(), "{}", tiers.name);
     }
+}
+
+/// As one says that nothing of it is to be kept in memory.
+#[tokio::test]
+async fn a_weight_beyond_all_bounds_is_no_trouble_of_the_callers() {
+    let (cache, _clock) = larder::testing::cache();
+    for (name, weight) in [
+        ("most", usize::MAX),
+        ("half", usize::MAX / 2),
+        ("large", 1 << 40),
+    ] {
+        let values = cache.values::<Character>(name).weigh(move |_| weight);
+        let values = values.build().unwrap();
+        let read = read(&values, &Source::default(), "a").await;
+        assert_eq!(read.run, 1, "{name}");
+        let stored = Err(Refusal::NoRoom);
+        let told = matches!(read.outcome(), Outcome::Miss { stored: it, .. } if it == stored);
+        assert!(told, "{:?}", read.outcome());
+        assert!(!values.contains("a").await, "{name}");
+    }
+    let stats = cache.stats();
+    assert!(stats.memory_bytes <= stats.memory_capacity);
+    assert_eq!(stats.stores, 0);
 }
