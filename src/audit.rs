@@ -73,7 +73,10 @@ impl fmt::Display for Target {
         match &self.what {
             What::Scope { ids, how } => match how {
                 Find::Key(key) => write!(f, "key {key}"),
-                Find::Pattern(pattern) => write!(f, "endpoint {}", pattern.as_str()),
+                Find::Patterns(patterns) => {
+                    let texts: Vec<&str> = patterns.iter().map(|it| it.as_str()).collect();
+                    write!(f, "endpoint {}", texts.join(" "))
+                }
                 Find::Group => {
                     let hashes: Vec<String> = ids.iter().map(|id| id.to_hex()).collect();
                     write!(f, "group {}", hashes.join(" "))

@@ -182,7 +182,7 @@ pub struct EntryInfo {
     pub kept: Duration,
     /// How long its fill took.
     pub fill: Duration,
-    /// Bytes of its body.
+    /// Bytes of its body; 0 for a value that memory holds as it is.
     pub size: u64,
     /// Bytes that it takes where it was found. None in a listing of the shared store.
     pub takes: Option<u64>,
@@ -192,12 +192,16 @@ pub struct EntryInfo {
     /// Hashes of what it can be invalidated by: its key, endpoint, URI, tags and
     /// groups, 32 hexadecimal digits each.
     pub scopes: Vec<String>,
+    pub(crate) namespace: Option<Box<str>>,
 }
 
 impl EntryInfo {
-    /// The endpoint in its key.
+    /// The endpoint in its key; the namespace of a value.
     #[must_use]
     pub fn endpoint(&self) -> &str {
+        if let Some(namespace) = &self.namespace {
+            return namespace;
+        }
         let mut parts = self.key.as_str().rsplitn(2, ':');
         let family = parts.nth(1).unwrap_or_default();
         let family = family.split_once(':').map_or("", |(_, family)| family);

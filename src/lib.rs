@@ -190,7 +190,7 @@ pub use error::{
 };
 pub use explain::{About, Explanation, Step, Would};
 pub use future::ResponseFuture;
-#[cfg(feature = "values")]
+#[cfg(any(feature = "values", feature = "admin"))]
 pub use invalidate::namespace;
 pub use invalidate::{
     Invalidated, Selector, endpoint, escape_pattern, everything, key, pattern, tag, uri,

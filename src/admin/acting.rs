@@ -9,16 +9,17 @@ use super::problem::Problem;
 use super::router::Shared;
 use super::views::seconds;
 use crate::audit::{self, audited_by};
-use crate::invalidate::{Selector, endpoint, everything, key, tag, uri};
+use crate::invalidate::{Selector, endpoint, everything, key, namespace, tag, uri};
 use crate::stats::Stats;
 
-/// What is to be invalidated: exactly one of the first six.
+/// What is to be invalidated: exactly one of the first seven.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Invalidate {
     pattern: Option<String>,
     tag: Option<String>,
     endpoint: Option<String>,
+    namespace: Option<String>,
     key: Option<String>,
     uri: Option<String>,
     everything: Option<bool>,
@@ -34,6 +35,7 @@ impl Invalidate {
             of(&self.pattern, Selector::from),
             of(&self.tag, tag),
             of(&self.endpoint, endpoint),
+            of(&self.namespace, namespace),
             of(&self.key, key),
             of(&self.uri, uri),
             self.everything.filter(|yes| *yes).map(|_| everything()),
@@ -50,7 +52,7 @@ impl Invalidate {
                 Ok(selector)
             }
             _ => Err(Problem::bad(
-                "name exactly one of pattern, tag, endpoint, key, uri, everything",
+                "name exactly one of pattern, tag, endpoint, namespace, key, uri, everything",
             )),
         }
     }

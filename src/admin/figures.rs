@@ -75,6 +75,8 @@ struct Message<'a> {
     /// Names of the numbers in `endpoints`.
     columns: &'static [&'static str],
     endpoints: Vec<Row>,
+    /// Those of them that are namespaces of values.
+    namespaces: Vec<String>,
 }
 
 /// An endpoint and its numbers.
@@ -148,6 +150,8 @@ impl Figures {
         if Dated::is_due(self.lately.as_ref()) {
             self.lately = Some(Dated(Lately::of(cache).await, Instant::now()));
         }
+        let endpoints = cache.endpoint_stats();
+        let spaces = endpoints.iter().filter(|one| one.namespace);
         let message = Message {
             version: env!("CARGO_PKG_VERSION"),
             prefix: cache.prefix(),
@@ -166,7 +170,8 @@ impl Figures {
                 .collect(),
             total: &cache.stats(),
             columns: &COLUMNS,
-            endpoints: cache.endpoint_stats().into_iter().map(Row::of).collect(),
+            namespaces: spaces.map(|one| one.endpoint.clone()).collect(),
+            endpoints: endpoints.into_iter().map(Row::of).collect(),
         };
         event(&message)
     }

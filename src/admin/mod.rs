@@ -25,7 +25,7 @@
 //! | `POST /explain` | read | `{"url": "http://host/path", "headers"?: {..}}`: what would become of it, step by step |
 //! | `POST /check` | read | the same question: whether it is cached, its key and TTL; nothing is filled or counted |
 //! | `GET /events` | read | server-sent events: all that the page shows, once a second |
-//! | `POST /invalidate` | full | `{"pattern" \| "tag" \| "endpoint" \| "key" \| "uri": "..", "tenant"?}` or `{"everything": true}`; `"soft": true` makes stale, `"dry_run": true` counts alone |
+//! | `POST /invalidate` | full | `{"pattern" \| "tag" \| "endpoint" \| "namespace" \| "key" \| "uri": "..", "tenant"?}` or `{"everything": true}`; `"soft": true` makes stale, `"dry_run": true` counts alone |
 //! | `POST /warm` | full | `{"targets": ["/path", ..], "host"?: ".."}` through [`AdminRouter::warms`]; answers at the end |
 //! | `POST /stats/reset` | full | `{}`: counters of this process begin anew |
 //! | `POST /enabled` | full | `{"enabled": bool, "everywhere"?: bool}`, by default in all processes |

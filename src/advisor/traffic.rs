@@ -180,6 +180,7 @@ mod tests {
         };
         let one = EndpointStats {
             endpoint: "x".into(),
+            namespace: false,
             stats,
         };
         facts.endpoints = vec![one];

@@ -224,7 +224,11 @@ impl Cache {
     /// names.
     #[must_use]
     pub fn endpoint_stats(&self) -> Vec<EndpointStats> {
-        self.engine.counters.by_endpoint()
+        let mut all = self.engine.counters.by_endpoint();
+        for one in &mut all {
+            one.namespace = self.engine.context.namespaces.has(&one.endpoint);
+        }
+        all
     }
 
     /// Begins no more renewals in the background, and waits until what has begun

@@ -252,6 +252,7 @@ impl Engine {
             takes: Some(held.weight()),
             valid: Some(held.valid(&self.generations)),
             scopes: entry.scopes.iter().map(|scope| scope.to_hex()).collect(),
+            namespace: self.context.namespaces.of(entry.key.as_str()),
         }
     }
 
@@ -286,6 +287,7 @@ impl Engine {
             takes: whole.then_some(frame.len() as u64),
             valid: standing.map(|standing| standing != Standing::Gone),
             scopes: scopes.iter().map(|scope| scope.to_hex()).collect(),
+            namespace: self.context.namespaces.of(key.as_str()),
             key,
         })
     }

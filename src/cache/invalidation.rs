@@ -227,7 +227,10 @@ fn removals(target: &Target) -> Vec<Removal<'_>> {
         What::Scope { ids, how } => match how {
             Find::Key(key) => vec![Removal::Key(key)],
             Find::Group => ids.iter().map(|id| Removal::Group(Group(*id))).collect(),
-            Find::Pattern(pattern) => vec![Removal::Pattern(pattern.as_str())],
+            Find::Patterns(patterns) => {
+                let patterns = patterns.iter();
+                patterns.map(|it| Removal::Pattern(it.as_str())).collect()
+            }
         },
         What::Pattern(pattern) | What::Everything(pattern) => {
             vec![Removal::Pattern(pattern.as_str())]

@@ -40,7 +40,7 @@ impl Engine {
     pub(super) fn note_invalidation(&self, target: &Target, removed: Option<u64>) {
         self.trail.add(Invalidation {
             at: self.clock.wall(),
-            scope: scope(target),
+            scope: scope(target, &self.context.prefix),
             soft: target.force == Force::Soft,
             removed,
             times: 1,
@@ -49,14 +49,19 @@ impl Engine {
 }
 
 /// What it reaches, in words that name nobody: tags and URIs by their hashes.
-fn scope(target: &Target) -> Scope {
+fn scope(target: &Target, prefix: &str) -> Scope {
     match &target.what {
         What::Scope { ids, how } => match how {
             Find::Key(key) => Scope::Key(key.to_string()),
-            Find::Pattern(pattern) => {
-                let family = pattern.as_str().split(':').nth(1).unwrap_or_default();
-                let name = family.split(['[', '@']).next().unwrap_or_default();
-                Scope::Endpoint(name.to_owned())
+            Find::Patterns(patterns) => {
+                let pattern = patterns.first().map_or("", |pattern| pattern.as_str());
+                let family = pattern
+                    .strip_prefix(prefix)
+                    .and_then(|it| it.strip_prefix(':'));
+                match family.and_then(|family| family.split(['[', '@']).next()) {
+                    Some(name) => Scope::Endpoint(name.to_owned()),
+                    None => Scope::Pattern(pattern.to_owned()), // of values
+                }
             }
             Find::Group => {
                 let hash = ids.first().map(|id| id.to_hex()).unwrap_or_default();

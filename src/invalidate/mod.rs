@@ -10,7 +10,7 @@ pub(crate) use namespaces::Namespaces;
 pub(crate) use pattern::Pattern;
 pub use pattern::escape_pattern;
 pub use report::Invalidated;
-#[cfg(feature = "values")]
+#[cfg(any(feature = "values", feature = "admin"))]
 pub use selector::namespace;
 pub(crate) use selector::{Kind, Mode, SelectorTemplate};
 pub use selector::{Selector, endpoint, everything, key, pattern, tag, uri};

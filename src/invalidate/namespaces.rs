@@ -62,6 +62,12 @@ impl Namespaces {
         known.keys().map(|name| format!("{name}:*")).collect()
     }
 
+    /// Whether there is one of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.contains_key(name)
+    }
+
     /// The one in which a name in the store, or a pattern of such names, lies.
     pub(crate) fn of(&self, text: &str) -> Option<Box<str>> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);

@@ -100,14 +100,15 @@ pub fn tag(tag: impl Into<String>) -> Selector {
     Selector::new(Kind::Tag(tag.into()))
 }
 
-/// Every entry of the endpoint, as the policy names it or the route implies it.
+/// Every entry of the endpoint, as the policy names it or the route implies it, or as it stands in keys
+/// and statistics.
 #[must_use]
 pub fn endpoint(endpoint: impl Into<String>) -> Selector {
     Selector::new(Kind::Endpoint(endpoint.into()))
 }
 
 /// Every value of a namespace ([`Cache::values`](crate::Cache::values)), in one step.
-#[cfg(feature = "values")]
+#[cfg(any(feature = "values", feature = "admin"))]
 #[must_use]
 pub fn namespace(namespace: impl Into<String>) -> Selector {
     Selector::new(Kind::Namespace(namespace.into()))

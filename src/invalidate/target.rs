@@ -9,7 +9,7 @@ use super::selector::{Kind, Mode};
 use super::{Pattern, Selector};
 use crate::error::InvalidateError;
 use crate::generation::{Force, Scoped};
-use crate::key::{Key, ScopeId, Writer, decoded_query, escape_endpoint};
+use crate::key::{Key, ScopeId, Writer, decoded_query, escape_endpoint, is_escaped_endpoint};
 use crate::policy::{Compiled, Context, Params};
 
 /// What is invalidated, and how.
@@ -90,8 +90,8 @@ pub(crate) enum Find {
     Key(Key),
     /// They are kept as a group.
     Group,
-    /// Their keys match.
-    Pattern(Pattern),
+    /// Their keys match one of these.
+    Patterns(Vec<Pattern>),
 }
 
 /// Checks a selector of a cache: keys and patterns may also lie in a namespace of
@@ -123,7 +123,7 @@ pub(crate) fn target_in(
         (Kind::Namespace(_), Some(name)) => {
             let what = What::Scope {
                 ids: vec![ScopeId::namespace(&name)],
-                how: Find::Pattern(Pattern::trusted(format!("{name}:*"))),
+                how: Find::Patterns(vec![Pattern::trusted(format!("{name}:*"))]),
             };
             Ok(with_mode(what, selector.mode))
         }
@@ -188,19 +188,14 @@ fn what_of(kind: &Kind, prefix: &str, tenant: Option<&str>) -> Result<What, Inva
             if name.is_empty() {
                 return Err(bad("an empty endpoint".into()));
             }
-            let name = escape_endpoint(name);
-            let (scope, pattern) = match suffix {
-                None => (name.clone(), format!("{prefix}:{name}[:@]*")),
-                Some(suffix) => {
-                    let name = format!("{name}{suffix}");
-                    let pattern = format!("{prefix}:{name}:*");
-                    (name, pattern)
-                }
-            };
-            Ok(What::Scope {
-                ids: vec![ScopeId::endpoint(&scope)],
-                how: Find::Pattern(Pattern::trusted(pattern)),
-            })
+            // also one that was read in a key or a list
+            let as_it_stands = is_escaped_endpoint(name).then(|| name.clone());
+            let names = as_it_stands.into_iter().chain([escape_endpoint(name)]);
+            let (ids, patterns) = names
+                .map(|name| family(prefix, &name, suffix.as_deref()))
+                .unzip();
+            let how = Find::Patterns(patterns);
+            Ok(What::Scope { ids, how })
         }
         Kind::Key(name) => {
             let known = name
@@ -247,6 +242,18 @@ fn what_of(kind: &Kind, prefix: &str, tenant: Option<&str>) -> Result<What, Inva
             })
         }
     }
+}
+
+/// An endpoint's scope, and what matches its keys.
+fn family(prefix: &str, name: &str, suffix: Option<&str>) -> (ScopeId, Pattern) {
+    let (scope, pattern) = match suffix {
+        None => (name.to_owned(), format!("{prefix}:{name}[:@]*")),
+        Some(suffix) => (
+            format!("{name}{suffix}"),
+            format!("{prefix}:{name}{suffix}:*"),
+        ),
+    };
+    (ScopeId::endpoint(&scope), Pattern::trusted(pattern))
 }
 
 /// How a tenant stands behind an endpoint in a key: by its hash.
@@ -333,11 +340,14 @@ mod tests {
     #[test]
     fn an_endpoint_never_reaches_its_neighbours() {
         let Ok(What::Scope {
-            how: Find::Pattern(pattern),
+            how: Find::Patterns(patterns),
             ..
         }) = target(endpoint("user"))
         else {
             panic!("an endpoint is found by pattern");
+        };
+        let [pattern] = &*patterns else {
+            panic!("one is enough");
         };
         assert!(pattern.matches("api:user:00") && pattern.matches("api:user@ab:00"));
         assert!(!pattern.matches("api:users:00") && !pattern.matches("api:user.x:00"));

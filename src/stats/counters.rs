@@ -160,6 +160,7 @@ impl Counters {
         stats.complete(&sums);
         EndpointStats {
             endpoint: name.into(),
+            namespace: false,
             stats,
         }
     }
@@ -237,6 +238,7 @@ fn of_one((name, counts): (Box<str>, Arc<Counts>)) -> EndpointStats {
     stats.complete(&sums);
     EndpointStats {
         endpoint: name.into(),
+        namespace: false,
         stats,
     }
 }

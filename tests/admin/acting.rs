@@ -1,11 +1,13 @@
 //! What changes something.
 
-use larder::{Cache, MIB, admin};
+use axum::Router;
+use axum::routing::get as on_get;
+use larder::{Cache, MIB, admin, minutes};
 use serde_json::json;
 
 use crate::support::redis_server::Redis;
 use crate::support::{PATIENT, SHORT, eventually, get};
-use crate::{TOKEN, app, memory, post, read, site};
+use crate::{READER, TOKEN, app, memory, post, read, site};
 
 #[tokio::test]
 async fn invalidation_by_each_selector_answers_with_its_counts() {
@@ -126,4 +128,61 @@ async fn switching_off_and_on_reaches_all_by_default() {
         there.is_enabled()
     })
     .await;
+}
+
+/// Escaped names, those that are literally so, and namespaces.
+#[tokio::test]
+async fn what_a_list_names_can_be_given_back() {
+    let cache = Cache::builder().memory(16 * MIB).build().unwrap();
+    let values = cache.values::<String>("scene").build().unwrap();
+    let handler = || on_get(|| async { "x" }).layer(cache.ttl(minutes(5)));
+    let paths = ["/@ada", "/v2/docs", "/a%20b", "/plain"];
+    let site = Router::new()
+        .route("/@{user}", handler())
+        .route("/v{n}/docs", handler())
+        .route("/a%20b", handler())
+        .route("/plain", handler());
+    let admin = admin::router(&cache).token(TOKEN).read_only_token(READER);
+    let admin = admin.build().unwrap();
+    let app = site.nest("/admin/cache", admin);
+    let fill = async || {
+        for path in paths {
+            get(&app, path).await;
+        }
+        values.insert("p:1", "old".to_owned()).await;
+    };
+    fill().await;
+    let entries = read(&app, "/entries").await.json()["entries"].clone();
+    let listed = entries.as_array().unwrap().iter();
+    let mut listed: Vec<_> = listed.map(|entry| entry["endpoint"].clone()).collect();
+    listed.extend(cache.endpoint_stats().iter().map(|one| json!(one.endpoint)));
+    assert_eq!(listed.len(), 4 + 5);
+    for name in listed {
+        fill().await;
+        let kind = if name == "scene" {
+            "namespace"
+        } else {
+            "endpoint"
+        };
+        let answer = post(&app, "/invalidate", &json!({kind: name})).await;
+        assert_eq!(
+            answer.json()["removed"],
+            1,
+            "{kind} {name}: {}",
+            answer.text
+        );
+    }
+    fill().await;
+    for name in ["a%20b", "@{user}", "v{n}.docs", "plain"] {
+        let done = cache.invalidate(larder::endpoint(name)).await.unwrap();
+        assert_eq!(done.removed(), 1, "{name}");
+    }
+    let stats = cache.endpoint_stats().into_iter();
+    let spaces: Vec<_> = stats.filter(|one| one.namespace).collect();
+    assert_eq!((spaces.len(), &*spaces[0].endpoint), (1, "scene"));
+    let entry = cache.entry("scene:p:1").await.unwrap().unwrap();
+    assert_eq!(entry.endpoint(), "scene");
+    cache.invalidate(larder::namespace("scene")).await.unwrap();
+    let done = cache.invalidations();
+    assert_eq!(done[0].scope.parts(), ("pattern", "scene:*"));
 }

@@ -59,7 +59,7 @@ export class Endpoints {
     const rows = message.endpoints.map(([name, n]) => {
       const counts = OUTCOMES.map((outcome) => n[at(outcome)]);
       return {
-        name, counts, all: requests(counts), ratio: hitRatio(counts), rate: history.rate(name),
+        name, kind: message.namespaces.includes(name) ? "namespace" : "endpoint", counts, all: requests(counts), ratio: hitRatio(counts), rate: history.rate(name),
         hit99: n[at("hit_p99")], miss99: n[at("miss_p99")], saved: n[at("calls_saved")], time: n[at("time_saved")],
       };
     });
@@ -97,8 +97,8 @@ export class Endpoints {
       element.cells[0].title = row.name;
       element.cells[4].append(make("div", { class: "mix", role: "img" }, ...OUTCOMES.map((outcome) => make("i", { class: outcome }))));
       if (row.name) {
-        const label = "Invalidate the endpoint " + row.name;
-        const button = make("button", { type: "button", "aria-label": label, onclick: () => this.invalidate(row.name) }, "Invalidate");
+        const label = `Invalidate the ${row.kind} ${row.name}`;
+        const button = make("button", { type: "button", "aria-label": label, onclick: () => this.invalidate(row.kind, row.name) }, "Invalidate");
         element.cells[COLUMNS.length - 1].append(button);
       }
       this.elements.set(row.name, element);

@@ -123,7 +123,7 @@ function theme() {
 }
 
 const invalidate = actions((error) => signIn(error.message));
-const endpoints = new Endpoints((name) => invalidate("endpoint", name));
+const endpoints = new Endpoints(invalidate);
 id("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   setToken(id("token").value);
