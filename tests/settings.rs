@@ -73,7 +73,7 @@ async fn a_cache_without_tiers_stores_nothing_and_says_so() {
 fn a_bad_policy_is_named() {
     let cache = Cache::builder().memory(MIB).build().unwrap();
     let ttl = || Policy::ttl(minutes(1));
-    let bad: [(Policy, &str); 21] = [
+    let bad: [(Policy, &str); 25] = [
         (ttl().soft_timeout(Duration::ZERO), "soft_timeout"),
         (ttl().hard_timeout(Duration::ZERO), "hard_timeout"),
         (ttl().settle(Duration::ZERO), "settle"),
@@ -89,7 +89,11 @@ fn a_bad_policy_is_named() {
         (ttl().max_body(0), "max_body"),
         (ttl().vary(["no name"]), "vary"),
         (ttl().hide(["host"]), "hide"),
+        (ttl().vary(["*"]), "vary"),
         (ttl().vary(["x-a"]).hide(["x-a"]), "hide"),
+        (ttl().vary(["cookie"]).hide(["cookie"]), "hide"),
+        (ttl().scope(Scope::bearer()).hide(["authorization"]), "hide"),
+        (ttl().scope(Scope::cookie("sid")).hide(["cookie"]), "hide"),
         (ttl().only_params(["a*b"]), "only_params"),
         (ttl().scope(Scope::cookie("a=b")), "scope"),
         (ttl().scope(Scope::header("cookie")), "scope"),

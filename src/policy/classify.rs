@@ -56,6 +56,9 @@ pub(super) fn classes(policy: &Policy, context: &Context) -> Result<Classes, Con
         if name == header::HOST {
             continue; // always part of the key
         }
+        if name == "*" {
+            return Err(ConfigError::new("vary", "\"*\" is no field"));
+        }
         let secret = context.credentials.contains(&name);
         let class = if secret {
             Class::KeyedSecret
@@ -68,11 +71,15 @@ pub(super) fn classes(policy: &Policy, context: &Context) -> Result<Classes, Con
         if name == header::HOST {
             return Err(ConfigError::new("hide", "the host is part of every key"));
         }
-        if matches!(classes.get(&name), Some(Class::Keyed)) && names(&policy.vary, &name) {
-            return Err(ConfigError::new(
-                "hide",
-                format!("{name} is keyed by vary, it cannot be hidden too"),
-            ));
+        let by_scope = match &policy.scope {
+            Some(Scope(ScopeKind::Field(field))) => *field == name,
+            Some(Scope(ScopeKind::Cookie(_))) => name == header::COOKIE,
+            _ => false,
+        };
+        let by_vary = names(&policy.vary, &name).then_some("vary");
+        if let Some(by) = by_vary.or(by_scope.then_some("scope")) {
+            let why = format!("{name} is keyed by {by}, it cannot be hidden too");
+            return Err(ConfigError::new("hide", why));
         }
         classes.set(name, Class::Hidden);
     }
