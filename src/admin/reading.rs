@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use http::{Request, StatusCode, Uri, header};
+use http::uri::Scheme;
+use http::{Request, StatusCode, Uri, header, request};
 use serde::{Deserialize, Serialize};
 
 use super::asking::{Asked, Json, Params};
@@ -11,6 +12,7 @@ use super::problem::Problem;
 use super::router::Shared;
 use super::views::{EntryView, HealthView, ServerView, seconds};
 use crate::advisor::Advice;
+use crate::cache::Cache;
 use crate::explain::{Explanation, Would};
 use crate::stats::{Analytics, EndpointStats, Recent, Stats};
 
@@ -75,13 +77,23 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// As it would arrive at the service: its host is in `Host`.
-    fn request(&self) -> Result<Request<String>, Problem> {
+    /// What would become of it as it arrives behind a proxy or by HTTP/1.1, which tell no
+    /// scheme; where nothing is stored for that, as it arrives by HTTP/2 over TLS.
+    async fn explained(&self, cache: &Cache) -> Result<Explanation, Problem> {
         let uri: Uri = self.url.parse().map_err(|_| Problem::bad("no URL"))?;
-        let mut request = Request::get(uri.path_and_query().map_or("/", |path| path.as_str()));
+        let mut target = Request::get(uri.path_and_query().map_or("/", |path| path.as_str()));
         if let Some(host) = uri.authority() {
-            request = request.header(header::HOST, host.as_str());
+            target = target.header(header::HOST, host.as_str());
         }
+        let told = cache.explain(&self.asking(target)?).await;
+        if is_stored(&told) || uri.scheme() != Some(&Scheme::HTTPS) {
+            return Ok(told);
+        }
+        let secure = cache.explain(&self.asking(Request::get(uri))?).await;
+        Ok(if is_stored(&secure) { secure } else { told })
+    }
+
+    fn asking(&self, mut request: request::Builder) -> Result<Request<String>, Problem> {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
@@ -91,11 +103,15 @@ impl Question {
     }
 }
 
+fn is_stored(told: &Explanation) -> bool {
+    matches!(told.would, Would::Hit(_) | Would::Stale(_))
+}
+
 pub(super) async fn explain(
     State(shared): State<Shared>,
     Asked(question): Asked<Question>,
 ) -> Result<Json<Explanation>, Problem> {
-    Ok(Json(shared.cache.explain(&question.request()?).await))
+    Ok(Json(question.explained(&shared.cache).await?))
 }
 
 #[derive(Serialize)]
@@ -111,8 +127,8 @@ pub(super) async fn check(
     State(shared): State<Shared>,
     Asked(question): Asked<Question>,
 ) -> Result<Json<Checked>, Problem> {
-    let told = shared.cache.explain(&question.request()?).await;
-    let cached = matches!(told.would, Would::Hit(_) | Would::Stale(_));
+    let told = question.explained(&shared.cache).await?;
+    let cached = is_stored(&told);
     let entry = match &told.key {
         Some(key) if cached => shared.cache.entry(key.as_str()).await?,
         _ => None,

@@ -82,7 +82,8 @@ impl Warmup {
     }
 
     /// The `Host` of the requests, which is part of a key: the one that clients
-    /// send. Default: none, and each target is an absolute URI.
+    /// send. Default: none, and each target is an absolute URI. Where clients speak HTTP/2 over TLS to
+    /// this very process, targets are `https://host/path`: that it is https is part of their keys.
     pub fn host(self, host: &str) -> Self {
         self.header("host", host)
     }

@@ -1,6 +1,7 @@
 //! What only looks.
 
-use axum::http::Method;
+use axum::body::Body;
+use axum::http::{Method, Request};
 use http_body_util::BodyExt;
 use larder::{Cache, MIB};
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use tower::ServiceExt;
 
 use crate::support::get;
 use crate::support::redis_server::Redis;
-use crate::{READER, app, ask, memory, read, request};
+use crate::{READER, app, ask, memory, post, read, request};
 
 #[tokio::test]
 async fn a_check_and_an_explanation_fill_and_count_nothing() {
@@ -41,6 +42,30 @@ async fn a_check_and_an_explanation_fill_and_count_nothing() {
     assert_eq!(told["steps"][0]["about"], "policy");
     assert_eq!(asked("/explain", "http://[/").await.status, 400);
     assert_eq!(cache.stats(), before);
+}
+
+/// HTTP/2 tells the scheme, and it is part of the key; what stands in front may have taken it off.
+#[tokio::test]
+async fn a_check_finds_what_came_over_tls_too() {
+    let (cache, app) = memory();
+    let secure = Request::get("https://a.example/users/7").body(Body::empty());
+    ask(&app, secure.unwrap()).await;
+    let run = cache
+        .warm()
+        .requests(app.clone(), ["https://a.example/users/8"]);
+    assert_eq!(run.report().await.filled, 1);
+    get(&app, "/users/9").await;
+    for (url, cached) in [
+        ("https://a.example/users/7", true),
+        ("https://a.example/users/8", true),
+        ("http://a.example/users/7", false),
+        ("https://a.example/users/9", true),
+    ] {
+        let told = post(&app, "/check", &json!({ "url": url })).await.json();
+        assert_eq!(told["cached"], cached, "{url}: {told}");
+        let why = post(&app, "/explain", &json!({ "url": url })).await.json();
+        assert_eq!(why["would"] == "hit (memory)", cached, "{url}: {why}");
+    }
 }
 
 #[tokio::test]
