@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 
 use crate::ask::Question;
 use crate::body::ResponseBody;
@@ -154,7 +154,12 @@ impl Instead<'_> {
             status,
         };
         let response = guard::call(|| fallback(&failure)).flatten()?;
-        let (parts, body) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
+        if self.question.head && parts.status != StatusCode::NO_CONTENT {
+            // that of a GET (RFC 9110, 8.6)
+            let length = parts.headers.entry(header::CONTENT_LENGTH);
+            length.or_insert_with(|| HeaderValue::from(body.len()));
+        }
         let status = status.unwrap_or(parts.status);
         let outcome = match kind {
             FailureKind::Crowded => Outcome::Bypass {

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get as on_get;
 use larder::testing::ManualClock;
 use larder::{Cache, MIB, Policy, minutes, seconds, testing};
 use support::redis_server::Redis;
-use support::{Calls, get};
+use support::{Calls, get, request, send};
 
 /// A handler that takes time on the manual clock, and may fail.
 fn app(cache: &Cache, clock: &ManualClock, policy: Policy) -> (Router, Calls, Arc<AtomicBool>) {
@@ -149,6 +149,21 @@ async fn beyond_the_budget_and_after_the_end_nothing_is_renewed() {
     assert_eq!(get(&router, "/x").await.text(), "v1", "it serves on");
     cache.idle().await;
     assert_eq!(calls.now(), 1);
+}
+
+/// RFC 9110, 8.6.
+#[tokio::test]
+async fn a_fallback_has_its_length_at_a_head_too() {
+    let policy =
+        Policy::ttl(minutes(1)).fallback(|_| Some(axum::http::Response::new("sorry".into())));
+    let (cache, clock) = testing::cache();
+    let (app, _calls, fails) = app(&cache, &clock, policy);
+    fails.store(true, Ordering::SeqCst);
+    for (method, text) in [(Method::GET, "sorry"), (Method::HEAD, "")] {
+        let reply = send(&app, request(method, "/x", &[])).await;
+        assert_eq!((reply.text(), reply.detail()), (text, "fallback"));
+        assert_eq!(reply.header("content-length"), "5");
+    }
 }
 
 #[tokio::test]
