@@ -169,6 +169,18 @@ async fn a_listing_goes_page_by_page_over_all_entries_and_nothing_else() {
         assert!(pages >= 3 && keys.iter().all(|key| key.starts_with("api:items:")));
         let none = cache.entries("api:others:*", None).await.unwrap();
         assert!(none.entries.is_empty());
+        for bad in [
+            "zz",
+            "",
+            "-1",
+            "0:0",
+            "0-x",
+            "1-2-3",
+            "99999999999999999999",
+        ] {
+            let error = cache.entries("api:*", Some(bad)).await.unwrap_err();
+            assert_eq!(error.kind(), InspectErrorKind::BadRequest, "{bad:?}");
+        }
     }
 }
 

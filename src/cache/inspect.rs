@@ -91,6 +91,9 @@ impl Cache {
             return self.memory_entries(pattern, cursor);
         };
         let pattern = engine.pattern(pattern)?;
+        if let Some(cursor) = cursor.filter(|cursor| !pulse.fence.is_cursor(cursor)) {
+            return Err(no_cursor(cursor));
+        }
         let listed = pulse.fence.list(pattern.as_str(), cursor).await?;
         let entries = listed.entries.into_iter();
         Ok(EntryPage {
@@ -115,9 +118,7 @@ impl Cache {
         let pattern = engine.pattern(pattern)?;
         let first: usize = match cursor {
             None => 0,
-            Some(cursor) => cursor
-                .parse()
-                .map_err(|_| InspectError::bad(format!("{cursor:?} is no cursor")))?,
+            Some(cursor) => cursor.parse().map_err(|_| no_cursor(cursor))?,
         };
         let (mut at, mut entries, mut next) = (0, Vec::new(), None);
         engine.memory.each(|held| {
@@ -160,6 +161,10 @@ impl Cache {
         }
         Ok(found)
     }
+}
+
+fn no_cursor(text: &str) -> InspectError {
+    InspectError::bad(format!("{text:?} is no cursor"))
 }
 
 impl Engine {

@@ -31,6 +31,10 @@ impl Insight for Link {
         refused()
     }
 
+    fn is_cursor(&self, _: &str) -> bool {
+        false
+    }
+
     fn list<'a>(&'a self, _: &'a str, _: Option<&'a str>) -> StoreFuture<'a, Listed> {
         refused()
     }

@@ -26,6 +26,9 @@ pub(crate) trait Insight: Send + Sync + 'static {
     /// What the primaries say of themselves.
     fn servers(&self) -> StoreFuture<'_, Vec<Server>>;
 
+    /// Whether it may have made it.
+    fn is_cursor(&self, cursor: &str) -> bool;
+
     /// Some of the entries that match, from a cursor on; none begins. A cursor that
     /// it has not made is at the end.
     fn list<'a>(&'a self, pattern: &'a str, cursor: Option<&'a str>) -> StoreFuture<'a, Listed>;

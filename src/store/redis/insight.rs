@@ -96,6 +96,10 @@ impl Insight for RedisStore {
         })
     }
 
+    fn is_cursor(&self, cursor: &str) -> bool {
+        read_cursor(cursor).is_some()
+    }
+
     fn servers(&self) -> StoreFuture<'_, Vec<Server>> {
         Box::pin(async move {
             let nodes = self.link.primaries(self.timeout()).await?;
@@ -106,7 +110,10 @@ impl Insight for RedisStore {
     fn list<'a>(&'a self, pattern: &'a str, cursor: Option<&'a str>) -> StoreFuture<'a, Listed> {
         Box::pin(async move {
             let nodes = self.link.primaries(self.slow()).await?;
-            let (mut at, mut scan) = read_cursor(cursor);
+            let (mut at, mut scan) = match cursor {
+                Some(cursor) => read_cursor(cursor).unwrap_or((usize::MAX, String::new())),
+                None => (0, "0".to_owned()),
+            };
             let mut names = Vec::new();
             for _ in 0..STEPS {
                 let Some(node) = nodes.get(at) else { break };
@@ -128,15 +135,11 @@ impl Insight for RedisStore {
 }
 
 /// `<number of the primary>-<its cursor>`.
-fn read_cursor(cursor: Option<&str>) -> (usize, String) {
-    let Some(cursor) = cursor else {
-        return (0, "0".to_owned());
-    };
+fn read_cursor(cursor: &str) -> Option<(usize, String)> {
+    let (at, scan) = cursor.split_once('-')?;
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    match cursor.split_once('-') {
-        Some((at, scan)) if digits(scan) => (at.parse().unwrap_or(usize::MAX), scan.to_owned()),
-        _ => (usize::MAX, String::new()),
-    }
+    let number = digits(at) && digits(scan) && scan.parse::<u64>().is_ok();
+    Some((at.parse().ok().filter(|_| number)?, scan.to_owned()))
 }
 
 fn read_info(info: &str) -> Server {
@@ -182,11 +185,19 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_that_nobody_has_made_is_at_the_end() {
-        assert_eq!(read_cursor(None), (0, "0".to_owned()));
-        assert_eq!(read_cursor(Some("2-17")), (2, "17".to_owned()));
-        for bad in ["", "x", "1", "1-", "1-x", "-1-2", "99999999999999999999-1"] {
-            assert_eq!(read_cursor(Some(bad)).0, usize::MAX, "{bad}");
+    fn a_cursor_that_nobody_has_made_is_none() {
+        assert_eq!(read_cursor("2-17"), Some((2, "17".to_owned())));
+        for bad in [
+            "",
+            "x",
+            "1",
+            "1-",
+            "1-x",
+            "-1-2",
+            "+1-2",
+            "99999999999999999999-1",
+        ] {
+            assert_eq!(read_cursor(bad), None, "{bad}");
         }
     }
 }
