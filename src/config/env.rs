@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::env::VarError;
+use std::net::Ipv6Addr;
 
 use super::settings::{Config, variable_name};
 use super::units::{parse_duration, parse_size};
 use super::url;
 use crate::error::ConfigError;
+use crate::policy::positive;
 
 impl Config {
     /// Settings from the environment alone; see [`with_env`](Self::with_env).
@@ -90,6 +92,10 @@ impl Config {
         if let Some(text) = get("CACHE_MAX_MEMORY")? {
             let bytes =
                 parse_size(&text).map_err(|why| ConfigError::new("CACHE_MAX_MEMORY", why))?;
+            if bytes == 0 {
+                let why = "no bytes hold nothing: leave it out";
+                return Err(ConfigError::new("CACHE_MAX_MEMORY", why));
+            }
             self.memory = Some(bytes);
         }
         if let Some(policy) = get("CACHE_EVICTION_POLICY")? {
@@ -100,9 +106,7 @@ impl Config {
                 continue;
             }
             let ttl = parse_duration(&text).map_err(|why| ConfigError::new(&name, why))?;
-            if ttl.is_zero() {
-                return Err(ConfigError::new(&name, "a TTL of zero stores nothing"));
-            }
+            positive(&name, Some(ttl))?;
             self.ttls.insert(variable_name(&name[TTL.len()..]), ttl);
         }
         Ok(self)
@@ -116,8 +120,10 @@ fn redis_url(
     file: Option<String>,
     get: impl Fn(&str) -> Result<Option<String>, ConfigError>,
 ) -> Result<Option<String>, ConfigError> {
-    let password = get("REDIS_PASSWORD")?;
-    if let Some(url) = get("REDIS_URL")? {
+    // a file that it was read from ends in a newline
+    let password =
+        get("REDIS_PASSWORD")?.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+    if let Some(url) = get("REDIS_URL")?.map(|url| url.trim().to_owned()) {
         // the one that stands in it is meant for it
         return Ok(Some(match &password {
             Some(password) if !url::has_password(&url) => url::with_password(&url, password),
@@ -155,10 +161,21 @@ fn host(text: &str) -> Result<String, ConfigError> {
         let why = format!("{text:?} is no host name");
         return Err(ConfigError::new("REDIS_HOST", why));
     }
-    Ok(match text.contains(':') && !text.starts_with('[') {
-        true => format!("[{text}]"), // IPv6
-        false => text.to_owned(),
-    })
+    let brackets = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    let bare = brackets.unwrap_or(text);
+    if !bare.contains(':') {
+        return Ok(text.to_owned());
+    }
+    let address = bare.split('%').next().unwrap_or_default(); // without its zone
+    match address.parse::<Ipv6Addr>() {
+        Ok(_) => Ok(format!("[{bare}]")),
+        Err(_) => {
+            let why = format!("{text:?} is no host name: a port goes into REDIS_PORT");
+            Err(ConfigError::new("REDIS_HOST", why))
+        }
+    }
 }
 
 /// None where it is a link that Kubernetes has made of a service: it puts one of each into
@@ -206,6 +223,12 @@ mod tests {
         assert_eq!(redis(&parts).unwrap(), "redis://:p%40s%3As@[::1]:7");
         let both = [("REDIS_URL", "redis://a"), ("REDIS_HOST", "b")];
         assert_eq!(redis(&both).unwrap(), "redis://a");
+        assert_eq!(
+            redis(&[("REDIS_HOST", "[::1]")]).unwrap(),
+            "redis://[::1]:6379"
+        );
+        let lines = [("REDIS_URL", " redis://a\n"), ("REDIS_PASSWORD", " p\r\n")];
+        assert_eq!(redis(&lines).unwrap(), "redis://:%20p@a");
         assert_eq!(redis(&[("REDIS_URL", "")]), None);
     }
 
@@ -278,6 +301,12 @@ mod tests {
         for (name, value) in [
             ("REDIS_PORT", "70000"),
             ("REDIS_HOST", "a/b"),
+            ("REDIS_HOST", "a:6380"),
+            ("REDIS_HOST", "[::1]:6380"),
+            ("CACHE_MAX_MEMORY", "0"),
+            ("CACHE_TTL_X", "1ns"),
+            ("CACHE_TTL_X", "200 years"),
+            ("CACHE_TTL_X", "99999999999999"),
             ("CACHE_ENABLED", "maybe"),
             ("CACHE_MAX_MEMORY", "much"),
             ("CACHE_TTL_X", "soon"),

@@ -30,6 +30,7 @@
 //! ```
 
 mod env;
+mod named;
 mod settings;
 mod table;
 mod units;

@@ -5,7 +5,9 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::Deserializer;
 
+use super::named::Naming;
 use super::units;
 use crate::cache::{Cache, CacheBuilder};
 use crate::error::ConfigError;
@@ -45,13 +47,13 @@ use crate::policy::Routes;
 /// other methods are for code alone. A table with neither `ttl` nor `http` nor
 /// `negative_ttl` stores nothing.
 #[derive(Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, remote = "Self")]
 #[non_exhaustive]
 pub struct Config {
     /// Whether the cache is on at first.
     pub enabled: Option<bool>,
     /// The memory tier's bound, in bytes.
-    #[serde(deserialize_with = "units::field::memory")]
+    #[serde(deserialize_with = "units::size")]
     pub memory: Option<u64>,
     /// The Redis tier's URL.
     pub redis: Option<String>,
@@ -60,15 +62,15 @@ pub struct Config {
     /// The release of the application.
     pub release: Option<String>,
     /// The largest body that is stored, in bytes.
-    #[serde(deserialize_with = "units::field::max_body")]
+    #[serde(deserialize_with = "units::size")]
     pub max_body: Option<u64>,
     /// How many variants of one resource are kept.
     pub max_variants: Option<usize>,
     /// How long one operation of Redis may take.
-    #[serde(deserialize_with = "units::field::operation_timeout")]
+    #[serde(deserialize_with = "units::duration")]
     pub operation_timeout: Option<Duration>,
     /// How long this process trusts what it holds without a word from Redis.
-    #[serde(deserialize_with = "units::field::lease")]
+    #[serde(deserialize_with = "units::duration")]
     pub lease: Option<Duration>,
     /// The `maxmemory-policy` that Redis should have.
     pub eviction_policy: Option<String>,
@@ -79,6 +81,12 @@ pub struct Config {
     /// `CACHE_TTL_<NAME>`, by name.
     #[serde(skip)]
     pub(super) ttls: BTreeMap<String, Duration>,
+}
+
+impl<'de> Deserialize<'de> for Config {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::deserialize(Naming::of(from, "routes"))
+    }
 }
 
 impl Config {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
+use super::named::{Naming, Of};
 use super::units;
 use crate::entry::Coding;
 use crate::invalidate::{Selector, endpoint, tag, uri};
@@ -18,20 +19,52 @@ use crate::policy::{Policy, Routes, Scope};
 #[serde(deny_unknown_fields)]
 struct TableData {
     default: Option<PolicyData>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "units::or_default")]
     except: Vec<String>,
-    #[serde(default)]
-    paths: BTreeMap<String, PolicyData>,
+    #[serde(default, deserialize_with = "units::or_default")]
+    paths: Rows,
+}
+
+/// Patterns and their policies.
+#[derive(Default)]
+struct Rows(BTreeMap<String, PolicyData>);
+
+impl<'de> Deserialize<'de> for Rows {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(RowsVisitor)
+    }
+}
+
+struct RowsVisitor;
+
+impl<'de> Visitor<'de> for RowsVisitor {
+    type Value = Rows;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("patterns and their policies")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Rows, A::Error> {
+        let mut rows = BTreeMap::new();
+        while let Some(pattern) = map.next_key::<String>()? {
+            let name = format!("route {pattern:?}");
+            let policy = map.next_value_seed(Of::new(&name))?;
+            if rows.insert(pattern, policy).is_some() {
+                return Err(A::Error::custom(format!("{name}: two rows of one pattern")));
+            }
+        }
+        Ok(Rows(rows))
+    }
 }
 
 impl<'de> Deserialize<'de> for Routes {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let data = TableData::deserialize(from)?;
+        let data = TableData::deserialize(Naming::of(from, "paths"))?;
         let mut routes = Self::new().except(data.except);
         if let Some(PolicyData(policy)) = data.default {
             routes = routes.default_policy(policy);
         }
-        for (pattern, PolicyData(policy)) in data.paths {
+        for (pattern, PolicyData(policy)) in data.paths.0 {
             routes = routes.route(pattern, policy);
         }
         Ok(routes)
@@ -41,59 +74,75 @@ impl<'de> Deserialize<'de> for Routes {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Fields {
-    #[serde(deserialize_with = "units::field::ttl")]
+    #[serde(deserialize_with = "units::duration")]
     ttl: Option<Duration>,
+    #[serde(deserialize_with = "units::or_default")]
     http: bool,
-    #[serde(deserialize_with = "units::field::stale_while_revalidate")]
+    #[serde(deserialize_with = "units::duration")]
     stale_while_revalidate: Option<Duration>,
-    #[serde(deserialize_with = "units::field::stale_if_error")]
+    #[serde(deserialize_with = "units::duration")]
     stale_if_error: Option<Duration>,
-    #[serde(deserialize_with = "units::field::revalidate")]
+    #[serde(deserialize_with = "units::duration")]
     revalidate: Option<Duration>,
     targets: Option<Vec<String>>,
+    #[serde(deserialize_with = "units::or_default")]
     store_set_cookie: bool,
     etag: Option<bool>,
+    #[serde(deserialize_with = "units::or_default")]
     jitter: f64,
     adaptive: Option<Bounds>,
     early: Option<bool>,
     coalesce: Option<bool>,
+    #[serde(deserialize_with = "units::or_default")]
     finish: bool,
-    #[serde(deserialize_with = "units::field::wait")]
+    #[serde(deserialize_with = "units::duration")]
     wait: Option<Duration>,
-    #[serde(deserialize_with = "units::field::soft_timeout")]
+    #[serde(deserialize_with = "units::duration")]
     soft_timeout: Option<Duration>,
-    #[serde(deserialize_with = "units::field::hard_timeout")]
+    #[serde(deserialize_with = "units::duration")]
     hard_timeout: Option<Duration>,
-    #[serde(deserialize_with = "units::field::settle")]
+    #[serde(deserialize_with = "units::duration")]
     settle: Option<Duration>,
+    #[serde(deserialize_with = "units::or_default")]
     methods: Vec<String>,
-    #[serde(deserialize_with = "units::field::max_request_body")]
+    #[serde(deserialize_with = "units::size")]
     max_request_body: Option<u64>,
+    #[serde(deserialize_with = "units::or_default")]
     precompress: Vec<String>,
+    #[serde(deserialize_with = "units::or_default")]
     unmatched: bool,
     endpoint: Option<String>,
+    #[serde(deserialize_with = "units::or_default")]
     tags: Vec<String>,
+    #[serde(deserialize_with = "units::or_default")]
     tag_fields: Vec<String>,
     statuses: Option<Vec<u16>>,
-    #[serde(deserialize_with = "units::field::negative_ttl")]
+    #[serde(deserialize_with = "units::duration")]
     negative_ttl: Option<Duration>,
-    #[serde(deserialize_with = "units::field::max_body")]
+    #[serde(deserialize_with = "units::size")]
     max_body: Option<u64>,
     version: Option<String>,
+    #[serde(deserialize_with = "units::or_default")]
     vary: Vec<String>,
     only_params: Option<Vec<String>>,
     ignore_params: Option<Vec<String>>,
+    #[serde(deserialize_with = "units::or_default")]
     hide: Vec<String>,
+    #[serde(deserialize_with = "units::or_default")]
     ignore_credentials: bool,
+    #[serde(deserialize_with = "units::or_default")]
     override_cache_control: bool,
     client_cache: Option<String>,
+    #[serde(deserialize_with = "units::or_default")]
     invalidates: Vec<String>,
     scope: Option<String>,
+    #[serde(deserialize_with = "units::or_default")]
     memory_only: bool,
 }
 
 /// The bounds of a TTL that adapts: `["30s", "1h"]`.
 #[derive(Deserialize)]
+#[serde(expecting = "two durations such as [\"30s\", \"1h\"]")]
 struct Bounds(
     #[serde(deserialize_with = "units::length")] Duration,
     #[serde(deserialize_with = "units::length")] Duration,
@@ -136,7 +185,7 @@ impl<'de> Visitor<'de> for PolicyVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PolicyData, A::Error> {
-        let fields = Fields::deserialize(MapAccessDeserializer::new(map))?;
+        let fields = Fields::deserialize(Naming::of(MapAccessDeserializer::new(map), ""))?;
         policy(fields).map(PolicyData).map_err(A::Error::custom)
     }
 }
@@ -240,5 +289,101 @@ fn selector(text: &str) -> Selector {
         Some(("endpoint", name)) => endpoint(name),
         Some(("uri", path)) => uri(path),
         _ => Selector::from(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    fn wrong(text: &str) -> String {
+        let error = serde_json::from_str::<Config>(text).unwrap_err();
+        assert_eq!(error.line(), 1, "{error}");
+        error.to_string()
+    }
+
+    #[test]
+    fn what_is_wrong_in_json_names_its_row_and_its_field() {
+        for (text, named) in [
+            (r#"{"prefix": 5}"#, "prefix: invalid type"),
+            (r#"{"enabled": "x"}"#, "enabled: "),
+            (r#"{"max_variants": -1}"#, "max_variants: "),
+            (r#"{"least_hit_rate": "x"}"#, "least_hit_rate: "),
+            (r#"{"lease": "5 parsecs"}"#, "lease: \"5 parsecs\""),
+            (
+                r#"{"routes": {"default": {"ttl": true}}}"#,
+                "default: ttl: ",
+            ),
+            (r#"{"routes": {"except": "/a"}}"#, "except: "),
+        ] {
+            let error = wrong(text);
+            assert!(error.starts_with(named), "{text}: {error}");
+        }
+        for (row, named) in [
+            ("true", "invalid type"),
+            ("\"soon\"", "ttl: \"soon\""),
+            (r#"{"ttl": "soon"}"#, "ttl: \"soon\""),
+            (r#"{"jitter": "x"}"#, "jitter: "),
+            (r#"{"tags": 7}"#, "tags: "),
+            (r#"{"statuses": ["x"]}"#, "statuses: "),
+            (r#"{"version": 1}"#, "version: "),
+            (r#"{"adaptive": ["soon", "1h"]}"#, "adaptive: \"soon\""),
+            (
+                r#"{"adaptive": ["1h"]}"#,
+                "adaptive: invalid length 1, expected two durations",
+            ),
+            (
+                r#"{"ttl": 5, "http": true}"#,
+                "ttl and http exclude each other",
+            ),
+        ] {
+            let error = wrong(&format!(r#"{{"routes": {{"paths": {{"/a": {row}}}}}}}"#));
+            let named = format!("route \"/a\": {named}");
+            assert!(error.starts_with(&named), "{row}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_may_be_part_of_another() {
+        #[derive(serde::Deserialize)]
+        struct App {
+            name: String,
+            #[serde(flatten)]
+            cache: Config,
+        }
+        let text = r#"{"name": "x", "memory": "1MiB", "routes": {"default": 5}}"#;
+        let app: App = serde_json::from_str(text).unwrap();
+        assert_eq!((&*app.name, app.cache.memory), ("x", Some(1 << 20)));
+        assert!(app.cache.routes().is_some());
+    }
+
+    #[test]
+    fn a_row_that_is_there_twice_is_refused() {
+        let error = wrong(r#"{"routes": {"paths": {"/a": 5, "/a": "1h"}}}"#);
+        assert!(error.starts_with("route \"/a\": two rows"), "{error}");
+    }
+
+    #[test]
+    fn nothing_is_the_default_of_any_field() {
+        let row = r#"{"ttl": 5, "jitter": null, "tags": null, "vary": null, "finish": null}"#;
+        let all = format!(
+            r#"{{"prefix": null, "routes": {{"except": null, "default": null, "paths": {{"/a": {row}}}}}}}"#
+        );
+        let config: Config = serde_json::from_str(&all).unwrap();
+        assert_eq!(config.routes().unwrap().rows.len(), 1);
+        assert!(serde_json::from_str::<Config>(r#"{"routes": {"paths": null}}"#).is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_in_toml_has_its_line_too() {
+        let text = "memory = 1\n[routes.paths]\n\"/a\" = { ttl = 5, jitter = \"x\" }\n";
+        let error = toml::from_str::<Config>(text).unwrap_err();
+        assert!(
+            error.message().starts_with("route \"/a\": jitter: "),
+            "{error}"
+        );
+        assert!(error.to_string().contains("line 3"), "{error}");
+        let error = toml::from_str::<Config>("lease = \"x\"").unwrap_err();
+        assert!(error.message().starts_with("lease: \"x\""), "{error}");
     }
 }

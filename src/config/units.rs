@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::{Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 /// `"5m"`, `"1h 30m"`, or a number of seconds.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -58,7 +58,7 @@ impl<T> Visitor<'_> for Unit<T> {
     }
 }
 
-fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     from.deserialize_any(Unit {
         expected: "a duration such as \"5m\", or seconds",
         of_text: parse_duration,
@@ -66,7 +66,7 @@ fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::E
     })
 }
 
-fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+pub(super) fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     from.deserialize_any(Unit {
         expected: "a size such as \"256MiB\", or bytes",
         of_text: parse_size,
@@ -79,37 +79,9 @@ pub(super) fn length<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::
     duration(from)?.ok_or_else(|| D::Error::custom("a duration is missing"))
 }
 
-/// Readers of fields by their names, which stand before what is wrong with a value.
-macro_rules! fields {
-    ($($name:ident: $unit:ident, $value:ty;)*) => {
-        pub(super) mod field {
-            use super::*;
-
-            $(pub(in crate::config) fn $name<'de, D: Deserializer<'de>>(
-                from: D,
-            ) -> Result<Option<$value>, D::Error> {
-                $unit(from).map_err(|error| {
-                    let (name, why) = (stringify!($name), error.to_string());
-                    D::Error::custom(format!("{name}: {}", why.trim_end()))
-                })
-            })*
-        }
-    };
-}
-
-fields! {
-    memory: size, u64;
-    max_body: size, u64;
-    max_request_body: size, u64;
-    operation_timeout: duration, Duration;
-    lease: duration, Duration;
-    ttl: duration, Duration;
-    negative_ttl: duration, Duration;
-    stale_while_revalidate: duration, Duration;
-    stale_if_error: duration, Duration;
-    revalidate: duration, Duration;
-    wait: duration, Duration;
-    soft_timeout: duration, Duration;
-    hard_timeout: duration, Duration;
-    settle: duration, Duration;
+/// Nothing counts as the default, as YAML has it where a list is empty.
+pub(super) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    from: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }

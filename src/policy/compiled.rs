@@ -207,13 +207,13 @@ impl Compiled {
     }
 }
 
-fn positive(setting: &str, ttl: Option<Duration>) -> Result<Option<Duration>, ConfigError> {
+pub(crate) fn positive(of: &str, ttl: Option<Duration>) -> Result<Option<Duration>, ConfigError> {
+    let bad = |why| Err(ConfigError::new(of, why));
     match ttl {
-        Some(ttl) if ttl < Duration::from_millis(1) => Err(ConfigError::new(
-            setting,
-            "must be at least a millisecond; Policy::none() stores nothing",
-        )),
-        Some(ttl) if ttl > LONGEST => Err(ConfigError::new(setting, "must be at most 100 years")),
+        Some(ttl) if ttl < Duration::from_millis(1) => {
+            bad("must be at least a millisecond; Policy::none() stores nothing")
+        }
+        Some(ttl) if ttl > LONGEST => bad("must be at most 100 years"),
         ttl => Ok(ttl),
     }
 }

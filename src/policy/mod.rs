@@ -36,6 +36,8 @@ mod wish;
 pub(crate) use cache_control::is_token;
 #[cfg(feature = "values")]
 pub(crate) use compiled::FINGERPRINT;
+#[cfg(feature = "config")]
+pub(crate) use compiled::positive;
 pub(crate) use compiled::{Compiled, Context, beside_release};
 pub(crate) mod tag_fields;
 
