@@ -72,6 +72,7 @@ pub struct CacheBuilder {
     /// A setting that was refused when it was made.
     pub(super) refused: Option<ConfigError>,
     prefix: String,
+    pub(crate) metrics_name: Option<String>,
     release: String,
     max_body: usize,
     max_variants: usize,
@@ -97,6 +98,7 @@ impl CacheBuilder {
             wire: Wire::default(),
             refused: None,
             prefix: "api".to_owned(),
+            metrics_name: None,
             release: String::new(),
             max_body: MAX_BODY,
             max_variants: 128,
@@ -115,12 +117,10 @@ impl CacheBuilder {
         }
     }
 
-    /// Keeps entries in the process, at most `bytes` of them with all that
-    /// they cost (at least 64 KiB). Default: no memory tier.
+    /// Keeps entries in the process, at most `bytes` of them with all that they cost (at least 64 KiB). Default: none.
     ///
-    /// Bodies that are being recorded count in that, and take at most half of
-    /// it: one that is larger is served and not stored, in no tier. Give at
-    /// least twice [`max_body`](Self::max_body) where those are to be stored.
+    /// Bodies that are being recorded count in that, and take at most half of it: one that is larger
+    /// is served and not stored, in no tier. Give at least twice [`max_body`](Self::max_body) where those are to be stored.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.memory = Some(bytes);
         self
@@ -139,8 +139,7 @@ impl CacheBuilder {
         self
     }
 
-    /// The first part of every key, `[A-Za-z0-9._-]+`: tells applications on
-    /// one Redis apart. Default: `api`.
+    /// The first part of every key, `[A-Za-z0-9._-]+`: tells applications on one Redis apart. Default: `api`.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
@@ -325,6 +324,7 @@ impl CacheBuilder {
             switch: Switch::new(self.enabled),
             advisor: Advisor::new(self.expected),
             trail: Trail::default(),
+            metrics_name: self.metrics_name,
             context: Context {
                 prefix: self.prefix,
                 release: self.release,

@@ -67,6 +67,8 @@ pub(crate) struct Engine {
     pub(super) switch: Switch,
     pub(super) advisor: Advisor,
     pub(super) trail: Trail,
+    #[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "metrics have it"))]
+    pub(crate) metrics_name: Option<String>,
     /// What policies are compiled with.
     pub(crate) context: Context,
     pub(crate) tenant: Option<TenantFn>,

@@ -54,7 +54,7 @@ impl Cache {
     ///
     /// # Panics
     ///
-    /// If `ttl` is less than a millisecond.
+    /// If `ttl` is less than a millisecond, or more than 100 years.
     #[track_caller]
     pub fn ttl(&self, ttl: Duration) -> CacheLayer {
         self.layer(Policy::ttl(ttl))

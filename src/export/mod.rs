@@ -5,7 +5,7 @@
 
 use metrics::{Label, counter, describe_counter, describe_gauge, gauge};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, CacheBuilder};
 use crate::outcome::Mismatch;
 use crate::stats::{Latency, Reason, Stats, Tally};
 
@@ -111,9 +111,13 @@ pub(crate) fn publish(cache: &Cache) {
     for (name, what) in GAUGES {
         describe_gauge!(name, what);
     }
-    let name = cache.engine().context.prefix.clone();
+    let engine = cache.engine();
+    let name = engine
+        .metrics_name
+        .as_ref()
+        .unwrap_or(&engine.context.prefix);
     // a counter that begins anew stands still until it has caught up
-    let (endpoints, invalidations) = cache.engine().counters.exported();
+    let (endpoints, invalidations) = engine.counters.exported();
     for one in endpoints {
         let of = [
             Label::new("cache", name.clone()),
@@ -121,7 +125,7 @@ pub(crate) fn publish(cache: &Cache) {
         ];
         of_endpoint(&one.stats, &of);
     }
-    let of = [Label::new("cache", name)];
+    let of = [Label::new("cache", name.clone())];
     counter!("larder_invalidations_total", of.to_vec()).absolute(invalidations);
     of_cache(cache, &of);
 }
@@ -228,6 +232,15 @@ fn of_cache(cache: &Cache, of: &[Label]) {
     }
     if let Some(up) = engine.is_up() {
         gauge!("larder_redis_up", of.to_vec()).set(f64::from(u8::from(up)));
+    }
+}
+
+impl CacheBuilder {
+    /// What the label `cache` of its metrics says. Two caches of one process need two names, or two
+    /// prefixes: of two that share one, each counter is that of the one that has counted more. Default: the prefix.
+    pub fn metrics_name(mut self, name: impl Into<String>) -> Self {
+        self.metrics_name = Some(name.into());
+        self
     }
 }
 

@@ -248,3 +248,27 @@ async fn hits_of_values_alone_are_exported_after_a_silence_too() {
     let hits = "larder_requests_total cache=api endpoint=numbers outcome=hit_memory";
     assert_eq!(kept.get(hits), 200.0);
 }
+
+/// A server's and a client's.
+#[tokio::test]
+async fn two_caches_of_one_prefix_are_told_apart_by_their_names() {
+    let kept = Kept::default();
+    for (name, requests) in [("server", 3), ("client", 2)] {
+        let cache = Cache::builder().memory(MIB).metrics_name(name);
+        let cache = cache.build().unwrap();
+        let handler = on_get(|| async { "x" }).layer(cache.ttl(minutes(1)));
+        let app = Router::new().route("/x", handler);
+        for _ in 0..requests {
+            get(&app, "/x").await;
+        }
+        metrics::with_local_recorder(&kept, || cache.publish_metrics());
+    }
+    for (name, hits) in [("server", 2.0), ("client", 1.0)] {
+        let of = format!("cache={name} endpoint=x outcome=hit_memory");
+        assert_eq!(kept.get(&format!("larder_requests_total {of}")), hits);
+        assert_eq!(
+            kept.get(&format!("larder_memory_entries cache={name}")),
+            1.0
+        );
+    }
+}
