@@ -141,10 +141,9 @@ fn check(token: &str) -> Result<(), ConfigError> {
         let why = format!("shorter than {SHORTEST} bytes");
         return Err(ConfigError::new("token", why));
     }
-    match token
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() || byte == b' ')
-    {
+    let mut bytes = token.bytes();
+    match bytes.all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        true if token.ends_with(' ') => Err(ConfigError::new("token", "no field ends in a blank")),
         true => Ok(()),
         false => Err(ConfigError::new("token", "not of printable ASCII")),
     }

@@ -29,7 +29,7 @@ impl Config {
     /// | `REDIS_HOST`, `REDIS_PORT` (6379) | `redis`, where there is no `REDIS_URL`: host and port in the place of a file's, whose other parts stay. A port without a host or a file's URL is one of this host (127.0.0.1); one of the form `tcp://..`, as Kubernetes sets it, asks for nothing |
     /// | `REDIS_PASSWORD` | the password in that URL, or in one that has none; `REDIS_URL`'s own counts more |
     /// | `CACHE_ENABLED` | `enabled`: `true`, `false`, `1`, `0`, `yes`, `no`, `on`, `off` |
-    /// | `CACHE_MAX_MEMORY` | `memory`: `256MiB`, `2gb`, or bytes |
+    /// | `CACHE_MAX_MEMORY` | `memory`: `256MiB`, `2gb` (2,000,000,000), or bytes |
     /// | `CACHE_EVICTION_POLICY` | `eviction_policy`: `allkeys-lru`; it is compared with the server's, and never set there |
     /// | `CACHE_TTL_<NAME>` | the TTL of the endpoint in the [route table](Self::routes), or of [`ttl`](Self::ttl): `5m`, or seconds |
     ///

@@ -127,7 +127,7 @@ pub fn key(key: impl Into<String>) -> Selector {
     Selector::new(Kind::Key(key.into()))
 }
 
-/// All entries under the cache's prefix.
+/// All entries under the cache's prefix, and the values of all its namespaces.
 #[must_use]
 pub fn everything() -> Selector {
     Selector::new(Kind::Everything)

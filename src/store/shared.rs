@@ -82,6 +82,7 @@ pub enum Seen {
 
 /// What became of asking for a [`Lease`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Granted {
     /// It is held now.
     Yes,
