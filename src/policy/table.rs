@@ -182,6 +182,7 @@ impl Table {
     }
 
     /// The same, wherever a router has matched no route too; and whether it is a row's.
+    #[inline]
     pub(crate) fn declared<'t: 'p, 'p>(
         &'t self,
         place: Place<'p>,
