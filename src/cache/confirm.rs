@@ -31,40 +31,61 @@ pub(super) struct Told {
     at: Instant,
 }
 
+/// What the clock is still to be told of. It is kept for a beat where that does not happen
+/// here: its task may end with its runtime.
+pub(super) struct Untold {
+    engine: Arc<Engine>,
+    changes: Vec<Change>,
+}
+
+impl Drop for Untold {
+    fn drop(&mut self) {
+        if let Some(pulse) = &self.engine.pulse
+            && !self.changes.is_empty()
+        {
+            pulse.queue.keep(std::mem::take(&mut self.changes));
+        }
+    }
+}
+
 impl Engine {
+    /// What the clock is to be told of these targets.
+    pub(super) fn untold_of(self: &Arc<Self>, targets: &[Target]) -> Untold {
+        let changes = match &self.pulse {
+            Some(_) => targets.iter().flat_map(changes_of).collect(),
+            None => Vec::new(),
+        };
+        Untold {
+            engine: Arc::clone(self),
+            changes,
+        }
+    }
+
     /// Sets the fence: from now on nothing older is valid for who has seen it. None
     /// where no clock is shared.
     pub(super) async fn tell(
         self: &Arc<Self>,
-        targets: &[Target],
+        mut untold: Untold,
     ) -> Result<Option<Told>, StoreError> {
-        let Some(pulse) = &self.pulse else {
+        let Some(pulse) = self.pulse.as_ref().filter(|_| !untold.changes.is_empty()) else {
             return Ok(None);
         };
-        let changes: Vec<_> = targets.iter().flat_map(changes_of).collect();
-        if changes.is_empty() {
-            return Ok(None);
-        }
-        match pulse.fence.advance(&changes).await {
+        match pulse.fence.advance(&untold.changes).await {
             Ok((news, rows)) => {
                 let at = Instant::now();
-                if keeps(Rule::OwnLearnt)
-                    && let Err(error) = self.learn(pulse, &news).await
-                {
-                    pulse.queue.keep(changes); // it must not be missing here
-                    return Err(error);
+                if keeps(Rule::OwnLearnt) {
+                    self.learn(pulse, &news).await?; // else it is kept: it must not be missing here
                 }
-                let stamp = news.stamp;
                 Ok(Some(Told {
-                    stamp,
-                    changes,
+                    stamp: news.stamp,
+                    changes: std::mem::take(&mut untold.changes),
                     rows,
                     at,
                 }))
             }
             Err(error) => {
                 self.counters.store_error(&error);
-                pulse.queue.keep(changes);
+                drop(untold);
                 self.begin_beating(); // until it could be told
                 Err(error)
             }

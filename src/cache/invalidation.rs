@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::join;
 use tokio::runtime::Handle;
 
+use super::confirm::Untold;
 use super::engine::Engine;
 use super::reclaim::Wish;
 use crate::audit;
 use crate::entry::Entry;
 use crate::error::{BoxError, InvalidateError, StoreError, StoreErrorKind};
-use crate::generation::{Force, Generation, Rule, Stamp, Watch, changes_of, keeps};
+use crate::generation::{Force, Generation, Rule, Stamp, Watch, keeps};
 use crate::invalidate::{Find, Invalidated, Target, What};
 use crate::store::{Group, Removal, Removed, Store};
 
@@ -51,10 +52,10 @@ impl Engine {
     ) -> Result<(Removed, Reached), StoreError> {
         let (engine, reaching) = (Arc::clone(self), target.clone());
         let dropping = self.dropping(std::slice::from_ref(target));
+        let untold = self.untold_of(std::slice::from_ref(target));
         let rest = async move {
-            let reached = engine
-                .reach(std::slice::from_ref(&reaching), Wish::Done)
-                .await;
+            let reaches = std::slice::from_ref(&reaching);
+            let reached = engine.reach(reaches, Wish::Done, untold).await;
             if keeps(Rule::FencedTwice) {
                 engine.fence(&reaching);
             }
@@ -66,8 +67,9 @@ impl Engine {
             (again, reached)
         };
         let Some(runtime) = self.runtime() else {
+            drop(rest);
             self.sweep(target).await;
-            return Err(self.untold(std::slice::from_ref(target), NO_RUNTIME));
+            return Err(self.untold(NO_RUNTIME));
         };
         let rest = self.tasks.spawn(&runtime, rest);
         match join(self.sweep(target), rest).await {
@@ -75,7 +77,7 @@ impl Engine {
                 memory += again;
                 Ok((memory, reached?))
             }
-            (_, Err(stopped)) => Err(self.untold(std::slice::from_ref(target), stopped)),
+            (_, Err(stopped)) => Err(self.untold(stopped)),
         }
     }
 
@@ -126,8 +128,9 @@ impl Engine {
         self: &Arc<Self>,
         targets: &[Target],
         wish: Wish,
+        untold: Untold,
     ) -> Result<Reached, StoreError> {
-        let told = self.tell(targets).await;
+        let told = self.tell(untold).await;
         let stamp = match &told {
             Ok(Some(told)) => told.stamp,
             _ => Stamp::default(),
@@ -159,14 +162,8 @@ impl Engine {
         })
     }
 
-    /// Others were not reached. What a shared clock is to be told is kept for a beat.
-    fn untold(&self, targets: &[Target], why: impl Into<BoxError>) -> StoreError {
-        let changes: Vec<_> = targets.iter().flat_map(changes_of).collect();
-        if let Some(pulse) = &self.pulse
-            && !changes.is_empty()
-        {
-            pulse.queue.keep(changes);
-        }
+    /// Others were not reached.
+    fn untold(&self, why: impl Into<BoxError>) -> StoreError {
         let error = StoreError::new(StoreErrorKind::Unavailable, why);
         self.counters.store_error(&error);
         error
@@ -339,8 +336,10 @@ impl Writing {
             targets.iter().for_each(|target| told(target, 0, Ok(())));
             return None;
         }
+        let untold = engine.untold_of(&targets);
         let Some(runtime) = &self.runtime else {
-            let error = engine.untold(&targets, NO_RUNTIME);
+            drop(untold);
+            let error = engine.untold(NO_RUNTIME);
             let failed = |target| told(target, 0, Err(&error));
             targets.iter().for_each(failed);
             return None;
@@ -353,7 +352,7 @@ impl Writing {
             false => Wish::Done, // what is left would be served
         };
         let work = async move {
-            match background.reach(&targets, wish).await {
+            match background.reach(&targets, wish, untold).await {
                 Ok(reached) => {
                     background.count_removed(&Removed::default(), &reached.removed);
                     let entries = reached.removed.entries;

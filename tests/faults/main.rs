@@ -21,6 +21,7 @@ mod invalidated;
 mod memory;
 mod pushes;
 mod replies;
+mod runtimes;
 mod slow;
 mod users;
 
