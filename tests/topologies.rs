@@ -5,6 +5,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -142,6 +143,56 @@ async fn wakes(url: &str, nodes: &[&Redis]) {
     }
 }
 
+/// Of two processes one gets an answer that nobody may store, and the other one such as
+/// may be: from then on both share them.
+async fn shares_again(url: &str, nodes: &[&Redis]) {
+    let (private, calls) = (Arc::new(AtomicBool::new(true)), Calls::default());
+    let process = || {
+        let (private, calls) = (Arc::clone(&private), calls.clone());
+        let handler = on_get(move || async move {
+            let run = calls.count();
+            let private = private.load(Ordering::SeqCst);
+            let said = if private { "no-store" } else { "max-age=60" };
+            ([("cache-control", said)], format!("answer {run}"))
+        });
+        let cache = cache(url);
+        let layer = cache.layer(Policy::ttl(minutes(5)));
+        let app = Router::new().route("/again/{id}", handler.layer(layer));
+        (cache, app)
+    };
+    let ((a, app_a), (b, app_b)) = (process(), process());
+    let marks = || {
+        let names = nodes.iter().flat_map(|node| node.keys());
+        names.filter(|name| name.contains(":!lock:")).count()
+    };
+    for path in ["/again/1", "/again/2", "/again/3"] {
+        private.store(true, Ordering::SeqCst);
+        get(&app_a, path).await;
+        a.idle().await;
+        assert_eq!(marks(), 1, "nobody waits");
+        private.store(false, Ordering::SeqCst);
+        get(&app_b, path).await;
+        b.idle().await;
+        assert_eq!(marks(), 0, "one could be stored");
+        assert!(get(&app_a, path).await.hit());
+        for app in [&app_b, &app_a] {
+            a.invalidate(uri(path)).await.unwrap();
+            let before = calls.now();
+            let asked: Vec<_> = (0..10)
+                .map(|_| {
+                    let app = app.clone();
+                    tokio::spawn(async move { get(&app, path).await.status })
+                })
+                .collect();
+            for status in asked {
+                assert_eq!(status.await.unwrap(), 200);
+            }
+            assert_eq!(calls.now(), before + 1, "one fill");
+            (a.idle().await, b.idle().await);
+        }
+    }
+}
+
 fn cache(url: impl Into<String>) -> Cache {
     let builder = Cache::builder()
         .redis(url)
@@ -222,6 +273,13 @@ async fn a_cluster_of_three_primaries() {
         assert!(!node.entries().is_empty(), "entries lie on every primary");
     }
     wakes(&url, &nodes.iter().collect::<Vec<_>>()).await;
+    shares_again(&url, &nodes.iter().collect::<Vec<_>>()).await;
+}
+
+#[tokio::test]
+async fn a_server_alone() {
+    let redis = Redis::start();
+    shares_again(&redis.url(), &[&redis]).await;
 }
 
 /// Which has met no other, and does not know its own host.

@@ -228,6 +228,7 @@ impl Engine {
             let held = Arc::new(self.held(*entry, age, number));
             return Err(Read::Nothing(Missed::of(held, Tier::Redis, age, usable)));
         };
+        self.flights.may_wait(question.place());
         // a value is kept as what it stands for, once it was read
         let kept = self.memory.keeps_entries() && self.trusts_memory();
         if kept && !entry.rules.has(Rules::VALUE) {

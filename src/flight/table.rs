@@ -145,6 +145,11 @@ impl Flights {
         table.apart.clear(place);
     }
 
+    /// There is one that another instance has kept.
+    pub(crate) fn may_wait(&self, place: &Canonical) {
+        self.table().alone.clear(place);
+    }
+
     /// The handler has failed: it says so, or is out of reach.
     pub(crate) fn throttle(&self, place: &Canonical, now: u64, unreached: bool) {
         let (mut table, until) = (self.table(), now + THROTTLE);

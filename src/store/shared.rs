@@ -228,7 +228,7 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Gives it back without an entry. With `alone`, nobody is to wait for an
-    /// answer under this key for so long.
+    /// answer under this key for so long, or until one is [put](Self::put) there.
     fn release<'a>(&'a self, lease: &'a Lease, alone: Option<Duration>) -> StoreFuture<'a, ()> {
         let _ = (lease, alone);
         Box::pin(std::future::ready(Ok(())))

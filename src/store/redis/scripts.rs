@@ -44,8 +44,10 @@ return there";
 /// Writes an entry, if its lease is still held, and gives that back; what is no frame, under a
 /// name that may be others', is left. The groups
 /// come first: an entry is never there without them. Who may not publish leaves
-/// the others to their polling. Returns 0 where it is not held, -1 where something was left; else 3 more than the
-/// milliseconds that what was there would have lived, or 1 if nothing was.
+/// the others to their polling. Without a lease the mark that nobody shall wait goes: there
+/// is an answer that may be shared. Returns 0 where it is not held, -1 where something was
+/// left; else 3 more than the milliseconds that what was there would have lived, or 1 if
+/// nothing was.
 /// Keys: entry, lock, groups. Arguments: token, `*` for whoever's, or nothing, frame, life in
 /// milliseconds, channel, the groups' life, what is told, how frames begin or nothing.
 const STORE: &str = concat!(
@@ -60,9 +62,9 @@ end
 join(3, KEYS[1], tonumber(ARGV[5]))
 local before = redis.call('PTTL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-if leased and redis.call('DEL', KEYS[2]) == 1 then
-  redis.pcall('PUBLISH', ARGV[4], ARGV[6])
-end
+if leased then
+  if redis.call('DEL', KEYS[2]) == 1 then redis.pcall('PUBLISH', ARGV[4], ARGV[6]) end
+elseif redis.call('GET', KEYS[2]) == '!' then redis.call('DEL', KEYS[2]) end
 return before + 3"
 );
 

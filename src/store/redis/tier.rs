@@ -169,24 +169,16 @@ impl RedisStore {
         millis(ttl.saturating_add(self.slow() * 4)).to_string()
     }
 
-    /// Writes an entry, whatever is there; of a value's name a script looks at that.
+    /// Writes an entry, whoever has its lock.
     pub(super) async fn set(&self, record: &Record<'_>, ttl: &str) -> Result<(), StoreError> {
-        if !self.is_ours(record.key.as_str().as_bytes()) {
-            let bare = Record {
-                frame: record.frame.clone(),
-                groups: &[],
-                lease: None,
-                replaces: None,
-                ..*record
-            };
-            return self.store(&bare, None, &[], ttl).await;
-        }
-        let mut set = redis::cmd("SET");
-        set.arg(record.key.as_str()).arg(&record.frame[..]);
-        set.arg("PX").arg(ttl);
-        self.run(&set, self.slow()).await?;
-        self.has_written(record, None);
-        Ok(())
+        let bare = Record {
+            frame: record.frame.clone(),
+            groups: &[],
+            lease: None,
+            replaces: None,
+            ..*record
+        };
+        self.store(&bare, None, &[], ttl).await
     }
 
     /// The keys of a group.
