@@ -1,5 +1,7 @@
 //! Redis dies in the middle of things (FAULTS 2).
 
+use std::sync::atomic::AtomicUsize;
+
 use larder::tag;
 
 use super::*;
@@ -96,6 +98,32 @@ async fn an_invalidation_whose_reply_is_lost_is_made_again() {
         assert!(told.is_ok(), "a fresh connection takes it: {told:?}");
         served(&b, &site).await;
     }
+}
+
+/// A lock is given, and nobody hears that it is.
+#[tokio::test]
+async fn a_lock_whose_reply_is_lost_is_had_when_it_is_asked_for_again() {
+    let (_redis, proxy) = behind_proxy();
+    let site = Site::new();
+    let a = patient(&site, proxy.url());
+    comes_back(&a).await; // the scripts are known by now
+    let asked = Arc::new(AtomicUsize::new(0));
+    let asks = Arc::clone(&asked);
+    proxy.set(|rules| {
+        rules.answer = Some(Box::new(move |words| {
+            let locks = words.len() == 10 && words[3].starts_with(b"api:!lock:");
+            let first = locks && asks.fetch_add(1, Ordering::SeqCst) == 0;
+            first.then(Vec::new)
+        }));
+    });
+    assert_eq!(get(&a.app, "/items/2").await.status, 200);
+    a.cache.idle().await;
+    assert_eq!(
+        asked.load(Ordering::SeqCst),
+        2,
+        "on a fresh connection once more"
+    );
+    assert!(get(&a.app, "/items/2").await.hit());
 }
 
 #[tokio::test]

@@ -34,7 +34,8 @@ pub enum Pushes {
     Swap,
 }
 
-/// What a server would say instead, to a command of these words.
+/// What a server would say instead, to a command of these words. Nothing, and the command
+/// reaches it: its reply is lost, with the connection.
 type Answer = Box<dyn FnMut(&[Vec<u8>]) -> Option<Vec<u8>> + Send>;
 
 /// What is done to what passes.
@@ -298,8 +299,8 @@ impl Half {
                 .and_then(|answer| answer(&resp::words(&frame)))
         };
         let frame = match &instead {
-            Some(_) => resp::command(&[b"PING"]), // its reply keeps the order
-            None => frame,
+            Some(reply) if !reply.is_empty() => resp::command(&[b"PING"]), // its reply keeps the order
+            _ => frame,
         };
         self.asked.lock().unwrap().push_back(instead);
         self.pass(frame).await
@@ -326,6 +327,9 @@ impl Half {
             };
         }
         let instead = self.asked.lock().unwrap().pop_front().flatten();
+        if instead.as_ref().is_some_and(Vec::is_empty) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         let (mut frame, mut pause) = (instead.unwrap_or(frame), None);
         {
             let Rules {

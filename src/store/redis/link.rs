@@ -143,7 +143,8 @@ impl Link {
 
     /// A connection that was shared may have died since, with its server or
     /// with the runtime that drove it: the command is tried once more on a
-    /// fresh one. All commands of this store may be repeated.
+    /// fresh one. All commands of this store may be repeated; an entry that was written under
+    /// its lease is refused as too late then, and lies there.
     async fn attempt(&self, current: Current, work: Work<'_>) -> RedisResult<Value> {
         if let Some(borrowed) = current.borrowed() {
             match borrowed.run(work).await {

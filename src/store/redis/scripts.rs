@@ -68,13 +68,17 @@ elseif redis.call('GET', KEYS[2]) == '!' then redis.call('DEL', KEYS[2]) end
 return before + 3"
 );
 
-/// Asks for a lock: 1 is ours, 0 another's, 2 nobody's, 3 nobody's for the key was
-/// filled since it was looked at.
+/// Asks for a lock: 1 is ours, also where it was and its asker has not heard of that; 0
+/// another's, 2 nobody's, 3 nobody's for the key was filled since it was looked at.
 /// Keys: lock, entry. Arguments: token, life in milliseconds, whether to look at
 /// the entry, what of it was seen, and the number below which a holder gives way.
 const ACQUIRE: &str = r"
 local holder = redis.call('GET', KEYS[1])
 if holder == '!' then return 2 end
+if holder == ARGV[1] then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  return 1
+end
 if holder and (tonumber(string.sub(holder, 33), 16) or 0) >= tonumber(ARGV[5]) then return 0 end
 if ARGV[3] == '1' and redis.call('GETRANGE', KEYS[2], 16, 23) ~= ARGV[4] then return 3 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
