@@ -2,8 +2,11 @@
 
 use std::future::Future;
 
+use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinError;
+use tracing::{Instrument, Span};
 
 /// Counts what runs in the background.
 #[derive(Debug)]
@@ -44,6 +47,22 @@ impl Tasks {
             drop(running);
             result
         })
+    }
+
+    /// Does some work to its end, also where its caller goes away: what does not end at once
+    /// goes on in a task.
+    pub(crate) async fn outlasting<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let mut work = Box::pin(work.instrument(Span::current()));
+        if let Some(done) = work.as_mut().now_or_never() {
+            return Ok(done);
+        }
+        match Handle::try_current() {
+            Ok(runtime) => self.spawn(&runtime, work).await,
+            Err(_) => Ok(work.await),
+        }
     }
 
     /// Whoever can end early is to.

@@ -9,9 +9,11 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use axum::{Router, routing::get as on_get};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use larder::testing::{self, ManualClock, MemoryStore};
 use larder::{
-    Cache, Key, Policy, Record, Removal, Removed, Store, StoreFuture, audited_by, key, minutes, tag,
+    Cache, Key, MIB, Policy, Record, Removal, Removed, Store, StoreFuture, audited_by, key,
+    minutes, tag,
 };
 use tower::ServiceExt;
 use tracing_subscriber::fmt::MakeWriter;
@@ -63,6 +65,8 @@ async fn who_listens_is_told() {
     every_action_of_the_admin_router_is_audited(&lines).await;
     lines.take();
     a_request_that_is_no_hit_in_memory_is_a_span_with_its_fill_inside(&lines).await;
+    an_invalidation_whose_caller_goes_away_is_audited(&lines).await;
+    warming_whose_caller_goes_away_is_audited(&lines).await;
 }
 
 async fn every_invalidation_and_switch_is_audited(lines: &Lines) {
@@ -94,7 +98,7 @@ async fn every_invalidation_and_switch_is_audited(lines: &Lines) {
     assert!(!text.contains("ada"), "a tag may name a person:\n{text}");
 }
 
-/// A store that cannot look at all that it holds.
+/// A store that cannot look at all that it holds, and takes a moment to remove.
 struct CannotErase(MemoryStore);
 
 impl Store for CannotErase {
@@ -107,7 +111,12 @@ impl Store for CannotErase {
     }
 
     fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
-        self.0.remove(removal)
+        Box::pin(async move {
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+            self.0.remove(removal).await
+        })
     }
 }
 
@@ -192,6 +201,49 @@ async fn a_request_that_is_no_hit_in_memory_is_a_span_with_its_fill_inside(lines
     let line = runs.next().unwrap();
     assert!(line.contains("cache:fill{endpoint=\"a\"}:"), "{line}");
     assert!(runs.next().is_none());
+}
+
+async fn an_invalidation_whose_caller_goes_away_is_audited(lines: &Lines) {
+    let store = CannotErase(MemoryStore::new(ManualClock::new()));
+    for cache in [
+        Cache::builder().memory(MIB).build().unwrap(),
+        Cache::builder().store(store).build().unwrap(),
+    ] {
+        let handler = on_get(|| async { "x" });
+        let policy = Policy::ttl(minutes(1)).tag("user:{n}");
+        let app = Router::new().route("/{n}", handler.layer(cache.layer(policy)));
+        get(&app, "/ada").await;
+        cache.idle().await;
+        lines.take();
+        let work = audited_by("editor 7", cache.invalidate(tag("user:ada")));
+        drop(work.now_or_never());
+        cache.idle().await;
+        let text = lines.take();
+        let line = r#"who="editor 7" action="invalidate" what=group "#;
+        assert_eq!(text.matches(line).count(), 1, "{text}");
+        assert!(text.contains(r#"entries=1 result="ok""#), "{text}");
+        let listed = cache.invalidations();
+        assert_eq!((listed.len(), listed[0].removed), (1, Some(1)));
+        assert_eq!(cache.stats().removed, 1);
+    }
+}
+
+async fn warming_whose_caller_goes_away_is_audited(lines: &Lines) {
+    let (cache, _clock) = testing::cache();
+    let handler = on_get(|| async { "x" }).layer(cache.ttl(minutes(1)));
+    let app = Router::new().route("/{n}", handler);
+    let admin = larder::admin::router(&cache).open().warms(app);
+    let admin: Router = admin.build().unwrap();
+    let request = Request::post("/warm")
+        .header("host", "a.example")
+        .header("content-type", "application/json");
+    let body = Body::from(r#"{"targets":["/1","/2"],"host":"a.example"}"#);
+    let answer = admin.oneshot(request.body(body).unwrap()).now_or_never();
+    assert!(answer.is_none());
+    cache.idle().await;
+    let text = lines.take();
+    let line = r#"who="admin" action="warm" what=targets entries=2 result="ok""#;
+    assert_eq!(text.matches(line).count(), 1, "{text}");
 }
 
 /// A layer of its own does not know its routes when it is made.

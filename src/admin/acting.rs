@@ -130,9 +130,16 @@ pub(super) async fn warm(
     if let Some(host) = &asked.host {
         settings = settings.host(host);
     }
-    let report = through(settings, asked.targets).report().await;
-    let filled = report.filled as u64;
-    audit::done("admin", "warm", &"targets", filled, Ok(()));
+    let warming = through(settings, asked.targets);
+    let work = async move {
+        let report = warming.report().await;
+        let filled = report.filled as u64;
+        audit::done("admin", "warm", &"targets", filled, Ok(()));
+        report
+    };
+    let report = shared.cache.engine().tasks.outlasting(work).await;
+    let report = report
+        .map_err(|stopped| Problem::new(StatusCode::SERVICE_UNAVAILABLE, stopped.to_string()))?;
     let failed = report.failed.into_iter();
     Ok(Json(Warmed {
         total: report.total,

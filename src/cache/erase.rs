@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
-use tracing::{Instrument, Span};
-
 use super::engine::Engine;
 use super::handle::Cache;
 use crate::audit;
@@ -86,18 +83,11 @@ impl Cache {
             audit::done(&who, action, &what, entries, result);
             done
         };
-        // it goes on though its caller goes away
-        match Handle::try_current() {
-            Ok(runtime) if engine.store.is_some() => {
-                let work = work.instrument(Span::current());
-                let done = engine.tasks.spawn(&runtime, work).await;
-                done.unwrap_or_else(|stopped| {
-                    let error = StoreError::new(StoreErrorKind::Unavailable, stopped);
-                    Err(InvalidateError::store(error))
-                })
-            }
-            _ => work.await,
-        }
+        let done = engine.tasks.outlasting(work).await;
+        done.unwrap_or_else(|stopped| {
+            let error = StoreError::new(StoreErrorKind::Unavailable, stopped);
+            Err(InvalidateError::store(error))
+        })
     }
 }
 

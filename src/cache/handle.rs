@@ -199,11 +199,17 @@ impl Cache {
         &self,
         target: Target,
     ) -> Result<Invalidated, InvalidateError> {
-        let (action, what) = (target.action(), target.to_string());
-        let done = self.engine.invalidate(target).await;
-        let entries = done.as_ref().map_or(0, Invalidated::removed);
-        let result = done.as_ref().map(drop).map_err(|error| error as _);
-        audit::done(&audit::who(), action, &what, entries, result);
+        let (who, action, what) = (audit::who(), target.action(), target.to_string());
+        let engine = Arc::clone(&self.engine);
+        let work = async move {
+            let done = engine.invalidate(target).await;
+            let entries = done.as_ref().map_or(0, Invalidated::removed);
+            let result = done.as_ref().map(drop).map_err(|error| error as _);
+            audit::done(&who, action, &what, entries, result);
+            done
+        };
+        let done = self.engine.tasks.outlasting(work).await;
+        let done = done.unwrap_or_else(|stopped| Err(self.engine.untold(stopped)));
         done.map_err(|error| self.engine.not_told(error))
     }
 

@@ -19,8 +19,7 @@ use crate::store::{Group, Removal, Removed, Store};
 const NO_RUNTIME: &str = "there is no tokio runtime with timers";
 
 impl Engine {
-    /// Invalidates in memory, and in the store from a task that survives the
-    /// caller.
+    /// Invalidates in memory and in the store. Its caller sees that it goes on to its end.
     pub(crate) async fn invalidate(
         self: &Arc<Self>,
         target: Target,
@@ -50,35 +49,28 @@ impl Engine {
         self: &Arc<Self>,
         target: &Target,
     ) -> Result<(Removed, Reached), StoreError> {
-        let (engine, reaching) = (Arc::clone(self), target.clone());
-        let dropping = self.dropping(std::slice::from_ref(target));
-        let untold = self.untold_of(std::slice::from_ref(target));
+        let targets = std::slice::from_ref(target);
+        let (dropping, untold) = (self.dropping(targets), self.untold_of(targets));
+        if !self.has_runtime() {
+            drop(untold);
+            self.sweep(target).await;
+            return Err(self.untold(NO_RUNTIME));
+        }
         let rest = async move {
-            let reaches = std::slice::from_ref(&reaching);
-            let reached = engine.reach(reaches, Wish::Done, untold).await;
+            let reached = self.reach(targets, Wish::Done, untold).await;
             if keeps(Rule::FencedTwice) {
-                engine.fence(&reaching);
+                self.fence(target);
             }
             drop(dropping);
-            let again = match reaching.force {
-                Force::Erase => engine.sweep(&reaching).await, // its bytes are to be nowhere
+            let again = match target.force {
+                Force::Erase => self.sweep(target).await, // its bytes are to be nowhere
                 Force::Hard | Force::Soft => Removed::default(),
             };
             (again, reached)
         };
-        let Some(runtime) = self.runtime() else {
-            drop(rest);
-            self.sweep(target).await;
-            return Err(self.untold(NO_RUNTIME));
-        };
-        let rest = self.tasks.spawn(&runtime, rest);
-        match join(self.sweep(target), rest).await {
-            (mut memory, Ok((again, reached))) => {
-                memory += again;
-                Ok((memory, reached?))
-            }
-            (_, Err(stopped)) => Err(self.untold(stopped)),
-        }
+        let (mut memory, (again, reached)) = join(self.sweep(target), rest).await;
+        memory += again;
+        Ok((memory, reached?))
     }
 
     /// Moves the clock: from now on memory serves nothing of the target that
@@ -163,7 +155,7 @@ impl Engine {
     }
 
     /// Others were not reached.
-    fn untold(&self, why: impl Into<BoxError>) -> StoreError {
+    pub(super) fn untold(&self, why: impl Into<BoxError>) -> StoreError {
         let error = StoreError::new(StoreErrorKind::Unavailable, why);
         self.counters.store_error(&error);
         error
