@@ -160,6 +160,9 @@ impl Answered {
         let (status, cause, counted) = (parts.status, self.cause, self.counted);
         let hint = Hint::of(&parts.extensions);
         let judged = self.judge(&parts, &body, hint, engine.clock.wall());
+        if matches!(judged, Err(Refusal::Template)) {
+            self.tell_of_template(engine);
+        }
         let stored = match &judged {
             Ok(_) if self.question.observed.is_some() => Err(Refusal::Observed),
             // those who wait share it all the same
@@ -255,6 +258,23 @@ impl Answered {
         let judged = self.judge(parts, body, hint, engine.clock.wall());
         let (terms, declared) = judged.ok().filter(|_| stated)?;
         Some(self.made(terms).prepare(engine, parts, declared))
+    }
+
+    /// A tag of the policy's cannot be made.
+    #[cold]
+    fn tell_of_template(&self, engine: &Engine) {
+        let Some(times) = engine.faults.untagged.happened(engine.now()) else {
+            return;
+        };
+        let params = self.route.params();
+        for tag in &self.question.policy.tags {
+            if let Err(missing) = tag.render(&params, str::to_owned) {
+                tracing::warn!(
+                    target: "larder", route = params.route(), tag = tag.source(), %missing, times,
+                    "an answer is not stored: its tag cannot be made"
+                );
+            }
+        }
     }
 
     pub(crate) fn made(self, terms: judge::Terms) -> Made {

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request};
 use crate::arrived::Arrived;
 use crate::cache::Engine;
 use crate::content;
-use crate::guard;
+use crate::guard::{self, Callback};
 use crate::hint::seldom;
 use crate::invalidate::tenant_suffix;
 use crate::key::{Canonical, Key, Writer, write_query};
@@ -307,11 +307,11 @@ fn write<'a>(
     writer.push(&[u8::from(secure)]);
     match &policy.key {
         None => write_target(writer, uri, policy),
-        Some(key) => write_own(writer, key, head)?,
+        Some(key) => write_own(engine, writer, key, head)?,
     }
     if !keyed.is_empty() || policy.scope.is_some() {
         seldom();
-        write_keyed(policy, head, &keyed, writer)?;
+        write_keyed(engine, policy, head, &keyed, writer)?;
     }
     Ok(Asked {
         policy,
@@ -332,7 +332,7 @@ fn write_tenant(
     head: &RequestHead<'_>,
     writer: &mut Writer,
 ) -> Result<String, Bypass> {
-    let tenant = tenant(engine, head)?.ok_or(Bypass::NoTenant)?;
+    let tenant = engine.tenant_of(head)?.ok_or(Bypass::NoTenant)?;
     writer.field(tenant.as_bytes());
     Ok(tenant)
 }
@@ -346,8 +346,13 @@ fn write_target(writer: &mut Writer, uri: &Uri, policy: &Compiled) {
 
 /// What a policy's own key says.
 #[cold]
-fn write_own(writer: &mut Writer, key: &KeyFn, head: &RequestHead<'_>) -> Result<(), Bypass> {
-    match guard::call(|| key(head)) {
+fn write_own(
+    engine: &Engine,
+    writer: &mut Writer,
+    key: &KeyFn,
+    head: &RequestHead<'_>,
+) -> Result<(), Bypass> {
+    match guard::call(engine, Callback::Key, || key(head)) {
         Some(Some(text)) => {
             writer.field(text.as_bytes());
             Ok(())
@@ -359,6 +364,7 @@ fn write_own(writer: &mut Writer, key: &KeyFn, head: &RequestHead<'_>) -> Result
 /// The fields that are keyed, and the scope's value.
 #[inline(never)]
 fn write_keyed(
+    engine: &Engine,
     policy: &Compiled,
     head: &RequestHead<'_>,
     keyed: &[(&str, &HeaderValue, bool)],
@@ -373,22 +379,12 @@ fn write_keyed(
     }
     if let Some(scope) = &policy.scope {
         writer.absent(); // the end of the keyed fields
-        match scope.of(head) {
+        let scoped = guard::call(engine, Callback::Scope, || scope.of(head));
+        match scoped.unwrap_or(Scoped::Unknown) {
             Scoped::Value(value) => writer.secret(&value),
             Scoped::Anonymous => writer.absent(),
             Scoped::Unknown => return Err(Bypass::NoScope),
         }
     }
     Ok(())
-}
-
-/// The tenant of a request, where the cache asks for one.
-pub(crate) fn tenant(engine: &Engine, head: &RequestHead<'_>) -> Result<Option<String>, Bypass> {
-    let Some(tenant) = &engine.tenant else {
-        return Ok(None);
-    };
-    match guard::call(|| tenant(head)) {
-        Some(Some(tenant)) => Ok(Some(tenant)),
-        _ => Err(Bypass::NoTenant),
-    }
 }

@@ -13,7 +13,7 @@ use crate::clock::millis;
 use crate::entry::{Complete, Entry, Fields, Held, Recording, coding, etag_of, storable};
 use crate::flight::{self, ALONE, Drive, Landed, Landing, Opened};
 use crate::generation::Generation;
-use crate::guard;
+use crate::guard::{self, Callback};
 use crate::inner::Content;
 use crate::invalidate::uri_scope;
 use crate::key::{Key, ScopeId};
@@ -241,7 +241,9 @@ impl Prepared {
         };
         let entry = &mut fill.entry;
         if let Some(check) = &policy.store_if {
-            let wanted = guard::call(|| check(entry.status, &headers, &body));
+            let wanted = guard::call(engine, Callback::StoreIf, || {
+                check(entry.status, &headers, &body)
+            });
             if wanted != Some(true) {
                 engine.counters.of(&entry.key).refusal(Refusal::StoreIf);
                 tracing::debug!(target: "larder", key = %entry.key, "store_if declined");

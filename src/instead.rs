@@ -9,7 +9,7 @@ use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Missed, Stale};
 use crate::flight::Flight;
-use crate::guard;
+use crate::guard::{self, Callback};
 use crate::layer::Shared;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Outcome, Refusal, Staleness};
@@ -153,7 +153,8 @@ impl Instead<'_> {
             kind,
             status,
         };
-        let response = guard::call(|| fallback(&failure)).flatten()?;
+        let response =
+            guard::call(self.engine, Callback::Fallback, || fallback(&failure)).flatten()?;
         let (mut parts, body) = response.into_parts();
         if self.question.head && parts.status != StatusCode::NO_CONTENT {
             // that of a GET (RFC 9110, 8.6)

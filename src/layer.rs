@@ -10,7 +10,7 @@ use tower_layer::Layer;
 
 use crate::arrived::head_of;
 use crate::cache::Engine;
-use crate::guard;
+use crate::guard::{self, Callback};
 use crate::hint::seldom;
 use crate::key::endpoint_of_route;
 use crate::outcome::Bypass;
@@ -178,15 +178,15 @@ impl Shared {
         ticket: Option<&Ticket>,
     ) {
         let watch = &policy.watch;
-        let name = |of: &NameFn| guard::call(|| of(request)).flatten();
+        let name = |which, of: &NameFn| guard::call(&self.engine, which, || of(request)).flatten();
         if let Some(label) = &watch.label
-            && let Some(label) = name(label)
+            && let Some(label) = name(Callback::Label, label)
             && ticket.is_none_or(Ticket::take_label)
         {
             self.engine.counters.asked.saw(&label, 1);
         }
         if let Some(user) = &watch.user
-            && let Some(user) = name(user)
+            && let Some(user) = name(Callback::CountUsers, user)
             && ticket.is_none_or(Ticket::take_user)
         {
             counts.users.get_or_init(Users::default).saw(&user);

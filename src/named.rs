@@ -4,7 +4,6 @@
 use http::uri::{Parts, PathAndQuery};
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 
-use crate::ask::tenant;
 use crate::cache::Engine;
 use crate::invalidate::Target;
 use crate::key::ScopeId;
@@ -38,7 +37,7 @@ impl Named {
             headers: &self.headers,
             extensions: &self.extensions,
         };
-        let Ok(tenant) = tenant(engine, &head) else {
+        let Ok(tenant) = engine.tenant_of(&head) else {
             return Vec::new(); // nothing was ever stored for it
         };
         let (tenant, host) = (tenant.as_deref(), host_of(&self.uri, &self.headers));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{Request, request};
 
-use crate::ask::{Question, pattern, tenant};
+use crate::ask::{Question, pattern};
 use crate::cache::Engine;
 use crate::generation::Scoped;
 use crate::invalidate::{Target, target_for, uri_scope};
@@ -92,7 +92,7 @@ impl Route {
             headers: request.headers(),
             extensions: request.extensions(),
         };
-        let tenant = tenant(engine, &head);
+        let tenant = engine.tenant_of(&head);
         let nobodys = tenant.is_err();
         let tenant = tenant.ok().flatten();
         let tenant = tenant.as_deref();
@@ -118,8 +118,11 @@ impl Route {
             match target {
                 Ok(target) => targets.push(target),
                 Err(why) => {
+                    let Some(times) = engine.faults.undeclared.happened(engine.now()) else {
+                        continue;
+                    };
                     tracing::error!(
-                        target: "larder", route = params.route(), selector = template.source(), %why,
+                        target: "larder", route = params.route(), selector = template.source(), %why, times,
                         "a declared invalidation cannot be made"
                     );
                 }

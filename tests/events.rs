@@ -67,6 +67,8 @@ async fn who_listens_is_told() {
     a_request_that_is_no_hit_in_memory_is_a_span_with_its_fill_inside(&lines).await;
     an_invalidation_whose_caller_goes_away_is_audited(&lines).await;
     warming_whose_caller_goes_away_is_audited(&lines).await;
+    a_callback_that_panics_is_told_by_its_name_and_once(&lines).await;
+    what_is_wrong_with_each_request_is_told_once(&lines).await;
 }
 
 async fn every_invalidation_and_switch_is_audited(lines: &Lines) {
@@ -244,6 +246,55 @@ async fn warming_whose_caller_goes_away_is_audited(lines: &Lines) {
     let text = lines.take();
     let line = r#"who="admin" action="warm" what=targets entries=2 result="ok""#;
     assert_eq!(text.matches(line).count(), 1, "{text}");
+}
+
+async fn a_callback_that_panics_is_told_by_its_name_and_once(lines: &Lines) {
+    let (cache, clock) = testing::cache();
+    let policy = Policy::ttl(minutes(1));
+    let keyed = policy.clone().key(|_| panic!("no key"));
+    let picky = policy.store_if(|_, _, _| panic!("no opinion"));
+    let route = |policy| on_get(|| async { "x" }).layer(cache.layer(policy));
+    let app = Router::new()
+        .route("/keyed/{n}", route(keyed))
+        .route("/picky/{n}", route(picky));
+    let told = "a callback of the cache's configuration panicked";
+    let times = |text: String| {
+        let of = |name: &str| {
+            let lines = text.lines().filter(|line| line.contains(told));
+            lines.filter(|line| line.contains(name)).count()
+        };
+        (of(r#"callback="key""#), of(r#"callback="store_if""#))
+    };
+    for n in 0..20 {
+        get(&app, &format!("/keyed/{n}")).await;
+        get(&app, &format!("/picky/{n}")).await;
+    }
+    assert_eq!(times(lines.take()), (1, 1));
+    clock.advance(minutes(1));
+    get(&app, "/keyed/1").await;
+    let text = lines.take();
+    assert!(text.contains("times=20"), "{text}");
+    assert_eq!(times(text), (1, 0));
+}
+
+/// Each of these is wrong with each request.
+async fn what_is_wrong_with_each_request_is_told_once(lines: &Lines) {
+    let (cache, _clock) = testing::cache();
+    let policy = Policy::ttl(minutes(1))
+        .tag("character:{cid}")
+        .invalidates(tag("character:{cid}"));
+    let handler = on_get(|| async { "x" }).put(|| async { "x" });
+    let app = Router::new()
+        .route("/characters/{id}", handler)
+        .layer(cache.layer(policy));
+    for _ in 0..20 {
+        get(&app, "/characters/7").await;
+        send(&app, request(Method::PUT, "/characters/7", &[])).await;
+    }
+    let text = lines.take();
+    for said in ["an answer is not stored", "a declared invalidation"] {
+        assert_eq!(text.matches(said).count(), 1, "{said}: {text}");
+    }
 }
 
 /// A layer of its own does not know its routes when it is made.

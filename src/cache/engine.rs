@@ -20,8 +20,10 @@ use crate::entry::{Budget, Wire};
 use crate::explain::Layers;
 use crate::flight::{Flight, Flights};
 use crate::generation::{Generation, Generations};
+use crate::guard::{self, Callback};
 use crate::key::Key;
 use crate::lasting::Lasting;
+use crate::outcome::Bypass;
 use crate::policy::{Compiled, Context, RequestHead};
 use crate::stats::Counters;
 use crate::status::StatusField;
@@ -89,6 +91,14 @@ pub(crate) struct Faults {
     pub(crate) not_ours: Lasting,
     pub(crate) unwritten: Lasting,
     pub(crate) forgotten: Lasting,
+    /// Entries that are invalid could not be removed.
+    pub(crate) left: Lasting,
+    /// A tag, and a declared selector, could not be made.
+    pub(crate) untagged: Lasting,
+    pub(crate) undeclared: Lasting,
+    pub(crate) unencoded: Lasting,
+    /// By what they are for.
+    pub(crate) callbacks: [Lasting; Callback::KINDS],
 }
 
 /// Writes of one key that are under way, and the earliest of their numbers.
@@ -127,6 +137,17 @@ impl Engine {
     /// what flies takes its room from the entries, in steps.
     pub(crate) fn balance(&self) {
         self.memory.yield_to(self.in_flight.used());
+    }
+
+    /// The tenant of a request, where the cache asks for one.
+    pub(crate) fn tenant_of(&self, head: &RequestHead<'_>) -> Result<Option<String>, Bypass> {
+        let Some(tenant) = &self.tenant else {
+            return Ok(None);
+        };
+        match guard::call(self, Callback::Tenant, || tenant(head)) {
+            Some(Some(tenant)) => Ok(Some(tenant)),
+            _ => Err(Bypass::NoTenant),
+        }
     }
 
     /// Whether a hit under this policy is checked with the handler.

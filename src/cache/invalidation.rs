@@ -142,7 +142,9 @@ impl Engine {
         let removed = match removed {
             // nobody serves what is left: it is a matter of space
             Err(error) if stamp.is_known() => {
-                tracing::warn!(target: "larder", %error, "entries that are invalid stay until their TTL ends");
+                if let Some(times) = self.faults.left.happened(self.now()) {
+                    tracing::warn!(target: "larder", %error, times, "entries that are invalid stay until their TTL ends");
+                }
                 Removed::default()
             }
             removed => removed?,

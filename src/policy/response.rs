@@ -264,13 +264,7 @@ fn tags(
     for template in &policy.tags {
         match template.render(&answer.params, str::to_owned) {
             Ok(tag) => tags.push(tag),
-            Err(missing) => {
-                tracing::warn!(
-                    target: "larder", route = answer.params.route(), tag = template.source(), %missing,
-                    "an answer is not stored: its tag cannot be made"
-                );
-                return Err(Refusal::Template);
-            }
+            Err(_) => return Err(Refusal::Template),
         }
     }
     tags.sort_unstable();

@@ -129,9 +129,9 @@ impl Scope {
                 }
             }
             Kind::Cookie(name) => cookie(head.headers, name),
-            Kind::By(scope, _) => match crate::guard::call(|| scope(head)) {
-                Some(Some(value)) => Scoped::Value(value.into_bytes()),
-                _ => Scoped::Unknown,
+            Kind::By(scope, _) => match scope(head) {
+                Some(value) => Scoped::Value(value.into_bytes()),
+                None => Scoped::Unknown,
             },
             Kind::Bad(_) => Scoped::Unknown,
         }

@@ -11,6 +11,7 @@ use super::space::{Belongs, Space, hit};
 use crate::ask::Question;
 use crate::cache::{Family, Found, Missed, Stale};
 use crate::entry::Entry;
+use crate::guard::{self, Callback};
 use crate::key::{Key, ScopeId};
 use crate::outcome::{Cause, Outcome, Staleness, Tier};
 use crate::policy::freshness::{Use, stands_in};
@@ -79,7 +80,9 @@ impl<T: Send + Sync + 'static> Space<T> {
 
     #[inline]
     fn may_use(&self, key: &str, value: &T, check: Option<&CheckFn<T>>) -> bool {
-        let own = |check: &CheckFn<T>| crate::guard::call(|| check(value)) == Some(true);
+        let own = |check: &CheckFn<T>| {
+            guard::call(&self.engine, Callback::Check, || check(value)) == Some(true)
+        };
         self.is_valid(key, value) && check.is_none_or(own)
     }
 }
@@ -237,7 +240,9 @@ impl<T: Send + Sync + 'static> Ask<T> {
     pub(super) fn instead(&self, missed: &Missed, why: Staleness) -> Option<CachedValue<T>> {
         self.stands_in(missed, why).or_else(|| {
             let fallback = self.space.rulings.fallback.as_ref()?;
-            let value = crate::guard::call(|| fallback(&self.key)).flatten()?;
+            let engine = &self.space.engine;
+            let value =
+                guard::call(engine, Callback::Fallback, || fallback(&self.key)).flatten()?;
             let outcome = super::made::miss(missed.cause, Err(crate::outcome::Refusal::Fallback));
             Some(CachedValue::new(Arc::new(value), outcome))
         })

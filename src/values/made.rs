@@ -15,7 +15,7 @@ use crate::clock::millis;
 use crate::entry::{Entry, Fields};
 use crate::flight::{Landed, Landing};
 use crate::generation::Generation;
-use crate::guard;
+use crate::guard::{self, Callback};
 use crate::key::ScopeId;
 use crate::outcome::{Cause, Outcome, Refusal};
 use crate::policy::freshness::{Lifetime, Rules};
@@ -96,21 +96,23 @@ impl<T: Send + Sync + 'static> Ask<T> {
 
     /// A value as it is written, where it may be stored.
     fn written(&self, value: &T) -> Result<Bytes, Refusal> {
-        let rulings = &self.space.rulings;
+        let (rulings, engine) = (&self.space.rulings, &self.space.engine);
         if let Some(check) = &rulings.store_if
-            && guard::call(|| check(&self.key, value)) != Some(true)
+            && guard::call(engine, Callback::StoreIf, || check(&self.key, value)) != Some(true)
         {
             return Err(Refusal::StoreIf);
         }
         let policy = &self.space.policy;
-        let alone = self.space.engine.store.is_none() || policy.memory_only;
+        let alone = engine.store.is_none() || policy.memory_only;
         if alone && rulings.weigh.is_some() && policy.adaptive.is_none() {
             return Ok(Bytes::new()); // nobody reads it, or compares it with the next
         }
-        let bytes = match guard::call(|| self.space.codec.encode(value)) {
+        let bytes = match guard::call(engine, Callback::Codec, || self.space.codec.encode(value)) {
             Some(Ok(bytes)) => bytes,
             Some(Err(error)) => {
-                tracing::warn!(target: "larder", namespace = %self.space.name, %error, "a value cannot be written");
+                if let Some(times) = engine.faults.unencoded.happened(engine.now()) {
+                    tracing::warn!(target: "larder", namespace = %self.space.name, %error, times, "a value cannot be written");
+                }
                 return Err(Refusal::Malformed);
             }
             None => return Err(Refusal::Malformed),
@@ -126,7 +128,9 @@ impl<T: Send + Sync + 'static> Ask<T> {
         let Some(tags_of) = &self.space.rulings.tags_of else {
             return Ok(Vec::new());
         };
-        let tags = guard::call(|| tags_of(&self.key, value)).ok_or(Refusal::Tags)?;
+        let engine = &self.space.engine;
+        let tags = guard::call(engine, Callback::TagsOf, || tags_of(&self.key, value));
+        let tags = tags.ok_or(Refusal::Tags)?;
         match tags.iter().any(String::is_empty) || tags.len() > 1_000 {
             true => Err(Refusal::Tags),
             false => {

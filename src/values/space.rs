@@ -12,7 +12,7 @@ use crate::ask::Question;
 use crate::cache::Engine;
 use crate::entry::{Held, Value};
 use crate::generation::Scoped;
-use crate::guard;
+use crate::guard::{self, Callback};
 use crate::invalidate::{Find, Target, What};
 use crate::key::{Key, ScopeId, Writer, hex};
 use crate::outcome::{Bypass, Outcome, Tier};
@@ -237,7 +237,7 @@ impl<T: Send + Sync + 'static> Space<T> {
 
     /// Reads a value. What cannot be read, or panics, is none.
     pub(super) fn decode(&self, bytes: &[u8]) -> Option<T> {
-        let decoded = guard::call(|| self.codec.decode(bytes))?;
+        let decoded = guard::call(&self.engine, Callback::Codec, || self.codec.decode(bytes))?;
         match decoded {
             Ok(value) => Some(value),
             Err(error) => {
@@ -251,7 +251,8 @@ impl<T: Send + Sync + 'static> Space<T> {
     /// the memory's own time from now.
     pub(super) fn to_hold(&self, value: &Arc<T>, written: usize, age: u64) -> Value {
         let weigh = self.rulings.weigh.as_ref();
-        let own = weigh.and_then(|weigh| guard::call(|| weigh(value)));
+        let own =
+            weigh.and_then(|weigh| guard::call(&self.engine, Callback::Weigh, || weigh(value)));
         let estimate = || size_of::<T>().saturating_add(written.saturating_mul(2));
         Value {
             it: Arc::clone(value) as _,
@@ -266,7 +267,9 @@ impl<T: Send + Sync + 'static> Space<T> {
     pub(super) fn is_valid(&self, key: &str, value: &T) -> bool {
         match &self.rulings.valid_if {
             None => true,
-            Some(check) => guard::call(|| check(key, value)) == Some(true),
+            Some(check) => {
+                guard::call(&self.engine, Callback::ValidIf, || check(key, value)) == Some(true)
+            }
         }
     }
 }

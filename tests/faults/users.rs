@@ -79,3 +79,18 @@ async fn a_user_needs_what_the_readme_says_and_no_less() {
         assert!(!refused(&redis).is_empty(), "{needed}");
     }
 }
+
+#[tokio::test]
+async fn that_nothing_can_be_taken_back_is_told_once() {
+    let said = Said::default();
+    let _guard = said.listen();
+    let redis = Redis::start();
+    redis.command::<()>(&[&readmes_user()[..], &["-scan"]].concat());
+    let url = format!("redis://shop:password@127.0.0.1:{}", redis.port());
+    let builder = Cache::builder().redis(url).prefix("shop").lease(SHORT);
+    let cache = builder.operation_timeout(PATIENT).build().unwrap();
+    for _ in 0..20 {
+        cache.invalidate("shop:items:*").await.unwrap();
+    }
+    assert_eq!(said.times("stay until their TTL ends"), 1);
+}
