@@ -188,7 +188,8 @@ async fn shares_again(url: &str, nodes: &[&Redis]) {
                 assert_eq!(status.await.unwrap(), 200);
             }
             assert_eq!(calls.now(), before + 1, "one fill");
-            (a.idle().await, b.idle().await);
+            a.idle().await;
+            b.idle().await;
         }
     }
 }

@@ -87,8 +87,8 @@ async fn beats(engine: Weak<Engine>, every: Duration, nudge: Arc<Notify>, runnin
         if let (false, Ok(runtime)) = (nudged, Handle::try_current()) {
             engine.listen_on(&runtime); // the runtime of who listened may have ended
         }
-        let mut known = pulse.one.lock().await;
-        if let Err(error) = engine.beat(pulse, &mut known).await {
+        let turn = pulse.turns.take(engine.longest_beat()).await;
+        if let Err(error) = engine.beat(pulse, &turn).await {
             engine.counters.store_error(&error);
             tracing::debug!(target: "larder", %error, "a beat has failed");
         }

@@ -171,9 +171,9 @@ impl Pulse {
                 pause = (pause * 2).min(SELDOMEST);
             }
             // one that cannot be asked is waited for to the end
-            match self.rows(at, pause).await {
-                Ok(rows) => waiting.look(&rows, Instant::now()),
-                Err(_) => waiting.full = true,
+            match tokio::time::timeout_at(end, self.rows(at, pause)).await {
+                Ok(Ok(rows)) => waiting.look(&rows, Instant::now()),
+                _ => waiting.full = true, // nor one who looks for all and stands still
             }
         }
         if waiting.went_on {

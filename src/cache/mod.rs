@@ -17,6 +17,7 @@ mod handle;
 mod inspect;
 mod invalidation;
 mod keep;
+mod learn;
 mod lease;
 mod listen;
 mod look;
@@ -43,6 +44,7 @@ mod time;
 mod timed;
 mod trail;
 mod trouble;
+mod turns;
 #[cfg(feature = "values")]
 mod values;
 

@@ -25,15 +25,13 @@ use super::sharing::{Outage, Sharing};
 use super::sweep::Erasing;
 use super::time::SharedTime;
 use super::trouble::Trouble;
+use super::turns::{BEAT, Turn, Turns};
 use crate::clock::millis;
-use crate::error::StoreError;
-use crate::generation::{Learning, News, Rule, Stamp, keeps};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::generation::{Rule, keeps};
 use crate::random::token;
 use crate::store::fence::{Beat, Fence, Rows};
 use crate::store::ledger::Ledger;
-
-/// How long, in milliseconds, what was told may be on its way.
-const SOON: u32 = 5;
 
 pub(crate) struct Pulse {
     pub(super) fence: Arc<dyn Fence>,
@@ -59,8 +57,8 @@ pub(crate) struct Pulse {
     /// Beats that have begun, and what was wrong with the last one that ended.
     begun: AtomicU64,
     pub(super) trouble: Trouble,
-    /// Held while a beat is on its way.
-    pub(super) one: Mutex<Known>,
+    /// Who beats.
+    pub(super) turns: Turns,
     pub(super) nudge: Arc<Notify>,
     /// Who hears at once what others tell.
     pub(super) listening: Listeners,
@@ -73,16 +71,6 @@ pub(crate) struct Pulse {
     pub(super) time: SharedTime,
     /// The rows as somebody has seen them last, and when he began to look.
     pub(super) looked: Mutex<Option<(Instant, Arc<Rows>)>>,
-}
-
-/// The epoch that is known, and since when.
-#[derive(Default)]
-pub(super) struct Known {
-    epoch: u64,
-    base: u64,
-    since: Option<Instant>,
-    /// When all of it was known last, in milliseconds on the monotonic clock.
-    all: Option<u64>,
 }
 
 impl Pulse {
@@ -101,7 +89,7 @@ impl Pulse {
             begun: AtomicU64::new(0),
             trouble: Trouble::default(),
             looked: Mutex::default(),
-            one: Mutex::default(),
+            turns: Turns::default(),
             nudge: Arc::default(),
             listening: Listeners::default(),
             missed: AtomicU32::new(0),
@@ -174,8 +162,8 @@ impl Pulse {
     }
 
     /// Switches all who share the clock. No beat is on its way meanwhile.
-    pub(super) async fn switch(&self, off: bool) -> Result<(), StoreError> {
-        let _one = self.one.lock().await;
+    pub(super) async fn switch(&self, off: bool, longest: Duration) -> Result<(), StoreError> {
+        let _turn = self.turns.take(longest).await;
         self.fence.switch(off).await
     }
 
@@ -232,12 +220,15 @@ impl Engine {
             return false;
         }
         let failed = pulse.trouble.has_failed();
-        let known = match failed {
-            false => Some(pulse.one.lock().await),
+        let turn = match failed {
+            false => {
+                let turn = pulse.turns.take(self.longest_beat());
+                tokio::time::timeout(self.budget, turn).await.ok()
+            }
             // one that tries is enough: the others do not wait for it
-            true => pulse.one.try_lock().ok(),
+            true => pulse.turns.try_take(self.longest_beat()),
         };
-        let Some(mut known) = known else {
+        let Some(turn) = turn else {
             return false;
         };
         if self.is_leased(self.now()) {
@@ -247,22 +238,30 @@ impl Engine {
         if fails || pulse.begun.load(Ordering::Acquire) != before {
             return false;
         }
-        let leased = self.beat(pulse, &mut known).await.unwrap_or(false);
+        let leased = self.beat(pulse, &turn).await.unwrap_or(false);
         if leased {
             self.begin_beating();
         }
         leased
     }
 
-    /// A beat.
+    /// How long a beat may take.
+    pub(super) fn longest_beat(&self) -> Duration {
+        self.budget * BEAT
+    }
+
+    /// A beat. `false` too where it took so long that it is another's turn.
     pub(super) async fn beat(
         self: &Arc<Self>,
         pulse: &Pulse,
-        known: &mut Known,
+        turn: &Turn<'_>,
     ) -> Result<bool, StoreError> {
         pulse.begun.fetch_add(1, Ordering::AcqRel);
         let sent = Instant::now();
-        let mut done = self.beat_once(pulse, known).await;
+        let mut done = self.beat_once(pulse, turn).await;
+        if !turn.lasts() {
+            return Ok(false);
+        }
         let (error, took) = (done.as_ref().err(), sent.elapsed());
         pulse.trouble.ended(error, took, pulse.is_asked());
         if !matches!(done, Ok(true)) && pulse.does_without(self.now()) {
@@ -277,117 +276,69 @@ impl Engine {
     async fn beat_once(
         self: &Arc<Self>,
         pulse: &Pulse,
-        known: &mut Known,
+        turn: &Turn<'_>,
     ) -> Result<bool, StoreError> {
         for _ in 0..2 {
             let (sent, seen, who) = (self.now(), self.generations.stamp(), pulse.who());
-            let ripe = known.epoch == seen.epoch
-                && known
-                    .since
-                    .is_some_and(|since| since.elapsed() >= pulse.patience());
+            let ripe = turn.goes_on(self.longest_beat(), |known| {
+                let since = known.since.filter(|_| known.epoch == seen.epoch);
+                since.is_some_and(|since| since.elapsed() >= pulse.patience())
+            });
             let beat = Beat {
                 who: &who,
                 seen,
-                ripe,
+                ripe: ripe.ok_or_else(over)?,
                 lease: pulse.lease,
             };
             let heard = pulse.fence.beat(beat).await?;
-            self.heard_off(heard.off);
-            pulse.heard_of(heard.lease);
+            let now = self.now();
+            let told = turn.with(|_| {
+                self.heard_off(heard.off);
+                pulse.heard_of(heard.lease);
+                pulse.time.heard(heard.clock.epoch, heard.time, (sent, now));
+            });
+            told.ok_or_else(over)?;
             self.has_beaten(pulse);
-            let between = (sent, self.now());
-            pulse.time.heard(heard.clock.epoch, heard.time, between);
             if self.hears_soon(heard.clock).await {
-                pulse.leased(if keeps(Rule::LeaseFromSent) {
-                    sent
-                } else {
-                    self.now()
+                let from = match keeps(Rule::LeaseFromSent) {
+                    true => sent,
+                    false => self.now(),
+                };
+                let leased = turn.with(|known| {
+                    pulse.leased(from);
+                    known.all = Some(sent);
                 });
-                known.all = Some(sent);
+                leased.ok_or_else(over)?;
                 self.replay(pulse);
                 return Ok(true);
             }
             if heard.clock.epoch == seen.epoch {
                 self.missed_news(pulse);
             }
-            self.resync(pulse, known).await?;
+            self.resync(pulse, turn).await?;
         }
         Ok(false)
-    }
-
-    /// Hears of an invalidation. `false` if something before it is missing.
-    pub(super) fn hear(self: &Arc<Self>, pulse: &Pulse, news: Option<&News>) -> bool {
-        let learning = news.map(|news| self.generations.learn(news, self.now()));
-        match learning {
-            Some(Learning::Known) => return true,
-            // what is missing shows at the beat
-            Some(Learning::Gap) | None => {}
-            Some(new @ Learning::New { .. }) => self.sweep_after(new),
-        }
-        pulse.nudge.notify_one(); // who waits for it is told at once
-        matches!(learning, Some(Learning::New { .. }))
-    }
-
-    /// Learns what became of an own invalidation: it must not be missing here when
-    /// the call returns.
-    pub(super) async fn learn(
-        self: &Arc<Self>,
-        pulse: &Pulse,
-        news: &News,
-    ) -> Result<(), StoreError> {
-        if !self.generations.stamp().is_known() {
-            return Ok(()); // it has never had a lease: whoever gets one learns of it first
-        }
-        if self.hear(pulse, Some(news)) || self.hears_soon(news.stamp).await {
-            return Ok(());
-        }
-        let mut known = pulse.one.lock().await;
-        match self.generations.stamp().covers(news.stamp) {
-            true => Ok(()),
-            false => self.resync(pulse, &mut known).await,
-        }
-    }
-
-    /// Whether what is missing comes by itself: it is on its way, as a rule.
-    async fn hears_soon(&self, stamp: Stamp) -> bool {
-        for _ in 0..SOON {
-            let known = self.generations.stamp();
-            if known.covers(stamp) || known.epoch != stamp.epoch {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        self.generations.stamp().covers(stamp)
-    }
-
-    /// Takes over all that the clock knows.
-    async fn resync(self: &Arc<Self>, pulse: &Pulse, known: &mut Known) -> Result<(), StoreError> {
-        let snapshot = pulse.fence.snapshot().await?;
-        let (epoch, base) = (snapshot.stamp.epoch, snapshot.base);
-        if (known.epoch, known.base) != (epoch, base) {
-            (known.epoch, known.base, known.since) = (epoch, base, Some(Instant::now()));
-        }
-        let (learning, lost) = self.generations.resync(snapshot, self.now(), known.all);
-        self.sweep_after(learning);
-        if !lost.is_empty() {
-            tracing::warn!(target: "larder", count = lost.len(), "redis is another server, and is told again what it has lost");
-            pulse.queue.keep(lost);
-        }
-        Ok(())
     }
 
     /// Takes this process' row away: nobody need wait for it.
     pub(super) async fn resign(self: &Arc<Self>) {
         let Some(pulse) = &self.pulse else { return };
-        let _one = pulse.one.lock().await;
+        let _turn = pulse.turns.take(self.longest_beat()).await;
         if keeps(Rule::LeaseEndsFirst) {
             pulse.end_lease();
         }
+        let who = pulse.who();
+        pulse.rename(); // who beats before that has gone has a row of its own
         if self.generations.stamp().is_known()
-            && let Err(error) = pulse.fence.leave(&pulse.who(), None).await
+            && let Err(error) = pulse.fence.leave(&who, None).await
         {
             tracing::debug!(target: "larder", %error, "a row is left behind");
         }
-        pulse.rename();
     }
+}
+
+/// It took so long that it is another's turn.
+#[cold]
+pub(super) fn over() -> StoreError {
+    StoreError::new(StoreErrorKind::Timeout, "another one beats by now")
 }

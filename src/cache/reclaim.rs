@@ -9,9 +9,12 @@ use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use tokio::runtime::{Handle, Id};
 use tokio::sync::{Mutex as Turn, Semaphore};
+use tokio::time::timeout;
 
 use super::dropping::Dropped;
 use super::engine::Engine;
@@ -19,8 +22,10 @@ use super::removed::Looks;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::{Group, Removal, Removed, Store};
 
-/// So many go on at a time.
+/// So many go on at a time,
 const TOGETHER: usize = 2;
+/// if those do go on: their runtimes may not be driven, and nobody waits longer for them.
+const LONGEST: Duration = Duration::from_secs(10);
 /// More different ones than this do not wait where it is a matter of space.
 const MOST: usize = 64;
 
@@ -43,9 +48,12 @@ pub(crate) struct Clearing {
 
 /// What is being taken back, and who waits for it.
 pub(super) struct Reclaims {
-    lines: Mutex<HashMap<Name, Arc<Line>>>,
+    lines: Mutex<Lines>,
     together: Semaphore,
 }
+
+/// Of each runtime its own: those of others may not be driven.
+type Lines = HashMap<(Option<Id>, Name), Arc<Line>>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Name {
@@ -91,12 +99,13 @@ impl Default for Reclaims {
 }
 
 impl Reclaims {
-    fn lines(&self) -> MutexGuard<'_, HashMap<Name, Arc<Line>>> {
+    fn lines(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// None where it is left to another who waits, or to the entries' own end.
     fn ask(&self, name: Name, wish: Wish) -> Option<Asked<'_>> {
+        let name = (Handle::try_current().ok().map(|runtime| runtime.id()), name);
         let mut lines = self.lines();
         if wish == Wish::Space {
             let left = match lines.get(&name) {
@@ -129,7 +138,7 @@ impl Line {
 /// Somebody who has asked.
 struct Asked<'a> {
     all: &'a Reclaims,
-    name: Name,
+    name: (Option<Id>, Name),
     line: Arc<Line>,
     ticket: u64,
 }
@@ -191,9 +200,7 @@ impl Engine {
                 None => Ok(Removed::default()),
             };
         }
-        let Ok(_one) = self.clearing.reclaims.together.acquire().await else {
-            return Ok(Removed::default()); // never closed
-        };
+        let _one = timeout(LONGEST, self.clearing.reclaims.together.acquire()).await;
         let upto = asked.begin();
         let result = store.remove(removal).await;
         *last = Last {

@@ -94,7 +94,7 @@ impl Cache {
     /// If Redis could not be told. Nothing is switched then.
     pub async fn set_enabled_everywhere(&self, enabled: bool) -> Result<(), StoreError> {
         if let Some(pulse) = &self.engine.pulse {
-            let done = pulse.switch(!enabled).await;
+            let done = pulse.switch(!enabled, self.engine.longest_beat()).await;
             let action = match enabled {
                 true => "switch-on-everywhere",
                 false => "switch-off-everywhere",

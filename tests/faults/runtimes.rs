@@ -1,16 +1,23 @@
 //! Runtimes that end, or are not driven, while others go on with the same cache.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use axum::Router;
 use axum::http::Method;
 use axum::routing::put;
+use bytes::Bytes;
 use futures_util::FutureExt;
-use larder::tag;
+use larder::testing::{ManualClock, MemoryStore};
+use larder::{Cache, Key, Record, Removal, Removed, Store, StoreFuture, tag};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::proxy::Way;
 use crate::support::processes::Site;
+use crate::support::redis_server::Redis;
 use crate::support::{eventually, request, send};
-use crate::{bare, behind_proxy, comes_back, served};
+use crate::{bare, behind_proxy, comes_back, process, served};
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
@@ -61,4 +68,121 @@ fn a_routes_invalidation_is_kept_where_its_runtime_ends() {
 #[test]
 fn a_call_that_is_dropped_with_its_runtime_is_kept() {
     an_invalidation_of_a_runtime_that_ends(false);
+}
+
+fn runtimes() -> (Runtime, Runtime) {
+    let many = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    (runtime(), many.unwrap())
+}
+
+#[test]
+fn a_beat_whose_runtime_is_not_driven_keeps_nobody_from_hits() {
+    let (redis, proxy) = behind_proxy();
+    let process = process(&Site::new(), proxy.url());
+    let (small, big) = runtimes();
+    small.block_on(async {
+        comes_back(&process).await;
+        proxy.stall(Way::ToClient, 0);
+        let calls = redis.calls("evalsha");
+        eventually("a beat is sent", || async {
+            redis.calls("evalsha") > calls
+        })
+        .await;
+    });
+    proxy.flow();
+    big.block_on(async {
+        let ended = || async { !process.get().await.hit() };
+        eventually("the lease has ended", ended).await;
+        comes_back(&process).await;
+        let told = || async { process.cache.invalidate(tag("item:1")).await.is_ok() };
+        eventually("others are told", told).await;
+        eventually("nothing has piled up", || async {
+            tokio::runtime::Handle::current()
+                .metrics()
+                .num_alive_tasks()
+                < 10
+        })
+        .await;
+    });
+    small.block_on(tokio::task::yield_now()); // it is driven again
+    big.block_on(comes_back(&process));
+}
+
+#[test]
+fn one_who_mends_on_a_runtime_that_is_not_driven_keeps_nobody_from_redis() {
+    let mut redis = Redis::start();
+    let process = process(&Site::new(), redis.url());
+    let (small, big) = runtimes();
+    redis.kill();
+    small.block_on(async {
+        eventually("it is left alone", || async {
+            process.get().await;
+            crate::open_for(&process.cache).await.is_some()
+        })
+        .await;
+    });
+    redis.restart();
+    big.block_on(comes_back(&process));
+}
+
+#[test]
+fn one_who_connects_on_a_runtime_that_is_not_driven_keeps_nobody_from_redis() {
+    let (_redis, proxy) = behind_proxy();
+    let process = process(&Site::new(), proxy.url());
+    let (small, big) = runtimes();
+    proxy.stall(Way::ToClient, 0);
+    small.block_on(async {
+        let app = process.app.clone();
+        let asked = tokio::spawn(async move { crate::get(&app, "/items/1").await });
+        eventually("it connects", || async { proxy.connections() > 0 }).await;
+        asked.abort();
+    });
+    proxy.flow();
+    big.block_on(comes_back(&process));
+}
+
+/// Of its removals the first never ends.
+struct Stuck(MemoryStore, AtomicUsize);
+
+impl Store for Stuck {
+    fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Bytes>> {
+        self.0.get(key)
+    }
+
+    fn put<'a>(&'a self, record: Record<'a>) -> StoreFuture<'a, ()> {
+        self.0.put(record)
+    }
+
+    fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
+        match self.1.fetch_add(1, Ordering::SeqCst) {
+            0 => Box::pin(std::future::pending()),
+            _ => self.0.remove(removal),
+        }
+    }
+}
+
+#[test]
+fn space_that_is_taken_back_on_a_runtime_that_is_not_driven_keeps_nobody_waiting() {
+    let store = Arc::new(Stuck(
+        MemoryStore::new(ManualClock::new()),
+        AtomicUsize::new(0),
+    ));
+    let cache = Cache::builder().store(Arc::clone(&store)).build().unwrap();
+    let (small, big) = runtimes();
+    small.block_on(async {
+        let call = cache.invalidate("api:items:*").now_or_never();
+        assert!(call.is_none());
+        eventually("it removes", || async {
+            store.1.load(Ordering::SeqCst) > 0
+        })
+        .await;
+    });
+    big.block_on(async {
+        let call = cache.invalidate("api:items:*");
+        let done = tokio::time::timeout(Duration::from_secs(30), call).await;
+        assert!(done.expect("it ends").is_ok());
+    });
 }

@@ -123,7 +123,7 @@ impl Line {
     /// Makes a connection, unless there is one. All who need it wait for this one;
     /// once it fails nobody does any more.
     async fn make(self: &Arc<Self>) -> RedisResult<Borrowed> {
-        let _one = self.connecting.lock().await;
+        let _one = self.turn().await;
         if let Some(borrowed) = self.current().borrowed() {
             return Ok(borrowed);
         }
@@ -139,8 +139,15 @@ impl Line {
 
     /// Makes a connection in place of the one that there is.
     pub(super) async fn make_another(&self) -> RedisResult<Borrowed> {
-        let _one = self.connecting.lock().await;
+        let _one = self.turn().await;
         self.make_one().await
+    }
+
+    /// Its turn to make a connection. Nobody waits for another for longer than that may
+    /// take: his runtime may not be driven.
+    async fn turn(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        let turn = tokio::time::timeout(TOPOLOGY, self.connecting.lock());
+        turn.await.ok()
     }
 
     async fn make_one(&self) -> RedisResult<Borrowed> {

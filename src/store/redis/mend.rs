@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::connect::Work;
-use super::line::{Line, SHARDS, is_outage};
+use super::line::{Line, SHARDS, TOPOLOGY, is_outage};
 use super::link::Failure;
 use crate::lasting::Outage;
 use crate::random::random;
@@ -34,13 +34,14 @@ use crate::random::random;
 const SHORTEST: Duration = Duration::from_millis(25);
 /// The longest pause is the shortest one, doubled so often.
 const DOUBLINGS: u32 = 5;
+/// How late one who tries may be.
+const LONGEST: Duration = Duration::from_millis(250);
 /// A server that has answered for so long is lost for the first time.
 const STEADY: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 pub(super) struct Mend {
-    /// Somebody tries.
-    running: AtomicBool,
+    trying: Mutex<Trying>,
     /// A request has come since the last try.
     wanted: AtomicBool,
     tries: AtomicU32,
@@ -53,7 +54,30 @@ pub(super) struct Mend {
     why: Mutex<Option<Arc<str>>>,
 }
 
+/// Who tries.
+#[derive(Default)]
+struct Trying {
+    number: u64,
+    /// When he is given up, if nothing is heard of him: his runtime may not be driven. None
+    /// where nobody tries.
+    end: Option<Instant>,
+}
+
 impl Mend {
+    fn trying(&self) -> MutexGuard<'_, Trying> {
+        self.trying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it still is his to try, whose next step takes no longer than this.
+    fn goes_on(&self, number: u64, longest: Duration) -> bool {
+        let mut trying = self.trying();
+        let his = trying.number == number;
+        if his {
+            trying.end = Some(Instant::now() + longest);
+        }
+        his
+    }
+
     pub(super) fn why(&self) -> Option<Arc<str>> {
         self.why_last().clone()
     }
@@ -68,11 +92,17 @@ impl Mend {
 }
 
 /// Somebody tries, until this is dropped, with its runtime at the latest.
-struct Mending(Arc<Line>);
+struct Mending {
+    line: Arc<Line>,
+    number: u64,
+}
 
 impl Drop for Mending {
     fn drop(&mut self) {
-        self.0.mend.running.store(false, Ordering::Release);
+        let mut trying = self.line.mend.trying();
+        if trying.number == self.number {
+            trying.end = None;
+        }
     }
 }
 
@@ -127,30 +157,45 @@ impl Line {
     /// Somebody wants to ask a server that is away.
     pub(super) fn wanted(self: &Arc<Self>) {
         self.mend.wanted.store(true, Ordering::Release);
-        if !self.mend.running.load(Ordering::Acquire) {
-            self.begin_mending();
-        }
+        self.begin_mending();
     }
 
     fn begin_mending(self: &Arc<Self>) {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        if self.mend.running.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let mending = Mending(Arc::clone(self));
-        runtime.spawn(async move { mending.0.mend().await });
+        let number = {
+            let mut trying = self.mend.trying();
+            if trying.end.is_some_and(|end| Instant::now() < end) {
+                return;
+            }
+            trying.number += 1;
+            trying.end = Some(Instant::now() + LONGEST);
+            trying.number
+        };
+        let mending = Mending {
+            line: Arc::clone(self),
+            number,
+        };
+        runtime.spawn(async move { mending.line.mend(mending.number).await });
     }
 
-    async fn mend(self: &Arc<Self>) {
+    async fn mend(self: &Arc<Self>, number: u64) {
         loop {
             let tries = self.mend.tries.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(pause(tries)).await;
+            let pause = pause(tries);
+            if !self.mend.goes_on(number, pause + LONGEST) {
+                return;
+            }
+            tokio::time::sleep(pause).await;
             if !self.mend.wanted.swap(false, Ordering::AcqRel) {
                 return;
             }
-            match self.ask_all().await {
+            let asks = TOPOLOGY * 2 + self.timeout * 2;
+            if !self.mend.goes_on(number, asks + LONGEST) {
+                return;
+            }
+            match self.ask_all(number).await {
                 Ok(()) => {
                     if let Some(after) = self.mend.outage().ends() {
                         tracing::warn!(target: "larder", ?after, "redis answers again");
@@ -171,7 +216,7 @@ impl Line {
 
     /// Asks every primary on a connection of today, and the clock's. Why one of them does
     /// not answer.
-    async fn ask_all(&self) -> Result<(), String> {
+    async fn ask_all(&self, number: u64) -> Result<(), String> {
         let borrowed = self.make_another().await.map_err(|e| e.to_string())?;
         let nodes = borrowed.connection.primaries().await;
         let nodes = nodes.map_err(|error| error.to_string())?;
@@ -192,6 +237,9 @@ impl Line {
             };
             answered[shard % SHARDS] = false;
             why = Err(error);
+        }
+        if !self.mend.goes_on(number, LONGEST) {
+            return why; // another one has asked since
         }
         for (breaker, answered) in self.breakers.iter().zip(answered) {
             match (answered, breaker.admits()) {
