@@ -97,6 +97,7 @@ pub(crate) struct Faults {
     pub(crate) untagged: Lasting,
     pub(crate) undeclared: Lasting,
     pub(crate) unencoded: Lasting,
+    pub(crate) jumped: Lasting,
     /// By what they are for.
     pub(crate) callbacks: [Lasting; Callback::KINDS],
 }

@@ -295,9 +295,14 @@ impl Engine {
             let told = turn.with(|_| {
                 self.heard_off(heard.off);
                 pulse.heard_of(heard.lease);
-                pulse.time.heard(heard.clock.epoch, heard.time, (sent, now));
+                let time = &pulse.time;
+                time.heard(heard.clock.epoch, heard.time, (sent, now))
             });
-            told.ok_or_else(over)?;
+            if told.ok_or_else(over)?
+                && let Some(times) = self.faults.jumped.happened(now)
+            {
+                tracing::warn!(target: "larder", times, "the time of day of redis has jumped, and ages are counted by it from now on");
+            }
             self.has_beaten(pulse);
             if self.hears_soon(heard.clock).await {
                 let from = match keeps(Rule::LeaseFromSent) {
