@@ -159,7 +159,7 @@ impl Answered {
         let (mut parts, body) = response.into_parts();
         let (status, cause, counted) = (parts.status, self.cause, self.counted);
         let hint = Hint::of(&parts.extensions);
-        let judged = self.judge(&parts, &body, hint, engine.clock.wall());
+        let judged = self.judge(engine, &parts, &body, hint);
         if matches!(judged, Err(Refusal::Template)) {
             self.tell_of_template(engine);
         }
@@ -255,7 +255,7 @@ impl Answered {
         self.name_tags(&mut parts.headers);
         let stated = judge::states_freshness(&self.question.policy, &parts.headers);
         let hint = Hint::of(&parts.extensions);
-        let judged = self.judge(parts, body, hint, engine.clock.wall());
+        let judged = self.judge(engine, parts, body, hint);
         let (terms, declared) = judged.ok().filter(|_| stated)?;
         Some(self.made(terms).prepare(engine, parts, declared))
     }
@@ -292,10 +292,10 @@ impl Answered {
     /// The terms of storing, and the length that the answer declares.
     fn judge<B: Body>(
         &self,
+        engine: &Engine,
         parts: &response::Parts,
         body: &B,
         hint: Hint,
-        now: SystemTime,
     ) -> Result<(judge::Terms, Option<u64>), Refusal> {
         if self.question.head {
             return Err(Refusal::Head);
@@ -303,7 +303,11 @@ impl Answered {
         let hinted = body.size_hint();
         let declared = declared(&parts.headers)?.or(hinted.exact());
         let at_least = hinted.lower().max(declared.unwrap_or(0));
+        let now = engine.clock.wall();
         let terms = self.terms(parts.status, &parts.headers, at_least, hint, now)?;
+        if !engine.in_flight.may_hold(at_least) {
+            return Err(Refusal::NoRoom); // however long it waited
+        }
         Ok((terms, declared))
     }
 

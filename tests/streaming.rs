@@ -123,7 +123,10 @@ async fn a_body_without_room_passes_whole_and_is_counted() {
             .send(Ok(Frame::data(vec![b'x'; 300_000].into())))
             .unwrap();
         drop(feeder);
-        assert_eq!(get(&app, "/x").await.body.len(), 600_000);
+        let reply = get(&app, "/x").await;
+        assert_eq!(reply.body.len(), 600_000);
+        let said = if exact.is_some() { "no-room" } else { "new" };
+        assert_eq!(reply.detail(), said);
     }
     let stats = cache.stats();
     assert_eq!(

@@ -26,6 +26,11 @@ impl Budget {
         self.used().saturating_add(more) > self.most / 2
     }
 
+    /// Whether so many ever have room.
+    pub(crate) fn may_hold(&self, bytes: u64) -> bool {
+        bytes <= self.most
+    }
+
     /// Takes so many more, if they are there.
     pub(super) fn take(&self, bytes: u64) -> bool {
         let more = |used: u64| used.checked_add(bytes).filter(|all| *all <= self.most);
