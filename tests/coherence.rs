@@ -5,6 +5,7 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use larder::{Cache, Fault, MIB, Outage, Outcome, Selector, endpoint, everything, key, tag, uri};
 use support::processes::{Site, rows};
@@ -337,4 +338,30 @@ async fn a_clock_that_has_forgotten_says_so() {
         forgotten(&a.cache) > 0
     })
     .await;
+}
+
+/// Nobody invalidates anything meanwhile.
+#[tokio::test]
+async fn rows_of_processes_that_are_gone_go_and_those_of_the_living_stay() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let process = || {
+        let builder = Cache::builder().memory(16 * MIB).redis(redis.url());
+        site.with(builder.lease(Duration::from_millis(30)).build().unwrap())
+    };
+    let (a, b) = (process(), process());
+    a.get().await;
+    b.get().await;
+    let epoch: String = redis.command(&["HGET", "api:!{clock}", "epoch"]);
+    for n in 0..20 {
+        let (field, row) = (format!("@{n:032x}"), format!("{epoch} 0 {n}"));
+        redis.command::<u64>(&["HSET", "api:!{clock}", &field, &row]);
+    }
+    eventually("they have gone", || async {
+        a.get().await;
+        b.get().await;
+        rows(&redis) <= 2
+    })
+    .await;
+    assert_eq!(a.cache.health().await.instances.len(), 2);
 }

@@ -14,6 +14,8 @@ use super::engine::Engine;
 
 /// Beats in a lease.
 pub(super) const BEATS: u32 = 3;
+/// After so many the rows are looked at for those of processes that are gone.
+const LOOK: u32 = 64;
 
 impl Engine {
     pub(super) fn begin_beating(self: &Arc<Self>) {
@@ -55,6 +57,7 @@ impl Drop for Running {
 /// Beats, until no request has come for a lease.
 async fn beats(engine: Weak<Engine>, every: Duration, nudge: Arc<Notify>, running: Running) {
     let (mut idle, mut next) = (0, Instant::now() + every);
+    let (mut count, mut looked) = (0_u32, None);
     loop {
         let pause = pin!(tokio::time::sleep_until(next));
         let nudged = match select(pin!(nudge.notified()), pause).await {
@@ -86,6 +89,10 @@ async fn beats(engine: Weak<Engine>, every: Duration, nudge: Arc<Notify>, runnin
         }
         if let (false, Ok(runtime)) = (nudged, Handle::try_current()) {
             engine.listen_on(&runtime); // the runtime of who listened may have ended
+        }
+        count = count.wrapping_add(u32::from(!nudged));
+        if !nudged && count.is_multiple_of(LOOK) {
+            engine.forget_silent(pulse, &mut looked).await;
         }
         let turn = pulse.turns.take(engine.longest_beat()).await;
         if let Err(error) = engine.beat(pulse, &turn).await {

@@ -134,6 +134,33 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// The same of rows that say what they said when they were looked at last, a lease ago or
+    /// more: where nothing is invalidated, nobody else takes them away.
+    pub(super) async fn forget_silent(
+        self: &Arc<Self>,
+        pulse: &Pulse,
+        looked: &mut Option<(Instant, Vec<Row>)>,
+    ) {
+        let asked = Instant::now();
+        let Ok(rows) = pulse.fence.rows(None).await else {
+            return;
+        };
+        pulse.heard_of(rows.lease);
+        let rows = rows.rows;
+        if let Some((when, before)) = looked.take()
+            && asked.duration_since(when) >= pulse.patience()
+        {
+            let said: HashMap<&str, u64> =
+                rows.iter().map(|row| (&row.who[..], row.beats)).collect();
+            let who = pulse.who();
+            let same = |row: &Row| said.get(&row.who[..]) == Some(&row.beats) && *row.who != *who;
+            self.forget_rows(before.into_iter().filter(same).collect());
+        }
+        *looked = Some((Instant::now(), rows));
+    }
+}
+
 impl Pulse {
     /// Somebody may hold a lease of so long.
     pub(super) fn heard_of(&self, lease: Duration) {
