@@ -23,6 +23,7 @@ mod pushes;
 mod replies;
 mod runtimes;
 mod slow;
+mod tampered;
 mod users;
 
 use std::sync::Arc;

@@ -267,7 +267,7 @@ fn rows(mut reply: Items) -> Result<Rows, StoreError> {
     let mut rows = Vec::new();
     while !reply.is_empty() {
         rows.push(Row {
-            who: String::from_utf8(reply.bytes()?).map_err(|_| unreadable())?,
+            who: String::from_utf8_lossy(&reply.bytes()?).into_owned(),
             seen: Stamp {
                 epoch: reply.hex()?,
                 number: reply.number()?,

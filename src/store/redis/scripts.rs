@@ -103,22 +103,35 @@ const MOST_SCOPES: &str = "65536";
 /// And of patterns.
 const MOST_BANS: &str = "256";
 
-/// The clock as it is, or a new one where the server is another or something was
-/// lost. The first argument is the epoch of a new one; a `+` before it: where the server
-/// is another, what it has of the clock goes on, and instances bring back what they know.
+/// The clock as it is, or a new one where the server is another, or something was
+/// lost or cannot be read. The first argument is the epoch of a new one; a `+` before it:
+/// where the server is another, what it has of the clock goes on, and instances bring back
+/// what they know.
 macro_rules! clock {
     () => {
         r"
 local hash, scopes = KEYS[1], KEYS[2]
 -- a full server refuses a script whose first write takes memory, and no later one
-redis.call('HDEL', hash, '-')
+local first = redis.pcall('HDEL', hash, '-')
+if type(first) == 'table' then
+  if not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
+  redis.call('DEL', hash)
+end
 local info = redis.pcall('INFO', 'server')
 if type(info) ~= 'string' then
   return redis.error_reply('ERR larder needs INFO: without it a restart goes unseen (+info)')
 end
 local run = string.match(info, 'run_id:(%x+)') or ''
 local merges, fresh = string.match(ARGV[1], '^(%+?)(%x+)$')
-local known = redis.call('HMGET', hash, 'run', 'epoch', 'clock', 'floor', 'count', 'base')
+local known = redis.call('HMGET', hash, 'run', 'epoch', 'clock', 'floor', 'count', 'base',
+  'all', 'aged', 'lease')
+local function whole(text) return #text <= 18 and string.find(text, '^%d+$') end
+local function readable()
+  for at = 3, 9 do
+    if known[at] and not whole(known[at]) or not known[at] and at < 6 then return false end
+  end
+  return known[2] and #known[2] <= 16 and string.find(known[2], '^%x+$')
+end
 local function begin()
   redis.call('DEL', hash, scopes)
   known = {run, fresh, '0', '0', '0', '0'}
@@ -134,7 +147,7 @@ local function jump(least)
   known[6] = known[3]
   redis.call('HSET', hash, 'run', run, 'clock', known[3], 'base', known[6], 'young', '1')
 end
-if not known[5] or redis.call('ZCARD', scopes) ~= tonumber(known[5]) then begin()
+if not readable() or redis.pcall('ZCARD', scopes) ~= tonumber(known[5]) then begin()
 elseif known[1] ~= run then
   if merges == '+' then jump(0) else begin() end
 end
@@ -161,13 +174,27 @@ local function fields(first)
   end
   return found
 end
+-- a number that cannot be read may have been any
+local function bans_are_readable()
+  local all = redis.call('HGETALL', hash)
+  for at = 1, #all, 2 do
+    if string.find(all[at], '^[=~]') and not whole(all[at + 1]) then return false end
+  end
+  return true
+end
+-- what cannot be read is a row that has seen nothing, and says the same for ever
+local function parts(row)
+  local e, n, beats = string.match(row, '^(%x+) (%d+) (%d+)$')
+  if e and #e <= 16 and whole(n) and whole(beats) then return e, n, beats end
+  return '0', '0', '0'
+end
 local function rows(reply)
   reply[#reply + 1] = epoch
   reply[#reply + 1] = redis.call('HGET', hash, 'young') and '1' or '0'
   reply[#reply + 1] = redis.call('HGET', hash, 'lease') or '0'
   reply[#reply + 1] = known[6] or '0'
   for _, row in ipairs(fields('@')) do
-    local e, n, beats = string.match(row[2], '(%x+) (%d+) (%d+)')
+    local e, n, beats = parts(row[2])
     for _, part in ipairs({row[1], e, n, beats}) do reply[#reply + 1] = part end
   end
   return reply
@@ -181,6 +208,10 @@ end
 const ADVANCE: &str = concat!(
     clock!(),
     r"
+if not bans_are_readable() then
+  begin()
+  epoch, clock, floor = known[2], 0, 0
+end
 local n = clock + 1
 local number = string.format('%.0f', n)
 local told = ARGV[3]
@@ -240,7 +271,8 @@ if tonumber(ARGV[6]) > tonumber(redis.call('HGET', hash, 'lease') or '0') then
 end
 local row = redis.call('HGET', hash, '@' .. ARGV[2])
 local t = redis.call('TIME')
-local beats = row and tonumber(string.match(row, '(%d+)$')) or t[1] * 1000000 + t[2]
+local beats = row and tonumber((select(3, parts(row)))) or 0
+if beats == 0 then beats = t[1] * 1000000 + t[2] end
 redis.call('HSET', hash, '@' .. ARGV[2],
   ARGV[3] .. ' ' .. ARGV[4] .. ' ' .. string.format('%.0f', beats + 1))
 if ARGV[5] == '1' and ARGV[3] == epoch and tonumber(ARGV[4]) >= tonumber(known[6] or '0') then
@@ -267,6 +299,10 @@ return 1"
 const SNAPSHOT: &str = concat!(
     clock!(),
     r"
+if not bans_are_readable() then
+  begin()
+  epoch, clock, floor = known[2], 0, 0
+end
 local bans = {}
 for _, first in ipairs({'=', '~'}) do
   for _, ban in ipairs(fields(first)) do
@@ -296,7 +332,7 @@ const LEAVE: &str = concat!(
     clock!(),
     r"
 local row = redis.call('HGET', hash, '@' .. ARGV[2])
-if row and (ARGV[3] == '' or string.match(row, '(%d+)$') == ARGV[3]) then
+if row and (ARGV[3] == '' or select(3, parts(row)) == ARGV[3]) then
   redis.call('HDEL', hash, '@' .. ARGV[2])
 end
 return 1"
