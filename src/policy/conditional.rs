@@ -3,12 +3,13 @@
 
 use http::header::{
     AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, DATE,
-    ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
+    ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::cache_control::split_item;
 use super::freshness::date;
+use super::vary;
 
 /// Fields that make a request conditional or partial.
 pub(crate) const CONDITIONS: [HeaderName; 4] = [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE];
@@ -158,11 +159,13 @@ fn same_date(answer: &HeaderMap, entry: &HeaderMap) -> bool {
 
 /// The fields of an entry after an answer without a body has confirmed it (RFC
 /// 9111, 3.2): the answer's, but for those that describe the stored body, and
-/// the entry's where the answer says nothing.
+/// the entry's where the answer says nothing. What the body varies on it goes on
+/// to vary on: `Vary` only grows.
 pub(crate) fn merge(entry: &HeaderMap, answer: &HeaderMap) -> HeaderMap {
     let mut merged = entry.clone();
+    vary::join(&mut merged, answer);
     let updates = answer.keys().filter(|name| !describes_body(name));
-    for name in updates {
+    for name in updates.filter(|name| **name != VARY) {
         merged.remove(name);
         for value in answer.get_all(name) {
             merged.append(name.clone(), value.clone());

@@ -34,11 +34,7 @@ pub(crate) enum Vary {
 pub(crate) fn of(response: &HeaderMap, origin: Option<&HeaderValue>) -> Vary {
     let mut names: Vec<HeaderName> = Vec::new();
     for line in response.get_all(VARY) {
-        for name in line.as_bytes().split(|b| *b == b',') {
-            let name = name.trim_ascii();
-            if name.is_empty() {
-                continue;
-            }
+        for name in names_of(line) {
             if name == b"*" || !name.iter().all(|b| is_token(*b)) {
                 return Vary::Any;
             }
@@ -65,6 +61,26 @@ pub(crate) fn of(response: &HeaderMap, origin: Option<&HeaderValue>) -> Vary {
         return Vary::TooMany;
     }
     Vary::On(names.into())
+}
+
+/// Adds the lines of an answer's `Vary` that name more than `fields` do.
+pub(crate) fn join(fields: &mut HeaderMap, answer: &HeaderMap) {
+    for line in answer.get_all(VARY) {
+        let known = |name: &[u8]| {
+            let mut lines = fields.get_all(VARY).iter();
+            lines.any(|line| names_of(line).any(|known| known.eq_ignore_ascii_case(name)))
+        };
+        if !names_of(line).all(known) {
+            fields.append(VARY, line.clone());
+        }
+    }
+}
+
+fn names_of(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let names = line.as_bytes().split(|b| *b == b',');
+    names
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| !name.is_empty())
 }
 
 /// Continues a canonical request with the fields that an answer varies on, as
@@ -133,6 +149,24 @@ mod tests {
         assert_eq!(vary(&["*"]), Vary::Any);
         assert_eq!(vary(&["accept", "x, *"]), Vary::Any);
         assert_eq!(vary(&["acc ept"]), Vary::Any);
+    }
+
+    #[test]
+    fn lines_are_joined_where_they_name_more() {
+        let mut fields = HeaderMap::new();
+        fields.insert(VARY, HeaderValue::from_static("Accept, origin"));
+        let joined = |fields: &mut HeaderMap, line| {
+            let answer = HeaderMap::from_iter([(VARY, HeaderValue::from_static(line))]);
+            join(fields, &answer);
+            fields.get_all(VARY).iter().count()
+        };
+        for known in ["", "ORIGIN", "origin,,accept"] {
+            assert_eq!(joined(&mut fields, known), 1, "{known}");
+        }
+        assert_eq!(joined(&mut fields, "origin, cookie"), 2);
+        assert_eq!(joined(&mut fields, "cookie"), 2);
+        assert_eq!(joined(&mut fields, "*"), 3);
+        assert_eq!(of(&fields, None), Vary::Any);
     }
 
     #[test]

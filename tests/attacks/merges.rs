@@ -9,7 +9,7 @@ use larder::{Policy, hours, seconds};
 
 use crate::support::Tiers;
 use crate::tiers;
-use crate::{Site, policy};
+use crate::{Site, policy, ways};
 
 /// What the handler adds to a 304 or a HEAD.
 type Added = Arc<Mutex<Vec<(&'static str, &'static str)>>>;
@@ -211,4 +211,44 @@ async fn a_head_that_speaks_of_something_else_does_not_poison_the_page() {
             }
         }
     }
+}
+
+/// A handler that varies on the user, and a layer inside the cache which adds its own
+/// line of `Vary` to all answers: that of a 304 or a HEAD is then shorter.
+#[tokio::test]
+async fn a_shorter_vary_takes_no_field_off_an_entry() {
+    for method in [Method::GET, Method::HEAD] {
+        for way in ways().await {
+            let policy = way.policy.clone().revalidate(hours(1));
+            let site = way.site_with(policy, any(varying));
+            let (alice, bob) = (("x-who", "alice"), ("x-who", "bob"));
+            site.get("/x", &[alice]).await;
+            for round in 0..3 {
+                way.tiers.clock.advance(seconds(400));
+                site.send(method.clone(), "/x", &[alice]).await;
+                let own = site.get("/x", &[alice]).await;
+                assert_eq!(own.text(), "page of alice", "{}", way.name);
+                let bobs = site.get("/x", &[bob]).await;
+                assert_eq!(bobs.text(), "page of bob", "{}, {round}", way.name);
+                let vary: Vec<_> = own.headers.get_all("vary").iter().collect();
+                assert_eq!(vary.len(), 2, "{}: {vary:?}", way.name);
+            }
+        }
+    }
+}
+
+async fn varying(method: Method, headers: HeaderMap) -> Response<Body> {
+    let who = headers.get("x-who").unwrap().to_str().unwrap();
+    let tag = format!("\"{who}\"");
+    let confirmed = headers.get("if-none-match").is_some_and(|t| *t == tag);
+    let mut answer = Response::builder()
+        .header("cache-control", "max-age=300")
+        .header("etag", tag)
+        .header("vary", "origin");
+    if confirmed || method == Method::HEAD {
+        let status = if confirmed { 304 } else { 200 };
+        return answer.status(status).body(Body::empty()).unwrap();
+    }
+    answer = answer.header("vary", "X-Who, origin");
+    answer.body(format!("page of {who}").into()).unwrap()
 }
