@@ -28,6 +28,8 @@ pub(crate) struct Answered {
     pub(crate) cause: Cause,
     /// From before the handler started.
     pub(crate) note: Generation,
+    /// When that was (`Flights::begins`).
+    pub(crate) began: i64,
     /// The request's fields as the handler saw them, but for those that validate.
     pub(crate) seen: HeaderMap,
     pub(crate) route: Route,
@@ -281,6 +283,7 @@ impl Answered {
         Made {
             question: self.question,
             note: self.note,
+            began: self.began,
             seen: self.seen,
             route: self.route,
             terms,

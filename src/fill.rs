@@ -30,6 +30,8 @@ use crate::store::Group;
 pub(crate) struct Made {
     pub(crate) question: Question,
     pub(crate) note: Generation,
+    /// When its handler began (`Flights::begins`).
+    pub(crate) began: i64,
     /// The request's fields as the handler saw them.
     pub(crate) seen: HeaderMap,
     pub(crate) route: Route,
@@ -90,6 +92,7 @@ impl Made {
         let Self {
             mut question,
             note,
+            began,
             seen,
             route,
             terms,
@@ -138,6 +141,7 @@ impl Made {
         Fill {
             entry,
             note,
+            began,
             age,
             groups,
             varies,

@@ -85,6 +85,7 @@ impl<S> Serve<S> {
         let lent = lease.map(|lease| nested::lend(&mut parts.extensions, lease));
         let request = Request::from_parts(parts, body);
         let started = engine.now();
+        let began = engine.flights.begins(started);
         let asking = forward(self.inner, request, &self.shared, &self.ticket);
         let filling = self.counts.filling(&*engine.clock);
         let response = within(engine, question.policy.hard_timeout, asking)
@@ -104,6 +105,7 @@ impl<S> Serve<S> {
             },
             seen,
             route,
+            began,
             took: engine.since(started),
             chance: engine.dice.chance(),
             counted,

@@ -71,6 +71,7 @@ impl<S> Serve<S> {
                     question,
                     cause: Cause::New,
                     note,
+                    began: engine.flights.begins(started),
                     seen,
                     route,
                     took: engine.since(started),
@@ -91,6 +92,7 @@ impl<S> Serve<S> {
             // nobody but this request has invalidated it since
             (Some(mut prepared), Some(note)) => {
                 prepared.fill.note = note;
+                prepared.fill.began = engine.flights.begins(engine.now());
                 prepared.fill.entry.stamp = note.stamp;
                 let led = Led::new(note, engine.now(), false);
                 let landing = Landing::unlisted(&led);

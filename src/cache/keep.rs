@@ -30,6 +30,8 @@ pub(crate) struct Fill {
     pub(crate) entry: Entry,
     /// From before the handler started.
     pub(crate) note: Generation,
+    /// When that was (`Flights::begins`).
+    pub(crate) began: i64,
     /// How old the answer is, in milliseconds.
     pub(crate) age: u64,
     pub(crate) groups: Vec<Group>,
@@ -50,6 +52,12 @@ pub(crate) struct Fill {
 }
 
 impl Fill {
+    /// The canonical request that it answers, whatever it varies on.
+    fn asked(&self) -> &[u8] {
+        let varies = self.varies.as_ref().map(|varies| &varies.canonical);
+        varies.unwrap_or(&self.entry.canonical)
+    }
+
     /// Takes over what a confirmed entry can be invalidated by.
     pub(crate) fn join(&mut self, confirmed: &Entry) {
         let known = self.entry.scopes.to_vec();
@@ -75,7 +83,7 @@ impl Engine {
     }
 
     /// Notes a variant, and drops what that puts out of reach or over the bound.
-    fn keep_variant(self: &Arc<Self>, varies: &Varies, entry: &Entry) {
+    fn keep_variant(self: &Arc<Self>, varies: &Varies, entry: &Entry, began: i64) {
         let variant = Variant {
             canonical: Arc::clone(&entry.canonical),
             key: entry.key.clone(),
@@ -83,6 +91,7 @@ impl Engine {
         };
         let (canonical, names) = (&varies.canonical, &varies.names);
         let most = self.max_variants;
+        let variant = (variant, began);
         self.drop_variants(self.memory.insert_variant(canonical, names, variant, most));
     }
 
@@ -115,8 +124,9 @@ impl Engine {
         self.tasks.spawn(&runtime, work);
     }
 
-    /// Keeps an answer in the tiers, unless it was invalidated meanwhile. The
-    /// shared store is written in the background.
+    /// Keeps an answer in the tiers, unless it was invalidated meanwhile, or one that
+    /// began later is there: then it is for those who wait for it. The shared store is
+    /// written in the background.
     pub(crate) fn keep(
         self: &Arc<Self>,
         mut fill: Fill,
@@ -129,8 +139,14 @@ impl Engine {
         self.flights.unmark(&fill.entry.canonical);
         let wanted = fill.value.as_ref().is_none_or(|value| value.kept);
         let in_memory = self.memory.keeps_entries() && wanted && self.trusts_memory();
+        let turn = self.memory.turn(fill.asked());
+        if self.is_overtaken(&fill) {
+            tracing::debug!(target: "larder", key = %fill.entry.key, "one that began later is there");
+            let held = self.held(fill.entry, fill.age, fill.note.number);
+            return Some(Arc::new(held.holding(fill.value)));
+        }
         match &fill.varies {
-            Some(varies) => self.keep_variant(varies, &fill.entry),
+            Some(varies) => self.keep_variant(varies, &fill.entry, fill.began),
             None => {
                 self.drop_variants(self.memory.orphans(&fill.entry.canonical, &[]));
                 if !in_memory {
@@ -140,15 +156,19 @@ impl Engine {
         }
         self.balance();
         let held = self.held(fill.entry.clone(), fill.age, fill.note.number);
-        let held = held.holding(fill.value.take());
+        let held = held.holding(fill.value.take()).since(fill.began);
         let held = match in_memory {
             true => {
                 let held = self.memory.insert(held, &self.generations)?;
+                drop(turn);
                 self.precompress(&held, &fill.policy, runtime);
                 fill.landing = None;
                 held
             }
-            false => Arc::new(held),
+            false => {
+                drop(turn);
+                Arc::new(held)
+            }
         };
         let is_written = self.is_written(fill.policy.memory_only);
         if in_memory || is_written {
@@ -183,6 +203,16 @@ impl Engine {
             drop(room);
         });
         Some(held)
+    }
+
+    /// Whether one that began later lies where it would go, or is led to by what it
+    /// would replace.
+    fn is_overtaken(&self, fill: &Fill) -> bool {
+        let names = fill.varies.as_ref().map_or(&[][..], |varies| &varies.names);
+        let (asked, began) = ((fill.asked(), names), fill.began);
+        let place = &fill.entry.canonical;
+        self.memory.is_later(place, began, &self.generations)
+            || self.memory.leads_later(asked, began, &self.generations)
     }
 
     /// Takes note of whether an answer has changed.

@@ -233,7 +233,7 @@ impl Engine {
         let kept = self.memory.keeps_entries() && self.trusts_memory();
         if kept && !entry.rules.has(Rules::VALUE) {
             let held = self.held(Entry::clone(&entry), age, number);
-            if let Some(held) = self.memory.insert(held, &self.generations) {
+            if let Some(held) = self.keep_read(held, &question.canonical) {
                 let runtime = Handle::try_current().ok();
                 self.precompress(&held, &question.policy, runtime.as_ref());
             }
@@ -247,6 +247,14 @@ impl Engine {
             ttl,
             number,
         })
+    }
+
+    /// Keeps in memory what was read, unless one that began later has come there since.
+    pub(crate) fn keep_read(&self, held: Held, asked: &[u8]) -> Option<Arc<Held>> {
+        let (memory, generations) = (&self.memory, &self.generations);
+        let _turn = memory.turn(asked);
+        let later = memory.is_later(&held.entry.canonical, held.began, generations);
+        (!later).then(|| memory.insert(held, generations)).flatten()
     }
 
     /// Counts what was asked for, where the policy does not say what it is called.

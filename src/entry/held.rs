@@ -33,6 +33,8 @@ pub(crate) struct Held {
     pub(crate) coded: Box<[Coded]>,
     /// What it stands for, where it is no response: then it has no body here.
     pub(crate) value: Option<Value>,
+    /// When its handler began, in microseconds (`Flights::begins`).
+    pub(crate) began: i64,
 }
 
 /// A typed value.
@@ -49,17 +51,27 @@ pub(crate) struct Value {
 }
 
 impl Held {
-    /// Holds an entry that is `age` milliseconds old at `now`.
+    /// Holds an entry that is `age` milliseconds old at `now`. It began before that,
+    /// by the time that its handler took, as far as it is known.
     pub(crate) fn new(entry: Entry, age: u64, now: u64, number: u64, counts: Arc<Counts>) -> Self {
+        let born = signed(now).saturating_sub(signed(age));
+        let began = born.saturating_sub(i64::from(entry.took));
         Self {
             whose: SmallVec::from_slice(&entry.canonical),
             entry,
             counts,
             coded: Box::default(),
             value: None,
-            born: signed(now).saturating_sub(signed(age)),
+            born,
+            began: began.saturating_mul(1_000),
             number: AtomicU64::new(number),
         }
+    }
+
+    /// One that was filled here.
+    pub(crate) fn since(mut self, began: i64) -> Self {
+        self.began = began;
+        self
     }
 
     /// The same entry with coded variants beside it.
@@ -71,6 +83,7 @@ impl Held {
             counts: Arc::clone(&self.counts),
             value: self.value.clone(),
             born: self.born,
+            began: self.began,
             number: AtomicU64::new(self.number()),
         }
     }

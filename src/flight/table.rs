@@ -1,6 +1,7 @@
 //! Who leads, who follows, and how a fill lands.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use super::marks::Marks;
@@ -19,6 +20,8 @@ pub(crate) const ALONE: u64 = 120_000;
 pub(crate) struct Flights {
     table: Mutex<Table>,
     pub(super) recorded: Mutex<Recorded>,
+    /// When the last fill began.
+    begun: AtomicI64,
     most: usize,
     most_followers: usize,
 }
@@ -74,9 +77,20 @@ impl Flights {
         Self {
             table: Mutex::new(Table::default()),
             recorded: Mutex::new(Recorded::default()),
+            begun: AtomicI64::new(0),
             most,
             most_followers,
         }
+    }
+
+    /// A fill begins: now, on the monotonic clock in microseconds, and after all that
+    /// have begun before, also within one tick. `now` is in milliseconds.
+    pub(crate) fn begins(&self, now: u64) -> i64 {
+        let now = i64::try_from(now).unwrap_or(i64::MAX).saturating_mul(1_000);
+        let next = |last: i64| now.max(last.saturating_add(1));
+        let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
+        let last = self.begun.fetch_update(set, fetch, |last| Some(next(last)));
+        last.map_or(now, next)
     }
 
     pub(super) fn table(&self) -> MutexGuard<'_, Table> {

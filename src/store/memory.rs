@@ -9,6 +9,7 @@ use http::HeaderName;
 use quick_cache::sync::{Cache, EntryAction};
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
+use super::turns::Turns;
 use super::variants::{Variant, Variants};
 use crate::clock::{Clock, millis};
 use crate::entry::{Entry, Held, Shapes};
@@ -121,6 +122,7 @@ fn none(_: Option<Slot>) -> Option<Slot> {
 pub(crate) struct Memory {
     slots: Cache<Place, Slot, Bytes, AsItIs, Evicted>,
     hasher: ahash::RandomState,
+    pub(super) turns: Turns,
     shapes: Shapes,
     bound: u64,
     /// Sixteenths of the bound that what is in flight has.
@@ -149,6 +151,7 @@ impl Memory {
         Self {
             slots: Cache::with_options(options, Bytes, AsItIs(0), Evicted { clock, traces }),
             hasher: ahash::RandomState::new(),
+            turns: Turns::default(),
             shapes: Shapes::default(),
             bound: bytes,
             yielded: AtomicU64::new(0),
@@ -235,12 +238,12 @@ impl Memory {
         &self,
         canonical: &Canonical,
         names: &Arc<[HeaderName]>,
-        variant: Variant,
+        (variant, began): (Variant, i64),
         most: usize,
     ) -> Vec<Variant> {
         let mut out = self.orphans(canonical, names);
         let variants = self.insert_vary(canonical, names);
-        out.extend(variants.add(variant, most));
+        out.extend(variants.add(variant, began, most));
         self.mark(&variants); // weighed anew
         out
     }

@@ -7,6 +7,7 @@ pub(crate) mod memory;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 mod shared;
+mod turns;
 pub(crate) mod variants;
 
 pub use shared::{

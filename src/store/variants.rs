@@ -2,6 +2,7 @@
 //! lies.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use http::HeaderName;
@@ -17,6 +18,8 @@ pub(crate) struct Variants {
     pub(crate) names: Arc<[HeaderName]>,
     /// The oldest first.
     known: Mutex<VecDeque<Variant>>,
+    /// When the latest of those that were filled here began.
+    latest: AtomicI64,
 }
 
 /// One of them.
@@ -30,8 +33,12 @@ pub(crate) struct Variant {
 
 impl Variants {
     pub(crate) fn new(of: Canonical, names: Arc<[HeaderName]>) -> Self {
-        let known = Mutex::default();
-        Self { of, names, known }
+        Self {
+            of,
+            names,
+            known: Mutex::default(),
+            latest: AtomicI64::new(i64::MIN),
+        }
     }
 
     fn known(&self) -> MutexGuard<'_, VecDeque<Variant>> {
@@ -40,8 +47,14 @@ impl Variants {
             .unwrap_or_else(|broken| broken.into_inner())
     }
 
+    /// When the latest of those that were filled here began.
+    pub(crate) fn latest(&self) -> i64 {
+        self.latest.load(Ordering::Acquire)
+    }
+
     /// Adds a variant. The oldest goes where there are more than `most`.
-    pub(crate) fn add(&self, variant: Variant, most: usize) -> Option<Variant> {
+    pub(crate) fn add(&self, variant: Variant, began: i64, most: usize) -> Option<Variant> {
+        self.latest.fetch_max(began, Ordering::AcqRel);
         let mut known = self.known();
         match known.iter_mut().find(|v| v.canonical == variant.canonical) {
             Some(same) => *same = variant,
@@ -95,12 +108,12 @@ mod tests {
     #[test]
     fn the_oldest_goes_first_and_one_place_is_one_variant() {
         let variants = Variants::new([][..].into(), [][..].into());
-        assert_eq!(variants.add(variant(1, Some("de")), 2), None);
-        assert_eq!(variants.add(variant(2, Some("de")), 2), None);
-        assert_eq!(variants.add(variant(2, Some("en")), 2), None);
+        assert_eq!(variants.add(variant(1, Some("de")), 0, 2), None);
+        assert_eq!(variants.add(variant(2, Some("de")), 0, 2), None);
+        assert_eq!(variants.add(variant(2, Some("en")), 0, 2), None);
         assert_eq!(variants.speaking(b"de").as_deref(), Some(&[1][..]));
         assert_eq!(
-            variants.add(variant(3, None), 2),
+            variants.add(variant(3, None), 0, 2),
             Some(variant(1, Some("de")))
         );
         assert_eq!(variants.speaking(b"de"), None);
@@ -114,7 +127,7 @@ mod tests {
             canonical: vec![0; 60_000].into(),
             ..variant(1, None)
         };
-        variants.add(long, 2);
+        variants.add(long, 0, 2);
         assert!(variants.weight() > 60_000);
         variants.take();
         assert_eq!(variants.weight(), 0);

@@ -190,9 +190,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
             let written = found.entry.body.len();
             let holds = space.to_hold(&value, written, found.age);
             let held = engine.held(*found.entry, found.age, found.number);
-            let _ = engine
-                .memory
-                .insert(held.holding(Some(holds)), &engine.generations);
+            let _ = engine.keep_read(held.holding(Some(holds)), &self.question.canonical);
         }
         Ok((value, times))
     }

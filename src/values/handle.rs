@@ -200,6 +200,7 @@ impl<T: Send + Sync + 'static> Values<T> {
         let made = Made {
             value: Arc::clone(&value),
             note: led.flight().note,
+            began: engine.flights.begins(engine.now()),
             took: Duration::ZERO,
             lease: None,
             written: Some(written),

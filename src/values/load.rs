@@ -263,17 +263,14 @@ impl<T: Send + Sync + 'static> Ask<T> {
     {
         let engine = &self.space.engine;
         let note = landing.flight().note; // from before the loader starts
-        let started = engine.now();
-        let filling = self.space.counts.filling(&*engine.clock);
-        let loaded = loader().await;
-        filling.ended(&*engine.clock);
-        match loaded {
-            Ok(value) => {
+        match made::timed(&self.space, loader).await {
+            Ok((value, (began, took))) => {
                 let value = Arc::new(value);
                 let made = Made {
                     value: Arc::clone(&value),
                     note,
-                    took: engine.since(started),
+                    began,
+                    took,
                     lease,
                     written: None,
                 };
@@ -348,16 +345,13 @@ impl<T: Send + Sync + 'static> Ask<T> {
             return None;
         };
         let note = landing.flight().note;
-        let started = engine.now();
-        let filling = self.space.counts.filling(&*engine.clock);
-        let loaded = loader().await;
-        filling.ended(&*engine.clock);
-        Some(match loaded {
-            Ok(value) => {
+        Some(match made::timed(&self.space, loader).await {
+            Ok((value, (began, took))) => {
                 let made = Made {
                     value: Arc::new(value),
                     note,
-                    took: engine.since(started),
+                    began,
+                    took,
                     lease,
                     written: None,
                 };

@@ -1,5 +1,6 @@
 //! From a loaded value to an entry.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::ask::Ask;
-use super::space::Belongs;
+use super::space::{Belongs, Space};
 use crate::cache::{Fill, Leased};
 use crate::clock::millis;
 use crate::entry::{Entry, Fields};
@@ -26,6 +27,8 @@ pub(super) struct Made<T> {
     pub(super) value: Arc<T>,
     /// From before its load began.
     pub(super) note: Generation,
+    /// When that was (`Flights::begins`).
+    pub(super) began: i64,
     /// How long that took.
     pub(super) took: Duration,
     pub(super) lease: Option<Leased>,
@@ -40,6 +43,24 @@ pub(super) fn miss(cause: Cause, stored: Result<(), Refusal>) -> Outcome {
         stored,
         status: StatusCode::OK,
     }
+}
+
+/// Runs a loader: what it gives, when it began (`Flights::begins`), and how long it
+/// took.
+pub(super) async fn timed<T, S, L, E>(
+    space: &Space<S>,
+    loader: impl FnOnce() -> L,
+) -> Result<(T, (i64, Duration)), E>
+where
+    L: Future<Output = Result<T, E>>,
+{
+    let (engine, counts) = (&space.engine, &space.counts);
+    let started = engine.now();
+    let began = engine.flights.begins(started);
+    let filling = counts.filling(&*engine.clock);
+    let loaded = loader().await;
+    filling.ended(&*engine.clock);
+    loaded.map(|value| (value, (began, engine.since(started))))
 }
 
 impl<T: Send + Sync + 'static> Ask<T> {
@@ -68,6 +89,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
             alias: self.leads_to(&entry),
             entry,
             note,
+            began: made.began,
             age: 0,
             varies: None,
             policy: Arc::clone(&self.space.policy),

@@ -15,6 +15,7 @@ mod invalidated;
 mod late;
 mod layers;
 mod nested;
+mod order;
 mod runtimes;
 mod share;
 mod stress;
