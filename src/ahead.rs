@@ -52,7 +52,7 @@ impl<S> Serve<S> {
     {
         self.behind = true;
         let mut canonical = Writer::empty();
-        let question = match ask(&self.shared, &Arrived::of(&request), &mut canonical, None) {
+        let question = match ask(&self.shared, &Arrived::of(&request), &mut canonical, false) {
             Ok((asked, _)) => Ok(asked.question(&canonical, None)),
             Err(Aside::Bypass(reason)) => Err(reason),
             Err(Aside::Write(..)) | Err(Aside::Content(_)) => Err(Bypass::Method),

@@ -9,7 +9,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request};
 
 use crate::arrived::Arrived;
 use crate::cache::Engine;
-use crate::content;
 use crate::guard::{self, Callback};
 use crate::hint::seldom;
 use crate::invalidate::tenant_suffix;
@@ -160,18 +159,18 @@ pub(crate) fn pattern<'a>(shared: &'a Shared, request: &'a request::Parts) -> Op
 }
 
 /// Finds the policy of a request, admits it, and writes down all that its
-/// answer depends on into `canonical`. `content` is that of a request whose content
-/// has been read.
+/// answer depends on into `canonical`; but for its content, which `reads` says that
+/// the caller reads and writes itself.
 #[inline]
 pub(crate) fn ask<'a: 'p, 'p>(
     layer: &'a Shared,
     request: &Arrived<'p>,
     canonical: &mut Writer,
-    content: Option<&[u8]>,
+    reads: bool,
 ) -> Ask<'a, 'p> {
     let place = place(request.head.extensions);
     match layer.annotation.find_by(place, || request.head.uri.path()) {
-        Ok(found) => ask_found(layer, request, &found, canonical, content),
+        Ok(found) => ask_found(layer, request, &found, canonical, reads),
         Err(reason) => Err(match layer.writes(reason, &request.head) {
             Some(policy) => Aside::Write(policy, None),
             None => Aside::Bypass(layer.aside(reason, request.head.uri.path())),
@@ -186,21 +185,17 @@ pub(crate) fn ask_found<'a, 'p>(
     request: &Arrived<'_>,
     found: &Found<'a, 'p>,
     canonical: &mut Writer,
-    content: Option<&[u8]>,
+    reads: bool,
 ) -> Ask<'a, 'p> {
     let (engine, policy, head) = (&layer.engine, found.policy, &request.head);
     let usual = policy.usual && *head.method == Method::GET && engine.enabled();
     if !usual || request.has_body {
         seldom();
-        takes_part(layer, request, found, canonical, content.is_some())?;
+        takes_part(layer, request, found, canonical, reads)?;
     }
     match write(engine, policy, head, canonical) {
         Ok(asked) => {
             sent::write(canonical, found, request);
-            if let Some(content) = content {
-                seldom();
-                content::write(canonical, head, content);
-            }
             Ok((asked, found.pattern))
         }
         Err(reason) => Err(refused(policy, head.headers, reason)),
@@ -220,7 +215,7 @@ fn takes_part<'a>(
     request: &Arrived<'_>,
     found: &Found<'a, '_>,
     canonical: &mut Writer,
-    is_read: bool,
+    reads: bool,
 ) -> Result<(), Aside<'a>> {
     let (engine, policy, head) = (&layer.engine, found.policy, &request.head);
     let asks_by_content = policy.methods.contains(head.method);
@@ -237,7 +232,7 @@ fn takes_part<'a>(
         return Err(Aside::Bypass(Bypass::NotCached));
     }
     if asks_by_content {
-        return match is_read {
+        return match reads {
             true => Ok(()),
             false => Err(Aside::Content(policy)),
         };

@@ -1,9 +1,10 @@
 //! Requests whose content is part of the key: QUERY (RFC 10008), and POST where
 //! a policy takes it for a question.
 //!
-//! The content is read before anything is looked up, up to a bound, and the
-//! handler gets it as it came. That needs a body that can be made again: axum's,
-//! `Full<Bytes>` or `String`. Others, and longer ones, bypass the cache.
+//! The content is read before anything is looked up, up to a bound and for so long
+//! as a request waits for the cache, and the handler gets it as it came. That needs a
+//! body that can be made again: axum's, `Full<Bytes>` or `String`. Others, longer and
+//! slower ones bypass the cache.
 
 use std::sync::Arc;
 
@@ -11,9 +12,10 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 
-use crate::arrived::Arrived;
+use crate::arrived::{Arrived, head_of};
 use crate::ask::{Aside, ask, or_only_if_cached};
 use crate::body::ResponseBody;
+use crate::cache::Engine;
 use crate::inner::{Content, Inner};
 use crate::key::{Writer, json};
 use crate::outcome::Bypass;
@@ -45,21 +47,12 @@ impl<S> Serve<S> {
             let reason = or_only_if_cached(&policy, request.headers(), Bypass::RequestBody);
             return self.pass(reason, request).await;
         }
-        let (body, content) = rebuild::read(body, limit).await;
         let request = Request::from_parts(parts, body);
-        let Some(content) = content else {
-            let reason = or_only_if_cached(&policy, request.headers(), Bypass::RequestBody);
-            return self.pass(reason, request).await;
-        };
         let shared = Arc::clone(&self.shared);
         let engine = &shared.engine;
         let mut canonical = Writer::empty();
-        let asked = match ask(
-            &shared,
-            &Arrived::of(&request),
-            &mut canonical,
-            Some(&content),
-        ) {
+        // what its head decides needs no content: a stream's may never end
+        let asked = match ask(&shared, &Arrived::of(&request), &mut canonical, true) {
             Ok((asked, _)) if asked.asks.conditional && *request.method() == Method::POST => {
                 // 304 is for others, and 412 the handler's to say (RFC 9110, 13.1)
                 let reason = or_only_if_cached(&policy, request.headers(), Bypass::Precondition);
@@ -71,6 +64,17 @@ impl<S> Serve<S> {
                 return self.pass(Bypass::Method, request).await;
             }
         };
+        let (parts, body) = request.into_parts();
+        let (body, content) = rebuild::read(body, limit, late(engine)).await;
+        let request = Request::from_parts(parts, body);
+        let Some(content) = content else {
+            let reason = or_only_if_cached(&policy, request.headers(), Bypass::RequestBody);
+            return self.pass(reason, request).await;
+        };
+        if !engine.enabled() {
+            return self.pass(Bypass::Disabled, request).await;
+        }
+        write(&mut canonical, &head_of(&request), &content);
         if let Some(rate) = policy.watch.observe {
             let question = asked.question(&canonical, None);
             return Box::pin(self.observe(question, rate, request)).await;
@@ -89,6 +93,15 @@ impl<S> Serve<S> {
                 self.read(question, family, missed, request).await
             }
         }
+    }
+}
+
+/// Once a content has not come in the time of a request: its client may wait for an
+/// answer before it sends more. Without a runtime nobody can tell.
+async fn late(engine: &Engine) {
+    match engine.has_runtime() {
+        true => tokio::time::sleep(engine.budget).await,
+        false => std::future::pending().await,
     }
 }
 

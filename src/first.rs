@@ -75,7 +75,7 @@ impl Shared {
         }
         let began = engine.counters.sample(&*engine.clock);
         let mut canonical = Writer::empty();
-        let (asked, pattern) = match ask(self, request, &mut canonical, None) {
+        let (asked, pattern) = match ask(self, request, &mut canonical, false) {
             Ok(asked) => asked,
             Err(other) => return aside(other, began.is_some()),
         };

@@ -1,18 +1,26 @@
 //! Reading a request's body and making it again.
 
 use std::any::Any;
+use std::future::Future;
 #[cfg(feature = "axum")]
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 #[cfg(feature = "axum")]
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+#[cfg(feature = "axum")]
+use futures_util::future::{Either, select};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 
 /// A body as it was, and its content, if all of it could be read: none for a
-/// type that cannot be made again, or beyond `limit`, or with trailers.
-pub(crate) async fn read<R: Body + Send + 'static>(body: R, limit: usize) -> (R, Option<Bytes>) {
+/// type that cannot be made again, or beyond `limit`, or with trailers, or where it is
+/// `late` before.
+pub(crate) async fn read<R: Body + Send + 'static>(
+    body: R,
+    limit: usize,
+    late: impl Future<Output = ()>,
+) -> (R, Option<Bytes>) {
     let body = match cast::<R, Full<Bytes>>(body) {
         Ok(full) => {
             let content = match full.collect().await {
@@ -33,11 +41,13 @@ pub(crate) async fn read<R: Body + Send + 'static>(body: R, limit: usize) -> (R,
     #[cfg(feature = "axum")]
     let body = match cast::<R, axum::body::Body>(body) {
         Ok(body) => {
-            let (body, content) = axum_body(body, limit).await;
+            let (body, content) = axum_body(body, limit, pin!(late)).await;
             return back(body, content);
         }
         Err(body) => body,
     };
+    #[cfg(not(feature = "axum"))]
+    drop(late); // what is whole needs no time
     (body, None)
 }
 
@@ -69,10 +79,18 @@ fn cast<A: 'static, B: 'static>(value: A) -> Result<B, A> {
 type AxumFrame = Result<http_body::Frame<Bytes>, axum::Error>;
 
 #[cfg(feature = "axum")]
-async fn axum_body(mut body: axum::body::Body, limit: usize) -> (axum::body::Body, Option<Bytes>) {
+async fn axum_body(
+    mut body: axum::body::Body,
+    limit: usize,
+    mut late: Pin<&mut impl Future<Output = ()>>,
+) -> (axum::body::Body, Option<Bytes>) {
     let mut read = bytes::BytesMut::new();
     let last = loop {
-        match body.frame().await {
+        let next = match select(body.frame(), late.as_mut()).await {
+            Either::Left((next, _)) => next,
+            Either::Right(_) => break None,
+        };
+        match next {
             None => {
                 let content = read.freeze();
                 return (content.clone().into(), Some(content));

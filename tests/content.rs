@@ -219,3 +219,57 @@ async fn bodies_of_other_kinds_are_rebuilt_or_bypass() {
         "why"
     );
 }
+
+/// Sends a greeting, and nothing more until it has an answer.
+fn greets() -> (tokio::sync::mpsc::Sender<Bytes>, Body) {
+    let (says, said) = tokio::sync::mpsc::channel(1);
+    says.try_send(Bytes::from_static(b"hello")).unwrap();
+    let body = stream::unfold(said, |mut said| async {
+        let next = said.recv().await?;
+        Some((Ok::<_, std::convert::Infallible>(next), said))
+    });
+    (says, Body::from_stream(body))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_content_that_never_ends_reaches_the_handler_as_it_comes() {
+    let decided = [
+        ("content-type", "application/grpc", "streaming"),
+        ("accept", "text/event-stream", "streaming"),
+        ("cookie", "sid=1", "credential"),
+        ("host", "b.example", "ambiguous-host"),
+        ("x-http-method-override", "PUT", "method-override"),
+        ("if-none-match", "\"a\"", "precondition"),
+        ("x-plain", "1", "request-body"),
+    ];
+    for (name, value, why) in decided {
+        let (cache, _clock) = testing::cache();
+        let echo = service_fn(|request: Request<Body>| async move {
+            Ok::<_, std::convert::Infallible>(axum::http::Response::new(request.into_body()))
+        });
+        let app = cache.layer(policy()).layer(echo);
+        let (says, body) = greets();
+        let mut request = asks(Method::POST, "text/plain", body);
+        match name {
+            "content-type" => request.headers_mut().remove(name),
+            _ => None,
+        };
+        request.headers_mut().append(name, value.parse().unwrap());
+        let start = tokio::time::Instant::now();
+        let answered = tokio::time::timeout(minutes(60), app.oneshot(request)).await;
+        let response = answered.expect(why).unwrap();
+        let waited = start.elapsed().as_millis();
+        match why {
+            "request-body" => assert!((250..300).contains(&waited), "{waited} ms"),
+            _ => assert_eq!(waited, 0, "{why}"),
+        }
+        let status = response.headers()["cache-status"].to_str().unwrap();
+        assert!(status.ends_with(&format!("detail={why}")), "{status}");
+        let mut body = response.into_body();
+        for word in ["hello", "there"] {
+            let frame = body.frame().await.unwrap().unwrap();
+            assert_eq!(frame.into_data().unwrap(), word);
+            let _ = says.try_send(Bytes::from_static(b"there"));
+        }
+    }
+}

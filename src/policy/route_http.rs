@@ -224,7 +224,10 @@ impl Policy {
     ///
     /// The request's body must be axum's, `Full<Bytes>` or `String`, and have one
     /// `Content-Type` and at most one `Content-Encoding`; with another one the request
-    /// bypasses the cache, and so does a POST that is conditional (RFC 9110, 13.1).
+    /// bypasses the cache, and so does a POST that is conditional (RFC 9110, 13.1). Its
+    /// content must come within
+    /// [`operation_timeout`](crate::CacheBuilder::operation_timeout): what has come by
+    /// then and the rest goes on to the handler as it comes.
     ///
     /// ```
     /// # use larder::{Policy, minutes};
