@@ -128,8 +128,8 @@ impl Answered {
         engine.keep(fill, tokio::runtime::Handle::try_current().ok().as_ref())
     }
 
-    /// The answer to a HEAD says whether what is stored still holds (RFC 9111,
-    /// 4.3.5): if so its fields are taken over, else the entry goes.
+    /// The answer to a HEAD may say whether what is stored still holds (RFC 9111,
+    /// 4.3.5): if so its fields are taken over, if not the entry goes.
     pub(crate) fn heard_of<B>(
         self,
         engine: &Arc<Engine>,
@@ -157,10 +157,11 @@ impl Answered {
         let entry = &stale.held.entry;
         let known = said(entry);
         let length = declared(&parts.headers);
-        let same = conditional::same(&parts.headers, &known)
-            && length.is_ok_and(|len| len.is_none_or(|len| len == entry.body.len() as u64));
-        if !same {
-            return engine.discard(&stale.held);
+        let fits = length.is_ok_and(|len| len.is_none_or(|len| len == entry.body.len() as u64));
+        match conditional::same(&parts.headers, &known) {
+            Some(true) if fits => {}
+            None if fits => return, // it lives as long as it would
+            _ => return engine.discard(&stale.held),
         }
         let mut merged = merged(engine, &known, &parts.headers);
         let hint = Hint::of(&parts.extensions);

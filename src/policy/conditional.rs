@@ -139,10 +139,19 @@ pub(crate) fn confirms(answer: &HeaderMap, entry: &HeaderMap) -> bool {
     same_tag(answer, entry).unwrap_or_else(|| same_date(answer, entry))
 }
 
-/// Whether the answer to a HEAD is about this entry's body: every validator that
-/// both have is the same (RFC 9111, 4.3.5).
-pub(crate) fn same(answer: &HeaderMap, entry: &HeaderMap) -> bool {
-    same_tag(answer, entry).unwrap_or(true) && same_date(answer, entry)
+/// Whether the answer to a HEAD is about this entry's body, by the validators that both
+/// have (RFC 9111, 4.3.5). None where that cannot be told: they share none, or the
+/// entry lacks one of the answer's.
+pub(crate) fn same(answer: &HeaderMap, entry: &HeaderMap) -> Option<bool> {
+    let tag = same_tag(answer, entry);
+    let date = answer.get(LAST_MODIFIED).zip(entry.get(LAST_MODIFIED));
+    let date = date.map(|(a, b)| a == b);
+    if tag == Some(false) || date == Some(false) {
+        return Some(false);
+    }
+    let lacks = |name| answer.contains_key(&name) && !entry.contains_key(&name);
+    let told = (tag.is_some() || date.is_some()) && !lacks(ETAG) && !lacks(LAST_MODIFIED);
+    told.then_some(true)
 }
 
 fn same_tag(answer: &HeaderMap, entry: &HeaderMap) -> Option<bool> {
@@ -274,14 +283,14 @@ mod tests {
             ("x", "2"),
             ("x", "3"),
         ]);
-        assert!(confirms(&answer, &entry) && same(&answer, &entry));
+        assert!(confirms(&answer, &entry) && same(&answer, &entry) == Some(true));
         let merged = merge(&entry, &answer);
         assert_eq!(merged["etag"], "\"a\"");
         assert_eq!(merged["content-length"], "5");
         assert_eq!(merged.get_all("x").iter().collect::<Vec<_>>(), ["2", "3"]);
         assert_eq!(merged["y"], "1");
         let other = headers(&[("etag", "\"b\"")]);
-        assert!(!confirms(&other, &entry) && !same(&other, &entry));
+        assert!(!confirms(&other, &entry) && same(&other, &entry) == Some(false));
     }
 
     proptest! {

@@ -306,6 +306,38 @@ async fn a_head_ends_what_it_contradicts() {
     .await;
 }
 
+/// Else whoever asks by HEAD keeps a body for ever, for nothing says whether it is the
+/// one that a GET would get.
+#[tokio::test]
+async fn a_head_that_confirms_nothing_renews_nothing() {
+    const TAG: (&str, &str) = ("etag", "\"a\"");
+    const DATE: (&str, &str) = ("last-modified", EARLIER);
+    everywhere(async |site| {
+        let none: &[(&str, &str)] = &[];
+        for (stored, said) in [
+            (none, none),
+            (&[TAG], none),
+            (&[DATE], none),
+            (none, &[DATE]),
+            (&[DATE], &[DATE, TAG]),
+            (&[TAG], &[TAG, DATE]),
+        ] {
+            let with = |fields: &[(&'static str, &'static str)]| {
+                [&[(CC, "max-age=10"), ("content-length", "3")], fields].concat()
+            };
+            site.store(ok("abc", &with(stored))).await;
+            site.advance(8);
+            site.answers([ok("", &with(said))]);
+            site.send("HEAD", "/x", &[(CC, "no-cache")]).await;
+            assert_eq!(site.hits("abc").await.header("age"), "8", "{said:?}");
+            site.advance(3);
+            site.asked();
+            site.misses(&[]).await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_failed_head_changes_nothing() {
     everywhere(async |site| {
