@@ -44,7 +44,8 @@ pub(crate) struct Stale {
 impl Stale {
     /// Whether the handler can be asked if it still holds.
     pub(crate) fn validates(&self) -> bool {
-        self.held.entry.rules.has(Rules::VALIDATES)
+        let entry = &self.held.entry;
+        entry.rules.has(Rules::VALIDATES) && entry.status.is_success() // the rule was wider once
     }
 
     /// Makes a request ask so. `false` where there is nothing to ask by.

@@ -5,7 +5,7 @@ use http::header::{
     AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, DATE,
     ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, VARY,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::cache_control::split_item;
 use super::freshness::date;
@@ -131,6 +131,12 @@ pub(crate) fn validate(request: &mut HeaderMap, entry: &HeaderMap) -> bool {
 /// Whether an answer has a validator.
 pub(crate) fn has_validator(headers: &HeaderMap) -> bool {
     headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED)
+}
+
+/// Whether a 304 can confirm an answer: a condition is looked at only where the answer
+/// would be a success without it (RFC 9110, 13.2.1).
+pub(crate) fn can_be_confirmed(status: StatusCode, headers: &HeaderMap) -> bool {
+    status.is_success() && has_validator(headers)
 }
 
 /// Whether a 304 speaks of this entry: its entity tag decides, and where one of

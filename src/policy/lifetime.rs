@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::cache_control::{Directives, Extent};
 use super::compiled::Compiled;
-use super::conditional::has_validator;
+use super::conditional::can_be_confirmed;
 use super::freshness::{
     LONGEST, Lifetime, age_field, heuristic, initial_age, is_heuristic, stated as stated_by,
 };
@@ -123,7 +123,7 @@ fn clocks(
         directives.stale_while_revalidate,
     );
     let error = window(policy.stale_if_error, directives.stale_if_error);
-    let validated = match has_validator(answer.headers) {
+    let validated = match can_be_confirmed(answer.status, answer.headers) {
         true => ended.saturating_add(millis(policy.revalidate)),
         false => 0,
     };

@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::cache_control::{Directives, Extent};
 use super::compiled::Compiled;
-use super::conditional::has_validator;
+use super::conditional::can_be_confirmed;
 use super::freshness::{Lifetime, Rules, is_heuristic};
 use super::hint::Hint;
 use super::lifetime::{self, Stated};
@@ -98,7 +98,8 @@ pub(crate) fn judge(policy: &Compiled, answer: &Answer<'_>, hint: Hint) -> Resul
         allowed,
     };
     let (age, lifetime) = lifetime::of(policy, answer, &stated)?;
-    let validates = !policy.revalidate.is_zero() && has_validator(answer.headers);
+    let confirmed = can_be_confirmed(status, answer.headers);
+    let validates = !policy.revalidate.is_zero() && confirmed;
     let rules = match validates {
         true => Rules::of(&directives).and(Rules::VALIDATES),
         false => Rules::of(&directives),

@@ -38,7 +38,7 @@ impl Policy {
         self
     }
 
-    /// Keeps an answer that has an `ETag` or a `Last-Modified` for so long after
+    /// Keeps a successful answer that has an `ETag` or a `Last-Modified` for so long after
     /// its TTL, to ask the handler whether it still holds: a 304 renews it (RFC
     /// 9111, 4.3). Default: a day under [`http`](Self::http), else not at all.
     pub fn revalidate(mut self, keep: Duration) -> Self {

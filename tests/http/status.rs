@@ -1,6 +1,8 @@
 //! `Cache-Status` (RFC 9211), member by member.
 
-use super::site::{Member, everywhere, fresh, member, ok, status};
+use larder::{Policy, hours, seconds};
+
+use super::site::{Member, everywhere, everywhere_under, fresh, member, ok, status};
 
 const CC: &str = "cache-control";
 
@@ -130,4 +132,37 @@ async fn members_of_caches_further_in_stay_before_it() {
         assert!(member(&reply).hit);
     })
     .await;
+}
+
+/// A 304 would speak of the answer that is no error (RFC 9110, 13.2.1): the error would
+/// be served for ever.
+#[tokio::test]
+async fn what_is_no_success_is_never_asked_for_by_conditions() {
+    let route = || {
+        let policy = Policy::ttl(seconds(10)).negative_ttl(seconds(10));
+        policy.statuses([200, 301, 404]).revalidate(hours(1))
+    };
+    for (policy, codes) in [
+        (Policy::http as fn() -> Policy, &[301, 404, 410, 503][..]),
+        (route, &[301, 404]),
+    ] {
+        everywhere_under(policy, async |site| {
+            for code in codes {
+                let modified = ("last-modified", "Thu, 19 Nov 2026 12:00:00 GMT");
+                let fields = [(CC, "max-age=10"), ("etag", "\"a\""), modified];
+                site.store(status(*code, "not here", &fields)).await;
+                assert_eq!(site.hits("not here").await.status, *code);
+                site.advance(11);
+                site.answers([ok("the page", &fields)]);
+                let page = site.get(&[]).await;
+                assert_eq!((page.status.as_u16(), page.text()), (200, "the page"));
+                let asked = site.asked_once();
+                assert_eq!(asked.header("if-none-match"), "", "{code}");
+                assert_eq!(asked.header("if-modified-since"), "", "{code}");
+                site.hits("the page").await;
+                site.forget().await;
+            }
+        })
+        .await;
+    }
 }
