@@ -73,7 +73,7 @@ async fn a_cache_without_tiers_stores_nothing_and_says_so() {
 fn a_bad_policy_is_named() {
     let cache = Cache::builder().memory(MIB).build().unwrap();
     let ttl = || Policy::ttl(minutes(1));
-    let bad: [(Policy, &str); 25] = [
+    let bad: [(Policy, &str); 27] = [
         (ttl().soft_timeout(Duration::ZERO), "soft_timeout"),
         (ttl().hard_timeout(Duration::ZERO), "hard_timeout"),
         (ttl().settle(Duration::ZERO), "settle"),
@@ -85,6 +85,9 @@ fn a_bad_policy_is_named() {
         (ttl().tag("{"), "tag"),
         (ttl().statuses([]), "statuses"),
         (ttl().statuses([206]), "statuses"),
+        (ttl().statuses([200, 407]), "statuses"),
+        (ttl().statuses([200, 429]), "statuses"),
+        (ttl().statuses([200, 511]), "statuses"),
         (ttl().statuses([99]), "statuses"),
         (ttl().max_body(0), "max_body"),
         (ttl().vary(["no name"]), "vary"),

@@ -303,12 +303,14 @@ fn statuses(policy: &Policy) -> Result<Vec<StatusCode>, ConfigError> {
     if policy.statuses.is_empty() {
         return Err(ConfigError::new("statuses", "no status at all"));
     }
+    let never = |code: &u16| matches!(code, 206 | 304 | 407 | 428 | 429 | 431 | 511);
+    let refused = |why: String| ConfigError::new("statuses", why);
     let check = |code: &u16| match StatusCode::from_u16(*code) {
-        Ok(status) if !(200..600).contains(code) || matches!(code, 206 | 304) => Err(
-            ConfigError::new("statuses", format!("{status} cannot be stored")),
-        ),
+        Ok(status) if !(200..600).contains(code) || never(code) => {
+            Err(refused(format!("{status} cannot be stored")))
+        }
         Ok(status) => Ok(status),
-        Err(_) => Err(ConfigError::new("statuses", format!("{code} is no status"))),
+        Err(_) => Err(refused(format!("{code} is no status"))),
     };
     policy.statuses.iter().map(check).collect()
 }

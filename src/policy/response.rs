@@ -235,12 +235,13 @@ fn permitted(policy: &Compiled, answer: &Answer<'_>, said: &Directives) -> Resul
     }
 }
 
-/// Statuses that speak of one request's own fields, connection or pace: for
-/// anybody else who asks for the same URI they are wrong, fresh or not.
+/// Statuses that speak of one request's own fields, connection or pace, or of a proxy
+/// on its way (RFC 6585, 6): for anybody else who asks for the same URI they are wrong,
+/// fresh or not.
 fn is_of_request(status: StatusCode) -> bool {
     matches!(
         status.as_u16(),
-        408 | 411..=413 | 415..=417 | 421 | 425 | 426 | 428 | 429 | 431
+        407 | 408 | 411..=413 | 415..=417 | 421 | 425 | 426 | 428 | 429 | 431 | 511
     )
 }
 
@@ -251,7 +252,7 @@ fn is_understood(status: StatusCode) -> bool {
         || matches!(
             status.as_u16(),
             201 | 202 | 205 | 302 | 303 | 307 | 400..=403 | 406..=409 | 411..=413 | 415..=417
-                | 421 | 422 | 426 | 428 | 429 | 431 | 451 | 500 | 502..=505 | 511
+                | 421 | 422 | 426 | 428 | 429 | 431 | 451 | 500 | 502..=505
         )
 }
 

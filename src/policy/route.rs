@@ -114,7 +114,7 @@ impl Policy {
     /// request's directives are heeded, and stale answers are revalidated.
     ///
     /// Any final status with stated freshness is stored, but for 206, 304 and those
-    /// that speak of one request (408, 413, 416, 429 and the like); 200 and the like
+    /// that speak of one request (407, 408, 413, 416, 429, 511 and the like); 200 and the like
     /// (RFC 9110, 15.1) with a guess from `Last-Modified` too (RFC 9111, 4.2.2).
     /// Credentials do not bypass; an answer to a request with `Authorization` is
     /// shared only where its directives say so (RFC 9111, 3.5). `Set-Cookie` is not
@@ -219,7 +219,8 @@ impl Policy {
     }
 
     /// Stores answers with these statuses and no others: 200 too must be one of them
-    /// (`[200, 301]`). Default: 200 alone. 1xx, 206 and 304 cannot be stored. Under [`http`](Self::http) it changes nothing.
+    /// (`[200, 301]`). Default: 200 alone. 1xx, 206, 304, 407 and those of RFC 6585 (428,
+    /// 429, 431, 511) cannot be stored. Under [`http`](Self::http) it changes nothing.
     pub fn statuses(mut self, statuses: impl IntoIterator<Item = u16>) -> Self {
         self.statuses = statuses.into_iter().collect();
         self

@@ -256,3 +256,18 @@ async fn a_post_that_another_write_overtook_does_not() {
     })
     .await;
 }
+
+/// RFC 6585, 6: 511 "MUST NOT be stored"; 407 is said to one client of a proxy.
+#[tokio::test]
+async fn what_is_said_on_the_way_to_the_origin_is_not_stored() {
+    everywhere(async |site| {
+        let fields = [("cache-control", "max-age=60, public, must-understand")];
+        for code in [407, 511] {
+            site.answers([status(code, "log in", &fields)]);
+            assert_eq!(site.get(&[]).await.status, code);
+            site.asked();
+            site.misses(&[]).await;
+        }
+    })
+    .await;
+}
