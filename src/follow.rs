@@ -240,6 +240,17 @@ impl<S> Serve<S> {
     }
 }
 
+/// Whether a request must refuse whatever a flight brings: it asks the handler itself,
+/// at once. A reload takes what is immutable, once that is known (RFC 8246).
+pub(crate) fn refuses(question: &Question, flight: &Flight) -> bool {
+    let Some(wish) = &question.asks.wish else {
+        return false;
+    };
+    let immutable = |opened: Arc<Opened>| opened.entry.rules.has(Rules::IMMUTABLE);
+    let pinned = || flight.opened().is_some_and(immutable);
+    wish.no_cache || (wish.max_age == Some(0) && !pinned())
+}
+
 /// Whether a follower may be served what the flight makes: who came now would be,
 /// without a word from the handler, and it is for it to have (RFC 9111, 3.5 and 4).
 fn serves(question: &Question, entry: &Entry, age: u64) -> bool {

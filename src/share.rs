@@ -13,7 +13,7 @@ use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Missed, Right, seen};
 use crate::flight::{Crowded, Drive, Entered, Flight, Handoff, Landed, Landing, Leads, Led};
-use crate::follow::Followed;
+use crate::follow::{Followed, refuses};
 use crate::handler::{Rights, begin, within};
 use crate::inner::{Content, Inner};
 use crate::instead::Late;
@@ -76,6 +76,7 @@ impl<S> Serve<S> {
                     let how = (led, landing, Fills::Shared);
                     return self.lead(how, question, family, missed, request).await;
                 }
+                Entered::Follow(follower) if refuses(&question, follower.flight()) => break,
                 Entered::Follow(follower) => {
                     let start = self.shared.engine.now();
                     let waiting = self.counts.waiting();

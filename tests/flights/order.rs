@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::http::Method;
 use larder::Policy;
 
-use crate::{Site, ask, is_miss, policy, settle, site, support, text, whole};
+use crate::{Feeder, Run, Site, ask, fed, is_miss, policy, settle, site, support, text, whole};
 
 const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 const VARIES: (&str, &str) = ("vary", "x-a");
@@ -55,6 +55,44 @@ async fn a_body_that_ends_late_is_not_kept_over_a_newer_one() {
     assert_eq!(whole(early).await.unwrap(), "v1");
     settle().await;
     assert_eq!(site.hit().await, "v2");
+}
+
+/// Whatever the flight brings, a reload must refuse it: it does not wait for that.
+#[tokio::test]
+async fn a_reload_asks_at_once_and_those_who_wait_have_their_answer() {
+    for reload in [
+        ("cache-control", "no-cache"),
+        ("cache-control", "max-age=0"),
+        ("pragma", "no-cache"),
+    ] {
+        let mut site = site(Policy::http());
+        let (leader, follower) = (site.ask(), site.ask());
+        let run = site.origin.run().await;
+        let newer = site.ask_with(&[reload]);
+        site.origin.run().await.answer(([FRESH], "v2"));
+        let response = newer.response().await;
+        assert!(is_miss(&response), "{reload:?}");
+        assert_eq!(text(response).await, "v2");
+        settle().await;
+        assert_eq!(site.hit().await, "v2", "and it is stored");
+        let feeder = fed_by(run);
+        feeder.send("v");
+        settle().await;
+        feeder.send("1");
+        feeder.end();
+        for asking in [leader, follower] {
+            assert_eq!(text(asking.response().await).await, "v1", "{reload:?}");
+        }
+        settle().await;
+        assert_eq!(site.hit().await, "v2");
+        site.is_over(5).await;
+    }
+}
+
+fn fed_by(run: Run) -> Feeder {
+    let (feeder, body) = fed(None);
+    run.answer(([FRESH], Body::new(body)));
+    feeder
 }
 
 #[tokio::test]
