@@ -144,18 +144,20 @@ pub(crate) fn items(line: &[u8]) -> impl Iterator<Item = Option<(&[u8], Option<&
     std::iter::from_fn(move || {
         let (item, after) = split_item(rest?);
         rest = after;
-        Some(item.map(|item| split_value(item.trim_ascii())))
+        Some(item.and_then(|item| split_value(item.trim_ascii())))
     })
 }
 
-fn split_value(item: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match item.iter().position(|b| *b == b'=') {
-        Some(at) => (
-            item[..at].trim_ascii(),
-            Some(unquote(item[at + 1..].trim_ascii())),
-        ),
-        None => (item, None),
-    }
+fn split_value(item: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+    let Some(at) = item.iter().position(|b| *b == b'=') else {
+        return Some((item, None));
+    };
+    let value = item[at + 1..].trim_ascii();
+    let value = match value.contains(&b'"') {
+        true => quoted(value)?,
+        false => value,
+    };
+    Some((item[..at].trim_ascii(), Some(value)))
 }
 
 /// Cuts a list at the next comma outside quotes. The item is `None` where a
@@ -174,11 +176,16 @@ pub(crate) fn split_item(list: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
     ((!quoted).then_some(list), None)
 }
 
-fn unquote(value: &[u8]) -> &[u8] {
-    value
-        .strip_prefix(b"\"")
-        .and_then(|v| v.strip_suffix(b"\""))
-        .unwrap_or(value)
+/// What is in a quoted string, if a value is one as a whole (RFC 9110, 5.6.4).
+fn quoted(value: &[u8]) -> Option<&[u8]> {
+    let inside = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let mut escaped = false;
+    let ends = inside.iter().any(|byte| {
+        let ends = *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        ends
+    });
+    (!ends).then_some(inside)
 }
 
 /// More seconds than this are "for ever" (RFC 9111, 1.2.2).
@@ -284,6 +291,23 @@ mod tests {
     #[test]
     fn of_two_values_the_smaller_counts() {
         assert_eq!(read(&["max-age=60, max-age=5"]).max_age, Some(5));
+    }
+
+    /// What stands between two quotes that begin no value may be a directive.
+    #[test]
+    fn a_quote_inside_a_value_is_malformed() {
+        for line in [
+            r#"max-age=60, x=a"b, no-store, y=c"d"#,
+            r#"max-age=60, ext=5", private, ""#,
+            r#"max-age=60, x="a"b", no-store, ""#,
+            r#"max-age=60, x="a" "b""#,
+            r#"x"y, no-store, "=1"#,
+        ] {
+            assert!(read(&[line]).malformed, "{line}");
+        }
+        for line in [r#"x="a\"b\\", y="""#, r#"x="a" , y = "b""#] {
+            assert!(!read(&[line]).malformed, "{line}");
+        }
     }
 
     #[test]
