@@ -54,6 +54,77 @@ async fn a_request_with_a_credential_goes_to_its_handler() {
     }
 }
 
+/// Names that many use, and names of their shape that no list can know.
+#[tokio::test]
+async fn what_is_named_like_a_credential_is_one() {
+    const NAMES: [&str; 30] = [
+        "x-authorization",
+        "x-serverless-authorization",
+        "x-forwarded-authorization",
+        "x-acme-api-key",
+        "x-acme-access-token",
+        "x-acme-session-token",
+        "X-Acme-Auth-Token",
+        "auth-token",
+        "access-token",
+        "session-id",
+        "x-session",
+        "x-username",
+        "x-user-name",
+        "x-id-token",
+        "job-token",
+        "x-subject-token",
+        "x-plex-token",
+        "x-hasura-admin-secret",
+        "x-hasura-user-id",
+        "remote-email",
+        "remote-groups",
+        "remote-name",
+        "cf-access-authenticated-user-email",
+        "x-ms-client-principal-name",
+        "x-ms-client-principal-id",
+        "x-authenticated-userid",
+        "x-authentik-email",
+        "x-authentik-groups",
+        "x-authentik-uid",
+        "signature",
+    ];
+    let (cache, _clock) = testing::cache();
+    let site = |policy: Policy, field| {
+        let calls = Calls::default();
+        Router::new().route("/x", echo(&calls, field).layer(cache.layer(policy)))
+    };
+    for name in NAMES {
+        let fields = |value| [(name, value)];
+        let app = site(policy().endpoint(name.to_ascii_lowercase()), name);
+        get(&app, "/x").await;
+        let reply = get_with(&app, "/x", &fields("alice")).await;
+        assert_eq!(reply.detail(), "credential", "{name}");
+        let keyed = site(policy().vary([name]), name);
+        let alice = get_with(&keyed, "/x", &fields("alice")).await;
+        assert_eq!(alice.text(), "1 saw alice", "{name}");
+        assert!(get_with(&keyed, "/x", &fields("alice")).await.hit());
+        let bob = get_with(&keyed, "/x", &fields("bob")).await;
+        assert_eq!(bob.text(), "2 saw bob", "{name}");
+        let hides = policy().ignore_credentials().version(name);
+        let hidden = site(hides, name);
+        let first = get_with(&hidden, "/x", &fields("alice")).await;
+        assert_eq!(first.text(), "1 saw nothing", "{name}");
+        assert!(get(&hidden, "/x").await.hit(), "{name}");
+    }
+    let app = site(policy(), "x-key");
+    get(&app, "/x").await;
+    for name in [
+        "x-key",
+        "idempotency-key",
+        "token",
+        "x-page-token",
+        "x-action",
+    ] {
+        assert!(get_with(&app, "/x", &[(name, "1")]).await.hit(), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn ignored_credentials_are_hidden_from_the_handler() {
     for tiers in tiers().await {

@@ -182,7 +182,7 @@ impl CacheBuilder {
         self
     }
 
-    /// More request fields that say who asks, besides [`CREDENTIALS`](crate::CREDENTIALS), such as your own session field:
+    /// More request fields that say who asks, besides [`CREDENTIALS`](crate::CREDENTIALS) and what is named like them, such as your own session field:
     /// requests with one of them bypass the cache unless their policy tells
     /// what it means.
     pub fn credentials<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {

@@ -2,8 +2,10 @@
 
 use std::hash::{Hash, Hasher};
 
-use http::HeaderName;
 use http::header;
+use http::{HeaderMap, HeaderName};
+
+use super::fields::{is_credential_like, may_be_credential_like};
 
 /// What a request's field means under one policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub(crate) struct Classes {
     by_len: Vec<Vec<(HeaderName, Class)>>,
     /// Whether `Accept` has a class.
     accept: bool,
+    /// The class of names that are like a credential's and have none of their own.
+    like_credentials: Option<Class>,
 }
 
 /// What admission reads whatever the policy says.
@@ -52,7 +56,11 @@ const ALWAYS_READ: [HeaderName; 5] = [
 /// A name's place in the filter. That of a name which `http` knows is its number
 /// there, others are told apart by length, first and last byte.
 #[derive(Default)]
-struct Place(usize);
+struct Place {
+    bit: usize,
+    /// The name may be like a credential's.
+    like: bool,
+}
 
 /// Places of names that are known by their numbers.
 const KNOWN: usize = 128;
@@ -61,10 +69,15 @@ const ROWS: usize = KNOWN / 64 + 64;
 
 impl Place {
     #[inline]
-    fn of(name: &HeaderName) -> (usize, u64) {
+    fn of(name: &HeaderName) -> Self {
         let mut place = Self::default();
         name.hash(&mut place);
-        (place.0 / 64 % ROWS, 1 << (place.0 % 64))
+        place
+    }
+
+    #[inline]
+    fn row(&self) -> (usize, u64) {
+        (self.bit / 64 % ROWS, 1 << (self.bit % 64))
     }
 }
 
@@ -74,17 +87,18 @@ impl Hasher for Place {
     fn write(&mut self, name: &[u8]) {
         let (first, last) = (name.first().copied(), name.last().copied());
         let mixed = first.unwrap_or(0).wrapping_mul(5) ^ last.unwrap_or(0);
-        self.0 = KNOWN + name.len() % 64 * 64 + usize::from(mixed % 64);
+        self.bit = KNOWN + name.len() % 64 * 64 + usize::from(mixed % 64);
+        self.like = may_be_credential_like(name);
     }
 
     /// Which of the kinds of names, then which of the known.
     #[inline]
     fn write_isize(&mut self, number: isize) {
-        self.0 = number.unsigned_abs() % KNOWN;
+        self.bit = number.unsigned_abs() % KNOWN;
     }
 
     fn finish(&self) -> u64 {
-        self.0 as u64
+        self.bit as u64
     }
 }
 
@@ -95,6 +109,7 @@ impl Classes {
             filter: [0; ROWS],
             by_len: Vec::new(),
             accept: false,
+            like_credentials: None,
         };
         for name in ALWAYS_READ {
             classes.note(&name);
@@ -116,16 +131,22 @@ impl Classes {
         }
     }
 
+    /// Sets the class of names that are like a credential's and have none of their own.
+    pub(crate) fn set_like_credentials(&mut self, class: Class) {
+        self.like_credentials = Some(class);
+    }
+
     fn note(&mut self, name: &HeaderName) {
-        let (row, bit) = Place::of(name);
+        let (row, bit) = Place::of(name).row();
         self.filter[row] |= bit;
     }
 
     /// Whether a field may mean something; `false` is certain.
     #[inline]
     pub(crate) fn notable(&self, name: &HeaderName) -> bool {
-        let (row, bit) = Place::of(name);
-        self.filter[row] & bit != 0
+        let place = Place::of(name);
+        let (row, bit) = place.row();
+        self.filter[row] & bit != 0 || place.like
     }
 
     /// Whether `Accept` means more than that an event stream is asked for.
@@ -135,8 +156,26 @@ impl Classes {
     }
 
     pub(crate) fn get(&self, name: &HeaderName) -> Option<Class> {
-        let known = self.by_len.get(name.as_str().len())?;
-        known.iter().find(|(n, _)| n == name).map(|(_, c)| *c)
+        let named = self.by_len.get(name.as_str().len());
+        let known = named.and_then(|named| named.iter().find(|(n, _)| n == name));
+        known.map(|(_, class)| *class).or_else(|| self.like(name))
+    }
+
+    fn like(&self, name: &HeaderName) -> Option<Class> {
+        let class = self.like_credentials?;
+        is_credential_like(name.as_str()).then_some(class)
+    }
+
+    /// Removes fields that are hidden for their names are like a credential's.
+    pub(crate) fn hide_like_credentials(&self, fields: &mut HeaderMap) {
+        if self.like_credentials != Some(Class::Hidden) {
+            return;
+        }
+        let hidden = |name: &&HeaderName| self.get(name) == Some(Class::Hidden);
+        let like: Vec<_> = fields.keys().filter(hidden).cloned().collect();
+        for name in like {
+            fields.remove(name);
+        }
     }
 
     /// The fields that are part of the key.
@@ -177,7 +216,7 @@ mod tests {
         for other in [header::ACCEPT_LANGUAGE, header::USER_AGENT, header::COOKIE] {
             assert!(!classes.notable(&other), "{other}");
         }
-        for other in ["sec-fetch-mode", "x-api-kez", "x"] {
+        for other in ["sec-fetch-mode", "x-api-kez", "x", "dnt", "traceparent"] {
             assert!(!classes.notable(&custom(other)), "{other}");
         }
     }

@@ -5,7 +5,7 @@ use http::{HeaderName, header};
 use super::classes::{Class, Classes};
 use super::compiled::Context;
 use super::conditional::CONDITIONS;
-use super::fields::{FORWARDED, FRAGMENTS, METHOD_OVERRIDES};
+use super::fields::{FORWARDED, FRAGMENTS, METHOD_OVERRIDES, is_credential_like};
 use super::parse_names;
 use super::route::Policy;
 use super::scope::{Kind as ScopeKind, Scope};
@@ -52,6 +52,9 @@ pub(super) fn classes(policy: &Policy, context: &Context) -> Result<Classes, Con
             _ => classes.set(name.clone(), of_credentials),
         }
     }
+    if !policy.http || of_credentials != Class::Credential {
+        classes.set_like_credentials(of_credentials);
+    }
     for name in parse_names("vary", policy.vary.iter().map(String::as_str))? {
         if name == header::HOST {
             continue; // always part of the key
@@ -59,7 +62,7 @@ pub(super) fn classes(policy: &Policy, context: &Context) -> Result<Classes, Con
         if name == "*" {
             return Err(ConfigError::new("vary", "\"*\" is no field"));
         }
-        let secret = context.credentials.contains(&name);
+        let secret = context.credentials.contains(&name) || is_credential_like(name.as_str());
         let class = if secret {
             Class::KeyedSecret
         } else {

@@ -188,12 +188,11 @@ impl Compiled {
 
     /// Whether a request that a handler saw has a credential that is not keyed.
     pub(crate) fn has_open_credential(&self, request: &HeaderMap) -> bool {
-        let keyed = |name| {
-            let class = self.classes.get(name);
-            matches!(class, Some(Class::KeyedSecret | Class::Scoped))
+        let keyed = [Some(Class::KeyedSecret), Some(Class::Scoped)];
+        let open = |name: &HeaderName| {
+            request.contains_key(name) && !keyed.contains(&self.classes.get(name))
         };
-        let mut credentials = self.credentials.iter();
-        credentials.any(|name| request.contains_key(name) && !keyed(name))
+        self.credentials.iter().any(open)
     }
 
     /// Takes from a request what its handler must not see.
@@ -201,6 +200,7 @@ impl Compiled {
         for name in &self.hidden {
             headers.remove(name);
         }
+        self.classes.hide_like_credentials(headers);
         if let Some(scope) = &self.scope {
             scope.narrow(headers);
         }

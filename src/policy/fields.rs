@@ -6,7 +6,9 @@ use http::header;
 use crate::error::ConfigError;
 
 /// Fields that say who asks. A request with one of them bypasses the cache
-/// unless its policy says what it means.
+/// unless its policy says what it means. So does one with a field that is named like
+/// them: `*-authorization`, `*-api-key`, `*-access-token`, `*-session-token` or
+/// `*-auth-token`.
 pub const CREDENTIALS: &[&str] = &[
     "authorization",
     "cookie",
@@ -80,7 +82,54 @@ pub const CREDENTIALS: &[&str] = &[
     "x-forwarded-tls-client-cert-info",
     "x-ssl-client-dn",
     "x-ssl-client-s-dn",
+    "x-authorization",
+    "x-serverless-authorization",
+    "x-forwarded-authorization",
+    "x-original-authorization",
+    "auth-token",
+    "access-token",
+    "session-id",
+    "x-session",
+    "x-username",
+    "x-user-name",
+    "x-id-token",
+    "job-token",
+    "x-subject-token",
+    "x-plex-token",
+    "x-redmine-api-key",
+    "x-parse-session-token",
+    "x-hasura-admin-secret",
+    "x-hasura-user-id",
+    "remote-email",
+    "remote-groups",
+    "remote-name",
+    "cf-access-authenticated-user-email",
+    "x-ms-client-principal-name",
+    "x-ms-client-principal-id",
+    "x-authenticated-userid",
+    "x-authentik-email",
+    "x-authentik-groups",
+    "x-authentik-uid",
+    "signature",
 ];
+
+/// Whether a field is named like a credential, whatever its application.
+pub(crate) fn is_credential_like(name: &str) -> bool {
+    const ENDS: [&str; 5] = [
+        "-authorization",
+        "-api-key",
+        "-access-token",
+        "-session-token",
+        "-auth-token",
+    ];
+    ENDS.iter().any(|end| name.ends_with(end))
+}
+
+/// Whether it may be, by its last bytes alone: few names have to be looked at closer.
+#[inline]
+pub(crate) fn may_be_credential_like(name: &[u8]) -> bool {
+    matches!(name.last_chunk(), Some(b"tion" | b"-key" | b"oken"))
+}
 
 /// Fields that a proxy sets and a client can forge, and that handlers put into
 /// links and redirects. They are part of the key by default; hide them

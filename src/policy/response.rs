@@ -192,7 +192,9 @@ fn shareable(
     if cookie && !policy.store_set_cookie {
         return Err(Refusal::SetCookie);
     }
-    if headers.keys().any(|name| policy.credentials.contains(name)) {
+    // an answer's own signature is for all to read (RFC 9421)
+    let secret = |name: &HeaderName| name != "signature" && policy.credentials.contains(name);
+    if headers.keys().any(secret) {
         return Err(Refusal::Credential);
     }
     if has_nonce(headers) {
