@@ -2,7 +2,7 @@
 //! answer's fields (RFC 9111, 3.2, 4.3.4 and 4.3.5).
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::{HeaderMap, Response, header, response};
 
@@ -13,9 +13,11 @@ use crate::entry::{Entry, Fields, Held, storable};
 use crate::fill::tell_clients;
 use crate::flight::{Landed, Landing};
 use crate::generation::{Rule, keeps};
+use crate::guard;
 use crate::known::number_value;
 use crate::outcome::{Outcome, Refusal};
 use crate::policy::freshness::Rules;
+use crate::policy::lifetime::age_of;
 use crate::policy::{Hint, conditional, response as judge};
 use crate::reply;
 
@@ -39,7 +41,7 @@ impl Answered {
         };
         let hint = Hint::of(&parts.extensions);
         let terms = match speaks {
-            true => self.merged_terms(stale, &mut merged, hint, engine.clock.wall()),
+            true => self.merged_terms(engine, stale, &mut merged, hint),
             false => Err(Refusal::Validator),
         };
         let (head, asks, counted) = (self.question.head, self.question.asks.clone(), self.counted);
@@ -48,6 +50,12 @@ impl Answered {
             Ok(terms) => {
                 let age = crate::clock::millis(terms.age);
                 (age, terms.lifetime.fresh.saturating_sub(age))
+            }
+            // of the fields that it has now
+            Err(_) if speaks => {
+                let (now, policy) = (engine.clock.wall(), &self.question.policy);
+                let age = age_of(policy, &merged, now, self.took);
+                (crate::clock::millis(age), 0)
             }
             Err(_) => (stale.age, 0),
         };
@@ -84,19 +92,38 @@ impl Answered {
     /// fields then.
     fn merged_terms(
         &self,
+        engine: &Engine,
         stale: &Stale,
         merged: &mut HeaderMap,
         hint: Hint,
-        now: SystemTime,
     ) -> Result<judge::Terms, Refusal> {
-        let entry = &stale.held.entry;
+        let (entry, now) = (&stale.held.entry, engine.clock.wall());
         let mut judged = merged.clone();
         if !self.question.policy.store_set_cookie {
             judged.remove(header::SET_COOKIE); // the client's alone, see `storable`
         }
         let mut terms = self.terms(entry.status, &judged, entry.body.len() as u64, hint, now)?;
         tell_clients(&self.question.policy, merged, &mut terms);
+        if let Some(check) = &self.question.policy.store_if {
+            let fields = self.stored_fields(engine, merged, &terms);
+            let wanted = guard::call(|| check(entry.status, &fields, &entry.body));
+            if wanted != Some(true) {
+                return Err(Refusal::StoreIf);
+            }
+        }
         Ok(terms)
+    }
+
+    /// What is stored of the fields of an entry that is confirmed.
+    fn stored_fields(
+        &self,
+        engine: &Engine,
+        merged: &HeaderMap,
+        terms: &judge::Terms,
+    ) -> HeaderMap {
+        let policy = &self.question.policy;
+        let (apart, cookies) = (engine.per_request(policy), policy.store_set_cookie);
+        storable(merged, apart, &terms.without, cookies)
     }
 
     /// Keeps an entry on new terms and with new fields.
@@ -109,13 +136,7 @@ impl Answered {
         landing: Option<Landing>,
     ) -> Option<Arc<Held>> {
         let entry = &stale.held.entry;
-        let cookies = self.question.policy.store_set_cookie;
-        let headers = storable(
-            merged,
-            engine.per_request(&self.question.policy),
-            &terms.without,
-            cookies,
-        );
+        let headers = self.stored_fields(engine, merged, &terms);
         let mut made = self.made(terms);
         if keeps(Rule::MergeKeepsNote) {
             made.note = stale.held.note(); // of the stored body, not of the answer without one
@@ -165,7 +186,7 @@ impl Answered {
         }
         let mut merged = merged(engine, &known, &parts.headers);
         let hint = Hint::of(&parts.extensions);
-        if let Ok(terms) = self.merged_terms(stale, &mut merged, hint, engine.clock.wall()) {
+        if let Ok(terms) = self.merged_terms(engine, stale, &mut merged, hint) {
             self.live_on(engine, stale, &merged, terms, None);
         }
     }

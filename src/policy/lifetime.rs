@@ -1,6 +1,8 @@
 //! How long an answer may be used, once it may be stored.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
 
 use super::cache_control::{Directives, Extent};
 use super::compiled::Compiled;
@@ -39,12 +41,10 @@ pub(crate) fn of(
     stated: &Stated<'_>,
 ) -> Result<(Duration, Lifetime), Refusal> {
     let said = stated.by(answer);
-    let (age, fresh) = match policy.http {
-        true => {
-            let age = initial_age(answer.headers, answer.now, answer.took);
-            (age, freshness(policy, answer, stated, said)?)
-        }
-        false => route(policy, answer, stated, said),
+    let age = age_of(policy, answer.headers, answer.now, answer.took);
+    let fresh = match policy.http {
+        true => freshness(policy, answer, stated, said)?,
+        false => route(policy, answer, stated, (age, said)),
     };
     let dead = stated.hint.or(said) == Some(Duration::ZERO);
     let lifetime = clocks(policy, answer, (stated.directives, dead), age, fresh);
@@ -54,22 +54,34 @@ pub(crate) fn of(
     }
 }
 
+/// The age that an answer came with: by its date too under RFC 9111 (4.2.3).
+pub(crate) fn age_of(
+    policy: &Compiled,
+    headers: &HeaderMap,
+    now: SystemTime,
+    took: Duration,
+) -> Duration {
+    match policy.http {
+        true => initial_age(headers, now, took),
+        false => age_field(headers),
+    }
+}
+
 /// Under a route's policy: its TTL, counted from now, or less if the answer
 /// says so.
 fn route(
     policy: &Compiled,
     answer: &Answer<'_>,
     stated: &Stated<'_>,
-    said: Option<Duration>,
-) -> (Duration, Duration) {
-    let age = age_field(answer.headers);
+    (age, said): (Duration, Option<Duration>),
+) -> Duration {
     let ttl = match (stated.hint, said) {
         (Some(hinted), _) => hinted.min(LONGEST),
         (None, Some(said)) => stated.allowed.min(said.saturating_sub(age)),
         (None, None) => stated.allowed,
     };
     let ttl = ttl.mul_f64(1.0 - policy.jitter * answer.chance);
-    (age, age.saturating_add(ttl))
+    age.saturating_add(ttl)
 }
 
 /// Under RFC 9111: what is stated, else a guess where one is allowed (4.2). For

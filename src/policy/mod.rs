@@ -15,7 +15,7 @@ mod fields;
 pub(crate) mod freshness;
 mod hint;
 mod life;
-mod lifetime;
+pub(crate) mod lifetime;
 mod nonce;
 mod pattern;
 pub(crate) mod range;

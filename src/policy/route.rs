@@ -321,8 +321,9 @@ impl Policy {
         self
     }
 
-    /// Looks at the finished answer, status, fields and body, and stores it
-    /// only on `true`. A panic counts as `false`.
+    /// Looks at the finished answer, status, fields and body, and stores it only on
+    /// `true`; with the fields that it would have, where a 304 has confirmed it. A panic
+    /// counts as `false`.
     pub fn store_if(
         mut self,
         check: impl Fn(StatusCode, &HeaderMap, &[u8]) -> bool + Send + Sync + 'static,

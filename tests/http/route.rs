@@ -4,7 +4,7 @@ use axum::Router;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::routing::get as on_get;
-use larder::{Policy, seconds};
+use larder::{Policy, hours, seconds};
 
 use super::site::{Answer, Unreachable, everywhere_under, member, ok, status};
 use crate::support::{Calls, get, get_with, tiers};
@@ -284,4 +284,37 @@ async fn revalidate_asks_a_handler_that_knows_its_tags() {
         assert!(get(&app, "/x").await.hit());
         assert_eq!(calls.now(), 2);
     }
+}
+
+/// `store_if` looks at what a 304 makes of the answer: status, merged fields and body.
+#[tokio::test]
+async fn a_304_stores_nothing_that_store_if_declines() {
+    let policy = || {
+        let policy = Policy::ttl(seconds(10)).revalidate(hours(1));
+        policy.store_if(|status, fields, body| {
+            status == 200 && body == b"page" && fields.get("x-ok").is_some_and(|ok| ok == "1")
+        })
+    };
+    everywhere_under(policy, async |site| {
+        let said = |ok| [("etag", "\"a\""), ("x-ok", ok)];
+        site.store(ok("page", &said("1"))).await;
+        site.advance(11);
+        site.answers([status(304, "", &said("1"))]);
+        assert!(member(&site.get(&[]).await).stored);
+        site.hits("page").await;
+        site.advance(11);
+        site.asked();
+        site.answers([status(304, "", &said("0"))]);
+        let declined = site.get(&[]).await;
+        assert_eq!((declined.text(), declined.header("x-ok")), ("page", "0"));
+        let said = member(&declined);
+        assert!(
+            !said.stored && said.detail.as_deref() == Some("store-if"),
+            "{said:?}"
+        );
+        site.asked();
+        let next = site.misses(&[]).await;
+        assert_eq!(member(&next).fwd_status, Some(200));
+    })
+    .await;
 }

@@ -373,3 +373,19 @@ async fn what_clients_are_told_is_no_word_of_the_origins() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_304_that_may_not_be_stored_is_as_old_as_it_says() {
+    everywhere(async |site| {
+        let fields = [(CC, "max-age=60"), ("etag", "\"a\"")];
+        site.store(ok("a", &fields)).await;
+        site.advance(1_000);
+        let now = site.date(0);
+        let private = [(CC, "private, max-age=60"), ("date", &now), ("age", "7")];
+        site.answers([status(304, "", &private)]);
+        let reply = site.get(&[]).await;
+        assert!(revalidated(&reply) && !member(&reply).stored);
+        assert_eq!((reply.header("date"), reply.header("age")), (&*now, "7"));
+    })
+    .await;
+}
