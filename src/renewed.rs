@@ -13,7 +13,7 @@ use crate::entry::{Entry, Fields, Held, storable};
 use crate::fill::tell_clients;
 use crate::flight::{Landed, Landing};
 use crate::generation::{Rule, keeps};
-use crate::guard;
+use crate::guard::{self, Callback};
 use crate::known::number_value;
 use crate::outcome::{Outcome, Refusal};
 use crate::policy::freshness::Rules;
@@ -106,7 +106,9 @@ impl Answered {
         tell_clients(&self.question.policy, merged, &mut terms);
         if let Some(check) = &self.question.policy.store_if {
             let fields = self.stored_fields(engine, merged, &terms);
-            let wanted = guard::call(|| check(entry.status, &fields, &entry.body));
+            let wanted = guard::call(engine, Callback::StoreIf, || {
+                check(entry.status, &fields, &entry.body)
+            });
             if wanted != Some(true) {
                 return Err(Refusal::StoreIf);
             }

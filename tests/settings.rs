@@ -73,7 +73,7 @@ async fn a_cache_without_tiers_stores_nothing_and_says_so() {
 fn a_bad_policy_is_named() {
     let cache = Cache::builder().memory(MIB).build().unwrap();
     let ttl = || Policy::ttl(minutes(1));
-    let bad: [(Policy, &str); 27] = [
+    let bad: [(Policy, &str); 28] = [
         (ttl().soft_timeout(Duration::ZERO), "soft_timeout"),
         (ttl().hard_timeout(Duration::ZERO), "hard_timeout"),
         (ttl().settle(Duration::ZERO), "settle"),
