@@ -74,10 +74,16 @@ impl Named {
         })
     }
 
-    /// Whether a URI has the request's own host; a server behind a proxy does
-    /// not know its scheme.
+    /// Whether a URI has the request's own host, its scheme's port said or not; a
+    /// server behind a proxy does not know its own scheme.
     fn is_of(&self, host: &str, uri: &Uri) -> bool {
-        uri.authority().is_none() || host_of(uri, &self.headers) == host
+        let port = match uri.scheme_str() {
+            Some("https") => ":443",
+            _ => ":80",
+        };
+        let named = host_of(uri, &self.headers);
+        let bare = |host: &str| host.strip_suffix(port).unwrap_or(host).to_owned();
+        uri.authority().is_none() || bare(&named) == bare(host)
     }
 }
 
@@ -99,10 +105,10 @@ fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
     if let Ok(absolute) = reference.parse::<Uri>()
         && absolute.scheme().is_some()
     {
-        return Some(absolute);
+        return normal(absolute);
     }
     if let Some(authority) = reference.strip_prefix("//") {
-        return format!("http://{authority}").parse().ok();
+        return normal(format!("http://{authority}").parse().ok()?);
     }
     let (path, query) = match reference.split_once('?') {
         Some((path, query)) => (path, Some(query)),
@@ -130,18 +136,34 @@ fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-/// Removes dot segments (RFC 3986, 5.2.4).
+/// An absolute URI without dot segments.
+fn normal(uri: Uri) -> Option<Uri> {
+    let path = without_dots(uri.path());
+    if path == uri.path() {
+        return Some(uri);
+    }
+    let target = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    let mut parts = uri.into_parts();
+    parts.path_and_query = Some(target.parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// Removes dot segments (RFC 3986, 5.2.4), also encoded ones: a dot is unreserved (6.2.2.2).
 fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
-        match segment {
+        let dots = segment.replace("%2e", ".").replace("%2E", ".");
+        match &*dots {
             "." => {}
             ".." => drop(kept.pop()),
-            segment => kept.push(segment),
+            _ => kept.push(segment),
         }
-        if last && matches!(segment, "." | "..") {
+        if last && matches!(&*dots, "." | "..") {
             kept.push("");
         }
     }
@@ -166,6 +188,8 @@ mod tests {
             ("", "/b/c/d?q"),
             ("g/..", "/b/c/"),
             ("http://a/x", "http://a/x"),
+            ("http://a/y/../x/%2E?q", "http://a/x/?q"),
+            ("/y/.%2e/x%2ey", "/x%2ey"),
             ("//a/x", "http://a/x"),
         ] {
             assert_eq!(resolved(reference).as_deref(), Some(wanted), "{reference}");
