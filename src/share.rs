@@ -24,7 +24,7 @@ use crate::policy::request::Asks;
 use crate::reply;
 use crate::route::Route;
 use crate::serve::Serve;
-use crate::spared::spared;
+use crate::spared::{spared, want_whole};
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 
@@ -47,13 +47,14 @@ impl<S> Serve<S> {
         mut question: Question,
         family: Arc<str>,
         missed: Missed,
-        request: Request<R>,
+        mut request: Request<R>,
     ) -> Answer<B, S::Error>
     where
         S: Inner<R, B>,
         R: Send + 'static,
         B: Content,
     {
+        want_whole(request.headers_mut());
         let engine = Arc::clone(&self.shared.engine);
         if missed.stale.is_some()
             && engine.flights.is_throttled(question.place(), engine.now())

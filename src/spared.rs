@@ -1,8 +1,10 @@
 //! Answers for clients that have them already, though their fill asked for the whole.
 
+use http::header::{IF_RANGE, RANGE};
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::body::ResponseBody;
+use crate::entry::is_made;
 use crate::outcome::{Outcome, Refusal};
 use crate::policy::Compiled;
 use crate::policy::conditional::{has_validator, not_modified};
@@ -46,4 +48,13 @@ fn is_instead<B>(response: &Response<B>) -> bool {
 fn is_recorded<B>(response: &Response<B>) -> bool {
     let outcome = response.extensions().get::<Outcome>();
     outcome.is_none_or(|outcome| matches!(outcome, Outcome::Miss { stored: Ok(()), .. }))
+}
+
+/// A part of what has a tag that was made here can be asked of no handler, which does
+/// not know the tag: the whole is, as where it is another's (RFC 9110, 13.1.5).
+pub(crate) fn want_whole(headers: &mut HeaderMap) {
+    if headers.get(IF_RANGE).is_some_and(is_made) {
+        headers.remove(IF_RANGE);
+        headers.remove(RANGE);
+    }
 }

@@ -33,7 +33,7 @@ mod wire;
 
 pub(crate) use budget::{Budget, Room};
 pub use coding::Coding;
-pub(crate) use headers::{Fields, etag_of, storable};
+pub(crate) use headers::{Fields, etag_of, is_made, storable};
 pub(crate) use held::{Held, Value};
 pub(crate) use record::{Complete, Place, Recording};
 #[cfg(feature = "encryption")]

@@ -75,6 +75,33 @@ async fn a_made_tag_is_never_sent_to_the_handler() {
     .await;
 }
 
+/// Handlers that know `Range` and not `If-Range` would send a part of something else.
+#[tokio::test]
+async fn a_part_of_what_has_a_made_tag_is_asked_of_no_handler() {
+    everywhere_under(policy, async |site| {
+        site.store(ok("aaaa", &[])).await;
+        let tag = site.hits("aaaa").await.header("etag").to_owned();
+        site.advance(60);
+        let resumes = [("range", "bytes=2-"), ("if-range", &*tag)];
+        site.answers([ok("bbbb", &[])]);
+        let reply = site.get(&resumes).await;
+        assert_eq!((reply.status.as_u16(), reply.text()), (200, "bbbb"));
+        let asked = site.asked_once();
+        assert_eq!((asked.header("range"), asked.header("if-range")), ("", ""));
+        site.hits("bbbb").await;
+        // one of the handler's own is its own to judge
+        site.forget().await;
+        let own = [
+            ("range", "bytes=2-"),
+            ("if-range", "\"0123456789abcdef0123456789abcdef\""),
+        ];
+        site.answers([status(206, "cc", &[("content-range", "bytes 2-3/4")])]);
+        assert_eq!(site.get(&own).await.status, 206);
+        assert_eq!(site.asked_once().header("range"), "bytes=2-");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn requests_cannot_punch_through() {
     everywhere_under(policy, async |site| {
