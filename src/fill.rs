@@ -52,7 +52,7 @@ impl Made {
     ) -> Prepared {
         let policy = Arc::clone(&self.question.policy);
         tell_clients(&policy, &mut parts.headers, &mut self.terms);
-        let headers = self.stored_headers(engine, &parts.headers);
+        let headers = self.stored_headers(engine, parts);
         // not stored: each hit says it anew
         let codings = &policy.precompress;
         coding::announce(
@@ -75,14 +75,21 @@ impl Made {
     }
 
     /// What is stored of the fields. An answer that was made without a `Date`
-    /// gets it now (RFC 9110, 6.6.1).
-    fn stored_headers(&self, engine: &Engine, headers: &HeaderMap) -> HeaderMap {
+    /// gets it now (RFC 9110, 6.6.1); a 401 has its challenge (15.5.2).
+    fn stored_headers(&self, engine: &Engine, parts: &response::Parts) -> HeaderMap {
+        let headers = &parts.headers;
         let policy = &self.question.policy;
         let per_request = engine.per_request(policy);
         let without = &self.terms.without;
         let mut stored = storable(headers, per_request, without, policy.store_set_cookie);
         if !headers.contains_key(header::DATE) {
             stored.insert(header::DATE, engine.date());
+        }
+        let challenge = header::WWW_AUTHENTICATE;
+        if parts.status == StatusCode::UNAUTHORIZED && !stored.contains_key(&challenge) {
+            for line in headers.get_all(&challenge) {
+                stored.append(&challenge, line.clone());
+            }
         }
         stored
     }

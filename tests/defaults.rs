@@ -157,6 +157,19 @@ async fn errors_are_stored_only_where_the_route_says_so() {
     );
 }
 
+/// RFC 9110, 15.5.2: a 401 without a challenge is none. Other fields of one request go.
+#[tokio::test]
+async fn a_stored_401_keeps_its_challenge() {
+    for tiers in tiers().await {
+        let statuses = policy().statuses([200, 401]);
+        let challenge = answer!(401, "www-authenticate": "Basic", "retry-after": "5");
+        let reply = twice(&tiers.cache, statuses, challenge).await;
+        assert!(reply.hit(), "{}", tiers.name);
+        let kept = ["www-authenticate", "retry-after"].map(|name| reply.header(name));
+        assert_eq!(kept, ["Basic", ""], "{}", tiers.name);
+    }
+}
+
 #[tokio::test]
 async fn vary_is_honoured_with_several_variants() {
     for tiers in tiers().await {

@@ -220,7 +220,8 @@ impl Policy {
 
     /// Stores answers with these statuses and no others: 200 too must be one of them
     /// (`[200, 301]`). Default: 200 alone. 1xx, 206, 304, 407 and those of RFC 6585 (428,
-    /// 429, 431, 511) cannot be stored. Under [`http`](Self::http) it changes nothing.
+    /// 429, 431, 511) cannot be stored. A 401 keeps its `WWW-Authenticate`; other fields that
+    /// belong to one request go, `Retry-After` too. Under [`http`](Self::http) it changes nothing.
     pub fn statuses(mut self, statuses: impl IntoIterator<Item = u16>) -> Self {
         self.statuses = statuses.into_iter().collect();
         self
