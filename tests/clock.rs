@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use larder::{Cache, InvalidateErrorKind, MIB, Policy, tag};
 use support::processes::{Process, Site, rows};
 use support::redis_server::Redis;
-use support::{SHORT, eventually, get, request};
+use support::{PATIENT, SHORT, eventually, get, request};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
@@ -323,7 +323,9 @@ async fn a_flood_of_unsafe_requests_leaves_the_clock_bounded() {
 async fn many_who_wait_look_together() {
     let redis = Redis::start();
     let site = Site::new();
-    let a = process(&site, redis.url(), SHORT * 3);
+    let builder = Cache::builder().memory(16 * MIB).redis(redis.url());
+    let builder = builder.lease(SHORT * 3).operation_timeout(PATIENT); // 200 at once
+    let a = site.with(builder.build().unwrap());
     a.holds("v0").await;
     a.cache.invalidate(tag("nothing")).await.unwrap();
     // one that is gone without a word
