@@ -59,34 +59,34 @@ const MIXED: Setup = Setup {
 needed! {
     without_a_note_before_the_handler: 0, SHARED, [NoteFirst], [];
     without_a_lease_before_any_tier: 0, UNHEARD, [LeaseFirst], [];
-    without_a_lease_that_counts_from_its_beat: 246, SLOW, [LeaseFromSent], [];
+    without_a_lease_that_counts_from_its_beat: 350, SLOW, [LeaseFromSent], [];
     without_a_lease_that_ends_before_its_row: 29, UNHEARD, [LeaseEndsFirst], [];
     without_rows_of_one_lease: 3195, TWICE, [RowsOfOneLease], [];
     without_the_order_of_news: 47, UNHEARD, [InOrder], [];
     without_numbers_of_its_own: 0, LOST, [OwnNumbers], [];
-    without_a_number_from_before_the_read: 20, PLAIN, [NumberedFirst], [];
+    without_a_number_from_before_the_read: 135, PLAIN, [NumberedFirst], [];
     without_a_check_of_what_the_store_holds: 0, SHARED, [PromotionChecked], [];
-    without_a_check_of_what_followers_get: 112, SHARED, [FollowerChecked], [];
+    without_a_check_of_what_followers_get: 114, SHARED, [FollowerChecked], [];
     without_an_empty_memory_in_another_epoch: 0, LOST, [EpochClears], [];
     without_epochs_in_comparisons: 0, LOST, [EpochsCompared], [];
-    without_a_floor_for_entries: 346, UNHEARD, [FloorRefuses], [];
-    without_a_floor_for_mirrors: 678, UNHEARD, [FloorClears], [];
+    without_a_floor_for_entries: 455, UNHEARD, [FloorRefuses], [];
+    without_a_floor_for_mirrors: 722, UNHEARD, [FloorClears], [];
     without_the_note_of_the_body_that_is_confirmed: 2, SLOW_READS, [MergeKeepsNote], [];
-    without_learning_of_an_own_invalidation: 678, SLOW, [OwnLearnt], [];
+    without_learning_of_an_own_invalidation: 462, SLOW, [OwnLearnt], [];
     without_waiting_for_others: 0, UNHEARD, [Awaited], [];
     without_waiting_where_rows_have_vanished: 68, LOST, [VanishedAwaited], [];
     without_waiting_in_a_young_epoch: 44, LOST, [YoungAwaited], [];
     without_waiting_for_the_longest_lease: 0, MIXED, [LongestLease], [];
-    without_a_second_fence_in_one_process: 20, PLAIN, [FencedTwice], [];
+    without_a_second_fence_in_one_process: 159, PLAIN, [FencedTwice], [];
     without_hiding_what_is_dropped_in_one_process: 5695, PLAIN, [DroppedHidden], [];
     without_taking_back_in_one_process: 0, PLAIN, [TakenBack], [];
-    without_hiding_what_is_taken_back: 428, PLAIN, [LateHidden], [];
+    without_hiding_what_is_taken_back: 544, PLAIN, [LateHidden], [];
 
     without_the_run_id: 14, with(&[Failover, Restart, Cut, LosePush]), [], [RunId];
     without_the_number_of_scopes: 42, with(&[EvictScopes, LosePush, Cut]), [], [Uncounted];
     without_rows_that_die_with_the_hash: 0, with(&[EvictRows, EvictRows, LosePush, Cut]), [], [RowsApart];
     without_a_clock_of_its_own: 0, with(&[WallJump, LosePush, Cut]), [], [RowsExpire];
     without_a_word_from_replicas: 0, with(&[Split, LosePush]), [], [Unacknowledged];
-    without_one_step_that_invalidates_and_tells_who_must_know: 2562, TWICE, [], [TwoSteps];
+    without_one_step_that_invalidates_and_tells_who_must_know: 982, TWICE, [], [TwoSteps];
     without_counting_suspended_time: 2, SLOW, [], [SuspendedClock];
 }
