@@ -6,6 +6,10 @@ use crate::cache::Engine;
 
 /// What a user's code is for: the setting that it was given to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "values"),
+    allow(dead_code, reason = "values have some of their own")
+)]
 pub(crate) enum Callback {
     Check,
     Codec,

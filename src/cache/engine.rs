@@ -96,6 +96,7 @@ pub(crate) struct Faults {
     /// A tag, and a declared selector, could not be made.
     pub(crate) untagged: Lasting,
     pub(crate) undeclared: Lasting,
+    #[cfg_attr(not(feature = "values"), allow(dead_code, reason = "a value's"))]
     pub(crate) unencoded: Lasting,
     pub(crate) jumped: Lasting,
     /// By what they are for.
