@@ -61,7 +61,7 @@ needed! {
     without_a_lease_before_any_tier: 0, UNHEARD, [LeaseFirst], [];
     without_a_lease_that_counts_from_its_beat: 350, SLOW, [LeaseFromSent], [];
     without_a_lease_that_ends_before_its_row: 29, UNHEARD, [LeaseEndsFirst], [];
-    without_rows_of_one_lease: 3195, TWICE, [RowsOfOneLease], [];
+    without_rows_of_one_lease: 585, TWICE, [RowsOfOneLease], [];
     without_the_order_of_news: 47, UNHEARD, [InOrder], [];
     without_numbers_of_its_own: 0, LOST, [OwnNumbers], [];
     without_a_number_from_before_the_read: 135, PLAIN, [NumberedFirst], [];
@@ -78,7 +78,7 @@ needed! {
     without_waiting_in_a_young_epoch: 44, LOST, [YoungAwaited], [];
     without_waiting_for_the_longest_lease: 0, MIXED, [LongestLease], [];
     without_a_second_fence_in_one_process: 159, PLAIN, [FencedTwice], [];
-    without_hiding_what_is_dropped_in_one_process: 5695, PLAIN, [DroppedHidden], [];
+    without_hiding_what_is_dropped_in_one_process: 9439, PLAIN, [DroppedHidden], [];
     without_taking_back_in_one_process: 0, PLAIN, [TakenBack], [];
     without_hiding_what_is_taken_back: 544, PLAIN, [LateHidden], [];
 
