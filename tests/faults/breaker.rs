@@ -45,8 +45,8 @@ async fn who_waits_for_his_turn_opens_no_breaker() {
             .unwrap(),
     );
     comes_back(&a).await;
-    // a reply each 15 ms: two thirds of them have their turn in time
-    proxy.set(|rules| rules.delay = Some(15..16));
+    // a reply, to sixteen reads, each 240 ms: two thirds of them have their turn in time
+    proxy.set(|rules| rules.delay = Some(240..241));
     let before = a.cache.stats().store_errors;
     flood(&a, 96).await;
     let late = a.cache.stats().store_errors - before;
