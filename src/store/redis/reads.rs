@@ -149,21 +149,33 @@ impl Link {
         }
     }
 
-    /// What lies under the keys of those who wait: by one command, which takes what is no
-    /// string for nothing.
+    /// What lies under the keys of those who wait.
     async fn values(&self, waiting: &[Waiting], timeout: Duration) -> Result<Vec<Value>, Failure> {
+        match waiting {
+            [] => Ok(Vec::new()),
+            [one] => {
+                let get = get(&one.key);
+                let work = Work::One(&Node::Only, &get);
+                let value = self.bounded(self.current(), work, timeout).await?;
+                Ok(vec![value])
+            }
+            many => self.values_together(many, timeout).await,
+        }
+    }
+
+    /// By one command, which takes what is no string for nothing.
+    async fn values_together(
+        &self,
+        waiting: &[Waiting],
+        timeout: Duration,
+    ) -> Result<Vec<Value>, Failure> {
         let end = Instant::now() + timeout;
-        let all = match waiting {
-            [] => return Ok(Vec::new()),
-            [one] => get(&one.key),
-            many => get_all(many),
-        };
+        let all = get_all(waiting);
         let work = Work::One(&Node::Only, &all);
         match self.bounded(self.current(), work, timeout).await {
-            Ok(Value::Array(values)) if waiting.len() > 1 => Ok(values),
-            Ok(value) if waiting.len() == 1 => Ok(vec![value]),
+            Ok(Value::Array(values)) => Ok(values),
             Ok(_) => Ok(Vec::new()),
-            Err(Failure::Redis(error)) if waiting.len() > 1 && !is_outage(&error) => {
+            Err(Failure::Redis(error)) if !is_outage(&error) => {
                 let left = end.saturating_duration_since(Instant::now());
                 Box::pin(self.values_one_by_one(waiting, left)).await
             }
