@@ -75,11 +75,19 @@ pub(crate) struct Fields(Kind);
 )]
 enum Kind {
     /// As they lie in memory: their names are a shape's, which is ready to be cloned.
-    Shaped { shape: Arc<Shape>, values: Own },
+    Shaped(Shaped),
     /// As they come from the store where no other has come so.
     Loose(HeaderMap),
     /// The same where others have: blank places for what a hit says stand in front.
     Ready(HeaderMap),
+}
+
+/// Names and common values, and the entry's own. All that a hit reads lies together.
+#[derive(Debug, Clone)]
+#[repr(C)] // in this order
+struct Shaped {
+    shape: Arc<Shape>,
+    values: Own,
 }
 
 impl Fields {
@@ -123,18 +131,18 @@ impl Fields {
         let (shape, values) = match &mut self.0 {
             Kind::Loose(fields) => Shape::of(std::mem::take(fields)),
             Kind::Ready(fields) => Shape::of_ready(std::mem::take(fields)),
-            Kind::Shaped { shape, .. } => {
-                *shape = shapes.share(shape);
+            Kind::Shaped(fields) => {
+                fields.shape = shapes.share(&fields.shape);
                 return;
             }
         };
         let shape = shapes.share(&Arc::new(shape));
-        self.0 = Kind::Shaped { shape, values };
+        self.0 = Kind::Shaped(Shaped { shape, values });
     }
 
     pub(crate) fn len(&self) -> usize {
         match &self.0 {
-            Kind::Shaped { shape, .. } => shape.len(),
+            Kind::Shaped(fields) => fields.shape.len(),
             Kind::Loose(fields) => fields.len(),
             Kind::Ready(fields) => fields.len() - OWN.len(),
         }
@@ -142,7 +150,7 @@ impl Fields {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         let (shaped, (loose, own)) = match &self.0 {
-            Kind::Shaped { shape, values } => (Some(shape.fields(values)), (None, 0)),
+            Kind::Shaped(fields) => (Some(fields.shape.fields(&fields.values)), (None, 0)),
             Kind::Loose(fields) => (None, (Some(fields.iter()), 0)),
             Kind::Ready(fields) => (None, (Some(fields.iter()), OWN.len())),
         };
@@ -177,7 +185,7 @@ impl Fields {
     #[inline]
     pub(crate) fn fill(&self, map: &mut HeaderMap, said: Said<'_>) {
         match &self.0 {
-            Kind::Shaped { shape, values } => shape.fill(map, said, values),
+            Kind::Shaped(fields) => fields.shape.fill(map, said, &fields.values),
             _ => self.fill_loose(map, said),
         }
     }
@@ -190,7 +198,7 @@ impl Fields {
     /// The same of fields that are sent once.
     pub(crate) fn into_map(self, said: Said<'_>) -> HeaderMap {
         match self.0 {
-            Kind::Shaped { .. } => self.to_map(said),
+            Kind::Shaped(_) => self.to_map(said),
             Kind::Loose(fields) => say(fields, said),
             Kind::Ready(fields) => say_ready(fields, said),
         }
@@ -199,7 +207,7 @@ impl Fields {
     /// An estimate of the bytes that it holds elsewhere, values' own excepted.
     pub(crate) fn weight(&self) -> usize {
         match &self.0 {
-            Kind::Shaped { shape, values } => values.weight() + shape.weight(),
+            Kind::Shaped(fields) => fields.values.weight() + fields.shape.weight(),
             Kind::Loose(fields) | Kind::Ready(fields) => weight(fields),
         }
     }

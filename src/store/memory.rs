@@ -43,9 +43,16 @@ impl Slot {
     }
 }
 
-/// What a marker weighed when it was put in; what it holds may grow since.
+/// What a marker weighed when it was put in; what it holds may grow since. A slot is
+/// sixteen bytes: a hit reads it where it is in no near cache.
 #[derive(Clone, Copy)]
-pub(crate) struct Weighed(u64);
+pub(crate) struct Weighed(u32);
+
+impl Weighed {
+    fn of(variants: &Variants) -> Self {
+        Self(u32::try_from(variants.weight()).unwrap_or(u32::MAX))
+    }
+}
 
 /// What the tier itself spends on an item: its slot in the table and in the
 /// queue, the reference counts and clocks of the entry.
@@ -58,7 +65,7 @@ impl Weighter<Place, Slot> for Bytes {
     fn weight(&self, _: &Place, slot: &Slot) -> u64 {
         let content = match slot {
             Slot::Entry(held) => held.weight(),
-            Slot::Vary(_, Weighed(bytes)) => *bytes,
+            Slot::Vary(_, Weighed(bytes)) => u64::from(*bytes),
         };
         content.saturating_add(OVERHEAD)
     }
@@ -257,8 +264,7 @@ impl Memory {
     }
 
     fn mark(&self, variants: &Arc<Variants>) {
-        let weighed = Weighed(variants.weight() as u64);
-        let slot = Slot::Vary(Arc::clone(variants), weighed);
+        let slot = Slot::Vary(Arc::clone(variants), Weighed::of(variants));
         self.slots.insert(self.place(&variants.of), slot);
     }
 
