@@ -1,15 +1,18 @@
-//! Reads that go together. Whoever asks first starts a task; all who ask until
-//! it runs share its command and its wait for the connection. Each has a bound and
-//! an end of its own.
+//! Reads that go together. A read while no other is under way is sent at once, by
+//! who asks. Else whoever asks first starts a task; all who ask until it runs share
+//! its command and its wait for the connection. Each has a bound and an end of its own.
 //!
 //! Nobody waits for a task that may never run: only readers of the runtime
 //! that runs it join it, and one that is dropped with its runtime takes what
 //! was waiting along. All others ask by themselves.
 
 use std::mem;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use redis::{Cmd, ErrorKind, Pipeline, Value};
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::sync::oneshot;
@@ -27,9 +30,25 @@ const MGET: &str = "MGET";
 /// the last.
 const MOST: usize = 16;
 
-/// The reads that wait for their task to run.
+/// The reads that are under way, and those that wait for their task to run.
 #[derive(Default)]
-pub(super) struct Reads(Mutex<Forming>);
+pub(super) struct Reads {
+    under_way: AtomicUsize,
+    forming: Mutex<Forming>,
+}
+
+/// A read that is under way, until it has ended or is dropped.
+struct UnderWay<'a> {
+    reads: &'a Reads,
+    /// No other one was when it began.
+    alone: bool,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.reads.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 #[derive(Default)]
 struct Forming {
@@ -62,7 +81,13 @@ impl Workers {
 
 impl Reads {
     fn forming(&self) -> MutexGuard<'_, Forming> {
-        self.0.lock().unwrap_or_else(|broken| broken.into_inner())
+        let forming = self.forming.lock();
+        forming.unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    fn begin(&self) -> UnderWay<'_> {
+        let alone = self.under_way.fetch_add(1, Ordering::Relaxed) == 0;
+        UnderWay { reads: self, alone }
     }
 
     /// One more that waits, if those who do are of its runtime. Returns whether it is
@@ -91,20 +116,29 @@ impl Link {
             return Box::pin(self.run(&Node::Only, &get, timeout)).await;
         }
         let admission = self.admit(0)?; // keys that lie anywhere are on one server
-        let end = match self.join(key, timeout) {
+        let under_way = self.reads.begin();
+        let joined = match under_way.alone {
+            true => None,
+            false => self.join(key, timeout),
+        };
+        let end = match joined {
             // on one thread nobody is polled while the task is stuck, and that has a timer
             Some((end, Workers::One)) => end.await.unwrap_or_else(|_| Err(stopped())),
             Some((end, Workers::Many)) => match tokio::time::timeout(timeout, end).await {
                 Ok(end) => end.unwrap_or_else(|_| Err(stopped())),
                 Err(_) => Err(Failure::Timeout),
             },
-            None => {
-                let get = get(key);
-                let work = Work::One(&Node::Only, &get);
-                Box::pin(self.bounded(self.current(), work, timeout)).await
-            }
+            None => Box::pin(self.read_alone(key, timeout)).await,
         };
         self.settle(admission, end)
+    }
+
+    /// By who asks. On a runtime that has ended its timer panics.
+    async fn read_alone(&self, key: &Key, timeout: Duration) -> Result<Value, Failure> {
+        let get = get(key);
+        let work = Work::One(&Node::Only, &get);
+        let end = AssertUnwindSafe(self.bounded(self.current(), work, timeout));
+        end.catch_unwind().await.unwrap_or_else(|_| Err(stopped()))
     }
 
     /// Waits with others, if they are of the same runtime.

@@ -114,6 +114,7 @@ fn runtime() -> Runtime {
 #[tokio::test]
 async fn reads_that_are_asked_together_are_one_command_and_each_has_its_answer() {
     let (link, fake) = server(true, false);
+    let _busy = link.reads.begin();
     let names = names(10);
     let answers = read_many(&link, &names).await;
     for (name, answer) in names.iter().zip(answers) {
@@ -125,8 +126,25 @@ async fn reads_that_are_asked_together_are_one_command_and_each_has_its_answer()
 }
 
 #[tokio::test]
+async fn a_read_while_no_other_is_under_way_waits_for_no_task() {
+    let (link, fake) = server(true, false);
+    read(&link, "first").await.unwrap(); // connects
+    let answer = read(&link, "alone").now_or_never();
+    assert_eq!(answer.unwrap().unwrap(), Value::BulkString("alone".into()));
+    assert_eq!(messages(&fake), [1, 1]);
+    let busy = link.reads.begin();
+    assert!(read(&link, "joins").now_or_never().is_none());
+    drop(busy);
+    assert!(
+        read(&link, "alone").now_or_never().is_some(),
+        "none is left"
+    );
+}
+
+#[tokio::test]
 async fn a_command_has_a_most() {
     let (link, fake) = server(true, false);
+    let _busy = link.reads.begin();
     let answers = read_many(&link, &names(2 * MOST + 3)).await;
     assert!(answers.iter().all(Result::is_ok));
     let mut messages = messages(&fake);
@@ -145,6 +163,7 @@ async fn where_keys_lie_apart_each_read_goes_by_itself() {
 #[tokio::test]
 async fn one_that_may_not_be_read_is_not_the_others() {
     let (link, fake) = server(true, false);
+    let _busy = link.reads.begin();
     let names = ["key:1", "bad", "key:2"].map(str::to_owned);
     let answers = read_many(&link, &names).await;
     assert!(answers[0].is_ok() && answers[2].is_ok());
@@ -156,6 +175,7 @@ async fn one_that_may_not_be_read_is_not_the_others() {
 #[tokio::test(start_paused = true)]
 async fn each_read_of_a_command_without_an_answer_is_a_failure() {
     let (link, fake) = server(true, true);
+    let _busy = link.reads.begin();
     for answer in read_many(&link, &names(5)).await {
         assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::Timeout);
     }
@@ -167,6 +187,7 @@ async fn each_read_of_a_command_without_an_answer_is_a_failure() {
 #[tokio::test]
 async fn a_reader_who_leaves_is_not_asked_for() {
     let (link, fake) = server(true, false);
+    let _busy = link.reads.begin();
     let gone = Key::new("gone");
     let mut leaves = Box::pin(link.read(&gone, TIMEOUT));
     assert!(leaves.as_mut().now_or_never().is_none());
@@ -178,6 +199,7 @@ async fn a_reader_who_leaves_is_not_asked_for() {
 #[test]
 fn nobody_waits_for_the_task_of_another_runtime() {
     let (link, fake) = server(true, false);
+    let _busy = link.reads.begin();
     let (stalls, runs) = (runtime(), runtime());
     let key = Key::new("stalled");
     let mut stalled = Box::pin(link.read(&key, TIMEOUT));
@@ -199,6 +221,7 @@ fn nobody_waits_for_the_task_of_another_runtime() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_is_stuck_holds_nobody_beyond_the_timeout() {
     let (link, _) = server(true, false);
+    let _busy = link.reads.begin();
     // as if another thread of this runtime were to run the task, and is blocked
     link.reads.forming().runtime = Some(Handle::current().id());
     let ended = tokio::time::timeout(TIMEOUT * 40, read(&link, "stuck")).await;
@@ -206,23 +229,40 @@ async fn a_task_that_is_stuck_holds_nobody_beyond_the_timeout() {
     assert_eq!(error.kind(), StoreErrorKind::Timeout);
 }
 
-#[test]
-fn a_read_on_a_runtime_that_has_ended_ends_too() {
-    let (link, fake) = server(true, false);
+/// What becomes of a read on a runtime that has ended. It is asked in a thread of its own:
+/// one that holds itself up would never end.
+fn read_late(link: &Arc<Link>) -> Result<Value, StoreError> {
     let ended = runtime();
     let handle = ended.handle().clone();
     drop(ended);
     let (tell, told) = mpsc::channel();
-    let reads = Arc::clone(&link);
-    // in a thread of its own: one that holds itself up would never end
+    let reads = Arc::clone(link);
     thread::spawn(move || {
         let _on = handle.enter();
         tell.send(read(&reads, "late").now_or_never()).unwrap();
     });
     let answer = told.recv_timeout(TIMEOUT * 40).expect("the read ends");
-    let error = answer.expect("at once").unwrap_err();
+    answer.expect("at once")
+}
+
+#[test]
+fn a_read_on_a_runtime_that_has_ended_ends_too() {
+    let (link, fake) = server(true, false);
+    let busy = link.reads.begin();
+    let error = read_late(&link).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     let answers = runtime().block_on(read_many(&link, &names(2)));
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(messages(&fake), [2], "and reads go together again");
+
+    drop(busy);
+    let (hangs, _) = server(true, true);
+    let paused = Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build();
+    let first = paused.unwrap().block_on(read(&hangs, "first")); // connects
+    assert_eq!(first.unwrap_err().kind(), StoreErrorKind::Timeout);
+    let error = read_late(&hangs).unwrap_err(); // a timer of that runtime panics
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
 }
