@@ -10,7 +10,7 @@ use quick_cache::sync::{Cache, EntryAction};
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use super::turns::Turns;
-use super::variants::{Variant, Variants};
+use super::variants::{Variant, Variants, Weighed};
 use crate::clock::{Clock, millis};
 use crate::entry::{Entry, Held, Shapes};
 use crate::generation::{Aging, Generations, Standing};
@@ -43,17 +43,6 @@ impl Slot {
     }
 }
 
-/// What a marker weighed when it was put in; what it holds may grow since. A slot is
-/// sixteen bytes: a hit reads it where it is in no near cache.
-#[derive(Clone, Copy)]
-pub(crate) struct Weighed(u32);
-
-impl Weighed {
-    fn of(variants: &Variants) -> Self {
-        Self(u32::try_from(variants.weight()).unwrap_or(u32::MAX))
-    }
-}
-
 /// What the tier itself spends on an item: its slot in the table and in the
 /// queue, the reference counts and clocks of the entry.
 const OVERHEAD: u64 = 690;
@@ -65,7 +54,7 @@ impl Weighter<Place, Slot> for Bytes {
     fn weight(&self, _: &Place, slot: &Slot) -> u64 {
         let content = match slot {
             Slot::Entry(held) => held.weight(),
-            Slot::Vary(_, Weighed(bytes)) => u64::from(*bytes),
+            Slot::Vary(_, weighed) => weighed.bytes(),
         };
         content.saturating_add(OVERHEAD)
     }
@@ -387,13 +376,19 @@ mod tests {
     use crate::clock::SystemClock;
 
     #[test]
+    fn a_slot_is_sixteen_bytes() {
+        assert_eq!(size_of::<Slot>(), 16);
+    }
+
+    #[test]
     fn a_place_that_two_requests_share_answers_one_of_them() {
         let clock = Arc::new(SystemClock::new());
         let memory = Memory::new(1 << 20, clock, Arc::default());
         let names = [http::header::ACCEPT];
         let variants = Variants::new(b"a"[..].into(), names[..].into());
         // as if both had one hash
-        let slot = Slot::Vary(Arc::new(variants), Weighed(0));
+        let weighed = Weighed::of(&variants);
+        let slot = Slot::Vary(Arc::new(variants), weighed);
         memory.slots.insert(memory.place(b"b"), slot);
         assert!(memory.get(b"b").is_none() && memory.peek(b"b").is_none());
         memory.remove(b"b");

@@ -31,6 +31,21 @@ pub(crate) struct Variant {
     pub(crate) language: Option<Box<[u8]>>,
 }
 
+/// What a marker weighed when it was put into memory; what it holds may grow since.
+/// Half a word: a hit reads what stands in memory's table where it is in no near cache.
+#[derive(Clone, Copy)]
+pub(crate) struct Weighed(u32);
+
+impl Weighed {
+    pub(super) fn of(variants: &Variants) -> Self {
+        Self(u32::try_from(variants.weight()).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn bytes(self) -> u64 {
+        u64::from(self.0)
+    }
+}
+
 impl Variants {
     pub(crate) fn new(of: Canonical, names: Arc<[HeaderName]>) -> Self {
         Self {
