@@ -68,13 +68,15 @@ stage "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features --quiet
 
 stage "each feature alone, none, and all"
-RUSTFLAGS="-D warnings" cargo check --quiet --lib --no-default-features
+# by clippy, which shares the dependencies with the stage of lints: other RUSTFLAGS would build them anew
+lib() { cargo clippy --quiet --lib "$@" -- -D warnings; }
+lib --no-default-features
 features=$(sed -n '/^\[features\]/,/^\[dep/s/^\([a-z_]*\) = \[.*/\1/p' Cargo.toml | grep -v '^default$')
 for feature in $features; do
     echo "feature $feature"
-    RUSTFLAGS="-D warnings" cargo check --quiet --lib --no-default-features --features "$feature"
+    lib --no-default-features --features "$feature"
 done
-RUSTFLAGS="-D warnings" cargo check --quiet --lib --all-features
+lib --all-features
 
 stage "declared Rust version"
 tests/msrv.sh ${full:+--build}
