@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::proxy::Way;
+use crate::proxy::{Chance, Way};
 use crate::support::redis_server::free_port;
 
 #[tokio::test]
@@ -52,6 +52,41 @@ async fn who_waits_for_his_turn_opens_no_breaker() {
     let late = a.cache.stats().store_errors - before;
     assert!(late > 10, "it was busy: {late}");
     proxy.set(|rules| rules.delay = None);
+    assert_eq!(open_for(&a.cache).await, None);
+}
+
+/// What is asked together comes together: sixteen large ones would all be too late.
+#[tokio::test]
+async fn large_ones_that_are_asked_together_do_not_make_each_other_late() {
+    let (_redis, proxy) = behind_proxy();
+    let site = Site::new();
+    let a = site.with(
+        Cache::builder()
+            .redis(proxy.url())
+            .lease(Duration::from_secs(60))
+            .operation_timeout(TIMEOUT * 10)
+            .build()
+            .unwrap(),
+    );
+    let mut chance = Chance(1);
+    let large: Vec<u8> = (0..300_000).map(|_| chance.below(256) as u8).collect();
+    let handler = axum::routing::get(move || async { large });
+    let layer = a.cache.ttl(larder::minutes(5));
+    let app = axum::Router::new().route("/large/{n}", handler.layer(layer));
+    let ask = || async {
+        let uris: Vec<String> = (0..16).map(|n| format!("/large/{n}")).collect();
+        let asked = uris.iter().map(|uri| get(&app, uri));
+        let replies = futures_util::future::join_all(asked).await;
+        a.cache.idle().await;
+        replies.iter().filter(|reply| reply.hit()).count()
+    };
+    eventually("they are stored", || async { ask().await == 16 }).await;
+    // each takes 100 ms
+    proxy.set(|rules| rules.rate = Some(3_000));
+    ask().await;
+    assert_eq!(open_for(&a.cache).await, None);
+    let hits = ask().await;
+    assert!((5..16).contains(&hits), "as many as have time: {hits}");
     assert_eq!(open_for(&a.cache).await, None);
 }
 

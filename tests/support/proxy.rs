@@ -46,6 +46,8 @@ pub struct Rules {
     pub refuses: bool,
     /// Milliseconds by which each reply is late.
     pub delay: Option<Range<u64>>,
+    /// So many bytes of replies pass in a millisecond.
+    pub rate: Option<u64>,
     /// Of so many bytes of replies one has a wrong bit.
     pub damage: Option<u64>,
     pub pushes: Pushes,
@@ -105,6 +107,7 @@ impl Proxy {
             to,
             refuses: false,
             delay: None,
+            rate: None,
             damage: None,
             pushes: Pushes::Pass,
             answer: None,
@@ -334,6 +337,7 @@ impl Half {
         {
             let Rules {
                 delay,
+                rate,
                 damage,
                 chance,
                 ..
@@ -341,6 +345,9 @@ impl Half {
             if let Some(range) = delay {
                 let more = chance.below(range.end - range.start);
                 pause = Some(Duration::from_millis(range.start + more));
+            }
+            if let Some(rate) = *rate {
+                pause = Some(Duration::from_millis(frame.len() as u64 / rate));
             }
             if let Some(of) = *damage {
                 for byte in &mut frame {

@@ -10,7 +10,7 @@
 //! | mended | | closed, and the next failure opens it again |
 //!
 //! A timeout on a connection that has answered others since is a wait for one's
-//! turn: a busy connection is no outage.
+//! turn: a busy connection is no outage. Reads that go together are one that is asked.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -29,6 +29,20 @@ pub(super) enum Failure {
     Timeout,
 }
 
+const LATE: &str = "redis did not answer in time";
+
+impl Failure {
+    pub(super) fn into_error(self) -> StoreError {
+        match self {
+            Self::Redis(error) if is_outage(&error) => {
+                StoreError::new(StoreErrorKind::Unavailable, error)
+            }
+            Self::Redis(error) => StoreError::new(StoreErrorKind::Refused, error),
+            Self::Timeout => StoreError::new(StoreErrorKind::Timeout, LATE),
+        }
+    }
+}
+
 /// The right to ask one server, and how much it had answered before.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Admission {
@@ -75,8 +89,13 @@ impl Link {
             self.line.wanted();
             return Err(self.unavailable());
         }
-        let answers = breaker.answers();
-        Ok(Admission { shard, answers })
+        Ok(self.noted(shard))
+    }
+
+    /// Who has been admitted asks now.
+    pub(super) fn noted(&self, shard: usize) -> Admission {
+        let answers = self.line.breakers[shard].answers();
+        Admission { shard, answers }
     }
 
     /// Opens a push link, on a connection of its own.
@@ -115,29 +134,25 @@ impl Link {
         admission: Admission,
         end: Result<Value, Failure>,
     ) -> Result<Value, StoreError> {
+        self.ended(admission, end.as_ref().err());
+        end.map_err(Failure::into_error)
+    }
+
+    /// The same, and nothing else.
+    pub(super) fn ended(&self, admission: Admission, failure: Option<&Failure>) {
         let breaker = &self.line.breakers[admission.shard];
-        match end {
-            Ok(value) => {
-                breaker.success();
-                Ok(value)
-            }
-            Err(Failure::Redis(error)) if is_outage(&error) => {
+        match failure {
+            Some(Failure::Redis(error)) if is_outage(error) => {
                 if breaker.failure() {
-                    self.line.lost(&error);
+                    self.line.lost(error);
                 }
-                Err(StoreError::new(StoreErrorKind::Unavailable, error))
             }
-            Err(Failure::Redis(error)) => {
-                breaker.success(); // an answer is an answer
-                Err(StoreError::new(StoreErrorKind::Refused, error))
-            }
-            Err(Failure::Timeout) => {
-                let why = "redis did not answer in time";
+            Some(Failure::Timeout) => {
                 if breaker.timeout(admission.answers) {
-                    self.line.lost(&why);
+                    self.line.lost(&LATE);
                 }
-                Err(StoreError::new(StoreErrorKind::Timeout, why))
             }
+            Some(Failure::Redis(_)) | None => breaker.success(), // an answer is an answer
         }
     }
 

@@ -1,6 +1,10 @@
 //! Reads that go together. A read while no other is under way is sent at once, by
 //! who asks. Else whoever asks first starts a task; all who ask until it runs share
-//! its command and its wait for the connection. Each has a bound and an end of its own.
+//! its command and its wait for the connection. Each has a bound and an end of its
+//! own; for the breaker they are the one command that they are.
+//!
+//! The first answer waits for the last. So what is large goes in smaller commands, and
+//! after one that was late each read goes by itself for now.
 //!
 //! Nobody waits for a task that may never run: only readers of the runtime
 //! that runs it join it, and one that is dropped with its runtime takes what
@@ -20,7 +24,7 @@ use tokio::time::Instant;
 
 use super::connect::{Node, Work};
 use super::line::is_outage;
-use super::link::{Failure, Link};
+use super::link::{Admission, Failure, Link};
 use crate::error::StoreError;
 use crate::key::Key;
 
@@ -29,12 +33,25 @@ const MGET: &str = "MGET";
 /// More reads than this are more than one command: the first answer waits for
 /// the last.
 const MOST: usize = 16;
+/// A reply is not to be longer than this, in bytes.
+const LONG: usize = 1 << 20;
 
 /// The reads that are under way, and those that wait for their task to run.
-#[derive(Default)]
 pub(super) struct Reads {
     under_way: AtomicUsize,
     forming: Mutex<Forming>,
+    /// So many go together for now.
+    most: AtomicUsize,
+}
+
+impl Default for Reads {
+    fn default() -> Self {
+        Self {
+            under_way: AtomicUsize::new(0),
+            forming: Mutex::default(),
+            most: AtomicUsize::new(MOST),
+        }
+    }
 }
 
 /// A read that is under way, until it has ended or is dropped.
@@ -90,16 +107,34 @@ impl Reads {
         UnderWay { reads: self, alone }
     }
 
-    /// One more that waits, if those who do are of its runtime. Returns whether it is
-    /// the first, for whom a task is to be started, and all of them if they are enough.
+    /// Learns from a reply to so many reads how many to ask for in the next command. `slow` is
+    /// that it took long.
+    fn heard(&self, reads: usize, bytes: usize, slow: bool) {
+        let most = self.most.load(Ordering::Relaxed);
+        let more = if slow { reads / 2 } else { most + 1 };
+        let fit = LONG / (bytes / reads.max(1)).max(1);
+        let next = more.min(fit).clamp(1, MOST);
+        if next != most {
+            self.most.store(next, Ordering::Relaxed);
+        }
+    }
+
+    fn were_late(&self) {
+        self.most.store(1, Ordering::Relaxed);
+    }
+
+    /// One more that waits, if those who do are of its runtime, and reads go together. Returns
+    /// whether it is the first, for whom a task is to be started, and all of them if they are
+    /// enough.
     fn add(&self, runtime: Id, waiting: Waiting) -> Option<(bool, Option<Vec<Waiting>>)> {
+        let most = self.most.load(Ordering::Relaxed);
         let mut forming = self.forming();
-        if forming.runtime.is_some_and(|id| id != runtime) {
+        if forming.runtime.map_or(most < 2, |id| id != runtime) {
             return None;
         }
         let first = forming.runtime.replace(runtime).is_none();
         forming.waiting.push(waiting);
-        let enough = forming.waiting.len() >= MOST;
+        let enough = forming.waiting.len() >= most;
         Some((first, enough.then(|| mem::take(&mut forming.waiting))))
     }
 }
@@ -121,24 +156,36 @@ impl Link {
             true => None,
             false => self.join(key, timeout),
         };
-        let end = match joined {
+        let Some((end, workers)) = joined else {
+            return Box::pin(self.read_alone(admission, key, timeout)).await;
+        };
+        let end = match workers {
             // on one thread nobody is polled while the task is stuck, and that has a timer
-            Some((end, Workers::One)) => end.await.unwrap_or_else(|_| Err(stopped())),
-            Some((end, Workers::Many)) => match tokio::time::timeout(timeout, end).await {
+            Workers::One => end.await.unwrap_or_else(|_| Err(stopped())),
+            Workers::Many => match tokio::time::timeout(timeout, end).await {
                 Ok(end) => end.unwrap_or_else(|_| Err(stopped())),
                 Err(_) => Err(Failure::Timeout),
             },
-            None => Box::pin(self.read_alone(key, timeout)).await,
         };
-        self.settle(admission, end)
+        end.map_err(Failure::into_error)
     }
 
     /// By who asks. On a runtime that has ended its timer panics.
-    async fn read_alone(&self, key: &Key, timeout: Duration) -> Result<Value, Failure> {
+    async fn read_alone(
+        &self,
+        admission: Admission,
+        key: &Key,
+        timeout: Duration,
+    ) -> Result<Value, StoreError> {
         let get = get(key);
         let work = Work::One(&Node::Only, &get);
         let end = AssertUnwindSafe(self.bounded(self.current(), work, timeout));
-        end.catch_unwind().await.unwrap_or_else(|_| Err(stopped()))
+        let end = end.catch_unwind().await;
+        let end = end.unwrap_or_else(|_| Err(stopped()));
+        if let Ok(value) = &end {
+            self.reads.heard(1, len_of(value), false);
+        }
+        self.settle(admission, end)
     }
 
     /// Waits with others, if they are of the same runtime.
@@ -169,11 +216,28 @@ impl Link {
 
     async fn read_all(&self, mut waiting: Vec<Waiting>, timeout: Duration) {
         waiting.retain(|waiting| !waiting.end.is_closed());
+        if waiting.is_empty() {
+            return;
+        }
+        let (admission, asked) = (self.noted(0), Instant::now());
         let values = match self.values(&waiting, timeout).await {
-            Ok(values) if values.len() == waiting.len() => values,
-            Ok(_) => return end_all(waiting, &failure("redis answered to something else")),
-            Err(failure) => return end_all(waiting, &failure),
+            Ok(values) if values.len() == waiting.len() => Ok(values),
+            Ok(_) => Err(failure("redis answered to something else")),
+            Err(failure) => Err(failure),
         };
+        self.ended(admission, values.as_ref().err());
+        let values = match values {
+            Ok(values) => values,
+            Err(failure) => {
+                if let Failure::Timeout = failure {
+                    self.reads.were_late();
+                }
+                return end_all(waiting, &failure);
+            }
+        };
+        let slow = asked.elapsed() > timeout / 2;
+        let bytes = values.iter().map(len_of).sum();
+        self.reads.heard(waiting.len(), bytes, slow);
         for (Waiting { end, .. }, value) in waiting.into_iter().zip(values) {
             // nobody may be there any more
             let _ = end.send(match value {
@@ -186,7 +250,6 @@ impl Link {
     /// What lies under the keys of those who wait.
     async fn values(&self, waiting: &[Waiting], timeout: Duration) -> Result<Vec<Value>, Failure> {
         match waiting {
-            [] => Ok(Vec::new()),
             [one] => {
                 let get = get(&one.key);
                 let work = Work::One(&Node::Only, &get);
@@ -255,6 +318,13 @@ impl Taker {
 impl Drop for Taker {
     fn drop(&mut self) {
         self.take();
+    }
+}
+
+fn len_of(value: &Value) -> usize {
+    match value {
+        Value::BulkString(bytes) => bytes.len(),
+        _ => 0,
     }
 }
 

@@ -173,15 +173,36 @@ async fn one_that_may_not_be_read_is_not_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_read_of_a_command_without_an_answer_is_a_failure() {
+async fn a_command_without_an_answer_is_one_failure_and_each_goes_alone_afterwards() {
     let (link, fake) = server(true, true);
     let _busy = link.reads.begin();
     for answer in read_many(&link, &names(5)).await {
         assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::Timeout);
     }
+    for answer in read_many(&link, &names(4)).await {
+        assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::Timeout);
+    }
     let left_alone = read(&link, "later").await.unwrap_err();
     assert_eq!(left_alone.kind(), StoreErrorKind::Unavailable);
-    assert_eq!(messages(&fake), [5]);
+    assert_eq!(messages(&fake), [5, 1, 1, 1, 1]);
+}
+
+#[test]
+fn what_is_large_or_was_late_goes_in_smaller_commands() {
+    let reads = Reads::default();
+    let after = |reads: &Reads, count, each, slow| {
+        reads.heard(count, count * each, slow);
+        reads.most.load(Ordering::Relaxed)
+    };
+    assert_eq!(after(&reads, 16, 1_000, false), 16);
+    assert_eq!(after(&reads, 16, LONG / 8, false), 8);
+    assert_eq!(after(&reads, 8, 1_000, true), 4);
+    assert_eq!(after(&reads, 1, LONG * 9, true), 1);
+    assert_eq!(after(&reads, 1, LONG * 9, false), 1);
+    for most in 2..=16 {
+        assert_eq!(after(&reads, most - 1, 1_000, false), most);
+    }
+    assert_eq!(after(&reads, 0, 0, true), 1);
 }
 
 #[tokio::test]
