@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::engine::Engine;
 use super::pulse::Pulse;
@@ -22,6 +22,8 @@ const FIRST: Duration = Duration::from_millis(1);
 const OFTEN: u32 = 4;
 /// then each time after twice as long, and no seldomer than this.
 const SELDOMEST: Duration = Duration::from_millis(25);
+/// Another one's look is waited for no longer than this.
+const LONGEST: Duration = Duration::from_millis(250);
 
 /// An invalidation that the clock has, and who must see it.
 pub(super) struct Told {
@@ -216,7 +218,10 @@ impl Pulse {
     /// The rows as they were after a moment, and not long ago: those who wait
     /// together look once.
     async fn rows(&self, after: Instant, fresh: Duration) -> Result<Arc<Rows>, StoreError> {
-        let mut looked = self.looked.lock().await;
+        // no longer than a look may take: his runtime may not be driven
+        let Ok(mut looked) = timeout(LONGEST, self.looked.lock()).await else {
+            return Ok(Arc::new(self.fence.rows(None).await?));
+        };
         if let Some((when, rows)) = &*looked
             && *when > after
             && when.elapsed() < fresh

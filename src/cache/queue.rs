@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::engine::Engine;
 use super::pulse::Pulse;
+use super::turns::{BEAT, SNAPSHOT};
 use crate::error::StoreError;
 use crate::generation::{Change, Force, Reach, Scoped};
 
@@ -31,8 +32,16 @@ pub(super) struct Queue {
     changes: Mutex<Kept>,
     /// Whether there is something, read without the lock.
     any: AtomicBool,
-    /// Somebody tells it.
-    telling: AtomicBool,
+    telling: Mutex<Teller>,
+}
+
+/// Who tells it.
+#[derive(Default)]
+struct Teller {
+    number: u64,
+    /// When he is given up, if he has not come to an end: his runtime may not be driven. None
+    /// where nobody tells.
+    end: Option<Instant>,
 }
 
 /// Changes, and the number of the call that wanted each last.
@@ -88,6 +97,22 @@ impl Queue {
         !self.any.load(Ordering::Acquire)
     }
 
+    fn teller(&self) -> MutexGuard<'_, Teller> {
+        self.telling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of one who tells it now, unless somebody does. It takes him no longer than
+    /// `longest`.
+    fn begin_telling(&self, longest: Duration) -> Option<u64> {
+        let (mut teller, now) = (self.teller(), Instant::now());
+        if teller.end.is_some_and(|end| now < end) {
+            return None;
+        }
+        teller.number += 1;
+        teller.end = Some(now + longest);
+        Some(teller.number)
+    }
+
     /// Whether one of them is to invalidate an entry: for this process it has. A soft one
     /// counts as much until it is told.
     pub(super) fn reaches(&self, entry: &impl Scoped) -> bool {
@@ -101,12 +126,18 @@ impl Queue {
 }
 
 /// Somebody tells, until this is dropped.
-struct Telling(Arc<Engine>);
+struct Telling {
+    engine: Arc<Engine>,
+    number: u64,
+}
 
 impl Drop for Telling {
     fn drop(&mut self) {
-        if let Some(pulse) = &self.0.pulse {
-            pulse.queue.telling.store(false, Ordering::Release);
+        if let Some(pulse) = &self.engine.pulse {
+            let mut teller = pulse.queue.teller();
+            if teller.number == self.number {
+                teller.end = None;
+            }
         }
     }
 }
@@ -117,12 +148,17 @@ impl Engine {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        if pulse.queue.is_empty() || pulse.queue.telling.swap(true, Ordering::AcqRel) {
+        if pulse.queue.is_empty() {
             return;
         }
-        let telling = Telling(Arc::clone(self));
+        let longest = self.budget * (BEAT + SNAPSHOT);
+        let Some(number) = pulse.queue.begin_telling(longest) else {
+            return;
+        };
+        let engine = Arc::clone(self);
+        let telling = Telling { engine, number };
         self.tasks.spawn(&runtime, async move {
-            let engine = &telling.0;
+            let engine = &telling.engine;
             let Some(pulse) = &engine.pulse else { return };
             if let Err(error) = engine.tell_kept(pulse).await {
                 tracing::debug!(target: "larder", %error, "invalidations are kept on");

@@ -133,10 +133,11 @@ impl Engine {
             return Ok(());
         };
         let recorder = &self.counters.recorder;
-        let _one = recorder.one.lock().await;
+        // no longer than that: his runtime may not be driven, and what is told twice counts once
+        let _one = tokio::time::timeout(self.budget, recorder.one.lock()).await;
         while let Some(batch) = recorder.batch() {
             ledger.tell(&batch).await?;
-            recorder.heard();
+            recorder.heard(batch.number);
         }
         if let Err(error) = self.tell_filled().await {
             tracing::debug!(target: "larder", %error, "what was filled is told later");

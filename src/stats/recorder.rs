@@ -185,9 +185,13 @@ impl Recorder {
         state.told.clone()
     }
 
-    /// It was heard.
-    pub(crate) fn heard(&self) {
-        self.state().told = None;
+    /// The batch of this number was heard.
+    pub(crate) fn heard(&self, number: u64) {
+        let mut state = self.state();
+        let same = |told: &Arc<Batch>| told.number == number;
+        if state.told.as_ref().is_some_and(same) {
+            state.told = None;
+        }
     }
 
     /// What this process has counted itself.
@@ -223,10 +227,12 @@ mod tests {
         assert!(recorder.capture(NOW, &counted(7), true));
         let again = recorder.batch().unwrap();
         assert_eq!((again.number, hits(&again)), (1, 5));
-        recorder.heard();
+        recorder.heard(1);
         let next = recorder.batch().unwrap();
         assert_eq!((next.number, hits(&next)), (2, 2));
-        recorder.heard();
+        recorder.heard(1); // once more, late
+        assert_eq!(recorder.batch().unwrap().number, 2);
+        recorder.heard(2);
         assert!(recorder.batch().is_none());
         assert_eq!(recorder.own().window(Grain::Hour, "", NOW).hits, 7);
     }

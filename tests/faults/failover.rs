@@ -5,6 +5,7 @@ use std::time::Duration;
 use larder::tag;
 
 use super::*;
+use crate::proxy::Way;
 
 /// A replica of a server, in step with it.
 async fn replica_of(primary: &Redis) -> Redis {
@@ -250,4 +251,22 @@ async fn a_sentinel_that_hangs_stops_nobody() {
     }
     watched.sentinel.resume();
     comes_back(&started_without).await;
+}
+
+#[test]
+fn who_asks_a_sentinel_on_a_runtime_that_is_not_driven_keeps_nobody_from_redis() {
+    let (small, big) = crate::runtimes::runtimes();
+    let watched = big.block_on(Watched::start());
+    let proxy = Proxy::start(watched.sentinel.port());
+    let url = proxy.url().replace("redis://", "redis+sentinel://");
+    let a = process(&Site::new(), format!("{url}/main"));
+    proxy.stall(Way::ToClient, 0);
+    small.block_on(async {
+        let app = a.app.clone();
+        let asked = tokio::spawn(async move { crate::get(&app, "/items/1").await });
+        eventually("it asks", || async { proxy.connections() > 0 }).await;
+        asked.abort();
+    });
+    proxy.flow();
+    big.block_on(comes_back(&a));
 }

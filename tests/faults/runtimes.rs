@@ -10,7 +10,7 @@ use axum::routing::put;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use larder::testing::{ManualClock, MemoryStore};
-use larder::{Cache, Key, Record, Removal, Removed, Store, StoreFuture, tag};
+use larder::{Cache, Key, MIB, Record, Removal, Removed, Store, StoreFuture, tag};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::proxy::Way;
@@ -70,7 +70,7 @@ fn a_call_that_is_dropped_with_its_runtime_is_kept() {
     an_invalidation_of_a_runtime_that_ends(false);
 }
 
-fn runtimes() -> (Runtime, Runtime) {
+pub(crate) fn runtimes() -> (Runtime, Runtime) {
     let many = Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -185,4 +185,114 @@ fn space_that_is_taken_back_on_a_runtime_that_is_not_driven_keeps_nobody_waiting
         let done = tokio::time::timeout(Duration::from_secs(30), call).await;
         assert!(done.expect("it ends").is_ok());
     });
+}
+
+#[test]
+fn what_is_kept_is_told_though_who_tells_it_is_not_driven() {
+    let (_redis, proxy) = behind_proxy();
+    let site = Site::new();
+    let process = process(&site, proxy.url());
+    let (small, big) = runtimes();
+    let told = Arc::new(AtomicUsize::new(0));
+    small.block_on(async {
+        comes_back(&process).await;
+        proxy.refuse(true);
+        site.write();
+        let call = process.cache.invalidate(tag("item:1"));
+        call.await.expect_err("it is kept");
+        let seen = Arc::clone(&told);
+        proxy.set(|rules| {
+            rules.delay = Some(20..21);
+            rules.answer = Some(Box::new(move |words| {
+                let tells = words.get(7).is_some_and(|word| word == b"api:!clock");
+                seen.fetch_add(usize::from(tells), Ordering::SeqCst);
+                None
+            }));
+        });
+        proxy.refuse(false);
+        eventually("it tells", || async {
+            process.get().await;
+            told.load(Ordering::SeqCst) > 0
+        })
+        .await;
+    });
+    proxy.set(|rules| rules.delay = None);
+    big.block_on(async {
+        eventually("it is told", || async {
+            served(&process, &site).await;
+            process.cache.health().await.untold == 0
+        })
+        .await;
+    });
+}
+
+#[test]
+fn counts_that_are_told_on_a_runtime_that_is_not_driven_keep_nobody_waiting() {
+    let (_redis, proxy) = behind_proxy();
+    let process = process(&Site::new(), proxy.url());
+    let (small, big) = runtimes();
+    let told = Arc::new(AtomicUsize::new(0));
+    small.block_on(async {
+        comes_back(&process).await;
+        let seen = Arc::clone(&told);
+        proxy.set(|rules| {
+            rules.delay = Some(20..21);
+            rules.answer = Some(Box::new(move |words| {
+                let tells = words
+                    .get(3)
+                    .is_some_and(|word| word.starts_with(b"api:!{stats}"));
+                seen.fetch_add(usize::from(tells), Ordering::SeqCst);
+                None
+            }));
+        });
+        let cache = process.cache.clone();
+        tokio::spawn(async move { cache.recent().await });
+        eventually("it tells", || async { told.load(Ordering::SeqCst) > 0 }).await;
+    });
+    proxy.set(|rules| rules.delay = None);
+    big.block_on(async {
+        let within = tokio::time::timeout(Duration::from_secs(20), process.cache.recent());
+        within.await.expect("it ends");
+        let within = tokio::time::timeout(Duration::from_secs(20), process.cache.shutdown());
+        within.await.expect("it ends");
+    });
+}
+
+#[test]
+fn one_who_looks_for_all_on_a_runtime_that_is_not_driven_keeps_nobody_waiting() {
+    const LEASE: Duration = Duration::from_secs(2);
+    let (redis, proxy) = behind_proxy();
+    let site = Site::new();
+    let process = |url: String| {
+        let builder = Cache::builder().redis(url).memory(MIB).lease(LEASE);
+        site.with(builder.operation_timeout(LEASE).build().unwrap())
+    };
+    let (a, b) = (process(proxy.url()), process(redis.url()));
+    let (small, big) = runtimes();
+    let invalidated = || async {
+        served(&a, &site).await;
+        served(&b, &site).await;
+        let call = a.cache.invalidate(tag("item:1"));
+        let done = tokio::time::timeout(LEASE * 3 / 4, call).await;
+        done.is_ok_and(|done| done.is_ok_and(|done| done.confirmed == 1))
+    };
+    big.block_on(eventually("the clock is young no more", invalidated));
+    let looks = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&looks);
+    proxy.set(|rules| {
+        rules.delay = Some(20..21);
+        rules.answer = Some(Box::new(move |words| {
+            let looks = words.len() == 9 && words[8].iter().all(u8::is_ascii_digit);
+            seen.fetch_add(usize::from(looks), Ordering::SeqCst);
+            None
+        }));
+    });
+    small.block_on(async {
+        let cache = a.cache.clone();
+        tokio::spawn(async move { cache.invalidate(tag("item:1")).await });
+        let looked = || async { looks.load(Ordering::SeqCst) > 0 };
+        eventually("it looks", looked).await;
+    });
+    proxy.set(|rules| rules.delay = None);
+    assert!(big.block_on(invalidated()));
 }

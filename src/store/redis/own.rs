@@ -2,12 +2,11 @@
 //! in the same message. A connection that waits for replicas reads nothing meanwhile,
 //! and what it waits for is what it has written itself.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::{ErrorKind, Pipeline, RedisError, RedisResult, Value};
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::connect::{Connection, Work};
@@ -20,6 +19,8 @@ pub(super) struct Own {
     /// There were replicas when the clock was asked last.
     replicas: AtomicBool,
     connection: Mutex<Option<Arc<dyn Connection>>>,
+    /// Held while it is made, so that one is.
+    connecting: tokio::sync::Mutex<()>,
 }
 
 impl Own {
@@ -31,12 +32,16 @@ impl Own {
         self.replicas.store(replicas, Ordering::Relaxed);
     }
 
-    async fn give_up(&self, known: &Arc<dyn Connection>) {
-        let mut current = self.connection.lock().await;
-        if current
-            .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, known))
-        {
+    fn connection(&self) -> MutexGuard<'_, Option<Arc<dyn Connection>>> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give_up(&self, known: &Arc<dyn Connection>) {
+        let mut current = self.connection();
+        let same = |current: &Arc<dyn Connection>| Arc::ptr_eq(current, known);
+        if current.as_ref().is_some_and(same) {
             *current = None;
         }
     }
@@ -44,22 +49,23 @@ impl Own {
 
 impl Line {
     /// The connection, and whether it was made for this. One that must be made first is made
-    /// in a task of its own: a caller whose time is up does not stop it.
+    /// in a task of its own: a caller whose time is up does not stop it. Nobody waits for
+    /// another's for longer than that may take: his runtime may not be driven.
     async fn own(self: &Arc<Self>) -> RedisResult<(Arc<dyn Connection>, bool)> {
-        if let Some(connection) = &*self.own.connection.lock().await {
+        if let Some(connection) = &*self.own.connection() {
             return Ok((Arc::clone(connection), false));
         }
         let line = Arc::clone(self);
         let made = tokio::spawn(async move {
-            let mut current = line.own.connection.lock().await;
-            if let Some(connection) = &*current {
+            let _one = tokio::time::timeout(TOPOLOGY, line.own.connecting.lock()).await;
+            if let Some(connection) = &*line.own.connection() {
                 return Ok((Arc::clone(connection), false));
             }
             let connecting = line.connect.connect_to(&line.clock);
             let connecting = tokio::time::timeout(TOPOLOGY, connecting).await;
             let late = |_| Err((ErrorKind::Io, "no connection in time").into());
             let connection = connecting.unwrap_or_else(late)?;
-            *current = Some(Arc::clone(&connection));
+            *line.own.connection() = Some(Arc::clone(&connection));
             Ok((connection, true))
         });
         let stopped = |_| Err((ErrorKind::Io, "connecting was stopped").into());
@@ -85,7 +91,7 @@ impl Line {
                 Ok(Err(error)) => Failure::Redis(error),
                 Err(_) => Failure::Timeout, // it may hang: the next one does better
             };
-            self.own.give_up(&connection).await;
+            self.own.give_up(&connection);
             if fresh || matches!(error, Failure::Timeout) {
                 return Err(error);
             }
@@ -127,4 +133,62 @@ fn answers(all: Value) -> RedisResult<Value> {
 /// A new connection may do better, or go to another server.
 fn ends(error: &RedisError) -> bool {
     is_dead(error) || error.redirect_node().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use futures_util::future::{BoxFuture, pending, ready};
+    use tokio::runtime::Builder;
+
+    use super::super::connect::{Connect, Node};
+    use super::super::push::{Pushes, Topic};
+    use super::*;
+
+    /// The first who connects is never let in.
+    struct Server(AtomicBool);
+
+    struct Answers;
+
+    impl Connect for Server {
+        fn connect(&self) -> BoxFuture<'_, RedisResult<Arc<dyn Connection>>> {
+            match self.0.swap(true, Ordering::Relaxed) {
+                true => ready(Ok(Arc::new(Answers) as Arc<dyn Connection>)).boxed(),
+                false => pending().boxed(),
+            }
+        }
+
+        fn listen(&self, _: Topic) -> BoxFuture<'_, RedisResult<Pushes>> {
+            pending().boxed()
+        }
+    }
+
+    impl Connection for Answers {
+        fn run<'a>(&self, _: Work<'a>) -> BoxFuture<'a, RedisResult<Value>> {
+            ready(Ok(Value::Array(vec![Value::Okay]))).boxed()
+        }
+
+        fn primaries(&self) -> BoxFuture<'_, RedisResult<Vec<Node>>> {
+            ready(Ok(vec![Node::Only])).boxed()
+        }
+    }
+
+    #[test]
+    fn one_who_connects_on_a_runtime_that_is_not_driven_keeps_nobody_waiting() {
+        let connect = Box::new(Server(AtomicBool::new(false)));
+        let link = Link::new(connect, TOPOLOGY, "api:!{clock}".into());
+        let runtime = || {
+            let mut builder = Builder::new_current_thread();
+            builder.enable_all().start_paused(true).build().unwrap()
+        };
+        let (stands, runs) = (runtime(), runtime());
+        let all = redis::pipe();
+        let confirmed = || link.confirmed(&all, TOPOLOGY * 2);
+        stands.block_on(async {
+            assert!(confirmed().now_or_never().is_none());
+            tokio::task::yield_now().await; // it connects
+        });
+        let answer = runs.block_on(confirmed());
+        assert!(answer.is_ok(), "{answer:?}");
+    }
 }

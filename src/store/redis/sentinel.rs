@@ -5,8 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
-use redis::{IntoConnectionInfo, RedisResult};
-use tokio::sync::Mutex;
+use redis::{ConnectionAddr, IntoConnectionInfo, RedisResult};
 
 use super::connect::{Connect, Connection};
 use super::push::{Pushes, Topic, listen};
@@ -14,7 +13,10 @@ use super::single::{One, config, tcp};
 use super::url::SentinelUrl;
 use crate::inspect::Topology;
 
-struct Sentinel(Mutex<SentinelClient>);
+struct Sentinel {
+    sentinels: Vec<ConnectionAddr>,
+    url: SentinelUrl,
+}
 
 /// The feature is there.
 pub(super) fn prepare() -> Result<(), &'static str> {
@@ -27,23 +29,34 @@ pub(super) fn open(url: SentinelUrl) -> RedisResult<Box<dyn Connect>> {
         .iter()
         .map(|node| Ok(node.as_str().into_connection_info()?.addr().clone()))
         .collect::<RedisResult<_>>()?;
-    let primary = SentinelServerType::Master;
-    let mut builder = SentinelClientBuilder::new(sentinels, url.service, primary)?
-        .set_client_to_redis_tcp_settings(tcp())
-        .set_client_to_redis_db(url.database);
-    if let Some(user) = url.user {
-        builder = builder.set_client_to_redis_username(user);
+    let sentinel = Sentinel { sentinels, url };
+    sentinel.client()?;
+    Ok(Box::new(sentinel))
+}
+
+impl Sentinel {
+    /// One for each use: it keeps connections to sentinels, and their runtime may not be
+    /// driven.
+    fn client(&self) -> RedisResult<SentinelClient> {
+        let (primary, url) = (SentinelServerType::Master, &self.url);
+        let sentinels = self.sentinels.clone();
+        let mut builder = SentinelClientBuilder::new(sentinels, url.service.clone(), primary)?
+            .set_client_to_redis_tcp_settings(tcp())
+            .set_client_to_redis_db(url.database);
+        if let Some(user) = &url.user {
+            builder = builder.set_client_to_redis_username(user.clone());
+        }
+        if let Some(password) = &url.password {
+            builder = builder.set_client_to_redis_password(password.clone());
+        }
+        builder.build()
     }
-    if let Some(password) = url.password {
-        builder = builder.set_client_to_redis_password(password);
-    }
-    Ok(Box::new(Sentinel(Mutex::new(builder.build()?))))
 }
 
 impl Connect for Sentinel {
     fn connect(&self) -> BoxFuture<'_, RedisResult<Arc<dyn Connection>>> {
         async {
-            let mut client = self.0.lock().await;
+            let mut client = self.client()?;
             let connection = client.get_async_connection_with_config(&config()).await?;
             let connection: Arc<dyn Connection> = Arc::new(One(connection));
             Ok(connection)
@@ -57,7 +70,7 @@ impl Connect for Sentinel {
 
     fn listen(&self, topic: Topic) -> BoxFuture<'_, RedisResult<Pushes>> {
         async move {
-            let primary = self.0.lock().await.async_get_client().await?;
+            let primary = self.client()?.async_get_client().await?;
             listen(&primary, topic).await
         }
         .boxed()
