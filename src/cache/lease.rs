@@ -80,6 +80,8 @@ impl Engine {
         let key = lease.key.clone();
         let start = self.now();
         let (mut waits, mut filled) = (false, false);
+        let reloads = question.asks.wish.as_ref();
+        let reloads = reloads.is_some_and(|wish| wish.reloads());
         while !waits || self.since(start) < question.policy.wait {
             // who waits listens before it looks: nothing is missed in between
             let mut released = store.released(&key).fuse();
@@ -117,6 +119,8 @@ impl Engine {
                     return Right::Fill(self.leased(lease, question.policy.wait));
                 }
                 Ok(Ok(Granted::Alone)) => return Right::Alone,
+                // it must refuse what another one brings
+                Ok(Ok(Granted::No)) if reloads => return Right::Fill(None),
                 Ok(Ok(Granted::No)) if waits && !released.is_terminated() => {
                     filled = false;
                     let _ = released.await;

@@ -21,6 +21,11 @@ pub(crate) struct Wish {
 }
 
 impl Wish {
+    /// Nothing that was asked for before is an answer: whatever comes of that is refused.
+    pub(crate) fn reloads(&self) -> bool {
+        self.no_cache || self.max_age == Some(0)
+    }
+
     /// Reads all lines. `Pragma: no-cache` counts where there is no
     /// `Cache-Control` (RFC 9111, 5.4).
     pub(crate) fn of(headers: &HeaderMap) -> Self {

@@ -158,6 +158,6 @@ const LEAST: Duration = Duration::from_secs(3);
 fn fenced() -> StoreError {
     StoreError::new(
         StoreErrorKind::Fenced,
-        "the lease was lost: another instance may have filled the key since",
+        "another instance has filled the key since, or may have: the lease was lost",
     )
 }

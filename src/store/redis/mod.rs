@@ -5,6 +5,7 @@ mod breaker;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod connect;
+mod entries;
 mod erase;
 mod fence;
 mod insight;
