@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderName;
 use quick_cache::sync::{Cache, EntryAction};
-use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
+use quick_cache::{OptionsBuilder, Weighter};
 
+use super::evicted::{Evicted, Put};
 use super::turns::Turns;
 use super::variants::{Variant, Variants, Weighed};
-use crate::clock::{Clock, millis};
+use crate::clock::Clock;
 use crate::entry::{Entry, Held, Shapes};
 use crate::generation::{Aging, Generations, Standing};
 use crate::hint::{mostly, seldom};
@@ -20,7 +21,7 @@ use crate::stats::Traces;
 
 /// A keyed hash of a canonical request. What lies there may be another's: it
 /// says itself whose it is, and of two whose hashes are the same one goes.
-type Place = u64;
+pub(super) type Place = u64;
 
 /// What lies under a canonical request.
 #[derive(Clone)]
@@ -32,7 +33,7 @@ pub(crate) enum Slot {
 
 impl Slot {
     #[inline]
-    fn is_of(&self, canonical: &[u8]) -> bool {
+    pub(super) fn is_of(&self, canonical: &[u8]) -> bool {
         match self {
             Self::Entry(held) => held.is_of(canonical),
             Self::Vary(variants, _) => {
@@ -86,24 +87,6 @@ impl Hasher for AsItIs {
     #[inline]
     fn finish(&self) -> u64 {
         self.0
-    }
-}
-
-/// Counts what had to go.
-#[derive(Debug, Clone)]
-struct Evicted {
-    clock: Arc<dyn Clock>,
-    traces: Arc<Traces>,
-}
-
-impl Lifecycle<Place, Slot> for Evicted {
-    type RequestState = ();
-
-    fn on_evict(&self, _state: &mut (), _place: Place, slot: Slot) {
-        if let Slot::Entry(held) = slot {
-            let why = held.evicted(millis(self.clock.monotonic()));
-            self.traces.evicted(&held.entry.canonical, why);
-        }
     }
 }
 
@@ -194,9 +177,14 @@ impl Memory {
             held.entry.fields.share(&self.shapes);
             let held = Arc::new(held);
             let place = self.place(&held.entry.canonical);
-            self.slots.insert(place, Slot::Entry(Arc::clone(&held)));
+            self.put(place, Slot::Entry(Arc::clone(&held)));
             held
         })
+    }
+
+    fn put(&self, place: Place, slot: Slot) {
+        let mut put = Put(Some(slot.clone()));
+        self.slots.insert_with_lifecycle(place, slot, &mut put);
     }
 
     /// Puts an entry in the place of this very one, if it is still there.
@@ -254,7 +242,7 @@ impl Memory {
 
     fn mark(&self, variants: &Arc<Variants>) {
         let slot = Slot::Vary(Arc::clone(variants), Weighed::of(variants));
-        self.slots.insert(self.place(&variants.of), slot);
+        self.put(self.place(&variants.of), slot);
     }
 
     /// Removes a marker: answers no longer vary.

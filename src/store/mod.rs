@@ -1,5 +1,6 @@
 //! Where entries lie: the memory tier, and a shared [`Store`].
 
+mod evicted;
 pub(crate) mod fence;
 pub(crate) mod insight;
 pub(crate) mod ledger;

@@ -12,7 +12,7 @@ use larder::{
 use larder::{endpoint, everything, minutes, seconds, tag, testing, uri};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use crate::support::{get, request, send};
+use crate::support::{Calls, get, request, send};
 
 async fn body_of(n: usize) -> String {
     "x".repeat(n)
@@ -195,6 +195,45 @@ async fn what_had_no_room_is_counted_by_cause() {
     let stats = cache.stats();
     let gone = stats.evictions.get(Eviction::Capacity);
     assert_eq!(gone + stats.memory_entries, 100, "{stats:?}");
+}
+
+/// What makes way for a newer answer is no sign of a memory that is too small.
+#[tokio::test]
+async fn what_is_renewed_has_not_been_evicted() {
+    let (cache, clock) = testing::cache();
+    let policies = [
+        ("plain", Policy::ttl(minutes(1))),
+        (
+            "stale",
+            Policy::ttl(minutes(1)).stale_while_revalidate(minutes(9)),
+        ),
+        (
+            "varying",
+            Policy::ttl(minutes(1)).stale_if_error(minutes(9)),
+        ),
+    ];
+    let calls = Calls::default();
+    let mut app = Router::new();
+    for (name, policy) in policies {
+        let calls = calls.clone();
+        // in the end it varies, and a marker takes the place of the answer
+        let vary = move || match (name, calls.count()) {
+            ("varying", 20..) => [("vary", "x-a")],
+            _ => [("x-vary", "")],
+        };
+        let answer = on_get(async move || (vary(), "x"));
+        app = app.route(&format!("/{name}"), answer.layer(cache.layer(policy)));
+    }
+    for _ in 0..10 {
+        for path in ["/plain", "/stale", "/varying"] {
+            get(&app, path).await;
+            cache.idle().await;
+        }
+        clock.advance(minutes(2));
+    }
+    let stats = cache.stats();
+    assert_eq!((stats.stores, calls.now()), (30, 30));
+    assert_eq!(stats.evictions.iter().next(), None, "{stats:?}");
 }
 
 #[tokio::test]
