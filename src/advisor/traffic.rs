@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::rules::Advice;
-use crate::outcome::{Cause, Eviction};
+use crate::outcome::{Cause, Eviction, Refusal};
 use crate::stats::Stats;
 
 /// Fewer requests say nothing.
@@ -14,7 +14,7 @@ pub(super) fn of_traffic(facts: &Facts) -> Vec<Advice> {
     if is_low(total, facts.hit_rate) {
         let what = format!(
             "the hit rate is {:.1} %, under {:.0} %",
-            total.hit_rate() * 100.0,
+            total.would_be_hit_rate() * 100.0,
             facts.hit_rate * 100.0
         );
         all.push(Advice::warning("hit-rate-low", what, cause(facts)));
@@ -52,19 +52,22 @@ pub(super) fn of_traffic(facts: &Facts) -> Vec<Advice> {
 
 /// Whether enough requests have found too little.
 fn is_low(stats: &Stats, least: f64) -> bool {
-    stats.requests() - stats.bypasses >= ENOUGH && stats.hit_rate() < least
+    stats.requests() - stats.bypasses >= ENOUGH && stats.would_be_hit_rate() < least
 }
 
 /// What to do about a low hit rate: its likeliest cause.
 fn cause(facts: &Facts) -> &'static str {
     let (total, by) = (&facts.total, &facts.total.misses_by);
-    let most = by.iter().max_by_key(|(_, n)| *n).map(|(cause, _)| cause);
+    let found = by.get(Cause::Observed); // and only observed
+    let most = by.iter().filter(|(cause, _)| *cause != Cause::Observed);
+    let most = most.max_by_key(|(_, n)| *n).map(|(cause, _)| cause);
     let evicted = facts
         .servers
         .iter()
         .filter_map(|server| server.evicted_keys);
     let evicted = evicted.sum::<u64>() + total.evictions.get(Eviction::Capacity);
-    if total.refusals * 2 > total.misses {
+    let refused = total.refusals - total.refusals_by.get(Refusal::Observed);
+    if refused * 2 > total.misses.saturating_sub(found) {
         return "most answers may not be stored: see why under refusals";
     }
     match most {
@@ -82,6 +85,9 @@ fn cause(facts: &Facts) -> &'static str {
             "entries are gone from Redis before their time: give it more room, see its maxmemory and evicted keys"
         }
         Some(Cause::StoreError) => "Redis does not answer: see its health",
+        Some(Cause::Request | Cause::Authorization) => {
+            "requests take nothing that is stored (no-cache, max-age, Authorization): Policy::ttl heeds no request directives"
+        }
         _ if evicted * 2 > total.misses => {
             "answers are pushed out before they are asked for again: give memory or Redis more room"
         }
@@ -92,7 +98,8 @@ fn cause(facts: &Facts) -> &'static str {
 }
 
 fn never_hits(stats: &Stats) -> Option<(&'static str, &'static str)> {
-    let found = stats.requests() - stats.misses - stats.bypasses;
+    let observed = stats.misses_by.get(Cause::Observed);
+    let found = stats.requests() - stats.misses - stats.bypasses + observed;
     if found > 0 || stats.requests() < ENOUGH {
         return None;
     }

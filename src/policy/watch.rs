@@ -113,7 +113,8 @@ impl Policy {
     /// mismatch is counted in [`Stats::mismatches`](crate::Stats::mismatches), and told by
     /// an event of the target `larder::verify` that names the fields, or the byte of the
     /// body, that differ. The hit rate that the policy would have is
-    /// [`Stats::would_be_hit_rate`](crate::Stats::would_be_hit_rate).
+    /// [`Stats::would_be_hit_rate`](crate::Stats::would_be_hit_rate); the warning of a low one
+    /// goes by that.
     pub fn observe(mut self, rate: f64) -> Self {
         self.watch.observe = Some(rate);
         self

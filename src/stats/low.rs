@@ -51,6 +51,8 @@ pub enum LowCause {
     Invalidations,
     /// Answers are not stored, or the store fails: see `refusals_by` and `faults`.
     NotStored,
+    /// Requests want none of what is stored: `no-cache`, `max-age`, `Authorization`.
+    Requests,
 }
 
 impl fmt::Display for LowCause {
@@ -62,6 +64,7 @@ impl fmt::Display for LowCause {
             Self::Evictions => "memory or Redis is too small",
             Self::Invalidations => "invalidated before it is asked for again",
             Self::NotStored => "answers are not stored",
+            Self::Requests => "requests take nothing that is stored (no-cache, Authorization)",
         })
     }
 }
@@ -132,12 +135,13 @@ impl Low {
 
 /// The hit rate since then, and why it is not higher.
 fn since(before: &Stats, now: &Stats, young: bool) -> Option<(f64, LowCause)> {
-    let misses = now.misses - before.misses;
+    let by = |cause| now.misses_by.get(cause) - before.misses_by.get(cause);
+    // what is only observed is found, and would be served
+    let misses = (now.misses - before.misses).saturating_sub(by(Cause::Observed));
     let all = now.requests() - now.bypasses - (before.requests() - before.bypasses);
     if all < ENOUGH {
         return None;
     }
-    let by = |cause| now.misses_by.get(cause) - before.misses_by.get(cause);
     let fresh = match young {
         true => LowCause::Young,
         false => LowCause::ChangingKey,
@@ -149,6 +153,10 @@ fn since(before: &Stats, now: &Stats, young: bool) -> Option<(f64, LowCause)> {
         (by(Cause::Expired), LowCause::ShortTtl),
         (by(Cause::Evicted) + by(Cause::Unknown), LowCause::Evictions),
         (by(Cause::Invalidated), LowCause::Invalidations),
+        (
+            by(Cause::Request) + by(Cause::Authorization),
+            LowCause::Requests,
+        ),
         (misses.saturating_sub(stores), LowCause::NotStored),
     ];
     let likeliest = causes.into_iter().max_by_key(|(n, _)| *n)?;

@@ -7,11 +7,11 @@ use axum::body::Body;
 use axum::http::{Method, Request, Response};
 use axum::{Router, routing::get as on_get};
 use larder::testing::{Chaos, ChaosStore, ManualClock, MemoryStore, Operation};
-use larder::{Cache, Cause, Outcome, Policy, Routes, minutes, seconds};
+use larder::{Cache, Cause, LowCause, Outcome, Policy, Routes, minutes, seconds, testing};
 use tower::Layer;
 
 use crate::support::redis_server::Redis;
-use crate::support::{PATIENT, SHORT, get, request};
+use crate::support::{PATIENT, SHORT, get, get_with, request};
 
 fn app(cache: &Cache) -> Router {
     let policy = Policy::ttl(seconds(10)).endpoint("x");
@@ -108,4 +108,27 @@ async fn what_the_store_drops_has_expired_at_its_time_and_is_unknown_before() {
     assert_eq!(cause(&cache, &app, "/1").await, Cause::Unknown);
     clock.advance(minutes(1));
     assert_eq!(cause(&cache, &app, "/1").await, Cause::Expired);
+}
+
+/// All of it is stored, there is room for it, and it lives: the requests want none of it.
+#[tokio::test]
+async fn a_low_hit_rate_of_reloads_is_called_that() {
+    let (cache, clock) = testing::cache();
+    let policy = Policy::http().endpoint("x").least_hit_rate(0.6);
+    let answer = on_get(|| async { ([("cache-control", "max-age=3600")], "x") });
+    let app = Router::new().route("/{n}", answer.layer(cache.layer(policy)));
+    for n in 0..400 {
+        let path = format!("/{}", n % 3);
+        get_with(&app, &path, &[("cache-control", "no-cache")]).await;
+        cache.idle().await;
+        clock.advance(seconds(1));
+        cache.recent().await;
+    }
+    let low = cache.low_hit_rates();
+    let causes: Vec<_> = low.iter().map(|low| low.cause).collect();
+    assert_eq!(causes, [LowCause::Requests; 2], "{low:?}");
+    let advice = cache.advice().await;
+    let low = advice.iter().find(|one| one.rule == "hit-rate-low");
+    assert!(low.unwrap().todo.contains("no-cache"), "{advice:?}");
+    assert!(advice.iter().all(|one| one.rule != "memory-small"));
 }

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request};
 use axum::{Router, routing::get as on_get};
 use larder::testing::{ManualClock, MemoryStore};
-use larder::{Cache, Cause, Mismatch, Policy, Refusal, seconds, testing};
+use larder::{Cache, Cause, LowCause, Mismatch, Policy, Refusal, seconds, testing};
 
 use crate::support::{get, request, send};
 
@@ -230,6 +230,32 @@ async fn the_share_is_the_one_that_was_asked_for() {
     let compared = cache.stats().compared;
     // six standard deviations to either side
     assert!((140..=260).contains(&compared), "{compared} of 400");
+}
+
+/// A policy is tried out by observing: nobody is to be told that it finds nothing.
+#[tokio::test]
+async fn what_is_only_observed_has_the_hit_rate_that_it_would_have() {
+    for (ttl, well) in [(seconds(3_600), true), (seconds(1), false)] {
+        let (cache, clock) = testing::cache();
+        let policy = Policy::ttl(ttl).observe(0.0).least_hit_rate(0.6);
+        let app = Origin::default().app(&cache, policy);
+        for _ in 0..400 {
+            get(&app, "/x").await;
+            clock.advance(seconds(1));
+            cache.recent().await;
+        }
+        let (low, advice) = (cache.low_hit_rates(), cache.advice().await);
+        let rules: Vec<_> = advice.iter().map(|advice| advice.rule).collect();
+        if well {
+            assert!(low.is_empty() && rules.is_empty(), "{low:?} {advice:?}");
+            continue;
+        }
+        let causes: Vec<_> = low.iter().map(|low| low.cause).collect();
+        assert_eq!(causes, [LowCause::ShortTtl; 2], "{low:?}");
+        assert!(rules.contains(&"endpoint-never-hits"), "{advice:?}");
+        let todo = advice.iter().find(|one| one.rule == "hit-rate-low");
+        assert!(todo.unwrap().todo.contains("longer TTL"), "{advice:?}");
+    }
 }
 
 #[test]
