@@ -127,13 +127,15 @@ async fn a_selector_that_makes_no_sense_is_refused_and_touches_nothing() {
     for tiers in tiers().await {
         let (cache, app) = (&tiers.cache, app(&tiers.cache));
         fill(&app, cache, &["/list"]).await;
-        let bad: [Selector; 11] = [
+        let bad: [Selector; 13] = [
             "".into(),
             "*".into(),
             "list:*".into(),
             "api*".into(),
             "other:list:*".into(),
             "api:!group:*".into(),
+            "api:list".into(),    // every key has a hash
+            "api:/list:*".into(), // no key has a slash
             key("nonsense"),
             uri("list"),
             uri("localhost:3000"),

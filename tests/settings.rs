@@ -141,6 +141,9 @@ fn a_declared_invalidation_that_could_never_be_made_is_refused() {
         refuse(&tenants, selector);
     }
     refuse(&tenants, "api:[ab]*:*".into());
+    for matches_no_key in ["api:characters", "api:/characters/*"] {
+        refuse(&cache, matches_no_key.into());
+    }
     let good: [Selector; 8] = [
         "api:characters:{id}*".into(),
         key("api:characters:{hash}"),

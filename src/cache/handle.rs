@@ -188,6 +188,7 @@ impl Cache {
         tenant: Option<&str>,
     ) -> Result<Invalidated, InvalidateError> {
         let target = target_for(selector, &self.engine.context, tenant)?;
+        selector.could_match(&self.engine.context)?;
         if selector.mode == Mode::DryRun {
             let found = self.engine.count(&target).await;
             return found.map_err(InvalidateError::uncounted);

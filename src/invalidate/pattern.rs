@@ -37,6 +37,26 @@ impl Pattern {
         }
     }
 
+    /// Whether keys of responses could match it: `<prefix>:<endpoint>:<hash>`. If not,
+    /// the reason; a pattern of another prefix is not looked at.
+    pub(crate) fn could_match(pattern: &str, prefix: &str) -> Result<(), String> {
+        let rest = pattern.strip_prefix(prefix);
+        let Some(rest) = rest.and_then(|rest| rest.strip_prefix(':')) else {
+            return Ok(());
+        };
+        if rest.starts_with('/') {
+            return Err(format!(
+                "pattern {pattern:?} can match no key: what stands there is an endpoint and no path, as in \"{prefix}:characters:*\""
+            ));
+        }
+        match rest.contains([':', '*', '?', '[', '\\']) {
+            true => Ok(()),
+            false => Err(format!(
+                "pattern {pattern:?} can match no key: keys end in a hash, as \"{pattern}:*\" says"
+            )),
+        }
+    }
+
     /// A pattern of our own making.
     pub(crate) fn trusted(pattern: String) -> Self {
         Self(pattern)

@@ -1,10 +1,11 @@
 //! Selectors: what an invalidation reaches.
 
-use crate::error::ConfigError;
+use crate::error::{ConfigError, InvalidateError};
 use crate::key::Key;
+use crate::policy::Context;
 use crate::policy::template::{Missing, Params, Template};
 
-use super::escape_pattern;
+use super::{Pattern, escape_pattern};
 
 /// What an invalidation reaches. A `&str` is a pattern over keys, as is
 /// [`pattern`]; the other kinds have functions: [`tag`], [`endpoint`], [`uri`],
@@ -18,6 +19,19 @@ use super::escape_pattern;
 pub struct Selector {
     pub(crate) kind: Kind,
     pub(crate) mode: Mode,
+}
+
+impl Selector {
+    /// Refuses a pattern that is written for responses and could match none. Where there are
+    /// tenants, one without a hash is the endpoint's.
+    pub(crate) fn could_match(&self, context: &Context) -> Result<(), InvalidateError> {
+        match &self.kind {
+            Kind::Pattern(text) if !context.tenants => {
+                Pattern::could_match(text, &context.prefix).map_err(InvalidateError::bad_selector)
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What is done to what is reached.
@@ -224,6 +238,14 @@ impl SelectorTemplate {
     /// As it was written.
     pub(crate) fn source(&self) -> &str {
         self.template.source()
+    }
+
+    /// Refuses what could match no key, whatever its parameters are.
+    pub(crate) fn could_match(&self, context: &Context) -> Result<(), InvalidateError> {
+        match (self.source().contains('{'), self.example()) {
+            (false, Some(same)) => same.could_match(context),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn missing_in(&self, pattern: &str) -> Option<Missing> {

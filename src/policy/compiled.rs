@@ -170,8 +170,7 @@ impl Compiled {
         self.http || self.ttl.is_some() || self.negative_ttl.is_some()
     }
 
-    /// Whether answers with this status are stored at all.
-    /// `adapted` is the TTL that it has come to.
+    /// The TTL of answers with this status, if any; `adapted` is what it has come to.
     pub(crate) fn ttl_of(&self, status: StatusCode, adapted: Option<Duration>) -> Option<Duration> {
         let negative = status == StatusCode::NOT_FOUND || status == StatusCode::GONE;
         match self.negative_ttl {
@@ -345,6 +344,7 @@ fn invalidates(policy: &Policy, context: &Context) -> Result<Vec<SelectorTemplat
         if let Some(example) = template.example() {
             let of_a_tenant = context.tenants && !matches!(example.kind, Kind::Key(_)); // keys name theirs
             target_in(&example, context, of_a_tenant.then_some("x"))
+                .and_then(|_| template.could_match(context))
                 .map_err(|why| ConfigError::new("invalidates", why.to_string()))?;
         }
         Ok(template)
