@@ -122,7 +122,14 @@ impl Engine {
         wish: Wish,
         untold: Untold,
     ) -> Result<Reached, StoreError> {
-        let told = self.tell(untold).await;
+        let told = match self.tell(untold).await {
+            // what is told later is invalid all the same: nobody waits for its space
+            Err(error) if wish == Wish::Done && !erases(targets) => {
+                self.remove_behind(targets);
+                return Err(error);
+            }
+            told => told,
+        };
         let stamp = match &told {
             Ok(Some(told)) => told.stamp,
             _ => Stamp::default(),
@@ -179,7 +186,7 @@ impl Engine {
         }
     }
 
-    async fn remove(&self, target: &Target, wish: Wish) -> Result<Removed, StoreError> {
+    pub(super) async fn remove(&self, target: &Target, wish: Wish) -> Result<Removed, StoreError> {
         let mut removed = Removed::default();
         let Some(store) = &self.store else {
             return Ok(removed);
@@ -196,6 +203,11 @@ impl Engine {
         }
         Ok(removed)
     }
+}
+
+/// Whether bytes are to be nowhere.
+fn erases(targets: &[Target]) -> bool {
+    targets.iter().any(|target| target.force == Force::Erase)
 }
 
 /// What came of reaching others.

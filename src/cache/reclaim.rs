@@ -20,6 +20,8 @@ use super::dropping::Dropped;
 use super::engine::Engine;
 use super::removed::Looks;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::generation::Force;
+use crate::invalidate::Target;
 use crate::store::{Group, Removal, Removed, Store};
 
 /// So many go on at a time,
@@ -163,6 +165,25 @@ impl Drop for Asked<'_> {
 }
 
 impl Engine {
+    /// Takes back the space of what is invalid, or will be once Redis is told.
+    pub(super) fn remove_behind(self: &Arc<Self>, targets: &[Target]) {
+        let Some(runtime) = self.runtime() else {
+            return;
+        };
+        let hard = targets
+            .iter()
+            .filter(|target| target.force == Force::Hard)
+            .cloned();
+        let (engine, targets) = (Arc::clone(self), hard.collect::<Vec<_>>());
+        self.tasks.spawn(&runtime, async move {
+            for target in &targets {
+                if engine.remove(target, Wish::Space).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
     /// Removes from the store, alone or with others. What has gone is told to one of them.
     /// Where it is for its space, it ends with the cache.
     pub(super) async fn reclaim(

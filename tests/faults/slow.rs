@@ -80,6 +80,32 @@ async fn a_hung_redis_holds_no_request_longer_than_its_budget_and_then_not_at_al
     comes_back(&a).await;
 }
 
+/// Nobody is to wait for space that a Redis which does not answer might give back.
+#[tokio::test]
+async fn a_call_that_a_hung_redis_cannot_be_told_ends_with_its_timeout() {
+    for selector in [larder::tag("item:1"), "api:items:*".into()] {
+        let redis = Redis::start();
+        let site = Site::new();
+        let longest = Duration::from_secs(1);
+        let a = site.with(
+            builder(redis.url())
+                .operation_timeout(longest)
+                .build()
+                .unwrap(),
+        );
+        comes_back(&a).await;
+        redis.stop();
+        site.write();
+        let start = tokio::time::Instant::now();
+        let error = a.cache.invalidate(&selector).await.unwrap_err();
+        let took = start.elapsed();
+        assert_eq!(error.kind(), larder::InvalidateErrorKind::Queued);
+        assert!(took < longest * 4, "{selector:?} took {took:?}");
+        redis.resume();
+        served(&a, &site).await;
+    }
+}
+
 #[tokio::test]
 async fn what_is_still_to_be_told_is_told_at_the_end_or_its_loss_is() {
     let said = Said::default();
