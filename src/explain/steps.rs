@@ -203,7 +203,11 @@ impl Engine {
             None => steps.say(About::LastMiss, "this process remembers none"),
         }
         let would = match best {
-            _ if question.policy.watch.observe.is_some() => Would::Miss(Cause::Observed),
+            Some((_, usable))
+                if question.policy.watch.observe.is_some() && usable != Use::Validate =>
+            {
+                Would::Miss(Cause::Observed)
+            }
             Some((tier, Use::Fresh(_) | Use::Early(_))) => Would::Hit(tier),
             Some((_, Use::WhileRevalidating)) => Would::Stale(Staleness::WhileRevalidating),
             Some((_, Use::AsAsked)) => Would::Stale(Staleness::MaxStale),

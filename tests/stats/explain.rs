@@ -236,6 +236,12 @@ async fn what_is_only_observed_is_never_a_hit() {
     let observed = cache.explain(&asked("/x", &[])).await;
     assert_eq!(observed.would, Would::Miss(Cause::Observed), "{observed}");
     assert!(said(&observed, About::Admission).contains("observed"));
+    let new = cache.explain(&asked("/x?new", &[])).await;
+    assert_eq!(
+        new.would,
+        Would::Miss(Cause::New),
+        "nothing is there: {new}"
+    );
 }
 
 #[tokio::test]
