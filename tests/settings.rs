@@ -42,6 +42,23 @@ fn a_bad_setting_of_the_cache_is_named() {
     }
 }
 
+#[test]
+fn a_redis_url_that_cannot_be_read_is_told_its_form_and_never_repeated() {
+    for (url, form) in [
+        ("redis://h:99999", "redis://[user:password@]host[:port]"),
+        ("redis://h/secret", "redis://[user:password@]host[:port]"),
+        ("redis://:sec/ret@h", "percent-encoded"),
+        ("redis+cluster://:secret@h:99999", "redis+cluster://"),
+    ] {
+        let error = Cache::builder().redis(url).build().unwrap_err().to_string();
+        assert!(
+            error.starts_with("redis: ") && error.contains(form),
+            "{error}"
+        );
+        assert!(!error.contains("sec"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn answers_for_memory_alone_need_a_memory() {
     let builder = Cache::builder().store(MemoryStore::new(ManualClock::new()));

@@ -49,8 +49,19 @@ pub(super) fn open(url: &str, timeout: Duration) -> Result<Box<dyn Connect>, Con
     };
     opened.map_err(|error| {
         // its text names parts of the URL at most, never the password
-        ConfigError::new("redis", "not a URL of this form").because(error)
+        ConfigError::new("redis", format!("not of the form {}", form(scheme))).because(error)
     })
+}
+
+fn form(scheme: &str) -> &'static str {
+    match scheme {
+        "unix" | "redis+unix" => "unix:///path[?db=1]",
+        "redis+cluster" | "rediss+cluster" => "redis+cluster://[user:password@]host:port,host:port",
+        "redis+sentinel" => "redis+sentinel://[user:password@]host:port/service[/database]",
+        _ => {
+            "redis://[user:password@]host[:port][/database], with what is no letter or digit of a password percent-encoded"
+        }
+    }
 }
 
 fn single(url: &str) -> RedisResult<Box<dyn Connect>> {
