@@ -88,6 +88,11 @@ async fn b7_stats_of_the_last_day_are_everybodys_and_the_total_falls() {
         assert_eq!(shown["redis_connected"], redis.is_some(), "{shown}");
         let Some(redis) = redis else { continue };
         assert_eq!(shown["total_cached_generations"], 178, "{shown}");
+        assert_eq!(
+            (redis.calls("scan"), redis.calls("keys")),
+            (0, 0),
+            "{shown}"
+        );
         // another instance reads the same
         let other = Cache::builder().redis(redis.url()).lease(SHORT);
         let other = other

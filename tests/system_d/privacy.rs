@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::support::ask;
+use crate::support::log::Log;
 use crate::support::redis_server::Redis;
 use crate::systems;
 
@@ -61,6 +62,7 @@ async fn d4_nothing_of_a_person_is_readable_in_redis() {
 
 #[tokio::test]
 async fn d10_a_user_is_erased_to_the_last_byte() {
+    let log = Log::everybodys();
     for system in systems() {
         for fire in [10.0, 20.0, 30.0] {
             system.tell("ada", fire).await;
@@ -69,6 +71,9 @@ async fn d10_a_user_is_erased_to_the_last_byte() {
         let before = system.redis.as_ref().map(|redis| redis.entries().len());
         let answer = ask(&system.app, "DELETE", "/narrative/user/ada", None).await;
         assert_eq!(answer.json(), json!({"deleted": 3}), "{}", system.name);
+        let told = log.lines(&["larder::audit", r#"action="erase""#, "entries=3"]);
+        assert!(!told.is_empty(), "{log:?}");
+        assert!(told.iter().all(|line| !line.contains("ada")), "{told:?}");
         assert!(
             system.tell("grace", 10.0).await["cached"] == true,
             "grace's stay"

@@ -56,7 +56,15 @@ async fn d2_a_week_in_the_process_and_a_month_in_redis() {
     for system in systems() {
         system.tell("1", 32.0).await;
         system.clock.advance(days(7) - seconds(60));
+        let looks = || {
+            system
+                .redis
+                .as_ref()
+                .map(|r| r.calls("get") + r.calls("mget"))
+        };
+        let before = looks();
         assert_eq!(system.tell("1", 32.0).await["cached"], true);
+        assert_eq!(looks(), before, "in the process");
         assert_eq!(system.calls(), 1, "{}", system.name);
         let Some(redis) = &system.redis else { continue };
         let key = redis
