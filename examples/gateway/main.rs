@@ -68,9 +68,9 @@ async fn run(args: &Args) -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(())
 }
 
-/// What was answered last reaches Redis too.
+/// What was answered last reaches Redis too, and no process waits for this one any more.
 async fn finish(cache: &Cache) {
-    if tokio::time::timeout(server::GRACE, cache.idle())
+    if tokio::time::timeout(server::GRACE, cache.shutdown())
         .await
         .is_err()
     {
