@@ -160,7 +160,7 @@ impl Config {
             }
         }
         for name in unknown {
-            tracing::info!(target: "larder", "CACHE_TTL_{name} names no endpoint of the route table");
+            tracing::info!(target: "larder", "CACHE_TTL_{name} sets no TTL: no row of the route table that has one is of that endpoint");
         }
         Some(routes)
     }

@@ -252,7 +252,7 @@ impl Policy {
     }
 
     /// Ignores the handler's `Cache-Control`, `Expires` and targeted fields. They
-    /// still reach the client.
+    /// still reach the client. Under [`http`](Self::http) a guess from `Last-Modified` is left then.
     pub fn override_cache_control(mut self) -> Self {
         self.override_cache_control = true;
         self
