@@ -30,7 +30,7 @@ async fn every_selector_reaches_its_own_and_nothing_else() {
             "/characters/1?x=1",
             "/other/1",
         ];
-        let cases: [(Selector, &[&str]); 8] = [
+        let cases: [(Selector, &[&str]); 9] = [
             (
                 "api:characters:*".into(),
                 &["/characters/1", "/characters/10", "/characters/1?x=1"],
@@ -38,6 +38,10 @@ async fn every_selector_reaches_its_own_and_nothing_else() {
             ("api:[lo]*".into(), &["/list", "/other/1"]),
             (
                 endpoint("characters"),
+                &["/characters/1", "/characters/10", "/characters/1?x=1"],
+            ),
+            (
+                endpoint("/characters/{id}"), // as its route is written
                 &["/characters/1", "/characters/10", "/characters/1?x=1"],
             ),
             (endpoint("character"), &[]),

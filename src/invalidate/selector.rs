@@ -102,7 +102,8 @@ pub(crate) enum Kind {
 }
 
 /// Every entry whose key matches: `*`, `?`, `[..]` and `\` as in Redis. The same as a
-/// `&str`, to go on from: `pattern("api:characters:*").soft()`.
+/// `&str`, to go on from: `pattern("api:characters:*").soft()`. One that could match no key
+/// (`api:characters`) is refused.
 #[must_use]
 pub fn pattern(pattern: impl Into<String>) -> Selector {
     Selector::new(Kind::Pattern(pattern.into()))
@@ -115,7 +116,8 @@ pub fn tag(tag: impl Into<String>) -> Selector {
 }
 
 /// Every entry of the endpoint, as the policy names it or the route implies it, or as it stands in keys
-/// and statistics.
+/// and statistics; or of the route, as it is written (`/characters/{id}`; where a route declares it, braces
+/// are its parameters').
 #[must_use]
 pub fn endpoint(endpoint: impl Into<String>) -> Selector {
     Selector::new(Kind::Endpoint(endpoint.into()))

@@ -9,7 +9,9 @@ use super::selector::{Kind, Mode};
 use super::{Pattern, Selector};
 use crate::error::InvalidateError;
 use crate::generation::{Force, Scoped};
-use crate::key::{Key, ScopeId, Writer, decoded_query, escape_endpoint, is_escaped_endpoint};
+use crate::key::{
+    Key, ScopeId, Writer, decoded_query, endpoint_of_route, escape_endpoint, is_escaped_endpoint,
+};
 use crate::policy::{Compiled, Context, Params};
 
 /// What is invalidated, and how.
@@ -190,7 +192,9 @@ fn what_of(kind: &Kind, prefix: &str, tenant: Option<&str>) -> Result<What, Inva
             }
             // also one that was read in a key or a list
             let as_it_stands = is_escaped_endpoint(name).then(|| name.clone());
-            let names = as_it_stands.into_iter().chain([escape_endpoint(name)]);
+            let of_its_route = name.starts_with('/').then(|| endpoint_of_route(name));
+            let names = as_it_stands.into_iter().chain(of_its_route);
+            let names = names.chain([escape_endpoint(name)]);
             let (ids, patterns) = names
                 .map(|name| family(prefix, &name, suffix.as_deref()))
                 .unzip();
