@@ -45,8 +45,13 @@ async fn main() -> serve::Result<()> {
         None => return Err(format!("CACHE_STRATEGY={named}: REDIS, MEMORY or HYBRID").into()),
     };
     let model = StandIn::new(Duration::from_secs(2));
-    let ttl = std::env::var("CACHE_TTL").ok();
-    let ttl = ttl.and_then(|name| kinds::ttl_named(&name));
+    let ttl = match std::env::var("CACHE_TTL") {
+        Ok(name) => Some(
+            kinds::ttl_named(&name)
+                .ok_or_else(|| format!("CACHE_TTL={name}: SHORT, MEDIUM, LONG or VERY_LONG"))?,
+        ),
+        Err(_) => None,
+    };
     let writers = app::Writers::new(&cache, (strategy, ttl), model)?;
     if std::env::args().nth(1).as_deref() == Some("serve") {
         return serve::serve(writers.router(), &cache, usage).await;

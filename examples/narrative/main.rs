@@ -36,7 +36,10 @@ async fn main() -> serve::Result<ExitCode> {
         builder = builder.encryption(Encryption::new(1, read_key(&key)?));
     }
     let cache = builder.build()?;
-    let step: f64 = std::env::var("NARRATIVE_STEP").map_or(Ok(0.5), |text| text.parse())?;
+    let step = match std::env::var("NARRATIVE_STEP") {
+        Ok(text) => read_step(&text)?,
+        Err(_) => 0.5,
+    };
     let latency = match std::env::args().nth(1).as_deref() {
         Some("month") => Duration::from_millis(150), // of a long month
         _ => Duration::from_secs(3),
@@ -57,6 +60,11 @@ async fn main() -> serve::Result<ExitCode> {
     };
     cache.shutdown().await;
     Ok(code)
+}
+
+fn read_step(text: &str) -> Result<f64, String> {
+    let step = text.parse().ok().filter(|step| *step > 0.0);
+    step.ok_or_else(|| format!("NARRATIVE_STEP={text}: a number above 0"))
 }
 
 /// 64 hexadecimal digits.
