@@ -11,7 +11,12 @@ use bytes::Bytes;
 #[cfg(feature = "axum")]
 use futures_util::future::{Either, select};
 use http_body::Body;
+#[cfg(feature = "axum")]
+use http_body::SizeHint;
 use http_body_util::{BodyExt, Full};
+
+#[cfg(feature = "axum")]
+use crate::error::BoxError;
 
 /// A body as it was, and its content, if all of it could be read: none for a
 /// type that cannot be made again, or beyond `limit`, or with trailers, or where it is
@@ -76,7 +81,7 @@ fn cast<A: 'static, B: 'static>(value: A) -> Result<B, A> {
 }
 
 #[cfg(feature = "axum")]
-type AxumFrame = Result<http_body::Frame<Bytes>, axum::Error>;
+type AxumFrame = Result<http_body::Frame<Bytes>, BoxError>;
 
 #[cfg(feature = "axum")]
 async fn axum_body(
@@ -104,7 +109,7 @@ async fn axum_body(
                 }
                 Err(trailers) => break Some(Ok(trailers)),
             },
-            Some(Err(error)) => break Some(Err(error)),
+            Some(Err(error)) => break Some(Err(error.into_inner())),
         }
     };
     let whole = Rest {
@@ -115,7 +120,9 @@ async fn axum_body(
     (axum::body::Body::new(whole), None)
 }
 
-/// A body of which some was read: that, what came last, and the rest.
+/// A body of which some was read: that, what came last, and the rest. Its errors are
+/// those within axum's, which is put around them again: axum looks for what it knows
+/// (a limit that was reached) no deeper than it puts them itself.
 #[cfg(feature = "axum")]
 struct Rest {
     read: Option<Bytes>,
@@ -126,7 +133,7 @@ struct Rest {
 #[cfg(feature = "axum")]
 impl Body for Rest {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<AxumFrame>> {
         if let Some(read) = self.read.take().filter(|read| !read.is_empty()) {
@@ -134,8 +141,25 @@ impl Body for Rest {
         }
         match self.last.take() {
             Some(frame) => Poll::Ready(Some(frame)),
-            None => Pin::new(&mut self.rest).poll_frame(cx),
+            None => {
+                let next = Pin::new(&mut self.rest).poll_frame(cx);
+                next.map_err(axum::Error::into_inner)
+            }
         }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let last = match &self.last {
+            Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
+            _ => 0,
+        };
+        let known = (self.read.as_ref().map_or(0, Bytes::len) + last) as u64;
+        let (mut hint, rest) = (SizeHint::default(), self.rest.size_hint());
+        if let Some(most) = rest.upper() {
+            hint.set_upper(most.saturating_add(known));
+        }
+        hint.set_lower(rest.lower().saturating_add(known));
+        hint
     }
 }
 

@@ -8,7 +8,7 @@ use axum::http::{Method, Request};
 use axum::routing::any;
 use bytes::Bytes;
 use futures_util::stream;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use larder::{Bypass, Policy, minutes, testing};
 use support::{Calls, Reply, send, tiers};
 use tower::{Layer, ServiceExt, service_fn};
@@ -271,5 +271,66 @@ async fn a_content_that_never_ends_reaches_the_handler_as_it_comes() {
             assert_eq!(frame.into_data().unwrap(), word);
             let _ = says.try_send(Bytes::from_static(b"there"));
         }
+    }
+}
+
+/// axum looks for the limit two errors deep.
+#[tokio::test]
+async fn a_content_over_a_limit_further_out_is_413_as_without_a_cache() {
+    let (cache, _clock) = testing::cache();
+    let app = app(&cache, policy(), &Calls::default());
+    let limited = |request: Request<Body>| request.map(|body| Body::new(Limited::new(body, 10)));
+    let app = app.layer(tower::util::MapRequestLayer::new(limited));
+    let parts = ["ten is all", "that there may be"].map(Ok::<_, std::convert::Infallible>);
+    let content = Body::from_stream(stream::iter(parts));
+    let reply = send(&app, asks(Method::POST, "text/plain", content)).await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.detail()),
+        (413, "request-body")
+    );
+}
+
+/// A client that forwards it would have to send it in chunks.
+#[tokio::test(start_paused = true)]
+async fn a_content_that_was_read_in_part_keeps_its_length() {
+    let (cache, _clock) = testing::cache();
+    let length = service_fn(|request: Request<Body>| async move {
+        let hint = http_body::Body::size_hint(request.body());
+        let length = format!("{:?}", hint.exact());
+        Ok::<_, std::convert::Infallible>(axum::http::Response::new(Body::from(length)))
+    });
+    let app = cache.layer(policy()).layer(length);
+    let (_says, body) = greets();
+    let declared = Declared { body, left: 10 };
+    let request = asks(Method::POST, "text/plain", Body::new(declared));
+    let response = app.oneshot(request).await.unwrap();
+    testing::assert_bypass(&response, Bypass::RequestBody);
+    let length = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(length, "Some(10)");
+}
+
+/// A body that tells how much of it is left.
+struct Declared {
+    body: Body,
+    left: u64,
+}
+
+impl http_body::Body for Declared {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
+        let next = std::pin::Pin::new(&mut self.body).poll_frame(cx);
+        if let std::task::Poll::Ready(Some(Ok(frame))) = &next {
+            self.left -= frame.data_ref().map_or(0, Bytes::len) as u64;
+        }
+        next
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(self.left)
     }
 }
