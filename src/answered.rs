@@ -308,7 +308,8 @@ impl Answered {
         let at_least = hinted.lower().max(declared.unwrap_or(0));
         let now = engine.clock.wall();
         let terms = self.terms(parts.status, &parts.headers, at_least, hint, now)?;
-        if !engine.in_flight.may_hold(at_least) {
+        let memory_only = self.question.policy.memory_only;
+        if !engine.in_flight.may_hold(at_least) || !engine.may_keep(at_least, memory_only) {
             return Err(Refusal::NoRoom); // however long it waited
         }
         Ok((terms, declared))

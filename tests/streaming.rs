@@ -135,6 +135,36 @@ async fn a_body_without_room_passes_whole_and_is_counted() {
     );
 }
 
+/// The memory tier is divided, and an entry lies in one part of it.
+#[tokio::test]
+async fn a_body_that_memory_never_keeps_is_not_called_stored() {
+    let cache = Cache::builder().memory(64 * MIB).build().unwrap();
+    for exact in [None, Some(24 << 20)] {
+        let fill = || {
+            let (feeder, body) = fed(exact);
+            for _ in 0..24 {
+                let part = Bytes::from(vec![b'x'; 1 << 20]);
+                feeder.send(Ok(Frame::data(part))).unwrap();
+            }
+            body
+        };
+        let app = app(
+            &cache,
+            policy().max_body(32 * MIB).etag(false),
+            vec![fill(), fill()],
+        );
+        for _ in 0..2 {
+            let reply = get(&app, "/x").await;
+            assert_eq!((reply.body.len(), reply.hit()), (24 << 20, false));
+            assert!(exact.is_none() || reply.detail() == "no-room");
+        }
+    }
+    let stats = cache.stats();
+    let refused = stats.refusals_by.get(Refusal::NoRoom);
+    assert_eq!((stats.stores, refused), (0, 4));
+    assert_eq!(stats.evictions.iter().map(|(_, n)| n).sum::<u64>(), 0);
+}
+
 #[tokio::test]
 async fn a_body_that_fails_is_not_stored() {
     let (cache, _clock) = testing::cache();

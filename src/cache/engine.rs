@@ -168,6 +168,12 @@ impl Engine {
         self.memory.keeps_entries() || self.is_written(memory_only)
     }
 
+    /// Whether an entry of so many bytes may find a place, where there is any.
+    pub(crate) fn may_keep(&self, bytes: u64, memory_only: bool) -> bool {
+        let memory = &self.memory;
+        !memory.keeps_entries() || self.is_written(memory_only) || memory.has_room(bytes)
+    }
+
     /// Whether answers are written to a store, all of them or those for memory alone.
     pub(crate) fn is_written(&self, memory_only: bool) -> bool {
         self.store.is_some() && !memory_only

@@ -18,7 +18,7 @@ use crate::flight::Landing;
 use crate::generation::{Generation, Rule, keeps};
 use crate::invalidate::Target;
 use crate::key::{Key, ScopeId};
-use crate::outcome::Eviction;
+use crate::outcome::{Eviction, Refusal};
 use crate::policy::Compiled;
 use crate::policy::freshness::Rules;
 use crate::stats::{Counts, Kept};
@@ -56,6 +56,12 @@ impl Fill {
     fn asked(&self) -> &[u8] {
         let varies = self.varies.as_ref().map(|varies| &varies.canonical);
         varies.unwrap_or(&self.entry.canonical)
+    }
+
+    /// What it weighs in memory.
+    fn weight(&self) -> u64 {
+        let value = self.value.as_ref().map_or(0, |value| value.weight);
+        self.entry.weight().saturating_add(value)
     }
 
     /// Takes over what a confirmed entry can be invalidated by.
@@ -138,7 +144,8 @@ impl Engine {
         }
         self.flights.unmark(&fill.entry.canonical);
         let wanted = fill.value.as_ref().is_none_or(|value| value.kept);
-        let in_memory = self.memory.keeps_entries() && wanted && self.trusts_memory();
+        let fits = self.memory.has_room(fill.weight());
+        let in_memory = fits && wanted && self.trusts_memory();
         let turn = self.memory.turn(fill.asked());
         if self.is_overtaken(&fill) {
             tracing::debug!(target: "larder", key = %fill.entry.key, "one that began later is there");
@@ -176,6 +183,8 @@ impl Engine {
             let until = self.now() + held.entry.lifetime.keep.saturating_sub(fill.age);
             self.counters.traces.returned(&held.entry.canonical, until);
             self.has_filled(&held.entry);
+        } else if self.memory.keeps_entries() && !fits {
+            held.counts.refusal(Refusal::NoRoom);
         }
         self.watch(&fill.entry, &held.counts, fill.age); // of a value memory keeps no body
         self.asked_for(&held.entry, &fill.policy, 1);

@@ -104,6 +104,8 @@ pub(crate) struct Memory {
     pub(super) turns: Turns,
     shapes: Shapes,
     bound: u64,
+    /// What the heaviest entry may weigh.
+    heaviest: u64,
     /// Sixteenths of the bound that what is in flight has.
     yielded: AtomicU64,
     keeps_entries: bool,
@@ -120,15 +122,18 @@ impl Memory {
         let capacity = if bytes == 0 { MARKERS } else { bytes };
         let cores = std::thread::available_parallelism().map_or(4, usize::from);
         let shards = usize::try_from(capacity / SHARD).unwrap_or(usize::MAX);
+        let shards = shards.clamp(1, cores * 4);
         let options = OptionsBuilder::new()
-            .shards(shards.clamp(1, cores * 4))
+            .shards(1 << shards.ilog2()) // else rounded up, to smaller ones
             .estimated_items_capacity(usize::try_from(capacity / 4096).unwrap_or(1 << 20).max(64))
             .weight_capacity(capacity)
             .build();
         #[allow(clippy::expect_used, reason = "both required options are set above")]
         let options = options.expect("capacity and estimate are set");
+        let slots = Cache::with_options(options, Bytes, AsItIs(0), Evicted { clock, traces });
         Self {
-            slots: Cache::with_options(options, Bytes, AsItIs(0), Evicted { clock, traces }),
+            heaviest: slots.shard_capacity() / 100 * 97, // the hot part of a shard
+            slots,
             hasher: ahash::RandomState::new(),
             turns: Turns::default(),
             shapes: Shapes::default(),
@@ -161,13 +166,9 @@ impl Memory {
         self.keeps_entries
     }
 
-    /// Whether there may be room for an entry of such a weight.
-    #[cfg_attr(
-        not(feature = "values"),
-        allow(dead_code, reason = "values weigh what they say")
-    )]
+    /// Whether there may be room for an entry of such a weight: one shard has it.
     pub(crate) fn has_room(&self, weight: u64) -> bool {
-        self.keeps_entries && weight <= self.bound
+        self.keeps_entries && weight.saturating_add(OVERHEAD) <= self.heaviest
     }
 
     /// Keeps an entry, if it is still valid. One that ceases to be meanwhile is
