@@ -10,6 +10,7 @@ use crate::answered::Answered;
 use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::Writing;
+use crate::entry::coding;
 use crate::flight::{Landing, Led};
 use crate::handler::forward;
 use crate::inner::Content;
@@ -48,7 +49,10 @@ impl<S> Serve<S> {
             (question, route, parts.headers.clone())
         });
         let (note, started) = (engine.generations.note(), engine.now());
-        let request = Request::from_parts(parts, body);
+        let mut request = Request::from_parts(parts, body);
+        if !policy.precompress.is_empty() {
+            coding::name_plain(request.headers_mut(), &policy.precompress);
+        }
         let response = forward(self.inner, request, &self.shared, &self.ticket).await?;
         if !may_have_written(response.status()) || nested::is_asked(&response, engine) {
             writing.disarm();

@@ -216,3 +216,32 @@ async fn who_waits_for_another_instance_is_told_that_answers_vary_too() {
     }
     assert_eq!(calls.now(), 1);
 }
+
+/// A client edits what it has read coded.
+#[tokio::test]
+async fn an_edit_of_what_was_read_coded_names_the_plain_tag_too() {
+    let (cache, _clock) = testing::cache();
+    let policy = Policy::ttl(minutes(5)).precompress([Coding::Brotli, Coding::Gzip]);
+    let show = || async { ([("etag", "\"v1\""), ("content-type", "text/plain")], text()) };
+    let edit = |headers: axum::http::HeaderMap| async move {
+        let lines = headers.get_all("if-match").iter();
+        let lines: Vec<_> = lines.map(|line| line.to_str().unwrap()).collect();
+        lines.join(" | ")
+    };
+    let route = on_get(show).put(edit).layer(cache.layer(policy));
+    let app = Router::new().route("/x", route);
+    get(&app, "/x").await;
+    cache.idle().await;
+    let coded = get_with(&app, "/x", &[("accept-encoding", "br")]).await;
+    assert_eq!(coded.header("etag"), "\"v1-br\"");
+    for (said, seen) in [
+        (coded.header("etag"), "\"v1\" | \"v1-br\""),
+        ("\"a\", \"v,1-gzip\"", "\"v,1\" | \"a\", \"v,1-gzip\""),
+        ("\"v1\"", "\"v1\""),
+        ("\"v1-zstd\"", "\"v1-zstd\""),
+        ("*", "*"),
+    ] {
+        let put = request(Method::PUT, "/x", &[("if-match", said)]);
+        assert_eq!(support::send(&app, put).await.text(), seen);
+    }
+}

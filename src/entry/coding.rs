@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
-    HeaderValue, VARY,
+    HeaderValue, IF_MATCH, VARY,
 };
 
 use super::coders::code;
@@ -13,6 +13,7 @@ use super::headers::etag_of;
 use super::stored::Entry;
 use crate::known::number_value;
 use crate::policy::accept;
+use crate::policy::cache_control::split_item;
 use crate::policy::freshness::Rules;
 
 /// A content coding (RFC 9110, 8.4.1), for `Policy::precompress` (feature
@@ -172,6 +173,39 @@ fn tag_of(tag: &HeaderValue, coding: &str) -> Option<HeaderValue> {
     let inner = tag.as_bytes().strip_suffix(b"\"")?;
     let tag = [inner, b"-", coding.as_bytes(), b"\""].concat();
     HeaderValue::from_bytes(&tag).ok()
+}
+
+/// Lets an unsafe request name the plain body too where it names a coded variant, whose
+/// tag its handler does not know (RFC 9110, 13.1.1): its client has seen either. The plain
+/// tags stand in a line of their own before the client's, which some handlers read alone.
+pub(crate) fn name_plain(request: &mut HeaderMap, codings: &[Coding]) {
+    let mut lines = Vec::new();
+    for line in request.get_all(IF_MATCH) {
+        let mut rest = Some(line.as_bytes());
+        while let Some(list) = rest {
+            let (tag, after) = split_item(list);
+            lines.extend(tag.and_then(|tag| plain_of(tag.trim_ascii(), codings)));
+            rest = after;
+        }
+    }
+    if lines.is_empty() {
+        return;
+    }
+    lines.extend(request.get_all(IF_MATCH).iter().cloned());
+    request.remove(IF_MATCH);
+    for line in lines {
+        request.append(IF_MATCH, line);
+    }
+}
+
+/// The tag of the plain body that [`tag_of`] has made this strong one of.
+fn plain_of(tag: &[u8], codings: &[Coding]) -> Option<HeaderValue> {
+    let inner = tag
+        .strip_suffix(b"\"")
+        .filter(|tag| tag.starts_with(b"\""))?;
+    let mut names = codings.iter().map(|coding| coding.as_str().as_bytes());
+    let plain = names.find_map(|name| inner.strip_suffix(name)?.strip_suffix(b"-"))?;
+    HeaderValue::from_bytes(&[plain, b"\""].concat()).ok()
 }
 
 #[cfg(test)]
