@@ -1,5 +1,5 @@
-//! Reads that go together. A read while no other is under way is sent at once, by
-//! who asks. Else whoever asks first starts a task; all who ask until it runs share
+//! Reads that go together. While few are under way each is sent at once, by who
+//! asks. Else whoever asks first starts a task; all who ask until it runs share
 //! its command and its wait for the connection. Each has a bound and an end of its
 //! own; for the breaker they are the one command that they are.
 //!
@@ -33,6 +33,8 @@ const MGET: &str = "MGET";
 /// More reads than this are more than one command: the first answer waits for
 /// the last.
 const MOST: usize = 16;
+/// Until so many are under way, reads go by themselves: a task costs more than it spares.
+const FEW: usize = 4;
 /// A reply is not to be longer than this, in bytes.
 const LONG: usize = 1 << 20;
 
@@ -57,7 +59,7 @@ impl Default for Reads {
 /// A read that is under way, until it has ended or is dropped.
 struct UnderWay<'a> {
     reads: &'a Reads,
-    /// No other one was when it began.
+    /// Few others were when it began.
     alone: bool,
 }
 
@@ -103,7 +105,7 @@ impl Reads {
     }
 
     fn begin(&self) -> UnderWay<'_> {
-        let alone = self.under_way.fetch_add(1, Ordering::Relaxed) == 0;
+        let alone = self.under_way.fetch_add(1, Ordering::Relaxed) < FEW;
         UnderWay { reads: self, alone }
     }
 

@@ -95,6 +95,11 @@ fn messages(fake: &Fake) -> Vec<usize> {
     fake.messages.lock().unwrap().clone()
 }
 
+/// So many reads that more go together.
+fn busy(link: &Arc<Link>) -> [UnderWay<'_>; FEW] {
+    [(); FEW].map(|()| link.reads.begin())
+}
+
 async fn read(link: &Arc<Link>, name: &str) -> Result<Value, StoreError> {
     link.read(&Key::new(name), TIMEOUT).await
 }
@@ -114,7 +119,7 @@ fn runtime() -> Runtime {
 #[tokio::test]
 async fn reads_that_are_asked_together_are_one_command_and_each_has_its_answer() {
     let (link, fake) = server(true, false);
-    let _busy = link.reads.begin();
+    let _busy = busy(&link);
     let names = names(10);
     let answers = read_many(&link, &names).await;
     for (name, answer) in names.iter().zip(answers) {
@@ -126,13 +131,13 @@ async fn reads_that_are_asked_together_are_one_command_and_each_has_its_answer()
 }
 
 #[tokio::test]
-async fn a_read_while_no_other_is_under_way_waits_for_no_task() {
+async fn a_read_while_few_are_under_way_waits_for_no_task() {
     let (link, fake) = server(true, false);
     read(&link, "first").await.unwrap(); // connects
     let answer = read(&link, "alone").now_or_never();
     assert_eq!(answer.unwrap().unwrap(), Value::BulkString("alone".into()));
     assert_eq!(messages(&fake), [1, 1]);
-    let busy = link.reads.begin();
+    let busy = busy(&link);
     assert!(read(&link, "joins").now_or_never().is_none());
     drop(busy);
     assert!(
@@ -144,7 +149,7 @@ async fn a_read_while_no_other_is_under_way_waits_for_no_task() {
 #[tokio::test]
 async fn a_command_has_a_most() {
     let (link, fake) = server(true, false);
-    let _busy = link.reads.begin();
+    let _busy = busy(&link);
     let answers = read_many(&link, &names(2 * MOST + 3)).await;
     assert!(answers.iter().all(Result::is_ok));
     let mut messages = messages(&fake);
@@ -163,7 +168,7 @@ async fn where_keys_lie_apart_each_read_goes_by_itself() {
 #[tokio::test]
 async fn one_that_may_not_be_read_is_not_the_others() {
     let (link, fake) = server(true, false);
-    let _busy = link.reads.begin();
+    let _busy = busy(&link);
     let names = ["key:1", "bad", "key:2"].map(str::to_owned);
     let answers = read_many(&link, &names).await;
     assert!(answers[0].is_ok() && answers[2].is_ok());
@@ -175,7 +180,7 @@ async fn one_that_may_not_be_read_is_not_the_others() {
 #[tokio::test(start_paused = true)]
 async fn a_command_without_an_answer_is_one_failure_and_each_goes_alone_afterwards() {
     let (link, fake) = server(true, true);
-    let _busy = link.reads.begin();
+    let _busy = busy(&link);
     for answer in read_many(&link, &names(5)).await {
         assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::Timeout);
     }
@@ -208,7 +213,7 @@ fn what_is_large_or_was_late_goes_in_smaller_commands() {
 #[tokio::test]
 async fn a_reader_who_leaves_is_not_asked_for() {
     let (link, fake) = server(true, false);
-    let _busy = link.reads.begin();
+    let _busy = busy(&link);
     let gone = Key::new("gone");
     let mut leaves = Box::pin(link.read(&gone, TIMEOUT));
     assert!(leaves.as_mut().now_or_never().is_none());
@@ -220,7 +225,7 @@ async fn a_reader_who_leaves_is_not_asked_for() {
 #[test]
 fn nobody_waits_for_the_task_of_another_runtime() {
     let (link, fake) = server(true, false);
-    let _busy = link.reads.begin();
+    let _busy = busy(&link);
     let (stalls, runs) = (runtime(), runtime());
     let key = Key::new("stalled");
     let mut stalled = Box::pin(link.read(&key, TIMEOUT));
@@ -242,7 +247,7 @@ fn nobody_waits_for_the_task_of_another_runtime() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_is_stuck_holds_nobody_beyond_the_timeout() {
     let (link, _) = server(true, false);
-    let _busy = link.reads.begin();
+    let _busy = busy(&link);
     // as if another thread of this runtime were to run the task, and is blocked
     link.reads.forming().runtime = Some(Handle::current().id());
     let ended = tokio::time::timeout(TIMEOUT * 40, read(&link, "stuck")).await;
@@ -269,7 +274,7 @@ fn read_late(link: &Arc<Link>) -> Result<Value, StoreError> {
 #[test]
 fn a_read_on_a_runtime_that_has_ended_ends_too() {
     let (link, fake) = server(true, false);
-    let busy = link.reads.begin();
+    let busy = busy(&link);
     let error = read_late(&link).unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     let answers = runtime().block_on(read_many(&link, &names(2)));
