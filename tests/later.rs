@@ -107,15 +107,22 @@ fn changed(frame: &[u8], at: usize, change: impl FnOnce(u64) -> u64) -> Vec<u8> 
     frame
 }
 
+/// The server's time in milliseconds.
+fn now(redis: &Redis) -> u64 {
+    let (seconds, micros): (u64, u64) = redis.command(&["TIME"]);
+    seconds * 1000 + micros / 1000
+}
+
 #[tokio::test]
 async fn what_is_not_as_valid_or_of_another_time_makes_room() {
     let redis = Redis::start();
     let only = process(&redis, false);
     let client = redis::Client::open(redis.url()).unwrap();
     let mut connection = client.get_connection().unwrap();
-    let (created, epoch, number) = (16, 48, 56);
+    let (created, stale, epoch, number) = (16, 32, 48, 56);
     for (at, ahead, stays) in [
         (created, 5_000, true),
+        (stale, 0, false), // it is over
         (number, 5_000, false),
         (epoch, 5_000, false),
         (created, 3_600_000, false),
@@ -130,10 +137,15 @@ async fn what_is_not_as_valid_or_of_another_time_makes_room() {
         let frame: Vec<u8> = redis.command(&["GET", &key]);
         let mut there = changed(&frame, created, |time| time + ahead);
         if at != created {
-            there = changed(&there, at, |known| known - 1);
+            let other = |known| if at == stale { 0 } else { known - 1 };
+            there = changed(&there, at, other);
         }
         let mut set = redis::cmd("SET");
         set.arg(&key).arg(&there).exec(&mut connection).unwrap();
+        if at == stale {
+            let came = u64::from_le_bytes(there[created..created + 8].try_into().unwrap());
+            eventually("it is over", || async { now(&redis) > came }).await;
+        }
         site.gate.add_permits(1);
         slow.await;
         only.idle().await;

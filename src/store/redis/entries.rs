@@ -38,8 +38,9 @@ redis.call('ZREM', KEYS[1], unpack(KEYS, 2))
 return there";
 
 /// Writes an entry, if its lease is still held, and gives that back; what is no frame, under a
-/// name that may be others', is left, and so is an answer that began later and is as valid:
-/// frames tell when they came, how long that took and by which clock (`entry/codec.rs`). The groups
+/// name that may be others', is left, and so is an answer that began later, is as valid and may
+/// still be served: frames tell when they came, how long that took and by which clock
+/// (`entry/codec.rs`). The groups
 /// come first: an entry is never there without them. Who may not publish leaves
 /// the others to their polling. Without a lease the mark that nobody shall wait goes: there
 /// is an answer that may be shared. Returns 0 where it is not held or comes too late, -1 where
@@ -58,13 +59,14 @@ if there ~= '' and string.sub(there, 1, #ARGV[7]) ~= ARGV[7] then return -1 end
 local function head(frame)
   if #frame < 109 or string.sub(frame, 1, 4) ~= 'LRDR' or string.byte(frame, 5) < 2 then return end
   local created, number = struct.unpack('<I8', frame, 17), struct.unpack('<I8', frame, 57)
-  return created, created - struct.unpack('<I4', frame, 106), string.sub(frame, 49, 56), number
+  local began = created - struct.unpack('<I4', frame, 106)
+  return created, began, string.sub(frame, 49, 56), number, created + struct.unpack('<I8', frame, 33)
 end
-local created, began, epoch, number = head(there)
-local own = {head(ARGV[2])}
+local created, began, epoch, number, ends = head(there)
+local own, t = {head(ARGV[2])}, redis.call('TIME')
 -- one from after all that is another clock's
 if ARGV[1] ~= '*' and created and own[1] and began > own[2] and created < own[1] + 10000
-  and epoch == own[3] and number >= own[4] then return 0 end
+  and epoch == own[3] and number >= own[4] and ends > t[1] * 1000 + math.floor(t[2] / 1000) then return 0 end
 join(3, KEYS[1], tonumber(ARGV[5]))
 local before = redis.call('PTTL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
