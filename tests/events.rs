@@ -18,7 +18,8 @@ use larder::{
 use tower::ServiceExt;
 use tracing_subscriber::fmt::MakeWriter;
 
-use support::{get, request, send};
+use support::redis_server::Redis;
+use support::{PATIENT, get, request, send};
 
 /// What a subscriber writes.
 #[derive(Clone, Default)]
@@ -67,6 +68,7 @@ async fn who_listens_is_told() {
     a_request_that_is_no_hit_in_memory_is_a_span_with_its_fill_inside(&lines).await;
     an_invalidation_whose_caller_goes_away_is_audited(&lines).await;
     warming_whose_caller_goes_away_is_audited(&lines).await;
+    a_switch_for_all_whose_caller_goes_away_is_audited(&lines).await;
     a_callback_that_panics_is_told_by_its_name_and_once(&lines).await;
     what_is_wrong_with_each_request_is_told_once(&lines).await;
 }
@@ -295,6 +297,20 @@ async fn what_is_wrong_with_each_request_is_told_once(lines: &Lines) {
     for said in ["an answer is not stored", "a declared invalidation"] {
         assert_eq!(text.matches(said).count(), 1, "{said}: {text}");
     }
+}
+
+async fn a_switch_for_all_whose_caller_goes_away_is_audited(lines: &Lines) {
+    let redis = Redis::start();
+    let builder = Cache::builder().redis(redis.url());
+    let cache = builder.operation_timeout(PATIENT).build().unwrap();
+    lines.take();
+    let work = audited_by("editor 7", cache.set_enabled_everywhere(false));
+    assert!(work.now_or_never().is_none());
+    cache.idle().await;
+    let text = lines.take();
+    let line = r#"who="editor 7" action="switch-off-everywhere" what=all processes"#;
+    assert_eq!(text.matches(line).count(), 1, "{text}");
+    assert!(!cache.is_enabled());
 }
 
 /// A layer of its own does not know its routes when it is made.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use super::engine::Engine;
 use super::handle::Cache;
 use crate::audit;
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 
 /// This process is off.
 const HERE: u8 = 1;
@@ -59,6 +59,31 @@ impl Engine {
         }
     }
 
+    async fn switch_all(&self, on: bool, who: &str) -> Result<(), StoreError> {
+        let Some(pulse) = &self.pulse else {
+            return Ok(());
+        };
+        let done = pulse.switch(!on, self.longest_beat()).await;
+        let action = match on {
+            true => "switch-on-everywhere",
+            false => "switch-off-everywhere",
+        };
+        let result = done.as_ref().map(drop).map_err(|error| error as _);
+        audit::done(who, action, &"all processes", 0, result);
+        done?;
+        self.switch.set(EVERYWHERE, on);
+        if on {
+            self.switch_here(on, who);
+        }
+        Ok(())
+    }
+
+    fn switch_here(&self, on: bool, who: &str) {
+        self.switch.set(HERE, on);
+        let action = if on { "switch-on" } else { "switch-off" };
+        audit::done(who, action, &"this process", 0, Ok(()));
+    }
+
     /// What a beat has heard.
     pub(super) fn heard_off(&self, off: bool) {
         if self.switch.is_off(EVERYWHERE) != off {
@@ -74,9 +99,7 @@ impl Cache {
     /// invalidation. For all processes:
     /// [`set_enabled_everywhere`](Self::set_enabled_everywhere).
     pub fn set_enabled(&self, enabled: bool) {
-        self.engine.switch.set(HERE, enabled);
-        let action = if enabled { "switch-on" } else { "switch-off" };
-        audit::done(&audit::who(), action, &"this process", 0, Ok(()));
+        self.engine.switch_here(enabled, &audit::who());
     }
 
     /// Switches the cache on or off in all processes that share its Redis and its
@@ -87,27 +110,23 @@ impl Cache {
     /// this process' own [`set_enabled(false)`](Self::set_enabled). A Redis that is
     /// emptied is on.
     ///
-    /// Without a Redis tier it is [`set_enabled`](Self::set_enabled).
+    /// Without a Redis tier it is [`set_enabled`](Self::set_enabled). The call goes on if its
+    /// future is dropped.
     ///
     /// # Errors
     ///
-    /// If Redis could not be told. Nothing is switched then.
+    /// If Redis could not be told, or has not answered in time: all are switched later
+    /// then, if it was told.
     pub async fn set_enabled_everywhere(&self, enabled: bool) -> Result<(), StoreError> {
-        if let Some(pulse) = &self.engine.pulse {
-            let done = pulse.switch(!enabled, self.engine.longest_beat()).await;
-            let action = match enabled {
-                true => "switch-on-everywhere",
-                false => "switch-off-everywhere",
-            };
-            let result = done.as_ref().map(drop).map_err(|error| error as _);
-            audit::done(&audit::who(), action, &"all processes", 0, result);
-            done?;
-            self.engine.switch.set(EVERYWHERE, enabled);
-        }
-        if enabled || self.engine.pulse.is_none() {
+        if self.engine.pulse.is_none() {
             self.set_enabled(enabled);
+            return Ok(());
         }
-        Ok(())
+        let (engine, who) = (Arc::clone(&self.engine), audit::who());
+        let work = async move { engine.switch_all(enabled, &who).await };
+        let done = self.engine.tasks.outlasting(work).await;
+        let stopped = |error| Err(StoreError::new(StoreErrorKind::Unavailable, error));
+        done.unwrap_or_else(stopped)
     }
 
     /// Whether the cache is on, as far as this process has heard.
