@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 use larder::{Cache, MIB, namespace};
 
+use crate::support::log::Log;
 use crate::support::redis_server::Redis;
 use crate::support::{PATIENT, SHORT};
 use crate::{Source, characters, read};
@@ -86,6 +87,23 @@ async fn nor_is_it_where_values_are_read_together() {
     }
     cache.idle().await;
     assert_theirs(&redis);
+}
+
+/// Redis answers to several reads together as if nothing were there.
+#[tokio::test]
+async fn it_is_told_where_values_are_read_together_too() {
+    let log = Log::everybodys();
+    let redis = Redis::start();
+    let (cache, source) = (cache(&redis), Source::default());
+    let values = characters(&cache);
+    let ids = ["told-1", "told-2"];
+    for id in ids {
+        redis.command::<u64>(&["LPUSH", &format!("character:{id}"), "x"]);
+    }
+    join_all(ids.map(|id| read(&values, &source, id))).await;
+    cache.idle().await;
+    let lines = log.lines(&["WARN", "character:told-", "is not larder's"]);
+    assert_eq!(lines.len(), 1, "{lines:?}");
 }
 
 #[tokio::test]

@@ -139,9 +139,7 @@ impl RedisStore {
         ];
         let reply = self.script(&self.scripts.store, &keys, &args).await;
         match self.number(reply).await? {
-            -1 => Err(refused(
-                "the name holds what is not larder's: it is left alone",
-            )),
+            -1 => Err(self.left_alone(record.key)),
             0 => Err(fenced()),
             known => {
                 let before = u64::try_from(known - 3).ok().map(Duration::from_millis);
@@ -149,6 +147,17 @@ impl RedisStore {
                 Ok(())
             }
         }
+    }
+}
+
+impl RedisStore {
+    /// Who has read it with others has not been told.
+    #[cold]
+    fn left_alone(&self, key: &Key) -> StoreError {
+        if let Some(times) = self.theirs.happened(millis(self.clock.monotonic())) {
+            tracing::warn!(target: "larder", %key, times, "a value is not stored: what lies under its name is not larder's, and is left alone");
+        }
+        refused("the name holds what is not larder's: it is left alone")
     }
 }
 

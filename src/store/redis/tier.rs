@@ -22,6 +22,7 @@ use super::wakes::Wakes;
 use crate::clock::{Clock, millis};
 use crate::error::{BoxError, ConfigError, StoreError, StoreErrorKind};
 use crate::key::Key;
+use crate::lasting::Lasting;
 use crate::store::{Erasure, Granted, Group, Lease, Record, Removal, Removed, Store, StoreFuture};
 
 /// Writes, scans and removals may take this many times as long as a read:
@@ -40,6 +41,8 @@ pub(crate) struct RedisStore {
     pub(super) internal: String,
     /// Where the server is another, the clock goes on.
     pub(super) merges: bool,
+    /// What others have put under a value's name is in the way.
+    pub(super) theirs: Lasting,
 }
 
 impl RedisStore {
@@ -61,6 +64,7 @@ impl RedisStore {
             written: Written::default(),
             clock,
             internal: format!("{prefix}:!"),
+            theirs: Lasting::default(),
         })
     }
 
