@@ -156,6 +156,7 @@ mod sent;
 mod serve;
 mod service;
 mod share;
+mod shift;
 mod spared;
 mod stats;
 mod status;

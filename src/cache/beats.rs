@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::engine::Engine;
+use super::turns::{BEAT, SNAPSHOT};
 
 /// Beats in a lease.
 pub(super) const BEATS: u32 = 3;
@@ -22,13 +23,17 @@ impl Engine {
         let (Some(pulse), Some(runtime)) = (&self.pulse, self.runtime()) else {
             return;
         };
-        if pulse.running.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        self.advise_at_start(&runtime);
-        self.listen_on(&runtime);
         let pause = pulse.lease / BEATS;
-        let running = Running(Arc::downgrade(self));
+        let Some((number, over)) = pulse.beating.begin(self.longest_round(pause)) else {
+            return;
+        };
+        self.advise_at_start(&runtime);
+        if over {
+            self.stop_listening(); // his runtime does not hear either
+        }
+        self.listen_on(&runtime);
+        let engine = Arc::downgrade(self);
+        let running = Running { engine, number };
         let nudge = Arc::clone(&pulse.nudge);
         let (fence, who) = (Arc::clone(&pulse.fence), pulse.who());
         let (engine, beating) = (Arc::downgrade(self), Arc::downgrade(self));
@@ -41,15 +46,25 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// How long it takes until the next beat has begun.
+    fn longest_round(&self, pause: Duration) -> Duration {
+        pause + self.budget * (2 * BEAT + SNAPSHOT)
+    }
+}
+
 /// Somebody beats, until this is dropped, with its runtime at the latest.
-struct Running(Weak<Engine>);
+struct Running {
+    engine: Weak<Engine>,
+    number: u64,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(engine) = self.0.upgrade()
+        if let Some(engine) = self.engine.upgrade()
             && let Some(pulse) = &engine.pulse
         {
-            pulse.running.store(false, Ordering::Release);
+            pulse.beating.ends(self.number);
         }
     }
 }
@@ -71,6 +86,10 @@ async fn beats(engine: Weak<Engine>, every: Duration, nudge: Arc<Notify>, runnin
             return;
         };
         let Some(pulse) = &engine.pulse else { return };
+        let longest = engine.longest_round(every);
+        if !pulse.beating.goes_on(running.number, longest) {
+            return;
+        }
         if !nudged {
             idle = match pulse.used.swap(false, Ordering::Relaxed) {
                 true => 0,

@@ -88,7 +88,7 @@ async fn listen(engine: Weak<Engine>, fence: Arc<dyn Fence>, pause: Duration, tr
         }
         let beats = |engine: Arc<Engine>| {
             let pulse = engine.pulse.as_ref();
-            pulse.is_some_and(|pulse| pulse.running.load(Ordering::Relaxed))
+            pulse.is_some_and(|pulse| pulse.beating.is_on())
         };
         tries = match engine.upgrade().is_some_and(beats) {
             true => 0,

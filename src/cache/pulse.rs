@@ -30,6 +30,7 @@ use crate::clock::millis;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::generation::{Rule, keeps};
 use crate::random::token;
+use crate::shift::Shift;
 use crate::store::fence::{Beat, Fence, Rows};
 use crate::store::ledger::Ledger;
 
@@ -52,8 +53,8 @@ pub(crate) struct Pulse {
     lost: AtomicU64,
     /// A request has come since the last beat.
     pub(super) used: AtomicBool,
-    /// Somebody beats.
-    pub(super) running: AtomicBool,
+    /// Who beats.
+    pub(super) beating: Shift,
     /// Beats that have begun, and what was wrong with the last one that ended.
     begun: AtomicU64,
     pub(super) trouble: Trouble,
@@ -85,7 +86,7 @@ impl Pulse {
             who: RwLock::new(token().into()),
             until: AtomicU64::new(0),
             used: AtomicBool::new(false),
-            running: AtomicBool::new(false),
+            beating: Shift::default(),
             begun: AtomicU64::new(0),
             trouble: Trouble::default(),
             looked: Mutex::default(),

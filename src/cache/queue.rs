@@ -14,6 +14,7 @@ use super::pulse::Pulse;
 use super::turns::{BEAT, SNAPSHOT};
 use crate::error::StoreError;
 use crate::generation::{Change, Force, Reach, Scoped};
+use crate::shift::Shift;
 
 /// Between two tries at the end of the process.
 const PAUSE: Duration = Duration::from_millis(25);
@@ -32,16 +33,8 @@ pub(super) struct Queue {
     changes: Mutex<Kept>,
     /// Whether there is something, read without the lock.
     any: AtomicBool,
-    telling: Mutex<Teller>,
-}
-
-/// Who tells it.
-#[derive(Default)]
-struct Teller {
-    number: u64,
-    /// When he is given up, if he has not come to an end: his runtime may not be driven. None
-    /// where nobody tells.
-    end: Option<Instant>,
+    /// Who tells it.
+    telling: Shift,
 }
 
 /// Changes, and the number of the call that wanted each last.
@@ -97,22 +90,6 @@ impl Queue {
         !self.any.load(Ordering::Acquire)
     }
 
-    fn teller(&self) -> MutexGuard<'_, Teller> {
-        self.telling.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The number of one who tells it now, unless somebody does. It takes him no longer than
-    /// `longest`.
-    fn begin_telling(&self, longest: Duration) -> Option<u64> {
-        let (mut teller, now) = (self.teller(), Instant::now());
-        if teller.end.is_some_and(|end| now < end) {
-            return None;
-        }
-        teller.number += 1;
-        teller.end = Some(now + longest);
-        Some(teller.number)
-    }
-
     /// Whether one of them is to invalidate an entry: for this process it has. A soft one
     /// counts as much until it is told.
     pub(super) fn reaches(&self, entry: &impl Scoped) -> bool {
@@ -134,10 +111,7 @@ struct Telling {
 impl Drop for Telling {
     fn drop(&mut self) {
         if let Some(pulse) = &self.engine.pulse {
-            let mut teller = pulse.queue.teller();
-            if teller.number == self.number {
-                teller.end = None;
-            }
+            pulse.queue.telling.ends(self.number);
         }
     }
 }
@@ -152,7 +126,7 @@ impl Engine {
             return;
         }
         let longest = self.budget * (BEAT + SNAPSHOT);
-        let Some(number) = pulse.queue.begin_telling(longest) else {
+        let Some((number, _)) = pulse.queue.telling.begin(longest) else {
             return;
         };
         let engine = Arc::clone(self);

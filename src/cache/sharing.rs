@@ -56,8 +56,8 @@ impl Default for Sharing {
 impl CacheBuilder {
     /// How long this process trusts what it holds without a word from Redis: from
     /// 30 ms to 60 s. While requests come it asks Redis three times in that time. An [invalidation](crate::Cache::invalidate) waits
-    /// as long as the longest lease of all that share the prefix, and a tenth more, for
-    /// one that does not answer. Each process hears of a longer lease than its own with its
+    /// as long as the longest lease of all that share the prefix, or have shared it since its
+    /// clock of invalidations began, and a tenth more, for one that does not answer. Each process hears of a longer lease than its own with its
     /// next beat, and waits for as long until it ends. Where Redis loses the clock of
     /// invalidations, or becomes another server, one that has not heard of it yet waits no
     /// longer than for its own: set all alike. Default: 1.5 s.

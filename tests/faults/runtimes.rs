@@ -296,3 +296,24 @@ fn one_who_looks_for_all_on_a_runtime_that_is_not_driven_keeps_nobody_waiting() 
     proxy.set(|rules| rules.delay = None);
     assert!(big.block_on(invalidated()));
 }
+
+/// Nor those who invalidate in other processes: they need not wait for its lease to end.
+#[test]
+fn one_who_beats_and_listens_on_a_runtime_that_is_not_driven_is_replaced() {
+    const LEASE: Duration = Duration::from_secs(2);
+    let redis = Redis::start();
+    let site = Site::new();
+    let process = || {
+        let builder = Cache::builder().redis(redis.url()).memory(MIB).lease(LEASE);
+        site.with(builder.operation_timeout(LEASE / 8).build().unwrap())
+    };
+    let (a, b) = (process(), process());
+    let (small, big) = runtimes();
+    small.block_on(served(&a, &site));
+    big.block_on(eventually("it hears at once", || async {
+        served(&a, &site).await;
+        let call = b.cache.invalidate(tag("item:1"));
+        let done = tokio::time::timeout(LEASE / 2, call).await;
+        done.is_ok_and(|done| done.is_ok_and(|done| done.confirmed == 1))
+    }));
+}
