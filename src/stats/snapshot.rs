@@ -85,7 +85,8 @@ pub struct Stats {
     /// How often a handler need not run: hits, coalesced, and stale answers but for
     /// those after a failure.
     pub calls_saved: u64,
-    /// `calls_saved` times the mean time of a fill: an estimate.
+    /// `calls_saved` times the mean time of a fill: an estimate, of each endpoint. In all it is
+    /// their sum.
     #[cfg_attr(feature = "serde", serde(serialize_with = "as_seconds"))]
     pub time_saved: Duration,
     /// How long it took.

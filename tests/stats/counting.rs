@@ -251,6 +251,25 @@ async fn latencies_are_measured_and_what_was_saved_is_told() {
     assert_eq!(stats.time_saved, stats.latency.fill.mean() * 1_280);
 }
 
+/// A slow handler that is seldom asked for makes no hit of a fast one's worth more.
+#[tokio::test]
+async fn what_was_saved_is_the_sum_of_what_each_endpoint_has() {
+    let (cache, clock) = testing::cache();
+    let takes = |time: Duration| {
+        let (clock, layer) = (clock.clone(), cache.ttl(minutes(5)));
+        on_get(async move || clock.advance(time)).layer(layer)
+    };
+    let app = Router::new()
+        .route("/slow", takes(seconds(60)))
+        .route("/fast", takes(Duration::from_millis(1)));
+    get(&app, "/slow").await;
+    for _ in 0..101 {
+        get(&app, "/fast").await;
+    }
+    assert_eq!(cache.stats().calls_saved, 100);
+    assert_eq!(cache.stats().time_saved, Duration::from_millis(100));
+}
+
 #[tokio::test]
 async fn the_numbers_serialize() {
     let (cache, _clock) = testing::cache();
