@@ -42,9 +42,14 @@ struct System {
 }
 
 async fn system(builder: CacheBuilder, redis: Option<Redis>) -> System {
+    system_of(builder, redis, Duration::from_millis(1)).await
+}
+
+/// One whose other service takes so long.
+async fn system_of(builder: CacheBuilder, redis: Option<Redis>, latency: Duration) -> System {
     let cache = builder.build().unwrap();
     let database = database::Database::seeded(200).unwrap();
-    let upstream = Upstream::start(Duration::from_millis(1)).await.unwrap();
+    let upstream = Upstream::start(latency).await.unwrap();
     let app = app::router(&cache, &config(), database, &upstream).unwrap();
     System {
         cache,
@@ -69,9 +74,13 @@ async fn systems() -> Vec<System> {
 
 /// In memory, and in memory before Redis.
 async fn systems_with_memory() -> Vec<System> {
+    systems_of(Duration::from_millis(1)).await
+}
+
+async fn systems_of(latency: Duration) -> Vec<System> {
     let redis = Redis::start();
-    let memory = system(config().builder().unwrap(), None).await;
-    let both = system(on(&redis).memory(16 * MIB), Some(redis)).await;
+    let memory = system_of(config().builder().unwrap(), None, latency).await;
+    let both = system_of(on(&redis).memory(16 * MIB), Some(redis), latency).await;
     vec![memory, both]
 }
 

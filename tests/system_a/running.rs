@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use larder::MIB;
+use larder::{MIB, minutes};
 
 use crate::support::redis_server::Redis;
-use crate::support::{ask, get};
-use crate::{app, on, system, systems_with_memory};
+use crate::support::{PATIENT, ask, eventually, get};
+use crate::{app, on, system, systems_of, systems_with_memory};
 
 #[tokio::test]
 async fn a8_connections_are_pooled_and_redis_is_shared_and_watched() {
@@ -56,6 +56,24 @@ async fn a9_warmed_at_the_start_before_anybody_asks() {
             assert!(get(&system.app, &uri).await.hit(), "{uri}");
         }
         assert_eq!(system.upstream.calls(), calls);
+    }
+}
+
+/// What is warmed takes as long as it likes: who asks meanwhile is served.
+#[tokio::test]
+async fn a9_warming_delays_no_first_request() {
+    for system in systems_of(minutes(10)).await {
+        let warmup = system.cache.warm().host("a.example").concurrency(3);
+        let run = warmup.requests(system.app.clone(), app::favourites());
+        eventually("it waits for the other service", || async {
+            system.upstream.calls() > 0
+        })
+        .await;
+        for uri in ["/characters/150", "/characters/1", "/platform/status"] {
+            let asked = tokio::time::timeout(PATIENT, get(&system.app, uri)).await;
+            assert_eq!(asked.expect("nobody waits").status, 200, "{uri}");
+        }
+        run.cancel();
     }
 }
 
