@@ -87,6 +87,6 @@ needed! {
     without_rows_that_die_with_the_hash: 0, with(&[EvictRows, EvictRows, LosePush, Cut]), [], [RowsApart];
     without_a_clock_of_its_own: 0, with(&[WallJump, LosePush, Cut]), [], [RowsExpire];
     without_a_word_from_replicas: 0, with(&[Split, LosePush]), [], [Unacknowledged];
-    without_one_step_that_invalidates_and_tells_who_must_know: 982, TWICE, [], [TwoSteps];
+    without_one_step_that_invalidates_and_tells_who_must_know: 2110, TWICE, [], [TwoSteps];
     without_counting_suspended_time: 2, SLOW, [], [SuspendedClock];
 }
