@@ -154,6 +154,13 @@ reasons! {
     }
 }
 
+impl Staleness {
+    /// Whether the request had waited for a handler before.
+    pub(crate) fn has_waited(self) -> bool {
+        matches!(self, Self::IfError | Self::Timeout | Self::Crowded)
+    }
+}
+
 reasons! {
     /// Why nothing stored could answer a request.
     Cause {

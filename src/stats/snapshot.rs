@@ -112,9 +112,10 @@ pub struct Stats {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Latencies {
-    /// Requests that a stored response answered, until its head.
+    /// Requests that a stored response answered at once, until its head.
     pub hit: Latency,
-    /// Requests that waited for a handler, their own or another's, until the head.
+    /// Requests that waited for a handler, their own or another's, until the head; also
+    /// where something stale stood in for it in the end.
     pub miss: Latency,
     /// Handlers that ran on behalf of the cache, until the head.
     pub fill: Latency,

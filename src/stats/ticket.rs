@@ -104,7 +104,9 @@ impl Counting {
         match outcome {
             Outcome::Hit { .. } if self.sampled => counts.hit_took(took()),
             Outcome::Hit { .. } | Outcome::Bypass { .. } => {}
-            Outcome::Stale { .. } => counts.measured.hit.record(took(), 1),
+            Outcome::Stale { why, .. } if !why.has_waited() => {
+                counts.measured.hit.record(took(), 1);
+            }
             _ => counts.measured.miss.record(took(), 1),
         }
         if length.is_none() {

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode};
 use axum::{Router, routing::get as on_get};
 use larder::{
-    Bypass, Cache, Cause, Eviction, Fault, InvalidatedBy, LowCause, MIB, Policy, Refusal,
+    Bypass, Cache, Cause, Eviction, Fault, InvalidatedBy, Latencies, LowCause, MIB, Policy, Refusal,
 };
 use larder::{endpoint, everything, minutes, seconds, tag, testing, uri};
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -268,6 +268,29 @@ async fn what_was_saved_is_the_sum_of_what_each_endpoint_has() {
     }
     assert_eq!(cache.stats().calls_saved, 100);
     assert_eq!(cache.stats().time_saved, Duration::from_millis(100));
+}
+
+/// A handler that fails late is no slow hit, though something stale answers in the end.
+#[tokio::test]
+async fn who_has_waited_for_a_handler_that_failed_is_measured_as_that() {
+    let (cache, clock) = testing::cache();
+    let policy = Policy::ttl(minutes(1)).stale_if_error(minutes(60));
+    let (calls, late) = (Calls::default(), clock.clone());
+    let handler = on_get(async move || match calls.count() {
+        1 => StatusCode::OK,
+        _ => {
+            late.advance(seconds(10));
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    });
+    let app = Router::new().route("/", handler.layer(cache.layer(policy)));
+    get(&app, "/").await;
+    clock.advance(minutes(2));
+    assert_eq!(get(&app, "/").await.detail(), "stale-if-error");
+    assert_eq!(get(&app, "/").await.detail(), "left-alone");
+    let Latencies { hit, miss, .. } = cache.stats().latency;
+    assert_eq!((hit.count, miss.count), (1, 2));
+    assert!(hit.sum < seconds(1) && miss.sum >= seconds(10), "{hit:?}");
 }
 
 #[tokio::test]
