@@ -33,7 +33,10 @@ impl<T: Send + Sync + 'static> Counting<T> {
         counts.request(outcome, 0);
         let took = self.took();
         match outcome {
-            Outcome::Hit { .. } | Outcome::Stale { .. } => counts.measured.hit.record(took, 1),
+            Outcome::Hit { .. } => counts.measured.hit.record(took, 1),
+            Outcome::Stale { why, .. } if !why.has_waited() => {
+                counts.measured.hit.record(took, 1);
+            }
             Outcome::Bypass { .. } => {}
             _ => counts.measured.miss.record(took, 1),
         }

@@ -47,6 +47,14 @@ async fn what_is_stale_stands_in_for_a_loader_that_fails_then_the_fallback() {
         let why = Staleness::IfError;
         assert!(matches!(stale.outcome(), Outcome::Stale { why: w, .. } if w == why));
         assert_eq!(stale.run, 1);
+        let mut stats = tier.cache.endpoint_stats().into_iter();
+        let own = stats.find(|one| one.endpoint == "character").unwrap();
+        let latency = own.stats.latency;
+        assert_eq!(
+            (latency.hit.count, latency.miss.count),
+            (0, 2),
+            "it has waited"
+        );
         pass(&tier.cache, &tier.clock, minutes(1)).await;
         let fallback = fails().await.unwrap();
         assert_eq!(fallback.id, "template of a");
