@@ -76,10 +76,13 @@ fn opaque(tag: &[u8]) -> &[u8] {
 }
 
 /// Whether `If-Range` lets a part of an entry be sent: by the same strong tag
-/// or the very date (RFC 9110, 13.1.5).
+/// or the very date (RFC 9110, 13.1.5). One that stands there twice does not.
 pub(crate) fn in_range(request: &HeaderMap, entry: &HeaderMap) -> bool {
-    let Some(wanted) = request.get(IF_RANGE) else {
-        return true;
+    let mut lines = request.get_all(IF_RANGE).iter();
+    let wanted = match (lines.next(), lines.next()) {
+        (None, _) => return true,
+        (Some(wanted), None) => wanted,
+        _ => return false,
     };
     let bytes = wanted.as_bytes();
     if bytes.starts_with(b"\"") || bytes.starts_with(b"W/") {
