@@ -49,7 +49,8 @@ impl Policy {
     /// The targeted fields (RFC 9213) that speak to this cache, the first one
     /// that is there and can be read first. One takes the place of
     /// `Cache-Control` and `Expires`. Under a policy with a TTL, one that cannot be
-    /// read keeps its answer from being stored. Default: `CDN-Cache-Control`.
+    /// read, or whose age cannot, keeps its answer from being stored. Default:
+    /// `CDN-Cache-Control`.
     pub fn targets<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.targets = names.into_iter().map(Into::into).collect();
         self

@@ -29,11 +29,23 @@ fn read(headers: &HeaderMap, name: &HeaderName) -> Option<Directives> {
     Some(all)
 }
 
-/// Whether one of `targets` is there and cannot be read.
+/// Whether one of `targets` is there and cannot be read, or the age that it states.
 pub(crate) fn unreadable(headers: &HeaderMap, targets: &[HeaderName]) -> bool {
+    let age = |entry: &ListEntry| match entry {
+        ListEntry::Item(item) => item.bare_item.as_integer().map(i64::from),
+        ListEntry::InnerList(_) => None,
+    };
     let bad = |name| {
-        let text = joined(headers, name);
-        text.is_some_and(|text| Parser::new(&text).parse::<Dictionary>().is_err())
+        let Some(text) = joined(headers, name) else {
+            return false;
+        };
+        let read = Parser::new(&text).parse::<Dictionary>();
+        read.map_or(true, |all| {
+            let mut stated = all
+                .iter()
+                .filter(|(key, _)| matches!(key.as_str(), "max-age" | "s-maxage"));
+            stated.any(|(_, entry)| age(entry).is_none_or(|seconds| seconds < 0))
+        })
     };
     targets.iter().any(bad)
 }

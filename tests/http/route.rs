@@ -149,6 +149,13 @@ async fn the_handlers_cache_control_shortens_and_forbids() {
                 &[(CC, "max-age=10"), ("cdn-cache-control", "no-store")],
                 None,
             ),
+            // an age that cannot be read
+            (
+                &[(CC, "no-store"), ("cdn-cache-control", "max-age=\"9\"")],
+                None,
+            ),
+            (&[("cdn-cache-control", "s-maxage, max-age=9")], None),
+            (&[("cdn-cache-control", "max-age=-1")], None),
             (&[(CC, "no-cache")], None),
             (&[(CC, "private=\"x\"")], None),
             (&[(CC, "max-age=0")], None),
