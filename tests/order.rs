@@ -159,3 +159,30 @@ async fn a_download_resumed_through_compression_is_never_of_two_codings() {
         );
     }
 }
+
+/// A part of coded bytes cannot be decoded: a layer that decodes (around a client) would
+/// fail where without a cache it gets the whole.
+#[tokio::test]
+async fn what_is_compressed_inside_is_sent_whole_to_who_asks_for_a_part_of_it() {
+    let (cache, _clock) = testing::cache();
+    let body = || async { "the same line again and again\n".repeat(300) };
+    let app = Router::new()
+        .route("/text", get(body))
+        .layer(tower_http::compression::CompressionLayer::new())
+        .layer(cache.ttl(minutes(5)));
+    let coded = ("accept-encoding", "gzip");
+    let whole = get_with(&app, "/text", &[coded]).await;
+    assert_eq!(whole.header("content-encoding"), "gzip");
+    let part = get_with(&app, "/text", &[coded, ("range", "bytes=0-9")]).await;
+    assert!(part.hit());
+    assert_eq!(
+        (part.status, part.body == whole.body),
+        (StatusCode::OK, true)
+    );
+    get_with(&app, "/text", &[]).await;
+    let part = get_with(&app, "/text", &[("range", "bytes=4-7")]).await;
+    assert_eq!(
+        (part.status, part.text()),
+        (StatusCode::PARTIAL_CONTENT, "same")
+    );
+}

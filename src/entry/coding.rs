@@ -107,10 +107,10 @@ pub(crate) fn code_all(entry: &Entry, codings: &[Coding]) -> Box<[Coded]> {
 
 /// Whether a layer further out may code what has a tag of larder's own: that tag would
 /// stand for the coded body too, and a part of the plain one must not be joined to it
-/// (RFC 9110, 8.8.3.3). Whoever takes no coding has parts.
+/// (RFC 9110, 8.8.3.3). Nor can one there decode a part of what is coded. Whoever takes no
+/// coding has parts.
 pub(crate) fn may_be_coded_outside(request: &HeaderMap, response: &HeaderMap, body: &[u8]) -> bool {
-    !response.contains_key(CONTENT_ENCODING)
-        && accept::coding(request, &["gzip", "deflate", "br", "zstd"]).is_some()
+    accept::coding(request, &["gzip", "deflate", "br", "zstd"]).is_some()
         && response.get(ETAG) == Some(&etag_of(body))
 }
 
