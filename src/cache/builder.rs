@@ -118,9 +118,9 @@ impl CacheBuilder {
     }
 
     /// Keeps entries in the process, at most `bytes` of them with all that they cost (at least 64 KiB). Default: none.
-    ///
     /// Bodies that are being recorded count in that, and take at most half of it: one that is larger
     /// is served and not stored, in no tier. Give at least twice [`max_body`](Self::max_body) where those are to be stored.
+    /// From 32 MiB on the tier has parts, of 16 MiB or more: it keeps no entry that is larger than one of them (`no-room`).
     pub fn memory(mut self, bytes: u64) -> Self {
         self.memory = Some(bytes);
         self
