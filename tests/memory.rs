@@ -156,3 +156,22 @@ async fn an_invalidation_looks_at_memory_aside_and_once_for_all_who_ask() {
     let removed: u64 = done.iter().map(|done| done.as_ref().unwrap().memory).sum();
     assert_eq!((removed, cache.stats().memory_entries), (2_999, 0));
 }
+
+/// What is recorded takes its room from the entries, but not from its own.
+#[tokio::test]
+async fn the_largest_body_is_kept_in_twice_its_room() {
+    for declared in [None, Some(MIB)] {
+        let cache = Cache::builder().memory(2 * MIB).build().unwrap();
+        let handler = on_get(move || async move {
+            let parts = (0..4).map(|_| Ok::<_, std::io::Error>(vec![b'x'; PART]));
+            let body = Body::from_stream(stream::iter(parts));
+            let length = declared.map(|len: u64| ("content-length", len.to_string()));
+            (axum::response::AppendHeaders(length), body)
+        });
+        let app = Router::new().route("/x", handler.layer(cache.ttl(minutes(5))));
+        get(&app, "/x").await;
+        let again = get(&app, "/x").await;
+        assert_eq!((again.hit(), again.body.len()), (true, 4 * PART));
+        assert_eq!(cache.stats().in_flight_bytes, 0);
+    }
+}

@@ -161,6 +161,9 @@ impl Engine {
                 }
             }
         }
+        if let Some(landing) = fill.landing.as_ref().filter(|_| in_memory) {
+            landing.hand_over(&fill.entry.body); // else it would have no room beside itself
+        }
         self.balance();
         let held = self.held(fill.entry.clone(), fill.age, fill.note.number);
         let held = held.holding(fill.value.take()).since(fill.began);

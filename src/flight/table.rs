@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError};
 
+use bytes::Bytes;
+
 use super::marks::Marks;
 use super::stalled::Recorded;
 use super::sync::{Mutex, MutexGuard};
@@ -212,6 +214,16 @@ impl Landing {
 
     pub(crate) fn flight(&self) -> &Arc<Flight> {
         &self.flight
+    }
+
+    /// What is recorded is about to be an entry's, and takes no room in flight any more.
+    pub(crate) fn hand_over(&self, whole: &Bytes) {
+        let read_on = {
+            let mut state = self.flight.state();
+            let recording = state.recording.as_mut();
+            recording.map(|recording| recording.hand_over(whole))
+        };
+        drop(read_on); // not under the lock
     }
 
     /// The answer is not to be shared, and the next ones are not expected to be:
