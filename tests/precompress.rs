@@ -245,3 +245,28 @@ async fn an_edit_of_what_was_read_coded_names_the_plain_tag_too() {
         assert_eq!(support::send(&app, put).await.text(), seen);
     }
 }
+
+/// What weighs too much with its variants stays without them.
+#[tokio::test]
+async fn variants_never_take_memory_over_its_bound() {
+    let cache = Cache::builder().memory(128 << 10).build().unwrap();
+    let mut seed = 1_u64;
+    let mut digit = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from_digit((seed >> 60) as u32, 16).unwrap()
+    };
+    let body: String = (0..65_000).map(|_| digit()).collect();
+    let policy = Policy::ttl(minutes(5)).precompress([Coding::Brotli, Coding::Gzip]);
+    let route = on_get(move || async move { body.clone() }).layer(cache.layer(policy));
+    let app = Router::new().route("/x", route);
+    get(&app, "/x").await;
+    cache.idle().await;
+    let bytes = cache.stats().memory_bytes;
+    assert!(bytes <= 128 << 10, "{bytes}");
+    let again = get_with(&app, "/x", &[("accept-encoding", "br")]).await;
+    assert!(again.hit());
+    assert_eq!(
+        (again.header("content-encoding"), again.body.len()),
+        ("", 65_000)
+    );
+}

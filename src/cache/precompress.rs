@@ -43,7 +43,10 @@ impl Engine {
             if let Ok(coded) = blocking.spawn_blocking(code).await
                 && !coded.is_empty()
             {
-                engine.memory.replace(&held, Arc::new(held.with(coded)));
+                let with = held.with(coded);
+                if engine.memory.has_room(with.weight()) {
+                    engine.memory.replace(&held, Arc::new(with));
+                }
             }
             drop(turn);
         });
