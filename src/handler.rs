@@ -19,7 +19,7 @@ use crate::generation::{Rule, keeps};
 use crate::inner::Content;
 use crate::layer::Shared;
 use crate::nested;
-use crate::outcome::Bypass;
+use crate::outcome::{Bypass, Fault, Outcome, Refusal};
 use crate::policy::FailureKind;
 use crate::reply;
 use crate::route::Route;
@@ -122,7 +122,11 @@ impl<S> Serve<S> {
                     .throttle(answered.question.place(), engine.now(), true);
                 asker.overtaken(); // whatever a layer further in comes to
                 landing.make(|_landing| Landed::TimedOut);
-                (answered.too_late(engine), None)
+                let late = answered.too_late(engine);
+                if !is_told(&late) {
+                    self.counts.fault(Fault::HandlerHidden);
+                }
+                (late, None)
             }
             Some(Ok(mut response)) if nested::decided(&response, engine) => {
                 landing.alone(None);
@@ -138,6 +142,9 @@ impl<S> Serve<S> {
                 let stale = answered.stand_in(engine, None);
                 let kind = FailureKind::Error;
                 let served = stale.or_else(|| answered.fall_back(engine, kind, None));
+                if served.is_some() || !counted {
+                    self.counts.fault(Fault::HandlerHidden);
+                }
                 (served.ok_or(error)?, None)
             }
         };
@@ -214,4 +221,11 @@ where
 {
     nested::enclose(&mut request, &shared.engine, ticket);
     Oneshot::new(inner, request)
+}
+
+/// Whether it tells itself that the handler took too long, and is counted by that.
+fn is_told<B>(response: &Response<B>) -> bool {
+    let told = response.extensions().get::<Outcome>();
+    let late = |outcome: &Outcome| matches!(outcome, Outcome::Miss { stored, .. } if *stored == Err(Refusal::Timeout));
+    told.is_some_and(late)
 }

@@ -68,7 +68,7 @@ pub enum Outcome {
         cause: Cause,
         /// Whether the answer is stored once its body has ended cleanly, and why not.
         stored: Result<(), Refusal>,
-        /// The handler's status.
+        /// The handler's status; where it gave none, that of what answers for it.
         status: StatusCode,
     },
     /// Another request's handler answered, whose fill this one shared.
@@ -199,10 +199,14 @@ reasons! {
 reasons! {
     /// What failed, as [`Stats::faults`](crate::Stats::faults) counts it.
     Fault {
-        /// The handler, by an error of its service.
+        /// The handler, by an error of its service, where nothing stood in for it: that request has no answer.
         Handler => "handler",
-        /// The handler took longer than [`Policy::hard_timeout`](crate::Policy::hard_timeout).
+        /// The handler took longer than [`Policy::hard_timeout`](crate::Policy::hard_timeout), and
+        /// nothing stood in for it: 504.
         HandlerTimeout => "handler-timeout",
+        /// The handler, by an error or by taking too long, where something stale or the fallback stood
+        /// in for it, or nobody waited for it (a renewal).
+        HandlerHidden => "handler-hidden",
         /// A stored entry was damaged, forged or not for the request asked.
         Corrupt => "corrupt",
         /// An operation of the store took too long.

@@ -217,6 +217,7 @@ fn parameters(text: &mut String, outcome: &Outcome, detail: bool) {
             let (fwd, status) = (fwd(*cause), status.as_u16());
             let _ = match stored {
                 Err(Refusal::Timeout) => write!(text, "; fwd={fwd}"), // it has not answered
+                Err(Refusal::Fallback) if status < 500 => write!(text, "; fwd={fwd}"), // nor here
                 _ => write!(text, "; fwd={fwd}; fwd-status={status}"),
             };
             match stored {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{Method, Request, Response};
 use axum::{Router, routing::get as on_get};
+use http_body_util::BodyExt;
 use larder::testing::{Chaos, ChaosStore, ManualClock, MemoryStore, Operation};
-use larder::{Cache, Cause, LowCause, Outcome, Policy, Routes, minutes, seconds, testing};
-use tower::Layer;
+use larder::{Cache, Cause, Fault, LowCause, Outcome, Policy, Routes, minutes, seconds, testing};
+use tower::{Layer, ServiceExt};
 
 use crate::support::redis_server::Redis;
-use crate::support::{PATIENT, SHORT, get, get_with, request};
+use crate::support::{Calls, PATIENT, SHORT, get, get_with, request};
 
 fn app(cache: &Cache) -> Router {
     let policy = Policy::ttl(seconds(10)).endpoint("x");
@@ -131,4 +132,44 @@ async fn a_low_hit_rate_of_reloads_is_called_that() {
     let low = advice.iter().find(|one| one.rule == "hit-rate-low");
     assert!(low.unwrap().todo.contains("no-cache"), "{advice:?}");
     assert!(advice.iter().all(|one| one.rule != "memory-small"));
+}
+
+/// What stands in for it hides it from its client, and not from who looks after it.
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_failed_is_a_fault_whatever_stands_in_for_it() {
+    let policy = || Policy::ttl(minutes(1)).hard_timeout(seconds(1));
+    let stands_in = [
+        policy().stale_if_error(minutes(60)),
+        policy().fallback(|_| Some(Response::new("[]".into()))),
+    ];
+    for policy in stands_in {
+        for late in [true, false] {
+            let (cache, clock) = testing::cache();
+            let calls = Calls::default();
+            let handler = tower::service_fn(move |_: Request<Body>| {
+                let call = calls.count();
+                async move {
+                    match (call, late) {
+                        (1, _) => Ok(Response::new(Body::from("x"))),
+                        (_, true) => std::future::pending().await,
+                        (_, false) => Err("failed"),
+                    }
+                }
+            });
+            let app = cache.layer(policy.clone()).layer(handler);
+            let mut told = String::new();
+            for _ in 0..2 {
+                let asked = app.clone().oneshot(request(Method::GET, "/", &[]));
+                let answer = asked.await.unwrap();
+                told = format!("{:?}", answer.headers()["cache-status"]);
+                answer.into_body().collect().await.unwrap();
+                cache.idle().await;
+                clock.advance(minutes(2));
+            }
+            assert!(!told.contains("fwd-status"), "it has not answered: {told}");
+            let faults = cache.stats().faults;
+            let hidden = faults.get(Fault::HandlerHidden);
+            assert_eq!((hidden, faults.total()), (1, 1), "{told}");
+        }
+    }
 }
