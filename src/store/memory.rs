@@ -104,6 +104,9 @@ pub(crate) struct Memory {
     pub(super) turns: Turns,
     shapes: Shapes,
     bound: u64,
+    /// The bound in whole sixteenths of all shards: what becomes of it as room is yielded and
+    /// comes back is exact. A fraction would be lost each time, and the tier in the end.
+    room: u64,
     /// What the heaviest entry may weigh.
     heaviest: u64,
     /// Sixteenths of the bound that what is in flight has.
@@ -122,11 +125,12 @@ impl Memory {
         let capacity = if bytes == 0 { MARKERS } else { bytes };
         let cores = std::thread::available_parallelism().map_or(4, usize::from);
         let shards = usize::try_from(capacity / SHARD).unwrap_or(usize::MAX);
-        let shards = shards.clamp(1, cores * 4);
+        let shards = 1 << shards.clamp(1, cores * 4).ilog2(); // else rounded up, to smaller ones
+        let room = capacity - capacity % (16 * shards as u64);
         let options = OptionsBuilder::new()
-            .shards(1 << shards.ilog2()) // else rounded up, to smaller ones
+            .shards(shards)
             .estimated_items_capacity(usize::try_from(capacity / 4096).unwrap_or(1 << 20).max(64))
-            .weight_capacity(capacity)
+            .weight_capacity(room)
             .build();
         #[allow(clippy::expect_used, reason = "both required options are set above")]
         let options = options.expect("capacity and estimate are set");
@@ -138,6 +142,7 @@ impl Memory {
             turns: Turns::default(),
             shapes: Shapes::default(),
             bound: bytes,
+            room,
             yielded: AtomicU64::new(0),
             keeps_entries: bytes > 0,
         }
@@ -280,7 +285,7 @@ impl Memory {
             bytes => (bytes.div_ceil(step) + 2).min(16),
         };
         if self.keeps_entries && self.yielded.swap(steps, Ordering::AcqRel) != steps {
-            self.slots.set_capacity(self.bound - steps * step);
+            self.slots.set_capacity(self.room / 16 * (16 - steps));
         }
     }
 
@@ -360,27 +365,5 @@ impl Memory {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::SystemClock;
-
-    #[test]
-    fn a_slot_is_sixteen_bytes() {
-        assert_eq!(size_of::<Slot>(), 16);
-    }
-
-    #[test]
-    fn a_place_that_two_requests_share_answers_one_of_them() {
-        let clock = Arc::new(SystemClock::new());
-        let memory = Memory::new(1 << 20, clock, Arc::default());
-        let names = [http::header::ACCEPT];
-        let variants = Variants::new(b"a"[..].into(), names[..].into());
-        // as if both had one hash
-        let weighed = Weighed::of(&variants);
-        let slot = Slot::Vary(Arc::new(variants), weighed);
-        memory.slots.insert(memory.place(b"b"), slot);
-        assert!(memory.get(b"b").is_none() && memory.peek(b"b").is_none());
-        memory.remove(b"b");
-        assert_eq!(memory.len(), 1, "what is another's stays");
-    }
-}
+#[path = "memory_tests.rs"]
+mod tests;
