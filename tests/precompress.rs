@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::Path;
 use axum::http::Method;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::routing::get as on_get;
@@ -20,6 +21,18 @@ use tower::ServiceExt;
 
 fn text() -> String {
     "{\"name\":\"larder\"},".repeat(200)
+}
+
+/// Text that a coding makes about half as long.
+fn digits(seed: u64, len: usize) -> String {
+    let mut state = seed;
+    let digit = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        char::from_digit((state >> 60) as u32, 16).unwrap()
+    };
+    std::iter::repeat_with(digit).take(len).collect()
 }
 
 fn app(cache: &Cache, kind: &'static str, control: &'static str) -> Router {
@@ -250,12 +263,7 @@ async fn an_edit_of_what_was_read_coded_names_the_plain_tag_too() {
 #[tokio::test]
 async fn variants_never_take_memory_over_its_bound() {
     let cache = Cache::builder().memory(128 << 10).build().unwrap();
-    let mut seed = 1_u64;
-    let mut digit = || {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        char::from_digit((seed >> 60) as u32, 16).unwrap()
-    };
-    let body: String = (0..65_000).map(|_| digit()).collect();
+    let body = digits(1, 65_000);
     let policy = Policy::ttl(minutes(5)).precompress([Coding::Brotli, Coding::Gzip]);
     let route = on_get(move || async move { body.clone() }).layer(cache.layer(policy));
     let app = Router::new().route("/x", route);
@@ -269,4 +277,19 @@ async fn variants_never_take_memory_over_its_bound() {
         (again.header("content-encoding"), again.body.len()),
         ("", 65_000)
     );
+}
+
+#[tokio::test]
+async fn variants_push_out_what_they_take_the_room_of() {
+    let cache = Cache::builder().memory(MIB).build().unwrap();
+    let policy = Policy::ttl(minutes(5)).precompress([Coding::Brotli, Coding::Gzip]);
+    let digits = |Path(seed): Path<u64>| async move { digits(seed, 16_000) };
+    let app = Router::new().route("/{n}", on_get(digits).layer(cache.layer(policy)));
+    for n in 0..60 {
+        get(&app, &format!("/{n}")).await;
+    }
+    cache.idle().await;
+    let bytes = cache.stats().memory_bytes;
+    assert!(bytes <= MIB, "{bytes}");
+    assert!(bytes > MIB / 2, "{bytes}");
 }

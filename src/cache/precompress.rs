@@ -46,6 +46,7 @@ impl Engine {
                 let with = held.with(coded);
                 if engine.memory.has_room(with.weight()) {
                     engine.memory.replace(&held, Arc::new(with));
+                    engine.memory.fit();
                 }
             }
             drop(turn);

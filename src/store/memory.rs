@@ -289,6 +289,17 @@ impl Memory {
         }
     }
 
+    /// Lets go of what is too much: an entry that has grown in its place pushes nobody out.
+    pub(crate) fn fit(&self) {
+        loop {
+            let steps = self.yielded.load(Ordering::Acquire);
+            self.slots.set_capacity(self.room / 16 * (16 - steps));
+            if self.yielded.load(Ordering::Acquire) == steps {
+                return;
+            }
+        }
+    }
+
     /// Visits all entries, removes those that are gone, and ages those that have aged.
     /// Returns how many that were. Takes a shard's lock for one item at a time.
     pub(crate) fn sweep(&self, standing: impl Fn(&Held) -> Standing) -> u64 {
