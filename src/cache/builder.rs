@@ -174,7 +174,8 @@ impl CacheBuilder {
     }
 
     /// How long one operation of the shared store may take, and how long a
-    /// request waits for it in all: from 1 ms to 60 s. For how long a request waits
+    /// request waits for it in all: from 1 ms to 60 s. A connection may take as long
+    /// to make, and 250 ms at least. For how long a request waits
     /// for another's fill, its policy says ([`Policy::wait`](crate::Policy::wait)).
     /// Default: 250 ms.
     pub fn operation_timeout(mut self, timeout: Duration) -> Self {

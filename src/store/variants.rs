@@ -34,7 +34,7 @@ pub(crate) struct Variant {
 /// What a marker weighed when it was put into memory; what it holds may grow since.
 /// Half a word: a hit reads what stands in memory's table where it is in no near cache.
 #[derive(Clone, Copy)]
-pub(crate) struct Weighed(u32);
+pub(crate) struct Weighed(pub(super) u32);
 
 impl Weighed {
     pub(super) fn of(variants: &Variants) -> Self {

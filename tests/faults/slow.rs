@@ -128,3 +128,13 @@ async fn what_is_still_to_be_told_is_told_at_the_end_or_its_loss_is() {
         assert_eq!(said.times("are lost"), usize::from(!back));
     }
 }
+
+#[tokio::test]
+async fn a_connection_to_a_server_that_is_far_away_may_take_as_long_as_an_operation() {
+    let (_redis, proxy) = behind_proxy();
+    proxy.set(|rules| rules.delay = Some(300..301));
+    let site = Site::new();
+    let patient = builder(proxy.url()).lease(Duration::from_secs(60));
+    let a = site.with(patient.operation_timeout(PATIENT).build().unwrap());
+    comes_back(&a).await;
+}

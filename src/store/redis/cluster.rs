@@ -16,7 +16,7 @@ use redis::{
 };
 
 use super::connect::{Connect, Connection, Node, Work};
-use super::line::CONNECT;
+use super::line::connect_within;
 use super::push::{Pushes, Topic, listen, together};
 use super::single::{One, config, tcp};
 use crate::inspect::Topology;
@@ -25,6 +25,7 @@ struct Cluster {
     client: ClusterClient,
     /// Some of its nodes.
     nodes: Vec<Client>,
+    operation: Duration,
 }
 
 /// The feature is there.
@@ -37,7 +38,7 @@ pub(super) fn open(nodes: Vec<String>, timeout: Duration) -> RedisResult<Box<dyn
     let each = nodes.iter().map(|node| Client::open(node.as_str()));
     let each = each.collect::<RedisResult<_>>()?;
     let client = ClusterClientBuilder::new(nodes)
-        .connection_timeout(CONNECT)
+        .connection_timeout(connect_within(timeout))
         .response_timeout(timeout)
         .overall_response_timeout(Some(timeout * 2))
         .retries(1)
@@ -46,6 +47,7 @@ pub(super) fn open(nodes: Vec<String>, timeout: Duration) -> RedisResult<Box<dyn
     Ok(Box::new(Cluster {
         client,
         nodes: each,
+        operation: timeout,
     }))
 }
 
@@ -54,7 +56,7 @@ impl Cluster {
     async fn ranges(&self) -> RedisResult<(ConnectionInfo, Vec<Range>)> {
         let mut last = RedisError::from(nobody());
         for node in &self.nodes {
-            match ask(node).await {
+            match ask(node, self.operation).await {
                 Ok(ranges) => return Ok((node.get_connection_info().clone(), ranges)),
                 Err(error) => last = error,
             }
@@ -64,8 +66,8 @@ impl Cluster {
 }
 
 /// Asks one node for the slots.
-async fn ask(node: &Client) -> RedisResult<Vec<Range>> {
-    let config = config();
+async fn ask(node: &Client, operation: Duration) -> RedisResult<Vec<Range>> {
+    let config = config(operation);
     let connection = node.get_multiplexed_async_connection_with_config(&config);
     ranges(&mut connection.await?, &[address(node)]).await
 }
@@ -121,7 +123,7 @@ impl Connect for Cluster {
             .ok_or_else(|| RedisError::from(nobody()))?;
             let at = info.clone().set_addr(at(info.addr(), host, port));
             let client = Client::open(at)?;
-            let config = config();
+            let config = config(self.operation);
             let connection = client.get_multiplexed_async_connection_with_config(&config);
             let connection: Arc<dyn Connection> = Arc::new(One(connection.await?));
             Ok(connection)
@@ -143,7 +145,7 @@ impl Connect for Cluster {
                     }
                 }
                 let at = info.clone().set_addr(at(info.addr(), host, port));
-                links.push(listen(&Client::open(at)?, topic).await?);
+                links.push(listen(&Client::open(at)?, topic, self.operation).await?);
             }
             Ok(together(links))
         }

@@ -11,8 +11,15 @@ use super::connect::{Connect, Connection, Node, Work};
 use super::mend::Mend;
 use super::own::Own;
 
-/// How long making one connection may take.
-pub(super) const CONNECT: Duration = Duration::from_millis(250);
+/// How long making one connection may take, where no operation may take longer.
+const CONNECT: Duration = Duration::from_millis(250);
+
+/// How long it may take where an operation may take so long: a server that is far away
+/// needs several of its round trips.
+pub(super) fn connect_within(operation: Duration) -> Duration {
+    CONNECT.max(operation)
+}
+
 /// And all that a topology needs: its nodes are asked first.
 pub(super) const TOPOLOGY: Duration = Duration::from_secs(2);
 /// Servers that are told apart; of more, some share a breaker.

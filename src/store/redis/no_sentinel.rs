@@ -1,5 +1,7 @@
 //! Sentinel, left out.
 
+use std::time::Duration;
+
 use redis::{ErrorKind, RedisResult};
 
 use super::connect::Connect;
@@ -11,6 +13,6 @@ pub(super) fn prepare() -> Result<(), &'static str> {
     Err(MISSING)
 }
 
-pub(super) fn open(_url: SentinelUrl) -> RedisResult<Box<dyn Connect>> {
+pub(super) fn open(_url: SentinelUrl, _operation: Duration) -> RedisResult<Box<dyn Connect>> {
     Err((ErrorKind::InvalidClientConfig, MISSING).into())
 }

@@ -6,13 +6,15 @@
 //! written costs the server nothing. Where tracking is refused (an ACL without
 //! `+client`), what is published is heard all the same.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use redis::{AsyncConnectionConfig, Client, ProtocolVersion, PushInfo, PushKind};
 use redis::{RedisResult, Value};
 use tokio::sync::mpsc;
 
-use super::line::CONNECT;
+use super::line::connect_within;
 use crate::store::fence::Told;
 
 /// What comes on a push link, until it ends.
@@ -37,10 +39,14 @@ impl Topic {
 }
 
 /// Opens a push link to one server.
-pub(super) async fn listen(client: &Client, topic: Topic) -> RedisResult<Pushes> {
+pub(super) async fn listen(
+    client: &Client,
+    topic: Topic,
+    operation: Duration,
+) -> RedisResult<Pushes> {
     let (tell, told) = mpsc::unbounded_channel();
     let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT))
+        .set_connection_timeout(Some(connect_within(operation)))
         .set_response_timeout(None)
         .set_push_sender(tell);
     let client = with_resp3(client)?;

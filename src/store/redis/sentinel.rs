@@ -1,6 +1,7 @@
 //! Redis behind Sentinel: the present primary is asked for at every connect.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -16,6 +17,7 @@ use crate::inspect::Topology;
 struct Sentinel {
     sentinels: Vec<ConnectionAddr>,
     url: SentinelUrl,
+    operation: Duration,
 }
 
 /// The feature is there.
@@ -23,13 +25,17 @@ pub(super) fn prepare() -> Result<(), &'static str> {
     Ok(())
 }
 
-pub(super) fn open(url: SentinelUrl) -> RedisResult<Box<dyn Connect>> {
+pub(super) fn open(url: SentinelUrl, operation: Duration) -> RedisResult<Box<dyn Connect>> {
     let sentinels: Vec<_> = url
         .sentinels
         .iter()
         .map(|node| Ok(node.as_str().into_connection_info()?.addr().clone()))
         .collect::<RedisResult<_>>()?;
-    let sentinel = Sentinel { sentinels, url };
+    let sentinel = Sentinel {
+        sentinels,
+        url,
+        operation,
+    };
     sentinel.client()?;
     Ok(Box::new(sentinel))
 }
@@ -57,7 +63,8 @@ impl Connect for Sentinel {
     fn connect(&self) -> BoxFuture<'_, RedisResult<Arc<dyn Connection>>> {
         async {
             let mut client = self.client()?;
-            let connection = client.get_async_connection_with_config(&config()).await?;
+            let config = config(self.operation);
+            let connection = client.get_async_connection_with_config(&config).await?;
             let connection: Arc<dyn Connection> = Arc::new(One(connection));
             Ok(connection)
         }
@@ -71,7 +78,7 @@ impl Connect for Sentinel {
     fn listen(&self, topic: Topic) -> BoxFuture<'_, RedisResult<Pushes>> {
         async move {
             let primary = self.client()?.async_get_client().await?;
-            listen(&primary, topic).await
+            listen(&primary, topic, self.operation).await
         }
         .boxed()
     }

@@ -1,6 +1,7 @@
 //! One server: TCP, TLS or a unix socket.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
@@ -9,19 +10,23 @@ use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisResult, Value};
 
 use super::connect::{Connect, Connection, Node, Work};
-use super::line::CONNECT;
+use super::line::connect_within;
 use super::push::{Pushes, Topic, listen};
 
 /// How many commands may wait to be written. With the crate's 50 a busy server
 /// pays for a second wait with each command.
 const QUEUE: usize = 1_024;
 
-pub(super) struct Single(Client);
+pub(super) struct Single {
+    client: Client,
+    operation: Duration,
+}
 
 impl Single {
-    pub(super) fn new(url: &str) -> RedisResult<Self> {
+    pub(super) fn new(url: &str, operation: Duration) -> RedisResult<Self> {
         let info = url.into_connection_info()?;
-        Client::open(info.set_tcp_settings(tcp())).map(Self)
+        let client = Client::open(info.set_tcp_settings(tcp()))?;
+        Ok(Self { client, operation })
     }
 }
 
@@ -30,10 +35,10 @@ pub(super) fn tcp() -> TcpSettings {
     TcpSettings::default().set_nodelay(true)
 }
 
-/// Operations have a bound of their own, see `link.rs`.
-pub(super) fn config() -> AsyncConnectionConfig {
+/// Operations have a bound of their own, see `link.rs`: `operation`.
+pub(super) fn config(operation: Duration) -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT))
+        .set_connection_timeout(Some(connect_within(operation)))
         .set_response_timeout(None)
         .set_pipeline_buffer_size(QUEUE)
 }
@@ -41,8 +46,10 @@ pub(super) fn config() -> AsyncConnectionConfig {
 impl Connect for Single {
     fn connect(&self) -> BoxFuture<'_, RedisResult<Arc<dyn Connection>>> {
         async {
-            let config = config();
-            let connection = self.0.get_multiplexed_async_connection_with_config(&config);
+            let config = config(self.operation);
+            let connection = self
+                .client
+                .get_multiplexed_async_connection_with_config(&config);
             let connection: Arc<dyn Connection> = Arc::new(One(connection.await?));
             Ok(connection)
         }
@@ -50,7 +57,7 @@ impl Connect for Single {
     }
 
     fn listen(&self, topic: Topic) -> BoxFuture<'_, RedisResult<Pushes>> {
-        listen(&self.0, topic).boxed()
+        listen(&self.client, topic, self.operation).boxed()
     }
 }
 

@@ -37,10 +37,10 @@ pub(super) fn open(url: &str, timeout: Duration) -> Result<Box<dyn Connect>, Con
         _ => {}
     }
     let opened = match scheme {
-        "redis" | "rediss" | "unix" | "redis+unix" => single(url),
+        "redis" | "rediss" | "unix" | "redis+unix" => single(url, timeout),
         "redis+cluster" => cluster::open(nodes("redis", rest), timeout),
         "rediss+cluster" => cluster::open(nodes("rediss", rest), timeout),
-        "redis+sentinel" => sentinel::open(sentinel_url(rest).map_err(bad)?),
+        "redis+sentinel" => sentinel::open(sentinel_url(rest).map_err(bad)?, timeout),
         _ => {
             return Err(bad(
                 "the scheme is none of redis, rediss, unix, redis+cluster, rediss+cluster, redis+sentinel",
@@ -64,8 +64,8 @@ fn form(scheme: &str) -> &'static str {
     }
 }
 
-fn single(url: &str) -> RedisResult<Box<dyn Connect>> {
-    Ok(Box::new(Single::new(url)?))
+fn single(url: &str, timeout: Duration) -> RedisResult<Box<dyn Connect>> {
+    Ok(Box::new(Single::new(url, timeout)?))
 }
 
 /// `user:password@a:1,b:2` as one URL for each node.
