@@ -50,7 +50,8 @@ impl Hint {
         }
     }
 
-    /// Adds a tag, literally (no templates).
+    /// Adds a tag, literally (no templates). An answer with an empty one is not stored: nobody
+    /// could invalidate it by that.
     pub fn tag(mut self, tag: impl Into<String>) -> Self {
         self.tags.push(tag.into());
         self

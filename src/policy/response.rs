@@ -273,7 +273,8 @@ fn tags(
     }
     tags.sort_unstable();
     tags.dedup();
-    match tags.len() > MOST_TAGS {
+    // what has an empty tag nobody could invalidate by it
+    match tags.len() > MOST_TAGS || tags.first().is_some_and(String::is_empty) {
         true => Err(Refusal::Tags),
         false => Ok(tags),
     }

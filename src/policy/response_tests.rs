@@ -17,6 +17,14 @@ fn compiled(policy: &Policy) -> Compiled {
 }
 
 fn judged(policy: &Compiled, fields: &[(&'static str, String)]) -> Option<Terms> {
+    judged_by(policy, fields, Hint::new()).ok()
+}
+
+fn judged_by(
+    policy: &Compiled,
+    fields: &[(&'static str, String)],
+    hint: Hint,
+) -> Result<Terms, Refusal> {
     let mut headers = HeaderMap::new();
     for (name, value) in fields {
         headers.append(*name, HeaderValue::from_str(value).unwrap());
@@ -34,7 +42,15 @@ fn judged(policy: &Compiled, fields: &[(&'static str, String)]) -> Option<Terms>
         params: Params::new(None, "/", None),
         named: Ok(&[]),
     };
-    judge(policy, &answer, Hint::new()).ok()
+    judge(policy, &answer, hint)
+}
+
+#[test]
+fn what_has_an_empty_tag_is_not_stored() {
+    let policy = compiled(&Policy::ttl(Duration::from_secs(60)));
+    let hinted = |tag: &str| judged_by(&policy, &[], Hint::new().tag("a").tag(tag));
+    assert!(hinted("b").is_ok());
+    assert!(matches!(hinted(""), Err(Refusal::Tags)));
 }
 
 fn directive() -> impl Strategy<Value = String> {
