@@ -205,7 +205,7 @@ reasons! {
         /// nothing stood in for it: 504.
         HandlerTimeout => "handler-timeout",
         /// The handler, by an error or by taking too long, where something stale or the fallback stood
-        /// in for it, or nobody waited for it (a renewal).
+        /// in for it, or nobody waited for it (a renewal). Of responses, not of typed values.
         HandlerHidden => "handler-hidden",
         /// A stored entry was damaged, forged or not for the request asked.
         Corrupt => "corrupt",

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::Method;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{HeaderMap, Method};
 use axum::routing::get as on_get;
-use larder::{Cache, MIB, Policy};
+use futures_util::stream;
+use larder::{Cache, MIB, Outcome, Policy};
 use support::redis_server::Redis;
 use support::{Calls, PATIENT, Reply, SHORT, eventually, get, request, send};
 use tokio::sync::Semaphore;
+use tower::ServiceExt;
 
 /// A handler whose first run takes as long as the test says.
 #[derive(Clone)]
@@ -152,4 +155,47 @@ async fn what_is_not_as_valid_or_of_another_time_makes_room() {
         let now: Vec<u8> = redis.command(&["GET", &key]);
         assert_eq!(now == there, stays, "{at} {ahead}");
     }
+}
+
+/// The places of both are marked: answers vary there.
+#[tokio::test]
+async fn a_variant_that_came_earlier_and_is_written_later_is_no_failure() {
+    let redis = Redis::start();
+    let cache = process(&redis, false);
+    let gate = Arc::new(Semaphore::new(0));
+    let waits = Arc::clone(&gate);
+    let handler = on_get(move |headers: HeaderMap| async move {
+        let language = headers["accept-language"].clone();
+        let slow = language == "aa";
+        let body = stream::once(async move {
+            if slow {
+                waits.acquire().await.unwrap().forget();
+            }
+            Ok::<_, std::convert::Infallible>(Bytes::copy_from_slice(language.as_bytes()))
+        });
+        ([("vary", "accept-language")], Body::from_stream(body))
+    });
+    let app = Router::new().route("/x", handler.layer(cache.ttl(larder::minutes(5))));
+    let speak = |language: &'static str| {
+        let fields = [("accept-language", language)];
+        app.clone().oneshot(request(Method::GET, "/x", &fields))
+    };
+    let first = speak("cc").await.unwrap(); // what they vary on is known now
+    assert_eq!(to_bytes(first.into_body(), 9).await.unwrap(), "cc");
+    cache.idle().await;
+    let there = redis.entries().len();
+    let slow = speak("aa").await.unwrap();
+    let came = now(&redis);
+    eventually("later", || async { now(&redis) > came }).await;
+    let fast = speak("bb").await.unwrap();
+    assert_eq!(to_bytes(fast.into_body(), 9).await.unwrap(), "bb");
+    eventually("it is there", || async { redis.entries().len() > there }).await;
+    gate.add_permits(1);
+    assert_eq!(to_bytes(slow.into_body(), 9).await.unwrap(), "aa");
+    cache.idle().await;
+    for language in ["aa", "bb"] {
+        let reply = speak(language).await.unwrap();
+        assert!(reply.extensions().get::<Outcome>().unwrap().is_hit());
+    }
+    assert_eq!(cache.stats().store_errors, 0);
 }

@@ -13,7 +13,7 @@ use super::engine::{Engine, Writes};
 use super::lease::Leased;
 use crate::entry::codec;
 use crate::entry::{Entry, Held, Room, Value};
-use crate::error::StoreErrorKind;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::flight::Landing;
 use crate::generation::{Generation, Rule, keeps};
 use crate::invalidate::Target;
@@ -58,10 +58,13 @@ impl Fill {
         varies.unwrap_or(&self.entry.canonical)
     }
 
-    /// What it weighs in memory.
+    /// What it weighs in memory, where a value lies in place of its body.
     fn weight(&self) -> u64 {
-        let value = self.value.as_ref().map_or(0, |value| value.weight);
-        self.entry.weight().saturating_add(value)
+        let (entry, body) = (self.entry.weight(), self.entry.body.len() as u64);
+        match &self.value {
+            None => entry,
+            Some(value) => entry.saturating_sub(body).saturating_add(value.weight),
+        }
     }
 
     /// Takes over what a confirmed entry can be invalidated by.
@@ -284,7 +287,10 @@ impl Engine {
                 leads: true,
                 replaces: None,
             };
-            self.counted(store.put(leading).await);
+            let led = store.put(leading).await;
+            if !led.as_ref().is_err_and(is_fenced) {
+                self.counted(led); // else one that was made later leads there
+            }
         }
         // one that was given, not filled: what is being filled comes too late
         let place = fill.alias.as_ref().map_or(&entry.key, |alias| &alias.key);
@@ -299,7 +305,7 @@ impl Engine {
             replaces,
         };
         match store.put(record).await {
-            Err(error) if error.kind() == StoreErrorKind::Fenced => {
+            Err(error) if is_fenced(&error) => {
                 tracing::debug!(target: "larder", key = %entry.key, "another instance has filled it");
                 self.memory.remove_upto(entry); // what lies in the store counts
             }
@@ -333,12 +339,17 @@ impl Engine {
         varies.into_iter().chain(alias).collect()
     }
 
-    fn counted<T>(&self, result: Result<T, crate::error::StoreError>) {
+    fn counted<T>(&self, result: Result<T, StoreError>) {
         if let Err(error) = result {
             self.counters.store_error(&error);
             tracing::debug!(target: "larder", %error, "the store could not be written");
         }
     }
+}
+
+/// Another one that counts lies there, or may.
+fn is_fenced(error: &StoreError) -> bool {
+    error.kind() == StoreErrorKind::Fenced
 }
 
 /// Ends the note of a write, also where its runtime ends first.

@@ -276,3 +276,15 @@ async fn a_weight_beyond_all_bounds_is_no_trouble_of_the_callers() {
     assert!(stats.memory_bytes <= stats.memory_capacity);
     assert_eq!(stats.stores, 0);
 }
+
+#[tokio::test]
+async fn what_a_value_was_encoded_to_takes_no_room_in_memory() {
+    let cache = Cache::builder().memory(MIB).build().unwrap();
+    let values = cache.values::<String>("texts").build().unwrap();
+    for (name, bytes) in [("large", 480_000), ("small", 300_000)] {
+        values.insert(name, "x".repeat(bytes)).await;
+        assert!(values.contains(name).await, "{bytes}");
+        cache.invalidate(larder::namespace("texts")).await.unwrap();
+    }
+    assert_eq!(cache.stats().refusals, 0);
+}

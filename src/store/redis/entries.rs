@@ -40,7 +40,7 @@ return there";
 /// Writes an entry, if its lease is still held, and gives that back; what is no frame, under a
 /// name that may be others', is left, and so is an answer that began later, is as valid and may
 /// still be served: frames tell when they came, how long that took and by which clock
-/// (`entry/codec.rs`). The groups
+/// (`entry/codec.rs`; under `early(false)` not how long). The groups
 /// come first: an entry is never there without them. Who may not publish leaves
 /// the others to their polling. Without a lease the mark that nobody shall wait goes: there
 /// is an answer that may be shared. Returns 0 where it is not held or comes too late, -1 where
@@ -57,7 +57,7 @@ local there = redis.pcall('GETRANGE', KEYS[1], 0, 108)
 if type(there) ~= 'string' then there = '?' end
 if there ~= '' and string.sub(there, 1, #ARGV[7]) ~= ARGV[7] then return -1 end
 local function head(frame)
-  if #frame < 109 or string.sub(frame, 1, 4) ~= 'LRDR' or string.byte(frame, 5) < 2 then return end
+  if #frame < 109 or string.sub(frame, 1, 4) ~= 'LRDR' or string.byte(frame, 5) < 2 or string.byte(frame, 6) % 4 >= 2 then return end
   local created, number = struct.unpack('<I8', frame, 17), struct.unpack('<I8', frame, 57)
   local began = created - struct.unpack('<I4', frame, 106)
   return created, began, string.sub(frame, 49, 56), number, created + struct.unpack('<I8', frame, 33)

@@ -20,8 +20,8 @@ pub(super) fn connect_within(operation: Duration) -> Duration {
     CONNECT.max(operation)
 }
 
-/// And all that a topology needs: its nodes are asked first.
-pub(super) const TOPOLOGY: Duration = Duration::from_secs(2);
+/// And all that a topology needs at least: its nodes are asked first.
+const TOPOLOGY: Duration = Duration::from_secs(2);
 /// Servers that are told apart; of more, some share a breaker.
 pub(super) const SHARDS: usize = 16;
 
@@ -144,6 +144,11 @@ impl Line {
         made
     }
 
+    /// How long it may take to connect, a topology included.
+    pub(super) fn longest(&self) -> Duration {
+        TOPOLOGY.max(connect_within(self.timeout))
+    }
+
     /// Makes a connection in place of the one that there is.
     pub(super) async fn make_another(&self) -> RedisResult<Borrowed> {
         let _one = self.turn().await;
@@ -153,12 +158,12 @@ impl Line {
     /// Its turn to make a connection. Nobody waits for another for longer than that may
     /// take: his runtime may not be driven.
     async fn turn(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        let turn = tokio::time::timeout(TOPOLOGY, self.connecting.lock());
+        let turn = tokio::time::timeout(self.longest(), self.connecting.lock());
         turn.await.ok()
     }
 
     async fn make_one(&self) -> RedisResult<Borrowed> {
-        let connecting = tokio::time::timeout(TOPOLOGY, self.connect.connect()).await;
+        let connecting = tokio::time::timeout(self.longest(), self.connect.connect()).await;
         let late = |_| Err((ErrorKind::Io, "no connection in time").into());
         let connection = connecting.unwrap_or_else(late)?;
         let mut current = self.current();

@@ -8,13 +8,13 @@ use std::time::Duration;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value};
 
 use super::connect::{Connect, Node, Work};
-use super::line::{Current, Line, is_outage};
+use super::line::{Current, Line, connect_within, is_outage};
 use super::push::{Pushes, Topic};
 use super::reads::Reads;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::inspect::Topology;
 
-/// How long it may take to begin to listen, where a topology is asked first too.
+/// How long it may take at least to begin to listen, where a topology is asked first too.
 const LISTEN: Duration = Duration::from_secs(1);
 
 pub(super) struct Link {
@@ -104,8 +104,9 @@ impl Link {
         topic: Topic,
     ) -> impl Future<Output = RedisResult<Pushes>> + Send + 'static {
         let line = Arc::clone(&self.line);
+        let longest = LISTEN.max(connect_within(line.timeout));
         async move {
-            let listening = tokio::time::timeout(LISTEN, line.connect.listen(topic)).await;
+            let listening = tokio::time::timeout(longest, line.connect.listen(topic)).await;
             listening.unwrap_or_else(|_| Err((ErrorKind::Io, "no answer in time").into()))
         }
     }

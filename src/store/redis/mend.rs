@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::connect::Work;
-use super::line::{Line, SHARDS, TOPOLOGY, is_outage};
+use super::line::{Line, SHARDS, is_outage};
 use super::link::Failure;
 use crate::lasting::Outage;
 use crate::random::random;
@@ -191,7 +191,7 @@ impl Line {
             if !self.mend.wanted.swap(false, Ordering::AcqRel) {
                 return;
             }
-            let asks = TOPOLOGY * 2 + self.timeout * 2;
+            let asks = self.longest() * 2 + self.timeout * 2;
             if !self.mend.goes_on(number, asks + LONGEST) {
                 return;
             }

@@ -10,7 +10,7 @@ use redis::{ErrorKind, Pipeline, RedisError, RedisResult, Value};
 use tokio::time::Instant;
 
 use super::connect::{Connection, Work};
-use super::line::{Borrowed, Line, TOPOLOGY, is_dead};
+use super::line::{Borrowed, Line, is_dead};
 use super::link::{Failure, Link};
 use crate::error::StoreError;
 
@@ -57,12 +57,12 @@ impl Line {
         }
         let line = Arc::clone(self);
         let made = tokio::spawn(async move {
-            let _one = tokio::time::timeout(TOPOLOGY, line.own.connecting.lock()).await;
+            let _one = tokio::time::timeout(line.longest(), line.own.connecting.lock()).await;
             if let Some(connection) = &*line.own.connection() {
                 return Ok((Arc::clone(connection), false));
             }
             let connecting = line.connect.connect_to(&line.clock);
-            let connecting = tokio::time::timeout(TOPOLOGY, connecting).await;
+            let connecting = tokio::time::timeout(line.longest(), connecting).await;
             let late = |_| Err((ErrorKind::Io, "no connection in time").into());
             let connection = connecting.unwrap_or_else(late)?;
             *line.own.connection() = Some(Arc::clone(&connection));
@@ -176,14 +176,15 @@ mod tests {
     #[test]
     fn one_who_connects_on_a_runtime_that_is_not_driven_keeps_nobody_waiting() {
         let connect = Box::new(Server(AtomicBool::new(false)));
-        let link = Link::new(connect, TOPOLOGY, "api:!{clock}".into());
+        const TIMEOUT: Duration = Duration::from_secs(2);
+        let link = Link::new(connect, TIMEOUT, "api:!{clock}".into());
         let runtime = || {
             let mut builder = Builder::new_current_thread();
             builder.enable_all().start_paused(true).build().unwrap()
         };
         let (stands, runs) = (runtime(), runtime());
         let all = redis::pipe();
-        let confirmed = || link.confirmed(&all, TOPOLOGY * 2);
+        let confirmed = || link.confirmed(&all, TIMEOUT * 2);
         stands.block_on(async {
             assert!(confirmed().now_or_never().is_none());
             tokio::task::yield_now().await; // it connects

@@ -179,7 +179,7 @@ impl RedisStore {
             frame: record.frame.clone(),
             groups: &[],
             lease: None,
-            replaces: None,
+            replaces: record.replaces.map(|_| record.key),
             ..*record
         };
         self.store(&bare, None, &[], ttl).await
