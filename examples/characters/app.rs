@@ -259,6 +259,13 @@ pub fn usage(address: &str, redis: bool) -> String {
         true => "memory and Redis",
         false => "memory; set REDIS_URL to share it",
     };
+    let other = match redis {
+        true => format!(
+            "\n\nA second process on the same REDIS_URL, at PORT=3001, shares what is stored. The host is part of the key, so ask both by one name:\n
+  curl -i -H 'host: api.example' {address}/characters/8          # then at the other's port: a hit with detail=redis"
+        ),
+        false => String::new(),
+    };
     format!(
         "Characters on {address} (cache: {tiers}). Try:
 
@@ -267,6 +274,6 @@ pub fn usage(address: &str, redis: bool) -> String {
   curl -i -X PUT {address}/characters/7 -H 'content-type: application/json' -d '{{\"name\":\"Ada\"}}'
   curl -i {address}/characters/7            # fresh, for the PUT invalidated it
   curl -i -X POST '{address}/cache/invalidate?pattern=api:character:*'
-  curl {address}/cache/stats"
+  curl {address}/cache/stats{other}"
     )
 }
