@@ -70,10 +70,23 @@ fn process(redis: &Redis, memory: bool) -> Cache {
     }
 }
 
+/// The server's time in milliseconds.
+fn now(redis: &Redis) -> u64 {
+    let (seconds, micros): (u64, u64) = redis.command(&["TIME"]);
+    seconds * 1000 + micros / 1000
+}
+
+/// What begins now begins later: times are told in milliseconds.
+async fn passes(redis: &Redis) {
+    let before = now(redis);
+    eventually("later", || async { now(redis) > before + 5 }).await;
+}
+
 /// The slow one is `a`'s, a reload `b`'s; all are asked at the end.
-async fn the_later_stays(a: &Cache, b: &Cache, all: &[&Cache]) {
+async fn the_later_stays(redis: &Redis, a: &Cache, b: &Cache, all: &[&Cache]) {
     let site = Site::new();
     let slow = site.asks(&site.app(a)).await;
+    passes(redis).await;
     assert_eq!(reloads(&site.app(b)).await.text(), "v2");
     b.idle().await;
     site.gate.add_permits(1);
@@ -90,7 +103,7 @@ async fn the_later_stays(a: &Cache, b: &Cache, all: &[&Cache]) {
 async fn on_redis_alone_an_earlier_answer_does_not_replace_a_later_one() {
     let redis = Redis::start();
     let only = process(&redis, false);
-    the_later_stays(&only, &only, &[&only]).await;
+    the_later_stays(&redis, &only, &only, &[&only]).await;
 }
 
 #[tokio::test]
@@ -98,7 +111,7 @@ async fn one_of_another_process_neither() {
     for memory in [false, true] {
         let redis = Redis::start();
         let [a, b, c] = [0; 3].map(|_| process(&redis, memory));
-        the_later_stays(&a, &b, &[&a, &b, &c]).await;
+        the_later_stays(&redis, &a, &b, &[&a, &b, &c]).await;
     }
 }
 
@@ -108,12 +121,6 @@ fn changed(frame: &[u8], at: usize, change: impl FnOnce(u64) -> u64) -> Vec<u8> 
     let known = u64::from_le_bytes(frame[at..at + 8].try_into().unwrap());
     frame[at..at + 8].copy_from_slice(&change(known).to_le_bytes());
     frame
-}
-
-/// The server's time in milliseconds.
-fn now(redis: &Redis) -> u64 {
-    let (seconds, micros): (u64, u64) = redis.command(&["TIME"]);
-    seconds * 1000 + micros / 1000
 }
 
 #[tokio::test]
@@ -134,6 +141,7 @@ async fn what_is_not_as_valid_or_of_another_time_makes_room() {
         let site = Site::new();
         let app = site.app(&only);
         let slow = site.asks(&app).await;
+        passes(&redis).await;
         assert_eq!(reloads(&app).await.text(), "v2");
         only.idle().await;
         let key = redis.entries().remove(0);
@@ -185,8 +193,7 @@ async fn a_variant_that_came_earlier_and_is_written_later_is_no_failure() {
     cache.idle().await;
     let there = redis.entries().len();
     let slow = speak("aa").await.unwrap();
-    let came = now(&redis);
-    eventually("later", || async { now(&redis) > came }).await;
+    passes(&redis).await;
     let fast = speak("bb").await.unwrap();
     assert_eq!(to_bytes(fast.into_body(), 9).await.unwrap(), "bb");
     eventually("it is there", || async { redis.entries().len() > there }).await;
