@@ -44,9 +44,7 @@ impl Engine {
             }
         });
     }
-}
 
-impl Engine {
     /// How long it takes until the next beat has begun.
     fn longest_round(&self, pause: Duration) -> Duration {
         pause + self.budget * (2 * BEAT + SNAPSHOT)

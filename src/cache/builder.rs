@@ -118,6 +118,7 @@ impl CacheBuilder {
     }
 
     /// Keeps entries in the process, at most `bytes` of them with all that they cost (at least 64 KiB). Default: none.
+    ///
     /// Bodies that are being recorded count in that, and take at most half of it: one that is larger
     /// is served and not stored, in no tier. Give at least twice [`max_body`](Self::max_body) where those are to be stored.
     /// From 32 MiB on the tier has parts, of 16 MiB or more: it keeps no entry that is larger than one of them (`no-room`).
@@ -173,11 +174,9 @@ impl CacheBuilder {
         self
     }
 
-    /// How long one operation of the shared store may take, and how long a
-    /// request waits for it in all: from 1 ms to 60 s. A connection may take as long
-    /// to make, and 250 ms at least. For how long a request waits
-    /// for another's fill, its policy says ([`Policy::wait`](crate::Policy::wait)).
-    /// Default: 250 ms.
+    /// How long one operation of the shared store may take, and how long a request waits for it in
+    /// all: from 1 ms to 60 s. A connection may take as long to make, and 250 ms at least. For how long a request
+    /// waits for another's fill, its policy says ([`Policy::wait`](crate::Policy::wait)). Default: 250 ms.
     pub fn operation_timeout(mut self, timeout: Duration) -> Self {
         self.operation_timeout = timeout;
         self

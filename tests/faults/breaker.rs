@@ -32,18 +32,18 @@ async fn a_server_that_accepts_and_says_nothing_is_a_redis_that_is_down() {
     comes_back(&a).await;
 }
 
+/// One whose operations may take longer than most, and that asks nothing by itself.
+fn patient(site: &Site, proxy: &Proxy) -> Process {
+    let builder = Cache::builder().redis(proxy.url());
+    let builder = builder.lease(Duration::from_secs(60));
+    site.with(builder.operation_timeout(TIMEOUT * 10).build().unwrap())
+}
+
 #[tokio::test]
 async fn who_waits_for_his_turn_opens_no_breaker() {
     let (_redis, proxy) = behind_proxy();
     let site = Site::new();
-    let a = site.with(
-        Cache::builder()
-            .redis(proxy.url())
-            .lease(Duration::from_secs(60))
-            .operation_timeout(TIMEOUT * 10)
-            .build()
-            .unwrap(),
-    );
+    let a = patient(&site, &proxy);
     comes_back(&a).await;
     // a reply, to sixteen reads, each 240 ms: two thirds of them have their turn in time
     proxy.set(|rules| rules.delay = Some(240..241));
@@ -60,14 +60,7 @@ async fn who_waits_for_his_turn_opens_no_breaker() {
 async fn large_ones_that_are_asked_together_do_not_make_each_other_late() {
     let (_redis, proxy) = behind_proxy();
     let site = Site::new();
-    let a = site.with(
-        Cache::builder()
-            .redis(proxy.url())
-            .lease(Duration::from_secs(60))
-            .operation_timeout(TIMEOUT * 10)
-            .build()
-            .unwrap(),
-    );
+    let a = patient(&site, &proxy);
     let mut chance = Chance(1);
     let large: Vec<u8> = (0..300_000).map(|_| chance.below(256) as u8).collect();
     let handler = axum::routing::get(move || async { large });

@@ -5,9 +5,12 @@
 macro_rules! join {
     () => {
         r"
-local function join(first, key, ttl)
+local function time()
   local t = redis.call('TIME')
-  local now = t[1] * 1000 + math.floor(t[2] / 1000)
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local function join(first, key, ttl)
+  local now = time()
   for at = first, #KEYS do
     local group = KEYS[at]
     local known = redis.call('ZSCORE', group, key)
@@ -63,10 +66,10 @@ local function head(frame)
   return created, began, string.sub(frame, 49, 56), number, created + struct.unpack('<I8', frame, 33)
 end
 local created, began, epoch, number, ends = head(there)
-local own, t = {head(ARGV[2])}, redis.call('TIME')
+local own = {head(ARGV[2])}
 -- one from after all that is another clock's
 if ARGV[1] ~= '*' and created and own[1] and began > own[2] and created < own[1] + 10000
-  and epoch == own[3] and number >= own[4] and ends > t[1] * 1000 + math.floor(t[2] / 1000) then return 0 end
+  and epoch == own[3] and number >= own[4] and ends > time() then return 0 end
 join(3, KEYS[1], tonumber(ARGV[5]))
 local before = redis.call('PTTL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])

@@ -148,9 +148,7 @@ impl RedisStore {
             }
         }
     }
-}
 
-impl RedisStore {
     /// Who has read it with others has not been told.
     #[cold]
     fn left_alone(&self, key: &Key) -> StoreError {

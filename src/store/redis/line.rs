@@ -14,16 +14,16 @@ use super::own::Own;
 /// How long making one connection may take, where no operation may take longer.
 const CONNECT: Duration = Duration::from_millis(250);
 
-/// How long it may take where an operation may take so long: a server that is far away
-/// needs several of its round trips.
-pub(super) fn connect_within(operation: Duration) -> Duration {
-    CONNECT.max(operation)
-}
-
 /// And all that a topology needs at least: its nodes are asked first.
 const TOPOLOGY: Duration = Duration::from_secs(2);
 /// Servers that are told apart; of more, some share a breaker.
 pub(super) const SHARDS: usize = 16;
+
+/// How long making a connection may take where an operation may take so long: a server that is
+/// far away needs several of its round trips.
+pub(super) fn connect_within(operation: Duration) -> Duration {
+    CONNECT.max(operation)
+}
 
 /// The connection, how to make it, and whether to use it.
 pub(super) struct Line {

@@ -4,7 +4,7 @@
 //! own; for the breaker they are the one command that they are.
 //!
 //! The first answer waits for the last. So what is large goes in smaller commands, and
-//! after one that was late each read goes by itself for now.
+//! after one that was late each read goes by itself, until one has had its reply.
 //!
 //! Nobody waits for a task that may never run: only readers of the runtime
 //! that runs it join it, and one that is dropped with its runtime takes what
@@ -42,7 +42,7 @@ const LONG: usize = 1 << 20;
 pub(super) struct Reads {
     under_way: AtomicUsize,
     forming: Mutex<Forming>,
-    /// So many go together for now.
+    /// So many go together: what the last replies were like decides.
     most: AtomicUsize,
 }
 
