@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 use http::HeaderValue;
 
 use crate::outcome::Tier;
-use crate::status::DEFAULT_NAME;
+
+/// The name that a cache has in `Cache-Status` unless it is given another.
+pub(crate) const DEFAULT_NAME: &str = "larder";
 
 /// More than an hour, in seconds.
 const MOST: usize = 4096;

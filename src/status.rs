@@ -8,11 +8,8 @@ use http::{HeaderMap, HeaderValue};
 use smallvec::SmallVec;
 
 use crate::key::Key;
-use crate::known;
+use crate::known::{self, DEFAULT_NAME};
 use crate::outcome::{Bypass, Cause, Outcome, Refusal, Staleness, Tier};
-
-/// The name that a cache has in `Cache-Status` unless it is given another.
-pub(crate) const DEFAULT_NAME: &str = "larder";
 
 /// How `Cache-Status` is written.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::asking::{Asked, Json};
 use super::problem::Problem;
-use super::router::Shared;
+use super::shared::Shared;
 use super::views::seconds;
 use crate::audit::{self, audited_by};
 use crate::invalidate::{Selector, endpoint, everything, key, namespace, tag, uri};

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::unfold;
@@ -16,7 +15,6 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::figures::Figures;
-use super::router::Shared;
 use crate::cache::Cache;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -72,8 +70,9 @@ async fn compute(live: Weak<Live>) {
     }
 }
 
-pub(super) async fn events(State(shared): State<Shared>) -> Response {
-    let messages = unfold(shared.live.watch(), |mut viewer| async {
+/// What one who looks on gets.
+pub(super) fn events(live: &Arc<Live>) -> Response {
+    let messages = unfold(live.watch(), |mut viewer| async {
         viewer.changed().await.ok()?;
         let message = viewer.borrow_and_update().clone();
         Some((Ok::<_, Infallible>(message), viewer))

@@ -46,6 +46,7 @@ mod page;
 mod problem;
 mod reading;
 mod router;
+mod shared;
 mod views;
 
 pub use router::{AdminRouter, router};

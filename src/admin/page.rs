@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{HeaderValue, StatusCode, header};
 
-use super::router::Shared;
+use super::shared::Shared;
 
 /// Nothing from elsewhere, nothing inline.
 pub(super) const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \

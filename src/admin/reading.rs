@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use axum::response::Response;
 use http::uri::Scheme;
 use http::{Request, StatusCode, Uri, header, request};
 use serde::{Deserialize, Serialize};
 
 use super::asking::{Asked, Json, Params};
+use super::live;
 use super::problem::Problem;
-use super::router::Shared;
+use super::shared::Shared;
 use super::views::{EntryView, HealthView, ServerView, seconds};
 use crate::advisor::Advice;
 use crate::cache::Cache;
@@ -198,4 +200,8 @@ pub(super) async fn entry(
             "nothing is stored under this key",
         )),
     }
+}
+
+pub(super) async fn events(State(shared): State<Shared>) -> Response {
+    live::events(&shared.live)
 }

@@ -14,24 +14,13 @@ use tower_service::Service;
 use super::access::{Access, Rights};
 use super::live::Live;
 use super::problem::Problem;
-use super::{acting, live, page, reading};
+use super::shared::{Shared, Through};
+use super::{acting, page, reading};
 use crate::cache::Cache;
 use crate::error::ConfigError;
-use crate::warm::{Warming, Warmup};
 
 /// Shorter tokens can be guessed.
 const SHORTEST: usize = 16;
-
-/// What all routes share.
-#[derive(Clone)]
-pub(super) struct Shared {
-    pub(super) cache: Cache,
-    pub(super) live: Arc<Live>,
-    pub(super) warms: Option<Arc<Through>>,
-}
-
-/// Begins a run of warming.
-pub(super) type Through = dyn Fn(Warmup, Vec<String>) -> Warming + Send + Sync;
 
 /// Begins the settings of an admin router over `cache`.
 pub fn router(cache: &Cache) -> AdminRouter {
@@ -158,7 +147,7 @@ fn reading() -> Router<Shared> {
         .route("/servers", get(reading::servers))
         .route("/entries", get(reading::entries))
         .route("/entry", get(reading::entry))
-        .route("/events", get(live::events))
+        .route("/events", get(reading::events))
         // by POST, so that no log on the way has the URL
         .route("/explain", post(reading::explain))
         .route("/check", post(reading::check))

@@ -23,14 +23,15 @@
 //! 12. `memory-small`: what is stored is pushed out before it is asked for again.
 //! 13. `codings-do-not-pay`: what is coded beforehand is hardly smaller.
 
+mod advice;
 mod facts;
 mod policies;
 mod rules;
 mod servers;
 mod traffic;
 
+pub use advice::{Advice, AdviceLevel};
 pub(crate) use facts::{Facts, PolicyFacts, Sampled};
 pub(crate) use policies::of_policies;
 pub(crate) use rules::advise;
-pub use rules::{Advice, AdviceLevel};
 pub(crate) use servers::of_servers;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::advice::Advice;
 use super::facts::{PolicyFacts, Sampled};
-use super::rules::Advice;
 
 const YEAR: Duration = Duration::from_secs(366 * 86_400);
 /// Fewer entries say nothing of an endpoint.

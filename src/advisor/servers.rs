@@ -1,7 +1,7 @@
 //! Rules 1 to 5: what the servers say of themselves. What one does not say is
 //! nothing to warn of. Each rule speaks once, however many primaries there are.
 
-use super::rules::Advice;
+use super::advice::Advice;
 use crate::inspect::Server;
 
 pub(crate) fn of_servers(servers: &[Server], expected: Option<&str>) -> Vec<Advice> {

@@ -1,7 +1,7 @@
 //! Rules 10 to 12: what the counters say, once there is enough.
 
+use super::advice::Advice;
 use super::facts::Facts;
-use super::rules::Advice;
 use crate::outcome::{Cause, Eviction, Refusal};
 use crate::stats::Stats;
 

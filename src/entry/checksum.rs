@@ -1,11 +1,11 @@
-//! The checksum of a frame, see `codec.rs`.
+//! The checksum of a frame, see `layout.rs`.
 
 use std::hash::Hasher as _;
 
 use twox_hash::XxHash3_64;
 use twox_hash::xxhash3_64::{RawHasher, SecretBuffer};
 
-use super::codec::SUM;
+use super::layout::SUM;
 
 /// Odd, so that two heads never come to the same.
 const ODD: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -328,7 +328,7 @@ proptest! {
 
 #[test]
 fn values_that_all_share_are_known_and_others_are_not() {
-    use crate::entry::headers::common;
+    use crate::entry::common::common;
     for known in [
         "application/json",
         "text/css",

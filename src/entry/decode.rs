@@ -8,9 +8,10 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use smallvec::SmallVec;
 
 use super::checksum::checksum;
-use super::codec::{FIXED_1, MAGIC, SEALED, VARY, VERSION, ZSTD, bound};
+use super::common::common;
 use super::compress::decompress;
-use super::headers::{Fields, common};
+use super::headers::Fields;
+use super::layout::{FIXED_1, MAGIC, SEALED, VARY, VERSION, ZSTD, bound};
 use super::seal::Seals;
 use super::seen::Seen;
 use super::stored::Entry;

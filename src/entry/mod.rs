@@ -10,6 +10,7 @@ mod coders;
 #[path = "no_coders.rs"]
 mod coders;
 pub(crate) mod coding;
+mod common;
 #[cfg(feature = "compression")]
 mod compress;
 #[cfg(not(feature = "compression"))]
@@ -18,6 +19,7 @@ mod compress;
 mod decode;
 mod headers;
 mod held;
+pub(crate) mod layout;
 mod own;
 mod peek;
 mod record;

@@ -1,6 +1,6 @@
 //! What a frame's head says of its entry, without the request that it answers.
 
-use super::codec::{FIXED, FIXED_1, MAGIC, SEALED, VARY, VERSION};
+use super::layout::{FIXED, FIXED_1, MAGIC, SEALED, VARY, VERSION};
 use super::seal::NONCE;
 use crate::generation::Stamp;
 use crate::key::ScopeId;

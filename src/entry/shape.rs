@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use http::header::{AGE, CACHE_STATUS, HeaderName, ValuesMut};
 use http::{HeaderMap, HeaderValue};
 
-use super::headers::{is_common, weight};
+use super::common::is_common;
 use super::own::Own;
 use crate::known::{number_value, small};
 
@@ -198,6 +198,11 @@ fn put_all<'a>(
             put(place, value.clone());
         }
     }
+}
+
+/// An estimate of the bytes that a map holds, values' own excepted.
+pub(super) fn weight(map: &HeaderMap) -> usize {
+    map.capacity() * 6 + map.len() * 104
 }
 
 impl PartialEq for Shape {

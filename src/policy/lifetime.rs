@@ -4,13 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 
+use super::answer::Answer;
 use super::cache_control::{Directives, Extent};
 use super::compiled::Compiled;
 use super::conditional::can_be_confirmed;
 use super::freshness::{
     LONGEST, Lifetime, age_field, heuristic, initial_age, is_heuristic, stated as stated_by,
 };
-use super::response::Answer;
 use crate::clock::millis;
 use crate::outcome::Refusal;
 

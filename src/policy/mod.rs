@@ -5,6 +5,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod adapt;
+mod answer;
 pub(crate) mod cache_control;
 mod classes;
 mod classify;

@@ -12,10 +12,11 @@
 //! 8. some use is left of it: it is fresh, may be served stale, or can be revalidated ([`super::lifetime`]).
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
+pub(crate) use super::answer::Answer;
 use super::cache_control::{Directives, Extent};
 use super::compiled::Compiled;
 use super::conditional::can_be_confirmed;
@@ -26,7 +27,6 @@ use super::nonce::has_nonce;
 use super::request::contains;
 use super::tag_fields::MOST_TAGS;
 use super::targeted;
-use super::template::Params;
 use super::vary::{self, Vary};
 use crate::outcome::Refusal;
 
@@ -44,28 +44,6 @@ pub(crate) struct Terms {
     pub(crate) vary: Arc<[HeaderName]>,
     /// Fields that are not to be stored with it.
     pub(crate) without: Vec<HeaderName>,
-}
-
-/// What the judge looks at.
-pub(crate) struct Answer<'a> {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: &'a HeaderMap,
-    /// The least that is known of its body's length.
-    pub(crate) at_least: u64,
-    /// The request's fields as the handler saw them.
-    pub(crate) request: &'a HeaderMap,
-    /// The request had an `Authorization` that is not keyed.
-    pub(crate) authorized: bool,
-    pub(crate) now: SystemTime,
-    /// Evenly random, from 0 to 1.
-    pub(crate) chance: f64,
-    /// How long the handler took.
-    pub(crate) took: Duration,
-    pub(crate) params: Params<'a>,
-    /// The TTL that the policy has come to, where it adapts.
-    pub(crate) adapted: Option<Duration>,
-    /// The tags that its own fields name.
-    pub(crate) named: Result<&'a [String], Refusal>,
 }
 
 /// Judges an answer.

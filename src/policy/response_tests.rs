@@ -1,6 +1,9 @@
 //! The judge never grows laxer by a stricter answer.
 
+use std::time::SystemTime;
+
 use super::*;
+use crate::policy::template::Params;
 use crate::policy::{Context, Policy};
 use proptest::prelude::*;
 

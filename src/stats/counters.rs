@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::counts::{Counts, Sums};
+use super::counts::Counts;
 use super::filled::Filled;
+use super::histogram::Sums;
 use super::low::Low;
 use super::recorder::Recorder;
 use super::reset::Base;
@@ -229,10 +230,6 @@ impl Counters {
             .map(|(name, counts)| (name.clone(), Arc::clone(counts)))
             .collect()
     }
-}
-
-pub(super) fn signed(n: u64) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 fn of_one((name, counts): (Box<str>, Arc<Counts>)) -> EndpointStats {

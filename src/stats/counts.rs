@@ -4,8 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::counters::signed;
-use super::histogram::{Histogram, Sum};
+use super::histogram::{Histogram, Sums};
 use super::seen::Users;
 use super::shards::{SAMPLE, Sharded};
 use super::snapshot::Stats;
@@ -344,22 +343,8 @@ fn add(counter: &AtomicU64, n: u64) {
     counter.fetch_add(n, Ordering::Relaxed);
 }
 
-/// Histograms of several endpoints together.
-#[derive(Default)]
-pub(crate) struct Sums {
-    pub(crate) hit: Sum,
-    pub(crate) miss: Sum,
-    pub(crate) fill: Sum,
-    pub(crate) redis: Sum,
-}
-
-impl Sums {
-    pub(crate) fn minus(&mut self, before: &Self) {
-        self.hit.minus(&before.hit);
-        self.miss.minus(&before.miss);
-        self.fill.minus(&before.fill);
-        self.redis.minus(&before.redis);
-    }
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// One more of something, while it lives.

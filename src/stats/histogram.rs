@@ -183,6 +183,24 @@ mod serial {
     }
 }
 
+/// Histograms of several endpoints together.
+#[derive(Default)]
+pub(crate) struct Sums {
+    pub(crate) hit: Sum,
+    pub(crate) miss: Sum,
+    pub(crate) fill: Sum,
+    pub(crate) redis: Sum,
+}
+
+impl Sums {
+    pub(crate) fn minus(&mut self, before: &Self) {
+        self.hit.minus(&before.hit);
+        self.miss.minus(&before.miss);
+        self.fill.minus(&before.fill);
+        self.redis.minus(&before.redis);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

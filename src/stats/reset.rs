@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::counts::{Counts, Sums};
+use super::counts::Counts;
+use super::histogram::Sums;
 use super::snapshot::Stats;
 
 /// What was counted, and what was measured.

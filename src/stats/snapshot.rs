@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::counts::Sums;
 use super::histogram::Latency;
+use super::histogram::Sums;
 #[cfg(feature = "serde")]
 use super::histogram::as_seconds;
 use super::tally::Tally;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use quick_cache::Lifecycle;
 
-use super::memory::{Place, Slot};
+use super::slot::{Place, Slot};
 use crate::clock::{Clock, millis};
 use crate::entry::Held;
 use crate::stats::Traces;

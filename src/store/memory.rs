@@ -10,39 +10,16 @@ use quick_cache::sync::{Cache, EntryAction};
 use quick_cache::{OptionsBuilder, Weighter};
 
 use super::evicted::{Evicted, Put};
+use super::slot::Place;
+pub(crate) use super::slot::Slot;
 use super::turns::Turns;
 use super::variants::{Variant, Variants, Weighed};
 use crate::clock::Clock;
 use crate::entry::{Entry, Held, Shapes};
 use crate::generation::{Aging, Generations, Standing};
-use crate::hint::{mostly, seldom};
+use crate::hint::mostly;
 use crate::key::Canonical;
 use crate::stats::Traces;
-
-/// A keyed hash of a canonical request. What lies there may be another's: it
-/// says itself whose it is, and of two whose hashes are the same one goes.
-pub(super) type Place = u64;
-
-/// What lies under a canonical request.
-#[derive(Clone)]
-pub(crate) enum Slot {
-    Entry(Arc<Held>),
-    /// Answers vary on these fields; each lies under a longer request.
-    Vary(Arc<Variants>, Weighed),
-}
-
-impl Slot {
-    #[inline]
-    pub(super) fn is_of(&self, canonical: &[u8]) -> bool {
-        match self {
-            Self::Entry(held) => held.is_of(canonical),
-            Self::Vary(variants, _) => {
-                seldom();
-                *variants.of == *canonical
-            }
-        }
-    }
-}
 
 /// What the tier itself spends on an item: its slot in the table and in the
 /// queue, the reference counts and clocks of the entry.

@@ -8,6 +8,7 @@ pub(crate) mod memory;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 mod shared;
+mod slot;
 mod turns;
 pub(crate) mod variants;
 

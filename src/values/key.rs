@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
-use super::parts::escape;
 use crate::key::hex;
 
 /// What a value lies under in its namespace: a text, as `&str` and `String` are;
@@ -147,6 +146,17 @@ impl<'a> From<&'a ValueKey<'_>> for ValueKey<'a> {
                 .collect(),
             content: key.content,
             never: key.never,
+        }
+    }
+}
+
+/// Writes a part so that it holds no separator.
+pub(super) fn escape(out: &mut String, part: &str, separator: char) {
+    for c in part.chars() {
+        if c == separator || c.is_ascii_control() || matches!(c, '%' | '{' | '}') {
+            let _ = write!(out, "%{:02X}", u32::from(c));
+        } else {
+            out.push(c);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Keys of named parts, in an exact text.
 
-use std::fmt::{self, Display, Write as _};
+use std::fmt::{self, Display};
 
-use super::key::ValueKey;
+use super::key::{ValueKey, escape};
 
 /// Longer parts are refused.
 const LONGEST: usize = 256;
@@ -111,17 +111,6 @@ impl KeyParts {
         let mut key = ValueKey::new(self.text);
         key.seeds = self.seeds.into_iter().map(Into::into).collect();
         Ok(key)
-    }
-}
-
-/// Writes a part so that it holds no separator.
-pub(super) fn escape(out: &mut String, part: &str, separator: char) {
-    for c in part.chars() {
-        if c == separator || c.is_ascii_control() || matches!(c, '%' | '{' | '}') {
-            let _ = write!(out, "%{:02X}", u32::from(c));
-        } else {
-            out.push(c);
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use redis::Value;
 
 use super::tier::{RedisStore, refused};
 use crate::clock::millis;
-use crate::entry::codec::MAGIC;
+use crate::entry::layout::MAGIC;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Key;
 use crate::store::{Granted, Lease, Record, Seen};

@@ -14,6 +14,7 @@ mod ledger;
 mod line;
 mod link;
 mod mend;
+mod nodes;
 mod own;
 mod push;
 mod reads;

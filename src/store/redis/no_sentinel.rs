@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::{ErrorKind, RedisResult};
 
 use super::connect::Connect;
-use super::url::SentinelUrl;
+use super::nodes::SentinelUrl;
 
 const MISSING: &str = "redis+sentinel:// needs larder's feature `sentinel`";
 

@@ -6,7 +6,7 @@ use redis::{FromRedisValue, RedisError, Value};
 
 use super::connect::Node;
 use super::tier::{RedisStore, is_of_another_type, refused};
-use crate::entry::codec::MAGIC;
+use crate::entry::layout::MAGIC;
 use crate::error::StoreError;
 use crate::store::{Group, Removed};
 

@@ -9,9 +9,9 @@ use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType}
 use redis::{ConnectionAddr, IntoConnectionInfo, RedisResult};
 
 use super::connect::{Connect, Connection};
+use super::nodes::SentinelUrl;
 use super::push::{Pushes, Topic, listen};
 use super::single::{One, config, tcp};
-use super::url::SentinelUrl;
 use crate::inspect::Topology;
 
 struct Sentinel {
