@@ -20,7 +20,7 @@ use http::{HeaderMap, Request, Response};
 use http_body::Body;
 
 use crate::arrived::Arrived;
-use crate::ask::{Aside, Question, ask};
+use crate::ask::{Aside, ask};
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Family, Missed, Right, Stale};
 use crate::entry::Held;
@@ -32,9 +32,10 @@ use crate::nested;
 use crate::outcome::{Bypass, Cause, Outcome, Tier};
 use crate::policy::freshness::Use;
 use crate::policy::request::Asks;
+use crate::question::Question;
 use crate::reply;
-use crate::serve::Serve;
 use crate::warm::{Told, Warmed, Warms};
+use crate::way::Serve;
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 

@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, Response, StatusCode, header, response};
 use http_body::Body;
 
-use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Leased, Stale};
 use crate::entry::{Entry, Held};
@@ -19,6 +18,7 @@ use crate::instead::Instead;
 use crate::observe::compare;
 use crate::outcome::{Cause, Outcome, Refusal, Staleness};
 use crate::policy::{FailureKind, Hint, response as judge, tag_fields};
+use crate::question::Question;
 use crate::reply;
 use crate::route::Route;
 

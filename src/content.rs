@@ -21,7 +21,7 @@ use crate::key::{Writer, json};
 use crate::outcome::Bypass;
 use crate::policy::{Compiled, RequestHead, targeted};
 use crate::rebuild;
-use crate::serve::Serve;
+use crate::way::Serve;
 
 impl<S> Serve<S> {
     /// A request whose content is part of its key.

@@ -6,23 +6,24 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode, header, response};
 use tokio::runtime::Handle;
 
-use crate::ask::Question;
 use crate::body::ResponseBody;
+use crate::cache::guard::{self, Callback};
 use crate::cache::{Engine, Fill, Leased, Varies};
 use crate::clock::millis;
 use crate::entry::{Complete, Entry, Fields, Held, Recording, coding, etag_of, storable};
 use crate::flight::{self, ALONE, Drive, Landed, Landing, Opened};
 use crate::generation::Generation;
-use crate::guard::{self, Callback};
 use crate::inner::Content;
 use crate::invalidate::uri_scope;
 use crate::key::{Key, ScopeId};
 use crate::known::number_value;
-use crate::observe::{Observed, compare};
+use crate::observe::compare;
 use crate::outcome::Refusal;
 use crate::policy::Compiled;
 use crate::policy::freshness::Rules;
 use crate::policy::response::Terms;
+use crate::question::Observed;
+use crate::question::Question;
 use crate::route::{Route, own_scopes};
 use crate::store::Group;
 

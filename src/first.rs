@@ -8,17 +8,18 @@ use std::time::Duration;
 use http::Extensions;
 
 use crate::arrived::Arrived;
-use crate::ask::{Aside, Asked, Question, ask};
+use crate::ask::{Aside, ask};
 use crate::cache::{Found, Missed, Unanswered};
 use crate::entry::Held;
 use crate::hint::rarely;
 use crate::key::Writer;
-use crate::layer::{Arrival, Shared};
 use crate::nested;
 use crate::outcome::{Bypass, Tier};
 use crate::policy::Compiled;
 use crate::policy::request::Asks;
+use crate::question::{Asked, Question};
 use crate::reply::Hit;
+use crate::shared::{Arrival, Shared};
 use crate::stats::Ticket;
 use crate::warm::{self, Warms};
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use http::header::{AGE, CONTENT_LENGTH};
 use http::{HeaderMap, Request, Response};
 
-use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::Missed;
 use crate::entry::{Entry, coding};
@@ -19,9 +18,10 @@ use crate::outcome::{Cause, Outcome, Staleness};
 use crate::place::original_uri;
 use crate::policy::freshness::{Rules, Use, usable};
 use crate::policy::{Compiled, FailureKind};
+use crate::question::Question;
 use crate::reply;
-use crate::serve::Serve;
 use crate::store::memory::Slot;
+use crate::way::Serve;
 
 /// What is known of a flight when a follower need not wait any longer.
 pub(crate) type Known = (Option<Arc<Opened>>, Option<Landed>);

@@ -11,20 +11,20 @@ use tower_service::Service;
 use tracing::Instrument;
 
 use crate::answered::Answered;
-use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Leased, Missed};
 use crate::flight::{Drive, Flight, Landed, Landing};
 use crate::generation::{Rule, keeps};
 use crate::inner::Content;
-use crate::layer::Shared;
 use crate::nested;
 use crate::outcome::{Bypass, Fault, Outcome, Refusal};
 use crate::policy::FailureKind;
+use crate::question::Question;
 use crate::reply;
 use crate::route::Route;
-use crate::serve::Serve;
+use crate::shared::Shared;
 use crate::stats::Ticket;
+use crate::way::Serve;
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 
-use crate::ask::Question;
 use crate::body::ResponseBody;
+use crate::cache::guard::{self, Callback};
 use crate::cache::{Engine, Missed, Stale};
 use crate::flight::Flight;
-use crate::guard::{self, Callback};
-use crate::layer::Shared;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Outcome, Refusal, Staleness};
 use crate::policy::freshness::stands_in;
 use crate::policy::{Failure, FailureKind};
+use crate::question::Question;
 use crate::reply;
-use crate::serve::Serve;
+use crate::shared::Shared;
+use crate::way::Serve;
 
 /// A request whose fill gave nothing.
 pub(crate) struct Instead<'a> {

@@ -105,6 +105,7 @@ mod clock;
 #[cfg(feature = "config")]
 pub mod config;
 mod content;
+mod counted;
 mod entry;
 mod error;
 mod explain;
@@ -119,7 +120,6 @@ mod flight;
 mod follow;
 mod future;
 mod generation;
-mod guard;
 mod handler;
 mod hint;
 mod inner;
@@ -146,6 +146,7 @@ mod place;
 #[path = "place/plain.rs"]
 mod place;
 mod policy;
+mod question;
 mod random;
 mod reasons;
 mod rebuild;
@@ -156,6 +157,7 @@ mod sent;
 mod serve;
 mod service;
 mod share;
+mod shared;
 mod shift;
 mod spared;
 mod stats;
@@ -172,6 +174,7 @@ pub mod testing;
 #[cfg(feature = "values")]
 pub mod values;
 mod warm;
+mod way;
 mod write;
 
 pub use advisor::{Advice, AdviceLevel};

@@ -12,7 +12,6 @@ use futures_util::future::select;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use tokio::runtime::Handle;
 
-use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Family, Missed};
 use crate::entry::Entry;
@@ -22,16 +21,10 @@ use crate::outcome::{Cause, Mismatch};
 use crate::policy::conditional;
 use crate::policy::freshness::Use;
 use crate::policy::request::Asks;
+use crate::question::{Observed, Question};
 use crate::reply;
-use crate::serve::Serve;
 use crate::stats::Ticket;
-
-/// An answer that is not kept.
-#[derive(Debug, Clone)]
-pub(crate) struct Observed {
-    /// What it is compared with.
-    pub(crate) against: Option<Arc<Entry>>,
-}
+use crate::way::Serve;
 
 impl<S> Serve<S> {
     /// The handler answers, whatever is stored.

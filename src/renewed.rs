@@ -8,12 +8,12 @@ use http::{HeaderMap, Response, header, response};
 
 use crate::answered::{Answered, declared};
 use crate::body::ResponseBody;
+use crate::cache::guard::{self, Callback};
 use crate::cache::{Engine, Stale};
 use crate::entry::{Entry, Fields, Held, storable};
 use crate::fill::tell_clients;
 use crate::flight::{Landed, Landing};
 use crate::generation::{Rule, keeps};
-use crate::guard::{self, Callback};
 use crate::known::number_value;
 use crate::outcome::{Outcome, Refusal};
 use crate::policy::freshness::Rules;

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use http::{Request, request};
 
-use crate::ask::{Question, pattern};
+use crate::ask::pattern;
 use crate::cache::Engine;
 use crate::generation::Scoped;
 use crate::invalidate::{Target, target_for, uri_scope};
 use crate::key::{Key, ScopeId};
-use crate::layer::Shared;
 use crate::named::host_of;
 use crate::place::{original_uri, place, rewritten};
 use crate::policy::template::Params;
 use crate::policy::{Compiled, RequestHead};
+use crate::question::Question;
+use crate::shared::Shared;
 
 /// Where a request has arrived: its route and its target.
 pub(crate) struct Route {

@@ -31,7 +31,6 @@ use futures_util::future::{Either, select};
 use http::{Extensions, HeaderMap, Method, Request, Response, header, request};
 use tokio::runtime::Handle;
 
-use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Family, Found, Missed, Right, Stale};
 use crate::clock::minutes;
@@ -39,33 +38,20 @@ use crate::entry::{Entry, Held};
 use crate::flight::{Entered, Landing, Leads, Led};
 use crate::handler::{Rights, begin};
 use crate::inner::{Content, Inner};
-use crate::layer::Shared;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Staleness, Tier};
 use crate::policy::request::Asks;
 use crate::policy::{conditional, freshness::Use};
+use crate::question::Question;
 use crate::reply;
 use crate::share::Fills;
-use crate::stats::{Counts, Ticket};
+use crate::stats::Ticket;
+use crate::way::Serve;
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 
 /// A renewal of whose body nothing comes for so long is given up.
 const STALLED: Duration = minutes(5);
-
-/// One request on its way.
-pub(crate) struct Serve<S> {
-    pub(crate) inner: S,
-    pub(crate) shared: Arc<Shared>,
-    /// Those of the request's endpoint.
-    pub(crate) counts: Arc<Counts>,
-    /// What the request is counted by.
-    pub(crate) ticket: Arc<Ticket>,
-    /// A layer of the same cache is further out.
-    pub(crate) nested: bool,
-    /// Behind a request's back: it has its answer already.
-    pub(crate) behind: bool,
-}
 
 impl<S> Serve<S> {
     /// A request that memory could not answer. What it holds is taken apart

@@ -11,21 +11,22 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::arrived::{Arrived, head_of};
-use crate::ask::Question;
 use crate::body::ResponseBody;
+use crate::counted::{Counted, Counting};
 use crate::entry::Held;
 use crate::error::BoxError;
 use crate::first::{self, First, Missing, Unusual};
 use crate::future::ResponseFuture;
 use crate::inner::{Content, Inner};
-use crate::layer::{Arrival, Shared};
 use crate::nested;
 use crate::outcome::{Bypass, Tier};
 use crate::policy::Compiled;
+use crate::question::Question;
 use crate::reply;
-use crate::serve::Serve;
-use crate::stats::{Counted, Counting, Counts, Ticket};
+use crate::shared::{Arrival, Shared};
+use crate::stats::{Counts, Ticket};
 use crate::warm::Warms;
+use crate::way::Serve;
 
 /// A service whose responses are cached. Made by [`CacheLayer`](crate::CacheLayer).
 ///

@@ -9,7 +9,6 @@ use futures_util::future::{Either, select};
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
 use http::{HeaderMap, Request, Response};
 
-use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::{Missed, Right, seen};
 use crate::flight::{Crowded, Drive, Entered, Flight, Handoff, Landed, Landing, Leads, Led};
@@ -21,10 +20,11 @@ use crate::nested;
 use crate::outcome::{Bypass, Outcome, Staleness};
 use crate::policy::FailureKind;
 use crate::policy::request::Asks;
+use crate::question::Question;
 use crate::reply;
 use crate::route::Route;
-use crate::serve::Serve;
 use crate::spared::{spared, want_whole};
+use crate::way::Serve;
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
 

@@ -7,7 +7,6 @@ use http::{Request, Response, StatusCode};
 use tower_service::Service;
 
 use crate::answered::Answered;
-use crate::ask::Question;
 use crate::body::ResponseBody;
 use crate::cache::Writing;
 use crate::entry::coding;
@@ -18,9 +17,10 @@ use crate::named::Named;
 use crate::nested;
 use crate::outcome::{Bypass, Cause};
 use crate::policy::Compiled;
+use crate::question::Question;
 use crate::reply;
 use crate::route::Route;
-use crate::serve::Serve;
+use crate::way::Serve;
 
 impl<S> Serve<S> {
     /// A request with an unsafe method, under a policy. `question` is that of a

@@ -81,7 +81,7 @@ impl Advisor {
     }
 
     /// Takes down a policy, and says what there is to say of it.
-    pub(super) fn learn(&self, policy: &Policy, place: Option<&str>) {
+    pub(crate) fn learn(&self, policy: &Policy, place: Option<&str>) {
         let facts = PolicyFacts::of(policy, place);
         let mut policies = self.policies();
         if policies.len() >= MOST_POLICIES || policies.contains(&facts) {
@@ -92,7 +92,7 @@ impl Advisor {
         of_policies(&[facts]).iter().for_each(log);
     }
 
-    pub(super) fn learn_all(&self, routes: &Routes) {
+    pub(crate) fn learn_all(&self, routes: &Routes) {
         for (pattern, policy) in &routes.rows {
             self.learn(policy, Some(pattern));
         }

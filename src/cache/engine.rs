@@ -10,21 +10,21 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::advise::Advisor;
+use super::guard::{self, Callback};
 use super::pulse::Pulse;
 use super::reclaim::Clearing;
 use super::switch::Switch;
 use super::trail::Trail;
-use crate::ask::Question;
 use crate::clock::{Clock, millis, unix_millis};
 use crate::entry::{Budget, Wire};
 use crate::explain::Layers;
 use crate::flight::{Flight, Flights};
 use crate::generation::{Generation, Generations};
-use crate::guard::{self, Callback};
 use crate::key::Key;
 use crate::lasting::Lasting;
 use crate::outcome::Bypass;
 use crate::policy::{Compiled, Context, RequestHead};
+use crate::question::Question;
 use crate::stats::Counters;
 use crate::status::StatusField;
 use crate::store::Store;
@@ -67,7 +67,7 @@ pub(crate) struct Engine {
     pub(crate) layers: Layers,
     pub(crate) faults: Faults,
     pub(super) switch: Switch,
-    pub(super) advisor: Advisor,
+    pub(crate) advisor: Advisor,
     pub(super) trail: Trail,
     #[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "metrics have it"))]
     pub(crate) metrics_name: Option<String>,

@@ -2,15 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::builder::CacheBuilder;
 use super::engine::Engine;
 use crate::audit;
-use crate::error::{ConfigError, InvalidateError};
+use crate::error::InvalidateError;
 use crate::invalidate::{Invalidated, Mode, Selector, Target, target_for};
-use crate::layer::{Annotation, CacheLayer};
-use crate::policy::{Compiled, Policy, Routes, Table};
 use crate::stats::{EndpointStats, Stats};
 
 /// A cache: its tiers, its settings, its counters. Cheap to clone; all clones
@@ -47,92 +44,6 @@ impl Cache {
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
-    }
-
-    /// A layer that caches what it is laid around for `ttl`, with all the safe
-    /// defaults of [`Policy::ttl`].
-    ///
-    /// # Panics
-    ///
-    /// If `ttl` is less than a millisecond, or more than 100 years.
-    #[track_caller]
-    pub fn ttl(&self, ttl: Duration) -> CacheLayer {
-        self.layer(Policy::ttl(ttl))
-    }
-
-    /// A layer with a policy.
-    ///
-    /// # Panics
-    ///
-    /// If the policy cannot work, as `Router::route` does for a bad path;
-    /// [`try_layer`](Self::try_layer) returns the error instead.
-    #[track_caller]
-    pub fn layer(&self, policy: impl Into<Policy>) -> CacheLayer {
-        made(self.try_layer(policy))
-    }
-
-    /// A layer with a policy.
-    ///
-    /// # Errors
-    ///
-    /// If the policy cannot work; the error names the setting.
-    pub fn try_layer(&self, policy: impl Into<Policy>) -> Result<CacheLayer, ConfigError> {
-        let policy = policy.into();
-        let compiled = Compiled::new(&policy, &self.engine.context)?;
-        self.tell_of_no_place(&policy, None);
-        self.engine.advisor.learn(&policy, None);
-        let annotation = Annotation::One(Arc::new(compiled));
-        Ok(CacheLayer::new(Arc::clone(&self.engine), annotation))
-    }
-
-    /// A layer with a route table.
-    ///
-    /// # Panics
-    ///
-    /// If the table cannot work; [`try_routes`](Self::try_routes) returns the
-    /// error instead.
-    #[track_caller]
-    pub fn routes(&self, routes: impl Into<Routes>) -> CacheLayer {
-        made(self.try_routes(routes))
-    }
-
-    /// A layer with a route table.
-    ///
-    /// # Errors
-    ///
-    /// If the table cannot work; the error names row and setting.
-    pub fn try_routes(&self, routes: impl Into<Routes>) -> Result<CacheLayer, ConfigError> {
-        let routes = routes.into();
-        let table = Table::new(&routes, &self.engine.context)?;
-        for (pattern, policy) in &routes.rows {
-            self.tell_of_no_place(policy, Some(pattern));
-        }
-        if let Some(policy) = &routes.default {
-            self.tell_of_no_place(policy, None);
-        }
-        self.engine.advisor.learn_all(&routes);
-        let annotation = Annotation::Table(Box::new(table));
-        Ok(CacheLayer::new(Arc::clone(&self.engine), annotation))
-    }
-
-    /// Warns where a policy's answers may lie in no tier that there is.
-    fn tell_of_no_place(&self, policy: &Policy, row: Option<&str>) {
-        let nowhere = policy.memory_only && !self.engine.has_place(true);
-        if nowhere && self.engine.store.is_some() {
-            tracing::warn!(target: "larder", row, "memory_only: this cache has no memory, so nothing is stored; call memory(bytes)");
-        }
-    }
-
-    /// A layer that stores nothing and invalidates after each successful
-    /// unsafe request: the selector, which may name route parameters, and the
-    /// request's own URI.
-    ///
-    /// # Panics
-    ///
-    /// If the selector makes no sense.
-    #[track_caller]
-    pub fn invalidates(&self, selector: impl Into<Selector>) -> CacheLayer {
-        self.layer(Policy::none().invalidates(selector))
     }
 
     /// Removes entries: by pattern (a `&str`), [`tag`](crate::tag),
@@ -260,14 +171,6 @@ impl Cache {
     /// ends.
     pub async fn idle(&self) {
         self.engine.tasks.idle().await;
-    }
-}
-
-#[track_caller]
-fn made(layer: Result<CacheLayer, ConfigError>) -> CacheLayer {
-    match layer {
-        Ok(layer) => layer,
-        Err(error) => panic!("{error}"),
     }
 }
 

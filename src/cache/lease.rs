@@ -15,11 +15,11 @@ use tokio::time::error::Elapsed;
 use super::engine::Engine;
 use super::found::{Found, Missed, Stale};
 use super::read::Family;
-use crate::ask::Question;
 use crate::entry::Entry;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::outcome::{Cause, Tier};
 use crate::policy::freshness::Use;
+use crate::question::Question;
 use crate::random::token;
 use crate::store::{Granted, Lease, Seen, Store};
 

@@ -6,7 +6,6 @@ use http::HeaderMap;
 
 use super::engine::Engine;
 use super::found::{Found, Missed};
-use crate::ask::{Asked, Question};
 use crate::entry::{Entry, Held};
 use crate::generation::Standing;
 use crate::hint::{rarely, seldom};
@@ -14,6 +13,7 @@ use crate::key::Writer;
 use crate::outcome::{Cause, Tier};
 use crate::policy::freshness::{Rules, Use, is_early, usable};
 use crate::policy::request::Asks;
+use crate::question::{Asked, Question};
 use crate::store::memory::Slot;
 use crate::store::variants::Variants;
 

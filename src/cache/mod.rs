@@ -13,6 +13,7 @@ mod encryption;
 mod engine;
 mod erase;
 mod found;
+pub(crate) mod guard;
 mod handle;
 mod inspect;
 mod invalidation;

@@ -10,7 +10,6 @@ use tokio::runtime::Handle;
 
 use super::engine::Engine;
 use super::found::{Found, Missed};
-use crate::ask::Question;
 use crate::entry::codec::{self, Bounds, Corrupt, Frame};
 use crate::entry::{Entry, Held};
 use crate::generation::Standing;
@@ -18,6 +17,7 @@ use crate::key::Key;
 use crate::outcome::{Cause, Fault, Tier};
 use crate::policy::Compiled;
 use crate::policy::freshness::{Rules, Use};
+use crate::question::Question;
 use crate::stats::{Counts, SAMPLE};
 
 /// An endpoint as it stands in keys, and what counts its requests.

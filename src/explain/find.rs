@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::layer::{Annotation, Shared};
 use crate::outcome::Bypass;
 use crate::policy::{Found, Place};
+use crate::shared::{Annotation, Shared};
 
 /// The layers of a cache, as long as they live.
 #[derive(Default)]

@@ -8,19 +8,21 @@ use http_body::Body;
 use super::explanation::{About, Explanation, Step, Would};
 use super::texts::{freshness, key_of, of_entry, policy_of, varying};
 use crate::arrived::Arrived;
-use crate::ask::{Aside, Question, ask_found};
+use crate::ask::{Aside, ask_found};
 use crate::cache::{Cache, Engine};
 use crate::entry::codec::Frame;
 use crate::entry::{Entry, Held};
 use crate::generation::Standing;
 use crate::invalidate::tenant_suffix;
 use crate::key::{Key, Writer};
-use crate::layer::{CacheLayer, Shared};
+use crate::layer::CacheLayer;
 use crate::outcome::{Bypass, Cause, Staleness, Tier};
 use crate::place::{original_uri, place};
 use crate::policy::Place;
 use crate::policy::freshness::{Rules, Use, usable};
 use crate::policy::request::is_unsafe;
+use crate::question::Question;
+use crate::shared::Shared;
 use crate::store::memory::Slot;
 
 impl Cache {

@@ -5,12 +5,12 @@ use std::time::Duration;
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, Request, Uri};
 
-use crate::ask::Question;
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::place::original_uri;
 use crate::policy::freshness::{Lifetime, Use};
 use crate::policy::{Compiled, Found};
+use crate::question::Question;
 
 pub(super) fn policy_of(found: &Found<'_, '_>, endpoint: &str) -> String {
     let Found { policy, pattern } = found;

@@ -37,7 +37,7 @@ pub(crate) use shards::SAMPLE;
 pub use snapshot::{EndpointStats, Latencies, Stats};
 pub(crate) use tally::Reason;
 pub use tally::Tally;
-pub(crate) use ticket::{Counted, Counting, Ticket};
+pub(crate) use ticket::Ticket;
 pub use totals::{Analytics, EndpointAnalytics, Frequented, Recent, Span, Totals};
 pub(crate) use traces::Traces;
 pub(crate) use watch::Kept;

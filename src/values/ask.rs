@@ -8,13 +8,13 @@ use smallvec::SmallVec;
 use super::cached::CachedValue;
 use super::key::ValueKey;
 use super::space::{Belongs, Space, hit};
-use crate::ask::Question;
+use crate::cache::guard::{self, Callback};
 use crate::cache::{Family, Found, Missed, Stale};
 use crate::entry::Entry;
-use crate::guard::{self, Callback};
 use crate::key::{Key, ScopeId};
 use crate::outcome::{Cause, Outcome, Staleness, Tier};
 use crate::policy::freshness::{Use, stands_in};
+use crate::question::Question;
 use crate::store::Seen;
 
 /// One who asks for a value that memory did not have.

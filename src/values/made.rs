@@ -11,12 +11,12 @@ use tokio::sync::oneshot;
 
 use super::ask::Ask;
 use super::space::{Belongs, Space};
+use crate::cache::guard::{self, Callback};
 use crate::cache::{Fill, Leased};
 use crate::clock::millis;
 use crate::entry::{Entry, Fields};
 use crate::flight::{Landed, Landing};
 use crate::generation::Generation;
-use crate::guard::{self, Callback};
 use crate::key::ScopeId;
 use crate::outcome::{Cause, Outcome, Refusal};
 use crate::policy::freshness::{Lifetime, Rules};

@@ -8,16 +8,16 @@ use smallvec::SmallVec;
 use super::cached::CachedValue;
 use super::codec::Codec;
 use super::key::ValueKey;
-use crate::ask::Question;
 use crate::cache::Engine;
+use crate::cache::guard::{self, Callback};
 use crate::entry::{Held, Value};
 use crate::generation::Scoped;
-use crate::guard::{self, Callback};
 use crate::invalidate::{Find, Target, What};
 use crate::key::{Key, ScopeId, Writer, hex};
 use crate::outcome::{Bypass, Outcome, Tier};
 use crate::policy::Compiled;
 use crate::policy::request::Asks;
+use crate::question::Question;
 use crate::stats::Counts;
 
 use super::builder::Sharing;

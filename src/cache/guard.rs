@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::cache::Engine;
+use super::engine::Engine;
 
 /// What a user's code is for: the setting that it was given to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
