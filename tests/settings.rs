@@ -130,6 +130,20 @@ fn a_bad_policy_is_named() {
 }
 
 #[test]
+fn names_of_parameters_are_of_any_script() {
+    let cache = Cache::builder().memory(MIB).build().unwrap();
+    let ttl = || Policy::ttl(Duration::from_secs(60));
+    for policy in [
+        ttl().ignore_params(["ключ", "ключ*"]),
+        ttl().only_params(["é"]),
+    ] {
+        cache.try_layer(policy).unwrap();
+    }
+    let error = cache.try_layer(ttl().only_params(["*é"])).unwrap_err();
+    assert_eq!(error.setting(), "only_params");
+}
+
+#[test]
 fn a_declared_invalidation_that_could_never_be_made_is_refused() {
     let cache = Cache::builder().memory(MIB).build().unwrap();
     let tenants = Cache::builder().memory(MIB).tenant(|_| None);

@@ -320,7 +320,8 @@ fn params(policy: &Policy) -> Result<Params, ConfigError> {
         Params::Only(list) => ("only_params", list),
         Params::Ignore(list) => ("ignore_params", list),
     };
-    let bad = |name: &&String| name.is_empty() || name[..name.len() - 1].contains('*');
+    let bad =
+        |name: &&String| name.is_empty() || name.strip_suffix('*').unwrap_or(name).contains('*');
     match list.iter().find(bad) {
         Some(name) => Err(ConfigError::new(
             setting,

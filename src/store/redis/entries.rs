@@ -43,7 +43,7 @@ return there";
 /// Writes an entry, if its lease is still held, and gives that back; what is no frame, under a
 /// name that may be others', is left, and so is an answer that began later, is as valid and may
 /// still be served: frames tell when they came, how long that took and by which clock
-/// (`entry/codec.rs`; under `early(false)` not how long). The groups
+/// (`entry/layout.rs`; under `early(false)` not how long). The groups
 /// come first: an entry is never there without them. Who may not publish leaves
 /// the others to their polling. Without a lease the mark that nobody shall wait goes: there
 /// is an answer that may be shared. Returns 0 where it is not held or comes too late, -1 where

@@ -40,6 +40,9 @@ pub(super) fn sentinel_url(rest: &str) -> Result<SentinelUrl, &'static str> {
         return Err(form);
     }
     let database = parts.next().map_or(Ok(0), str::parse).map_err(|_| form)?;
+    if database < 0 {
+        return Err(form);
+    }
     let decode = |text: &str| {
         let text = percent_encoding::percent_decode_str(text).decode_utf8_lossy();
         (!text.is_empty()).then(|| text.into_owned())

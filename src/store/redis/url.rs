@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use redis::RedisResult;
+use redis::{ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, RedisResult};
 
 use super::connect::Connect;
 use super::nodes::{nodes, sentinel_url};
@@ -27,8 +27,8 @@ pub(super) fn open(url: &str, timeout: Duration) -> Result<Box<dyn Connect>, Con
     }
     let opened = match scheme {
         "redis" | "rediss" | "unix" | "redis+unix" => single(url, timeout),
-        "redis+cluster" => cluster::open(nodes("redis", rest), timeout),
-        "rediss+cluster" => cluster::open(nodes("rediss", rest), timeout),
+        "redis+cluster" => cluster(nodes("redis", rest), timeout),
+        "rediss+cluster" => cluster(nodes("rediss", rest), timeout),
         "redis+sentinel" => sentinel::open(sentinel_url(rest).map_err(bad)?, timeout),
         _ => {
             return Err(bad(
@@ -54,7 +54,37 @@ fn form(scheme: &str) -> &'static str {
 }
 
 fn single(url: &str, timeout: Duration) -> RedisResult<Box<dyn Connect>> {
+    check(url)?;
     Ok(Box::new(Single::new(url, timeout)?))
+}
+
+/// Of a cluster, by its nodes' URLs.
+fn cluster(nodes: Vec<String>, timeout: Duration) -> RedisResult<Box<dyn Connect>> {
+    for node in &nodes {
+        if check(node)? != 0 {
+            return Err(unusable("a cluster has database 0 alone"));
+        }
+    }
+    cluster::open(nodes, timeout)
+}
+
+/// The database of a URL at which a server can be.
+fn check(url: &str) -> RedisResult<i64> {
+    let info = url.into_connection_info()?;
+    let port = match info.addr() {
+        ConnectionAddr::Tcp(_, port) => Some(*port),
+        ConnectionAddr::TcpTls { port, .. } => Some(*port),
+        _ => None,
+    };
+    match (port, info.redis_settings().db()) {
+        (Some(0), _) => Err(unusable("no server has port 0")),
+        (_, database) if database < 0 => Err(unusable("databases are numbers from 0")),
+        (_, database) => Ok(database),
+    }
+}
+
+fn unusable(why: &'static str) -> RedisError {
+    (ErrorKind::InvalidClientConfig, why).into()
 }
 
 #[cfg(test)]
@@ -70,6 +100,25 @@ mod tests {
         ] {
             let error = open(url, Duration::from_secs(1)).err().unwrap();
             assert!(error.to_string().contains(feature), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_server_is_at_port_0_or_has_a_database_below_0() {
+        let mut bad = vec!["redis://h:0", "redis://h/-1", "redis://:p@h:0/1"];
+        if cfg!(feature = "cluster") {
+            bad.extend(["redis+cluster://a:1,b:0", "redis+cluster://a:1,b:1/3"]);
+        }
+        if cfg!(feature = "sentinel") {
+            bad.push("redis+sentinel://a:1/main/-1");
+        }
+        for bad in bad {
+            let error = open(bad, Duration::from_secs(1)).err();
+            let error = error.unwrap_or_else(|| panic!("{bad} was taken"));
+            assert_eq!(error.setting(), "redis");
+        }
+        for good in ["redis://h", "redis://h/15", "unix:///tmp/redis.sock?db=1"] {
+            assert!(open(good, Duration::from_secs(1)).is_ok(), "{good}");
         }
     }
 
