@@ -184,7 +184,8 @@ impl Counters {
     fn each(&self, of: impl Fn((Box<str>, Arc<Counts>)) -> EndpointStats) -> Vec<EndpointStats> {
         let rest = (Box::default(), self.rest());
         let mut all: Vec<_> = self.list().into_iter().chain([rest]).map(of).collect();
-        all.retain(|one| !one.endpoint.is_empty() || one.stats.requests() > 0);
+        let nothing = Stats::default();
+        all.retain(|one| !one.endpoint.is_empty() || one.stats != nothing);
         all.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
         all
     }

@@ -145,8 +145,8 @@ impl Latencies {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct EndpointStats {
-    /// The endpoint, as it stands in keys; empty for requests that no policy covers. Or the name
-    /// of a namespace of values.
+    /// The endpoint, as it stands in keys; empty for requests that no policy covers, and for what is
+    /// no endpoint's, such as faults of the store. Or the name of a namespace of values.
     pub endpoint: String,
     /// Whether there is a namespace of that name, to be invalidated by `namespace(..)`; an endpoint is by
     /// [`endpoint`](crate::endpoint). Two of one name are counted together.

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use axum::http::Method;
 use axum::{Router, routing::get as on_get};
-use larder::{Cache, MIB, Policy, minutes, seconds, tag, testing};
+use larder::testing::{Chaos, ChaosStore, ManualClock, MemoryStore, Operation};
+use larder::{Cache, MIB, Policy, StoreErrorKind, minutes, seconds, tag, testing};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
     Unit,
@@ -270,5 +271,29 @@ async fn two_caches_of_one_prefix_are_told_apart_by_their_names() {
             kept.get(&format!("larder_memory_entries cache={name}")),
             1.0
         );
+    }
+}
+
+/// Nobody's endpoint is asked for, and something fails for all: the rule `LarderFaults`.
+#[tokio::test]
+async fn what_fails_of_no_endpoint_is_listed_and_exported_too() {
+    let store = ChaosStore::new(MemoryStore::new(ManualClock::new()));
+    store.always(Operation::Get, Chaos::Fails(StoreErrorKind::Unavailable));
+    let cache = Cache::builder().memory(MIB).store(store).build().unwrap();
+    let app = Router::new().route("/a", on_get(|| async { "x" }).layer(cache.ttl(minutes(1))));
+    get(&app, "/a").await;
+    cache.idle().await;
+    let all = cache.stats().faults;
+    assert!(all.iter().any(|(_, times)| times > 0), "{all:?}");
+    let listed = cache.endpoint_stats();
+    for (fault, times) in all.iter() {
+        let each = listed.iter().map(|one| one.stats.faults.get(fault));
+        assert_eq!(each.sum::<u64>(), times, "{fault}: {listed:?}");
+    }
+    let kept = Kept::default();
+    metrics::with_local_recorder(&kept, || cache.publish_metrics());
+    for (fault, times) in all.iter() {
+        let of = format!("cache=api endpoint= kind={fault}");
+        assert_eq!(kept.get(&format!("larder_faults_total {of}")), times as f64);
     }
 }
