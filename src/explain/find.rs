@@ -20,7 +20,8 @@ impl Layers {
     /// The layer that knows a path best, and the route by which it does.
     pub(super) fn of_path(&self, path: &str) -> Option<(Arc<Shared>, Option<String>)> {
         let layers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let layers = layers.iter().rev().filter_map(Weak::upgrade);
+        // the inner one of two decides, and is made first
+        let layers = layers.iter().filter_map(Weak::upgrade);
         let known = layers.filter_map(|layer| {
             let (weight, pattern) = layer.knows(path)?;
             Some((weight, layer, pattern))
@@ -33,7 +34,7 @@ impl Layers {
             Some(best) => known
                 .into_iter()
                 .find(|(.., pattern)| pattern.as_ref() == Some(&best)),
-            None => known.into_iter().next(), // the one that was made last
+            None => known.into_iter().next(),
         };
         best.map(|(_, layer, pattern)| (layer, pattern))
     }

@@ -5,6 +5,7 @@ mod explanation;
 mod find;
 mod steps;
 mod texts;
+mod usable;
 
 pub use explanation::{About, Explanation, Step, Would};
 pub(crate) use find::Layers;

@@ -7,6 +7,7 @@ use http_body::Body;
 
 use super::explanation::{About, Explanation, Step, Would};
 use super::texts::{freshness, key_of, of_entry, policy_of, varying};
+use super::usable::{Usable, answered};
 use crate::arrived::Arrived;
 use crate::ask::{Aside, ask_found};
 use crate::cache::{Cache, Engine};
@@ -16,10 +17,10 @@ use crate::generation::Standing;
 use crate::invalidate::tenant_suffix;
 use crate::key::{Key, Writer};
 use crate::layer::CacheLayer;
-use crate::outcome::{Bypass, Cause, Staleness, Tier};
+use crate::outcome::{Bypass, Cause, Tier};
 use crate::place::{original_uri, place};
 use crate::policy::Place;
-use crate::policy::freshness::{Rules, Use, usable};
+use crate::policy::freshness::{Rules, Use, stands_in, usable};
 use crate::policy::request::is_unsafe;
 use crate::question::Question;
 use crate::shared::Shared;
@@ -34,7 +35,8 @@ impl Cache {
     ///
     /// The layer is found by the request's path: by the routes that layers have seen, so
     /// that a route is known once it was asked. [`CacheLayer::explain`] looks at one
-    /// layer.
+    /// layer. Of layers inside each other the one that was made first is taken for the inner one.
+    /// What asks by its content ([`Policy::methods`](crate::Policy::methods)) is not read here.
     ///
     /// ```
     /// # async fn why(cache: larder::Cache) -> Result<(), http::Error> {
@@ -91,9 +93,6 @@ impl Steps {
         Explanation { steps, key, would }
     }
 }
-
-/// What a tier holds, and how it may be used.
-type Usable = (Tier, Use);
 
 impl Shared {
     async fn explain<B: Body>(
@@ -166,21 +165,23 @@ impl Engine {
             false => Err(Cause::StoreError),
         };
         let (mut cause, mut best) = match in_memory {
-            Ok(usable) => (Cause::Expired, Some(usable)),
+            Ok(usable) => (usable.cause, Some(usable)),
             Err(cause) => (cause, None),
         };
-        let answers = |best: &Option<Usable>| matches!(best, Some((_, Use::Fresh(_))));
-        if leased && !answers(&best) && self.store.is_some() && !question.policy.memory_only {
+        let answers = |best: &Usable| matches!(best.how, Use::Fresh(_));
+        if leased
+            && !best.as_ref().is_some_and(answers)
+            && self.store.is_some()
+            && !question.policy.memory_only
+        {
             let headers = request.headers();
             let look = self.explain_store(&mut steps, &mut question, family, headers);
             match look.await {
                 Ok(usable) => {
+                    cause = usable.cause;
                     best = best
-                        .filter(|(_, known)| {
-                            matches!(known, Use::WhileRevalidating)
-                                && !matches!(usable.1, Use::Fresh(_))
-                        })
-                        .or(Some(usable))
+                        .filter(|known| known.how == Use::WhileRevalidating && !answers(&usable))
+                        .or(Some(usable));
                 }
                 Err(found) if best.is_none() && found != Cause::New => cause = found,
                 Err(_) => {}
@@ -204,23 +205,13 @@ impl Engine {
             Some(cause) => steps.say(About::LastMiss, cause.as_str()),
             None => steps.say(About::LastMiss, "this process remembers none"),
         }
-        let would = match best {
-            Some((_, usable))
-                if question.policy.watch.observe.is_some() && usable != Use::Validate =>
-            {
-                Would::Miss(Cause::Observed)
+        let would = answered(best.as_ref(), &question).unwrap_or_else(|| {
+            let (cause, _) = self.traced(place, cause);
+            match flying && question.policy.coalesce && !question.head {
+                true => Would::Coalesced(cause),
+                false => Would::Miss(cause),
             }
-            Some((tier, Use::Fresh(_) | Use::Early(_))) => Would::Hit(tier),
-            Some((_, Use::WhileRevalidating)) => Would::Stale(Staleness::WhileRevalidating),
-            Some((_, Use::AsAsked)) => Would::Stale(Staleness::MaxStale),
-            Some((_, Use::Validate)) | None => {
-                let (cause, _) = self.traced(place, cause);
-                match flying && question.policy.coalesce && !question.head {
-                    true => Would::Coalesced(cause),
-                    false => Would::Miss(cause),
-                }
-            }
-        };
+        });
         steps.end(Some(key), would)
     }
 
@@ -372,8 +363,22 @@ impl Engine {
             );
             return Err(Cause::Authorization);
         }
-        let usable = usable(&lifetime, entry.rules, age, asks.wish.as_deref());
-        steps.say(About::Freshness, freshness(&lifetime, age, usable));
-        Ok((tier, usable))
+        let wish = asks.wish.as_deref();
+        let how = usable(&lifetime, entry.rules, age, wish);
+        steps.say(About::Freshness, freshness(&lifetime, age, how));
+        let (place, now) = (question.place(), self.now());
+        let left_alone = age < lifetime.keep && self.flights.is_throttled(place, now) && {
+            let unreached = question.policy.http && self.flights.is_unreached(place, now);
+            stands_in(&lifetime, entry.rules, age, wish, unreached)
+        };
+        Ok(Usable {
+            tier,
+            how,
+            cause: match age < lifetime.fresh {
+                true => Cause::Request,
+                false => Cause::Expired,
+            },
+            left_alone,
+        })
     }
 }

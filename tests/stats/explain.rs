@@ -283,3 +283,96 @@ async fn the_key_of_an_absolute_target_has_its_port() {
         "{hit}"
     );
 }
+
+#[tokio::test]
+async fn where_the_handler_must_not_be_asked_it_says_so() {
+    let (cache, _clock) = testing::cache();
+    let app = Router::new().route(
+        "/x",
+        on_get(|| async { "x" }).layer(cache.layer(Policy::http())),
+    );
+    let only = [("cache-control", "only-if-cached")];
+    assert_eq!(get_with(&app, "/x", &only).await.detail(), "only-if-cached");
+    let told = cache.explain(&asked("/x", &only)).await;
+    assert_eq!(told.would, Would::Bypass(Bypass::OnlyIfCached), "{told}");
+}
+
+#[tokio::test]
+async fn a_handler_that_is_left_alone_is_not_said_to_be_asked() {
+    let (cache, clock) = testing::cache();
+    let fails = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let failing = Arc::clone(&fails);
+    let handler = move || {
+        let fails = failing.load(std::sync::atomic::Ordering::Relaxed);
+        std::future::ready(match fails {
+            true => Err(axum::http::StatusCode::BAD_GATEWAY),
+            false => Ok("x"),
+        })
+    };
+    let policy = Policy::ttl(seconds(10)).stale_if_error(minutes(5));
+    let app = Router::new().route("/x", on_get(handler).layer(cache.layer(policy)));
+    get(&app, "/x").await;
+    fails.store(true, std::sync::atomic::Ordering::Relaxed);
+    clock.advance(seconds(11));
+    let before = cache.explain(&asked("/x", &[])).await;
+    assert_eq!(before.would, Would::Miss(Cause::Expired), "{before}");
+    assert_eq!(get(&app, "/x").await.detail(), "stale-if-error");
+    let told = cache.explain(&asked("/x", &[])).await;
+    assert_eq!(told.would, Would::Stale(Staleness::LeftAlone), "{told}");
+    assert_eq!(get(&app, "/x").await.detail(), "left-alone");
+    clock.advance(seconds(31));
+    let after = cache.explain(&asked("/x", &[])).await;
+    assert_eq!(after.would, Would::Miss(Cause::Expired), "{after}");
+}
+
+/// In memory, and where Redis alone holds it.
+#[tokio::test]
+async fn what_is_there_and_does_not_do_has_the_cause_of_the_request() {
+    for store in [false, true] {
+        let clock = ManualClock::new();
+        let builder = Cache::builder().clock(Arc::new(clock.clone()));
+        let builder = match store {
+            true => builder.store(testing::MemoryStore::new(clock.clone())),
+            false => builder.memory(MIB),
+        };
+        let cache = builder.build().unwrap();
+        let handler = || async {
+            (
+                [
+                    ("cache-control", "max-age=60"),
+                    ("vary", "x-a"),
+                    ("etag", "\"1\""),
+                ],
+                "x",
+            )
+        };
+        let app = Router::new().route("/x", on_get(handler).layer(cache.layer(Policy::http())));
+        get(&app, "/x").await;
+        cache.idle().await;
+        let new = [("cache-control", "no-cache")];
+        let told = cache.explain(&asked("/x", &new)).await;
+        assert_eq!(told.would, Would::Miss(Cause::Request), "{store} {told}");
+        assert_eq!(get_with(&app, "/x", &new).await.detail(), "request");
+        cache.idle().await;
+        clock.advance(minutes(2));
+        let told = cache.explain(&asked("/x", &[])).await;
+        assert_eq!(told.would, Would::Miss(Cause::Expired), "{store} {told}");
+        assert_eq!(get(&app, "/x").await.detail(), "expired");
+    }
+}
+
+#[tokio::test]
+async fn of_layers_inside_each_other_the_inner_one_is_asked() {
+    let (cache, _clock) = testing::cache();
+    let inner = cache.layer(Policy::ttl(minutes(1)).endpoint("inner"));
+    let outer = cache.layer(Policy::ttl(minutes(1)).endpoint("outer"));
+    let handler = || on_get(|| async { "x" });
+    let app = Router::new().route("/x", handler().layer(inner));
+    let app = app.route("/y", handler()).layer(outer);
+    for (path, endpoint) in [("/x", "inner"), ("/y", "outer")] {
+        get(&app, path).await;
+        let told = cache.explain(&asked(path, &[])).await;
+        assert_eq!(told.would, Would::Hit(Tier::Memory), "{path}: {told}");
+        assert!(said(&told, About::Policy).contains(endpoint), "{told}");
+    }
+}
