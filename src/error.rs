@@ -9,7 +9,6 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// A setting that cannot work, found while a cache, a policy or a layer is
 /// made. [`setting`](Self::setting) names it.
-#[derive(Debug)]
 pub struct ConfigError {
     setting: String,
     message: String,
@@ -51,6 +50,17 @@ impl fmt::Display for ConfigError {
     }
 }
 
+/// As it displays, for `fn main() -> Result<(), ConfigError>` prints it so, and
+/// so does `unwrap`.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(source) => write!(f, "{self}: {source}"),
+            None => fmt::Display::fmt(self, f),
+        }
+    }
+}
+
 impl StdError for ConfigError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|e| e as _)
@@ -59,7 +69,6 @@ impl StdError for ConfigError {
 
 /// What went wrong in a [`Store`](crate::Store). A request never sees it: it
 /// becomes a miss, a counter and an event.
-#[derive(Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
     source: BoxError,
@@ -108,6 +117,13 @@ impl fmt::Display for StoreError {
     }
 }
 
+/// As it displays.
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl StdError for StoreError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&*self.source)
@@ -116,7 +132,6 @@ impl StdError for StoreError {
 
 /// Why [`Cache::invalidate`](crate::Cache::invalidate) did not do all that it
 /// was asked.
-#[derive(Debug)]
 pub struct InvalidateError {
     kind: InvalidateErrorKind,
     message: String,
@@ -185,8 +200,47 @@ impl fmt::Display for InvalidateError {
     }
 }
 
+/// As it displays.
+impl fmt::Debug for InvalidateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl StdError for InvalidateError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_ref().map(|e| e as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Cache, inspect::InspectError};
+
+    /// `fn main() -> Result<(), ConfigError>` prints an error by its Debug.
+    #[test]
+    fn what_main_prints_can_be_read() {
+        let error = Cache::builder().build().unwrap_err();
+        assert_eq!(format!("{error:?}"), error.to_string());
+        assert!(
+            error
+                .to_string()
+                .starts_with("memory: a cache needs a tier")
+        );
+        let late = || StoreError::new(StoreErrorKind::Timeout, "after 250 ms");
+        assert_eq!(format!("{:?}", late()), "store timed out: after 250 ms");
+        let queued = InvalidateError::queued(late());
+        assert_eq!(format!("{queued:?}"), queued.to_string());
+        let bad = InspectError::bad("\"x\" is no cursor");
+        assert_eq!(format!("{bad:?}"), bad.to_string());
+    }
+
+    #[cfg(feature = "redis")]
+    #[test]
+    fn what_main_prints_has_the_reason_too() {
+        let error = Cache::builder().redis("redis://").build().unwrap_err();
+        let reason = error.source().unwrap().to_string();
+        assert_eq!(format!("{error:?}"), format!("{error}: {reason}"));
     }
 }

@@ -266,7 +266,6 @@ pub struct EntryPage {
 }
 
 /// Why something could not be told.
-#[derive(Debug)]
 pub struct InspectError {
     kind: InspectErrorKind,
     message: String,
@@ -312,6 +311,13 @@ impl From<StoreError> for InspectError {
 impl fmt::Display for InspectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+/// As it displays.
+impl fmt::Debug for InspectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
