@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::inspect::Server;
-use crate::policy::Policy;
+use crate::policy::{CREDENTIALS, Policy};
 use crate::stats::{EndpointStats, LowHitRate, Stats};
 
 /// All of it.
@@ -35,10 +35,15 @@ pub(crate) struct PolicyFacts {
 impl PolicyFacts {
     pub(crate) fn of(policy: &Policy, place: Option<&str>) -> Self {
         let place = place.or(policy.endpoint.as_deref());
+        let credential = |name: &String| {
+            let mut all = CREDENTIALS.iter();
+            all.any(|credential| credential.eq_ignore_ascii_case(name))
+        };
+        let tells_apart = policy.scope.is_some() || policy.vary.iter().any(credential);
         Self {
             place: place.map(str::to_owned),
             ttl: policy.ttl,
-            shares_private: policy.override_cache_control && policy.scope.is_none(),
+            shares_private: policy.override_cache_control && !tells_apart,
             shares_cookies: policy.store_set_cookie,
         }
     }

@@ -21,7 +21,7 @@ pub(crate) fn of_policies(policies: &[PolicyFacts]) -> Vec<Advice> {
         }
         if policy.shares_private {
             let what = "answers that handlers mark private or no-store are stored and shared (override_cache_control)";
-            let todo = "leave override_cache_control out, or give the policy a scope that tells users apart";
+            let todo = "leave override_cache_control out, or give the policy a scope or a vary that tells users apart";
             all.push(Advice::warning("policy-shares-private", what, todo).about(place));
         }
         if policy.shares_cookies {
@@ -74,7 +74,10 @@ mod tests {
         assert!(rules(&plain).is_empty());
         let overrides = plain.override_cache_control();
         assert_eq!(rules(&overrides), ["policy-shares-private"]);
-        assert!(rules(&overrides.scope(Scope::bearer())).is_empty());
+        assert!(rules(&overrides.clone().scope(Scope::bearer())).is_empty());
+        assert!(rules(&overrides.clone().vary(["Authorization"])).is_empty());
+        let other = overrides.vary(["accept-language"]);
+        assert_eq!(rules(&other), ["policy-shares-private"]);
         let cookies = Policy::http().store_set_cookie();
         assert_eq!(rules(&cookies), ["policy-shares-cookies"]);
     }

@@ -2,11 +2,19 @@
 
 use super::advice::Advice;
 use super::facts::Facts;
-use crate::outcome::{Cause, Eviction, Refusal};
+use crate::outcome::{Bypass, Cause, Eviction, Refusal};
 use crate::stats::Stats;
 
 /// Fewer requests say nothing.
 const ENOUGH: u64 = 100;
+/// Why requests stand aside of which nobody expects to be cached: writes, what no policy
+/// stores, all while the cache is off.
+const ON_PURPOSE: [Bypass; 4] = [
+    Bypass::Method,
+    Bypass::NotCached,
+    Bypass::NoPolicy,
+    Bypass::Disabled,
+];
 
 pub(super) fn of_traffic(facts: &Facts) -> Vec<Advice> {
     let mut all = Vec::new();
@@ -100,7 +108,9 @@ fn cause(facts: &Facts) -> &'static str {
 fn never_hits(stats: &Stats) -> Option<(&'static str, &'static str)> {
     let observed = stats.misses_by.get(Cause::Observed);
     let found = stats.requests() - stats.misses - stats.bypasses + observed;
-    if found > 0 || stats.requests() < ENOUGH {
+    let aside = ON_PURPOSE.map(|reason| stats.bypasses_by.get(reason));
+    let meant = stats.requests().saturating_sub(aside.iter().sum());
+    if found > 0 || meant < ENOUGH {
         return None;
     }
     Some(match (stats.misses, stats.stores) {
@@ -192,6 +202,22 @@ mod tests {
         };
         facts.endpoints = vec![one];
         assert_eq!(rules(&facts), ["endpoint-never-hits"]);
+    }
+
+    #[test]
+    fn what_is_not_to_be_cached_is_no_endpoint_that_never_hits() {
+        for reason in ON_PURPOSE {
+            let mut stats = Stats {
+                bypasses: 500,
+                ..Stats::default()
+            };
+            stats.bypasses_by.add(reason, 500);
+            assert_eq!(never_hits(&stats), None, "{reason}");
+            stats.bypasses += 100;
+            stats.bypasses_by.add(Bypass::Credential, 100);
+            let (_, todo) = never_hits(&stats).unwrap();
+            assert!(todo.contains("credentials"), "{reason}: {todo}");
+        }
     }
 
     #[test]
