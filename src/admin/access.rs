@@ -109,7 +109,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Whether a request comes from a page of the same origin, or from no page.
 fn same_origin(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    let refused = || Problem::new(StatusCode::FORBIDDEN, "a request of another site");
+    let refused = || {
+        let why = "a request of another site: its Origin is not the Host that has arrived, which a proxy on the way must leave as it is";
+        Problem::new(StatusCode::FORBIDDEN, why)
+    };
     if let Some(site) = headers.get("sec-fetch-site") {
         return match site.as_bytes() {
             b"same-origin" | b"none" => Ok(()),

@@ -14,7 +14,7 @@ use super::problem::{JSON, Problem};
 /// The largest body that is read, in bytes.
 const LARGEST: usize = 64 << 10;
 
-/// A body of JSON.
+/// A body that is an object of JSON.
 pub(super) struct Asked<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
@@ -26,6 +26,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
             let why = format!("a body has at most {LARGEST} bytes");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, why)
         })?;
+        // serde takes a list for a struct, too
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Problem::bad("the body is no JSON object, such as {}"));
+        }
         let asked = serde_json::from_slice(&body);
         asked
             .map(Self)

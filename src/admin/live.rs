@@ -1,5 +1,8 @@
 //! Server-sent events: all that the page shows, once a second, computed once
 //! however many look on, and not at all while nobody does.
+//!
+//! A stream ends after a while, and with the cache: a server that ends gracefully waits for
+//! its answers, and would wait for who leaves a page open. The page asks anew.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -8,6 +11,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt, select};
 use futures_util::stream::unfold;
 use http::{HeaderValue, header};
 use tokio::sync::watch;
@@ -18,6 +23,8 @@ use super::figures::Figures;
 use crate::cache::Cache;
 
 const EVERY: Duration = Duration::from_secs(1);
+/// Orchestrators wait for longer before they kill.
+const LONGEST: Duration = Duration::from_secs(10);
 
 pub(super) struct Live {
     cache: Cache,
@@ -70,6 +77,15 @@ async fn compute(live: Weak<Live>) {
     }
 }
 
+/// When a stream ends.
+fn end(cache: &Cache) -> BoxFuture<'static, ()> {
+    let engine = Arc::clone(cache.engine());
+    let ends = async move { engine.tasks.ends().await };
+    select(Box::pin(ends), Box::pin(tokio::time::sleep(LONGEST)))
+        .map(drop)
+        .boxed()
+}
+
 /// What one who looks on gets.
 pub(super) fn events(live: &Arc<Live>) -> Response {
     let messages = unfold(live.watch(), |mut viewer| async {
@@ -77,7 +93,7 @@ pub(super) fn events(live: &Arc<Live>) -> Response {
         let message = viewer.borrow_and_update().clone();
         Some((Ok::<_, Infallible>(message), viewer))
     });
-    let mut response = Body::from_stream(messages).into_response();
+    let mut response = Body::from_stream(messages.take_until(end(&live.cache))).into_response();
     let headers = response.headers_mut();
     let kind = HeaderValue::from_static("text/event-stream");
     headers.insert(header::CONTENT_TYPE, kind);

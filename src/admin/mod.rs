@@ -20,11 +20,11 @@
 //! | `GET /analytics` | read | the last minute, hour, day and month of all instances, what is asked for most, users, costs |
 //! | `GET /advisor` | read | what could be better, and what to do |
 //! | `GET /servers` | read | what the Redis servers say of themselves |
-//! | `GET /entries?pattern=&cursor=&tier=` | read | a page of a listing; `tier=memory` lists this process' memory |
+//! | `GET /entries?pattern=&cursor=&tier=` | read | a page of a listing: of Redis (`tier=redis`; 400 without one), of this process' memory (`tier=memory`), by default of Redis where there is one |
 //! | `GET /entry?key=` | read | one entry; 404 where nothing is stored |
 //! | `POST /explain` | read | `{"url": "http://host/path", "headers"?: {..}}`: what would become of it, step by step |
 //! | `POST /check` | read | the same question: whether it is cached, its key and TTL; nothing is filled or counted |
-//! | `GET /events` | read | server-sent events: all that the page shows, once a second |
+//! | `GET /events` | read | server-sent events: all that the page shows, once a second; a stream ends after 10 s, and with [`Cache::shutdown`](crate::Cache::shutdown), so that none holds up a server's graceful end |
 //! | `POST /invalidate` | full | `{"pattern" \| "tag" \| "endpoint" \| "namespace" \| "key" \| "uri": "..", "tenant"?}` or `{"everything": true}`; `"soft": true` makes stale, `"dry_run": true` counts alone |
 //! | `POST /warm` | full | `{"targets": ["/path", ..], "host"?: ".."}` through [`AdminRouter::warms`]; answers at the end |
 //! | `POST /stats/reset` | full | `{}`: counters of this process begin anew |

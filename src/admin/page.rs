@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{HeaderValue, StatusCode, header};
 
+use super::problem::not_allowed;
 use super::shared::Shared;
 
 /// Nothing from elsewhere, nothing inline.
@@ -61,7 +62,7 @@ pub(super) fn routes(open: bool) -> Router<Shared> {
         let asset = move || async move { asset(kind, text) };
         router = router.route(&format!("/assets/{name}"), get(asset));
     }
-    router
+    router.method_not_allowed_fallback(not_allowed)
 }
 
 fn asset(kind: &'static str, text: &'static str) -> Response {

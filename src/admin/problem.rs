@@ -25,6 +25,10 @@ impl Problem {
     }
 }
 
+pub(super) async fn not_allowed() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not by this method")
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = json!({ "error": self.error }).to_string();

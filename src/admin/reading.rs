@@ -82,7 +82,15 @@ impl Question {
     /// What would become of it as it arrives behind a proxy or by HTTP/1.1, which tell no
     /// scheme; where nothing is stored for that, as it arrives by HTTP/2 over TLS.
     async fn explained(&self, cache: &Cache) -> Result<Explanation, Problem> {
-        let uri: Uri = self.url.parse().map_err(|_| Problem::bad("no URL"))?;
+        let uri: Option<Uri> = self.url.parse().ok();
+        let whole = |uri: &Uri| uri.scheme().is_some() || self.url.starts_with('/');
+        let Some(uri) = uri.filter(whole) else {
+            let why = format!(
+                "{:?} is no URL such as http://host/path, nor a path",
+                self.url
+            );
+            return Err(Problem::bad(why));
+        };
         let mut target = Request::get(uri.path_and_query().map_or("/", |path| path.as_str()));
         if let Some(host) = uri.authority() {
             target = target.header(header::HOST, host.as_str());
@@ -174,6 +182,10 @@ pub(super) async fn entries(
         .unwrap_or_else(|| format!("{}:*", cache.prefix()));
     let cursor = asked.cursor.as_deref();
     let page = match asked.tier {
+        Some(TierName::Redis) if cache.engine().pulse.is_none() => {
+            let why = "this cache has no Redis: tier=memory lists what it holds";
+            return Err(Problem::bad(why));
+        }
         Some(TierName::Memory) => cache.memory_entries(&pattern, cursor)?,
         Some(TierName::Redis) | None => cache.entries(&pattern, cursor).await?,
     };

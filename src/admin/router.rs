@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use super::access::{Access, Rights};
 use super::live::Live;
-use super::problem::Problem;
+use super::problem::{Problem, not_allowed};
 use super::shared::{Shared, Through};
 use super::{acting, page, reading};
 use crate::cache::Cache;
@@ -50,13 +50,13 @@ impl AdminRouter {
         self
     }
 
-    /// A bearer token that may read and change nothing, at least 16 bytes.
+    /// A bearer token that may read and change nothing, at least 16 bytes. Default: none.
     pub fn read_only_token(mut self, token: impl Into<String>) -> Self {
         self.tokens.push((token.into(), Rights::Read));
         self
     }
 
-    /// Asks nobody for a token: for a router that only those can reach who may do
+    /// Asks nobody for a token, so that there can be none: for a router that only those can reach who may do
     /// everything, such as one on loopback or behind your own authentication. Other
     /// sites' requests are refused all the same.
     pub fn open(mut self) -> Self {
@@ -83,12 +83,22 @@ impl AdminRouter {
     ///
     /// # Errors
     ///
-    /// If a token is too short, or holds what an `Authorization` field cannot.
+    /// If a token is too short, or holds what an `Authorization` field cannot; if one that reads may
+    /// do everything too, or a router that is [`open`](Self::open) has one.
     pub fn build<S: Clone + Send + Sync + 'static>(self) -> Result<Router<S>, ConfigError> {
+        if self.open && !self.tokens.is_empty() {
+            let why = "an open router asks for no token: leave the tokens out, or open()";
+            return Err(ConfigError::new("open", why));
+        }
         let mut access = Access::default();
         for (token, rights) in &self.tokens {
             check(token)?;
             access.allow(token, *rights);
+            let full = (token.clone(), Rights::Full);
+            if *rights == Rights::Read && self.tokens.contains(&full) {
+                let why = "this token may do everything: one that reads alone is another";
+                return Err(ConfigError::new("read_only_token", why));
+            }
         }
         if self.open {
             access.open();
@@ -152,9 +162,7 @@ fn reading() -> Router<Shared> {
         .route("/explain", post(reading::explain))
         .route("/check", post(reading::check))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "no such route") })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not by this method")
-        })
+        .method_not_allowed_fallback(not_allowed)
 }
 
 fn acting() -> Router<Shared> {
@@ -163,9 +171,7 @@ fn acting() -> Router<Shared> {
         .route("/stats/reset", post(acting::reset))
         .route("/warm", post(acting::warm))
         .route("/enabled", post(acting::switch))
-        .method_not_allowed_fallback(|| async {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not by this method")
-        })
+        .method_not_allowed_fallback(not_allowed)
 }
 
 async fn admit(

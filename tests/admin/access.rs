@@ -192,3 +192,27 @@ async fn nothing_that_identifies_a_person_is_shown() {
     }
     assert_eq!(cache.stats().requests(), 2, "looking is no traffic");
 }
+
+#[test]
+fn tokens_that_contradict_each_other_are_refused() {
+    let cache = Cache::builder().memory(16 * MIB).build().unwrap();
+    let router = || admin::router(&cache);
+    for (what, router, setting) in [
+        ("open to all", router().token(TOKEN).open(), "open"),
+        (
+            "open to all",
+            router().open().read_only_token(READER),
+            "open",
+        ),
+        (
+            "may do everything",
+            router().token(TOKEN).read_only_token(TOKEN),
+            "read_only_token",
+        ),
+    ] {
+        let error = router.build::<()>().unwrap_err();
+        assert_eq!(error.setting(), setting, "{what}: {error}");
+    }
+    let twice = router().token(TOKEN).token(TOKEN).build::<()>();
+    assert!(twice.is_ok(), "as while one is replaced by itself");
+}

@@ -1,9 +1,12 @@
 //! What only looks.
 
+use std::time::Duration;
+
+use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use http_body_util::BodyExt;
-use larder::{Cache, MIB};
+use larder::{Cache, MIB, seconds};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -146,4 +149,56 @@ async fn the_page_is_beside_its_parts_wherever_it_is_nested() {
         .await;
         assert_eq!(answer.status, 200, "{name}");
     }
+}
+
+async fn figures(app: &Router) -> Body {
+    let bearer = format!("Bearer {READER}");
+    let events = request(Method::GET, "/events", &[("authorization", &bearer)], "");
+    app.clone().oneshot(events).await.unwrap().into_body()
+}
+
+/// A server that ends gracefully waits for its answers: it waited as long as a page was open.
+#[tokio::test(start_paused = true)]
+async fn figures_end_after_a_while_and_with_the_cache_so_that_a_server_can_end() {
+    let (cache, app) = memory();
+    let mut messages = 0;
+    let mut stream = figures(&app).await;
+    let all = async {
+        while let Some(message) = stream.frame().await {
+            messages += usize::from(message.is_ok());
+        }
+    };
+    let ended = tokio::time::timeout(seconds(15), all).await;
+    assert!(ended.is_ok() && messages > 5, "{messages}: {ended:?}");
+    let mut stream = figures(&app).await;
+    stream.frame().await.unwrap().unwrap();
+    cache.shutdown().await;
+    let rest = async { while stream.frame().await.is_some() {} };
+    let ended = tokio::time::timeout(Duration::from_millis(1), rest).await;
+    assert!(ended.is_ok(), "the cache has ended");
+}
+
+#[tokio::test]
+async fn what_cannot_be_answered_says_what_can() {
+    let (_cache, app) = memory();
+    let answer = read(&app, "/entries?tier=redis").await;
+    let why = answer.json()["error"].to_string();
+    assert!(answer.status == 400 && why.contains("no Redis"), "{why}");
+    for url in ["", "x", "example.com", "/a b"] {
+        let answer = post(&app, "/check", &json!({ "url": url })).await;
+        let why = answer.json()["error"].to_string();
+        assert!(
+            answer.status == 400 && why.contains("http://"),
+            "{url}: {why}"
+        );
+    }
+    let answer = post(&app, "/stats/reset", &json!([])).await;
+    assert_eq!(answer.status, 400, "that is no object");
+    for body in [json!(null), json!([]), json!(["/x"])] {
+        let why = post(&app, "/check", &body).await.json()["error"].to_string();
+        assert!(!why.contains("struct"), "{body}: {why}");
+    }
+    let answer = post(&app, "/dashboard", &json!({})).await;
+    assert_eq!(answer.status, 405);
+    assert!(answer.json()["error"].is_string());
 }
