@@ -30,12 +30,15 @@ impl Layers {
         let most = known.iter().map(|(weight, ..)| *weight).max()?;
         known.retain(|(weight, ..)| *weight == most);
         let patterns = known.iter().filter_map(|(.., pattern)| pattern.as_deref());
-        let best = match most_static(patterns, path).map(str::to_owned) {
-            Some(best) => known
-                .into_iter()
-                .find(|(.., pattern)| pattern.as_ref() == Some(&best)),
-            None => known.into_iter().next(),
-        };
+        if let Some(best) = most_static(patterns, path).map(str::to_owned) {
+            known.retain(|(.., pattern)| pattern.as_ref() == Some(&best));
+        }
+        // one that stores nothing leaves it to the others
+        let stores = known
+            .iter()
+            .position(|(_, layer, pattern)| layer.stores(pattern.as_deref(), path));
+        let best = stores.unwrap_or_default();
+        let best = known.into_iter().nth(best);
         best.map(|(_, layer, pattern)| (layer, pattern))
     }
 
@@ -69,6 +72,11 @@ impl Shared {
                 some.then_some((0, None))
             }
         }
+    }
+
+    fn stores(&self, pattern: Option<&str>, path: &str) -> bool {
+        let found = self.policy_for(pattern, path);
+        found.is_ok_and(|found| found.policy.stores())
     }
 
     /// Why no policy is known for a path.

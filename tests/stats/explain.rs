@@ -365,11 +365,13 @@ async fn what_is_there_and_does_not_do_has_the_cause_of_the_request() {
 async fn of_layers_inside_each_other_the_inner_one_is_asked() {
     let (cache, _clock) = testing::cache();
     let inner = cache.layer(Policy::ttl(minutes(1)).endpoint("inner"));
+    let writes = cache.invalidates(tag("a"));
     let outer = cache.layer(Policy::ttl(minutes(1)).endpoint("outer"));
     let handler = || on_get(|| async { "x" });
     let app = Router::new().route("/x", handler().layer(inner));
+    let app = app.route("/w", handler().layer(writes));
     let app = app.route("/y", handler()).layer(outer);
-    for (path, endpoint) in [("/x", "inner"), ("/y", "outer")] {
+    for (path, endpoint) in [("/x", "inner"), ("/y", "outer"), ("/w", "outer")] {
         get(&app, path).await;
         let told = cache.explain(&asked(path, &[])).await;
         assert_eq!(told.would, Would::Hit(Tier::Memory), "{path}: {told}");
