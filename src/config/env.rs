@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::env::VarError;
 use std::net::Ipv6Addr;
+use std::time::Duration;
 
 use super::settings::{Config, variable_name};
 use super::units::{parse_duration, parse_size};
@@ -27,15 +28,16 @@ impl Config {
     /// |---|---|
     /// | `REDIS_URL` | `redis` |
     /// | `REDIS_HOST`, `REDIS_PORT` (6379) | `redis`, where there is no `REDIS_URL`: host and port in the place of a file's, whose other parts stay. A port without a host or a file's URL is one of this host (127.0.0.1); one of the form `tcp://..`, as Kubernetes sets it, asks for nothing |
-    /// | `REDIS_PASSWORD` | the password in that URL, or in one that has none; `REDIS_URL`'s own counts more |
+    /// | `REDIS_PASSWORD` | the password in that URL: in the place of a file's own, or of none; one that stands in `REDIS_URL` counts more |
     /// | `CACHE_ENABLED` | `enabled`: `true`, `false`, `1`, `0`, `yes`, `no`, `on`, `off` |
     /// | `CACHE_MAX_MEMORY` | `memory`: `256MiB`, `2gb` (2,000,000,000), or bytes |
     /// | `CACHE_EVICTION_POLICY` | `eviction_policy`: `allkeys-lru`; it is compared with the server's, and never set there |
-    /// | `CACHE_TTL_<NAME>` | the TTL of the endpoint in the [route table](Self::routes), or of [`ttl`](Self::ttl): `5m`, or seconds |
+    /// | `CACHE_TTL_<NAME>` | the TTL of the endpoint in the [route table](Self::routes), or of [`ttl`](Self::ttl): `5m`, or seconds; `M` is months |
     ///
     /// # Errors
     ///
-    /// If a value makes no sense; the error names the variable.
+    /// If a value makes no sense, or two variables are of one endpoint and differ; the error names
+    /// the variable.
     pub fn with_env(self) -> Result<Self, ConfigError> {
         let ttls = std::env::vars_os().filter_map(|(name, value)| {
             let name = name.into_string().ok()?;
@@ -101,14 +103,33 @@ impl Config {
         if let Some(policy) = get("CACHE_EVICTION_POLICY")? {
             self.eviction_policy = Some(policy.trim().to_owned());
         }
-        for (name, text) in ttls {
+        self.ttls_from(ttls)
+    }
+}
+
+impl Config {
+    fn ttls_from(mut self, variables: Vec<(String, String)>) -> Result<Self, ConfigError> {
+        let mut read: BTreeMap<String, (String, Duration)> = BTreeMap::new();
+        for (name, text) in variables {
             if text.trim().is_empty() {
                 continue;
             }
+            let bad = |why: String| Err(ConfigError::new(&name, why));
+            let of = variable_name(&name[TTL.len()..]);
+            if of.is_empty() {
+                return bad(format!("names no endpoint, as {TTL}USERS does"));
+            }
             let ttl = parse_duration(&text).map_err(|why| ConfigError::new(&name, why))?;
             positive(&name, Some(ttl))?;
-            self.ttls.insert(variable_name(&name[TTL.len()..]), ttl);
+            if let Some((other, _)) = read.get(&of).filter(|(_, other)| *other != ttl) {
+                return bad(format!(
+                    "{other} is of the same endpoint, and says otherwise"
+                ));
+            }
+            read.insert(of, (name, ttl));
         }
+        let ttls = read.into_iter().map(|(of, (_, ttl))| (of, ttl));
+        self.ttls.extend(ttls);
         Ok(self)
     }
 }
@@ -157,7 +178,9 @@ fn redis_url(
 
 /// As it stands in a URL.
 fn host(text: &str) -> Result<String, ConfigError> {
-    if text.contains(['/', '@', '?', '#', ' ']) {
+    let not_in_one =
+        |c: char| matches!(c, '/' | '@' | '?' | '#' | ',') || c <= ' ' || c.is_control();
+    if text.contains(not_in_one) {
         let why = format!("{text:?} is no host name");
         return Err(ConfigError::new("REDIS_HOST", why));
     }
@@ -184,9 +207,9 @@ fn port(text: Option<String>) -> Result<Option<u16>, ConfigError> {
     let Some(text) = text.filter(|text| !text.trim().starts_with("tcp://")) else {
         return Ok(None);
     };
-    let port = text.trim().parse();
-    let why = |_| ConfigError::new("REDIS_PORT", format!("{text:?} is no port"));
-    port.map(Some).map_err(why)
+    let port = text.trim().parse().ok().filter(|port| *port != 0);
+    let why = || ConfigError::new("REDIS_PORT", format!("{text:?} is no port"));
+    port.map(Some).ok_or_else(why)
 }
 
 fn boolean(name: &str, text: &str) -> Result<bool, ConfigError> {
@@ -203,7 +226,6 @@ fn boolean(name: &str, text: &str) -> Result<bool, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
         Config::default().with_vars(variables.iter().copied())
@@ -270,6 +292,11 @@ mod tests {
                 &[("REDIS_PASSWORD", "p")],
                 "unix:///run/redis.sock?pass=p",
             ),
+            (
+                "unix:///run/redis.sock?pass=old&db=1",
+                &[("REDIS_PASSWORD", "n&w")],
+                "unix:///run/redis.sock?db=1&pass=n%26w",
+            ),
         ] {
             assert_eq!(redis(file, variables).unwrap(), url, "{variables:?}");
         }
@@ -300,6 +327,10 @@ mod tests {
     fn a_bad_value_names_its_variable() {
         for (name, value) in [
             ("REDIS_PORT", "70000"),
+            ("REDIS_PORT", "0"),
+            ("REDIS_HOST", "a,b"),
+            ("REDIS_HOST", "a\nb"),
+            ("CACHE_TTL_", "5m"),
             ("REDIS_HOST", "a/b"),
             ("REDIS_HOST", "a:6380"),
             ("REDIS_HOST", "[::1]:6380"),
@@ -315,6 +346,16 @@ mod tests {
             let error = config(&[(name, value)]).unwrap_err();
             assert_eq!(error.setting(), name, "{error}");
         }
+    }
+
+    /// Which of them came last would be chance.
+    #[test]
+    fn two_variables_of_one_name_are_refused_where_they_differ() {
+        let both = |other| config(&[("CACHE_TTL_A_B", "5m"), ("CACHE_TTL_a-b", other)]);
+        let error = both("6m").unwrap_err().to_string();
+        assert!(error.contains("CACHE_TTL_A_B"), "{error}");
+        let same = both("300").unwrap();
+        assert_eq!(same.ttl("a.b"), Some(Duration::from_secs(300)));
     }
 
     #[test]

@@ -47,7 +47,12 @@ use crate::policy::Routes;
 /// other methods are for code alone. A table with neither `ttl` nor `http` nor
 /// `negative_ttl` stores nothing.
 #[derive(Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, remote = "Self")]
+#[serde(
+    default,
+    deny_unknown_fields,
+    remote = "Self",
+    expecting = "settings of a cache"
+)]
 #[non_exhaustive]
 pub struct Config {
     /// Whether the cache is on at first.
@@ -191,6 +196,8 @@ impl fmt::Debug for Config {
             .field("max_variants", &self.max_variants)
             .field("operation_timeout", &self.operation_timeout)
             .field("lease", &self.lease)
+            .field("eviction_policy", &self.eviction_policy)
+            .field("least_hit_rate", &self.least_hit_rate)
             .field("routes", &self.routes)
             .field("ttls", &self.ttls)
             .finish()
@@ -200,6 +207,41 @@ impl fmt::Debug for Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_of_another_form_is_told_the_form() {
+        for (text, form) in [
+            ("5", "settings of a cache"),
+            (
+                r#"{"routes": [1]}"#,
+                "a table with default, except and paths",
+            ),
+            (
+                r#"{"routes": {"paths": []}}"#,
+                "patterns and their policies",
+            ),
+        ] {
+            let error = serde_json::from_str::<Config>(text)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(form), "{text}: {error}");
+            assert!(!error.contains("struct"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn all_that_is_set_is_shown_but_for_the_url() {
+        let text = r#"{"redis": "redis://:secret@h", "eviction_policy": "allkeys-lru", "least_hit_rate": 0.5}"#;
+        let config: Config = serde_json::from_str(text).unwrap();
+        let shown = format!("{config:?}");
+        for field in [
+            "eviction_policy: Some(\"allkeys-lru\")",
+            "least_hit_rate: Some(0.5)",
+        ] {
+            assert!(shown.contains(field), "{shown}");
+        }
+        assert!(!shown.contains("secret"), "{shown}");
+    }
 
     #[test]
     fn the_environment_sets_the_ttl_of_every_row_of_an_endpoint() {

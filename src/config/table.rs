@@ -16,7 +16,10 @@ use crate::invalidate::{Selector, endpoint, tag, uri};
 use crate::policy::{Policy, Routes, Scope};
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table with default, except and paths"
+)]
 struct TableData {
     default: Option<PolicyData>,
     #[serde(default, deserialize_with = "units::or_default")]

@@ -38,11 +38,13 @@ pub(super) fn with_password(url: &str, password: &str) -> String {
         return url.to_owned();
     };
     if is_socket(scheme) {
-        let sign = if url.contains('?') { '&' } else { '?' };
-        return match has_password(url) {
-            true => url.to_owned(),
-            false => format!("{url}{sign}pass={password}"),
-        };
+        let (path, query) = url.split_once('?').unwrap_or((url, ""));
+        let others = query.split('&');
+        let others = others.filter(|part| !part.is_empty() && !part.starts_with("pass="));
+        let mut query: Vec<&str> = others.collect();
+        let pass = format!("pass={password}");
+        query.push(&pass);
+        return format!("{path}?{}", query.join("&"));
     }
     let user = login.map_or("", |login| login.split(':').next().unwrap_or_default());
     format!("{scheme}://{user}:{password}@{servers}{behind}")
