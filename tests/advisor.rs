@@ -117,6 +117,14 @@ fn expectations_that_make_no_sense_are_refused() {
             Cache::builder().expect_eviction_policy("All Keys"),
             "eviction_policy",
         ),
+        (
+            Cache::builder().expect_eviction_policy("lru"),
+            "eviction_policy",
+        ),
+        (
+            Cache::builder().expect_eviction_policy("allkeys_lru"),
+            "eviction_policy",
+        ),
     ] {
         let error = builder.memory(MIB).build().unwrap_err();
         assert_eq!(error.setting(), setting);

@@ -42,12 +42,17 @@ impl Default for Expected {
 
 impl Expected {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let word = |policy: &String| {
-            let letter = |c: char| c.is_ascii_lowercase() || c == '-';
-            !policy.is_empty() && policy.chars().all(letter)
+        // servers to come may know more of these forms
+        let known = |policy: &String| {
+            let mut kinds = ["allkeys-", "volatile-"].into_iter();
+            let of = kinds.find_map(|kind| policy.strip_prefix(kind));
+            let letters = |of: &str| !of.is_empty() && of.bytes().all(|b| b.is_ascii_lowercase());
+            policy == "noeviction" || of.is_some_and(letters)
         };
-        if let Some(policy) = self.eviction_policy.as_ref().filter(|p| !word(p)) {
-            let why = format!("{policy:?} is no name of an eviction policy, such as allkeys-lru");
+        if let Some(policy) = self.eviction_policy.as_ref().filter(|p| !known(p)) {
+            let why = format!(
+                "{policy:?} is no name of an eviction policy: noeviction, or of the form allkeys-lru, volatile-lru"
+            );
             return Err(ConfigError::new("eviction_policy", why));
         }
         match (0.0..=1.0).contains(&self.hit_rate) {
@@ -210,7 +215,8 @@ impl Cache {
 
 impl CacheBuilder {
     /// The `maxmemory-policy` that Redis should have, such as `allkeys-lru`: the advisor
-    /// says where it has another one. larder never changes it. Default: any.
+    /// says where it has another one. larder never changes it. What is neither `noeviction` nor
+    /// of the form `allkeys-..` or `volatile-..` is refused. Default: any.
     pub fn expect_eviction_policy(mut self, policy: impl Into<String>) -> Self {
         self.expected.eviction_policy = Some(policy.into());
         self
