@@ -21,8 +21,8 @@ pub(super) struct Item<T> {
 }
 
 impl<T> WarmList<T> {
-    /// Reads a list with one item a line. Blanks around an item, empty lines and lines
-    /// that begin with `#` count for nothing. A line that `read` cannot make sense of is
+    /// Reads a list with one item a line. Blanks around an item, empty lines, lines
+    /// that begin with `#` and a mark of the byte order at the start count for nothing. A line that `read` cannot make sense of is
     /// reported as failed by the run, with its number, and the others are warmed.
     ///
     /// ```
@@ -32,6 +32,7 @@ impl<T> WarmList<T> {
     /// assert_eq!(list.len(), 3);
     /// ```
     pub fn parse<E: Display>(text: &str, read: impl Fn(&str) -> Result<T, E>) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text); // some editors' first character
         let lines = text.lines().enumerate();
         let items = lines.filter_map(|(index, line)| {
             let line = line.trim();
@@ -107,6 +108,15 @@ mod tests {
         let why = seen[3].1.as_ref().unwrap_err();
         assert!(seen[3].0 == 6 && why.contains("control character"), "{why}");
         assert_eq!(list.len(), 4);
+    }
+
+    /// As some editors put it before all else.
+    #[test]
+    fn a_mark_of_the_byte_order_is_no_part_of_the_first_item() {
+        let list = WarmList::parse("\u{feff}char_1\nchar_2\n", str::parse::<String>);
+        assert_eq!(list.items[0].what.as_deref(), Ok("char_1"));
+        let list = WarmList::parse("\u{feff}# who\n7\n", str::parse::<u64>);
+        assert_eq!((list.len(), list.items[0].at), (1, 2));
     }
 
     #[test]

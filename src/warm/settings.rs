@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::cache::{Cache, Engine};
@@ -84,7 +85,14 @@ impl Warmup {
     /// The `Host` of the requests, which is part of a key: the one that clients
     /// send. Default: none, and each target is an absolute URI. Where clients speak HTTP/2 over TLS to
     /// this very process, targets are `https://host/path`: that it is https is part of their keys.
-    pub fn host(self, host: &str) -> Self {
+    /// The last one counts; one that is empty makes every item fail.
+    pub fn host(mut self, host: &str) -> Self {
+        if host.is_empty() {
+            self.wrong =
+                Some("the host is empty: clients send one, and it is part of the key".into());
+            return self;
+        }
+        self.headers.remove(HOST);
         self.header("host", host)
     }
 
@@ -109,5 +117,21 @@ impl fmt::Debug for Warmup {
             .field("timeout", &self.timeout)
             .field("fresh_for", &self.enough)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MIB;
+
+    #[test]
+    fn the_last_host_counts_and_none_is_no_host() {
+        let cache = Cache::builder().memory(MIB).build().unwrap();
+        let both = cache.warm().host("a.example").host("b.example");
+        let hosts: Vec<_> = both.headers.get_all("host").iter().collect();
+        assert_eq!(hosts, ["b.example"]);
+        let empty = cache.warm().host("");
+        assert!(empty.wrong.unwrap().contains("host"));
     }
 }
