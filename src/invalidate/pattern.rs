@@ -44,7 +44,7 @@ impl Pattern {
         let Some(rest) = rest.and_then(|rest| rest.strip_prefix(':')) else {
             return Ok(());
         };
-        if rest.starts_with('/') {
+        if has_slash(rest) {
             return Err(format!(
                 "pattern {pattern:?} can match no key: what stands there is an endpoint and no path, as in \"{prefix}:characters:*\""
             ));
@@ -87,6 +87,25 @@ pub fn escape_pattern(text: &str) -> String {
         out.push(c);
     }
     out
+}
+
+/// Whether a slash must be there, which no key of a response has: endpoints are escaped.
+fn has_slash(pattern: &str) -> bool {
+    let (mut class, mut bytes) = (false, pattern.bytes());
+    while let Some(byte) = bytes.next() {
+        let literal = match byte {
+            b'\\' => bytes.next(),
+            b'[' | b']' => {
+                class = byte == b'[';
+                None
+            }
+            other => Some(other),
+        };
+        if literal == Some(b'/') && !class {
+            return true;
+        }
+    }
+    false
 }
 
 /// One pass with a single way back, to the last `*`: time is bounded by the
@@ -197,6 +216,27 @@ mod tests {
     fn a_pattern_of_many_stars_ends() {
         let pattern = "a*".repeat(500) + "b";
         assert!(!glob(pattern.as_bytes(), "a".repeat(5_000).as_bytes()));
+    }
+
+    /// Endpoints are escaped and hashes are hexadecimal.
+    #[test]
+    fn a_pattern_with_a_slash_could_match_no_key() {
+        for bad in [
+            "api:/characters/*",
+            "api:characters/*",
+            "api:*/7",
+            r"api:a\/b*",
+        ] {
+            assert!(Pattern::could_match(bad, "api").is_err(), "{bad}");
+        }
+        for good in [
+            "api:characters*",
+            "api:a[/.]b:*",
+            "character:a/b",
+            "other:a/*",
+        ] {
+            assert!(Pattern::could_match(good, "api").is_ok(), "{good}");
+        }
     }
 
     #[test]
