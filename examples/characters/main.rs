@@ -20,6 +20,8 @@ use larder::config::Config;
 #[tokio::main]
 async fn main() -> serve::Result<()> {
     serve::log();
+    serve::known(&[])?;
+    let port = serve::port()?;
     let config: Config = toml::from_str(app::CACHE_TOML)?;
     let config = config.with_env()?;
     let cache = config.builder()?.build()?;
@@ -28,7 +30,6 @@ async fn main() -> serve::Result<()> {
     let app = app::router(&cache, &config, database, &upstream)?;
 
     // nobody waits for it: the first requests are served meanwhile
-    let port = std::env::var("PORT").unwrap_or_else(|_| "3000".to_owned());
     let warmup = cache.warm().host(&format!("127.0.0.1:{port}"));
     let run = warmup.requests(app.clone(), app::favourites());
     tokio::spawn(async move { println!("warmed: {}", run.report().await) });

@@ -28,6 +28,7 @@ use standin::StandIn;
 #[tokio::main]
 async fn main() -> serve::Result<()> {
     serve::log();
+    let word = serve::known(&["serve"])?;
     let config: Config = toml::from_str("memory = \"64MiB\"")?;
     let config = config.with_env()?;
     let redis = config.redis.is_some();
@@ -53,7 +54,7 @@ async fn main() -> serve::Result<()> {
         Err(_) => None,
     };
     let writers = app::Writers::new(&cache, (strategy, ttl), model)?;
-    if std::env::args().nth(1).as_deref() == Some("serve") {
+    if word.is_some() {
         return serve::serve(writers.router(), &cache, usage).await;
     }
     let (episodes, scenes) = (3, 6);

@@ -21,13 +21,13 @@ use standin::StandIn;
 #[tokio::main]
 async fn main() -> serve::Result<()> {
     serve::log();
+    let word = serve::known(&["play"])?;
     let config: Config = toml::from_str("memory = \"64MiB\"")?;
     let config = config.with_env()?;
     let cache = config.builder()?.least_hit_rate(0.6).build()?;
-    let seconds: f64 = std::env::var("GENERATOR_SECONDS").map_or(Ok(1.0), |text| text.parse())?;
-    let generator = StandIn::new(Duration::try_from_secs_f64(seconds)?);
+    let generator = StandIn::new(seconds()?);
     let game = app::Game::new(&cache, generator)?;
-    if std::env::args().nth(1).as_deref() != Some("play") {
+    if word.is_none() {
         serve::serve(game.router(), &cache, usage).await?;
         let (stats, calls) = (cache.stats(), game.generator.calls());
         println!(
@@ -43,6 +43,18 @@ async fn main() -> serve::Result<()> {
     }
     cache.shutdown().await;
     Ok(())
+}
+
+/// How long a generation takes: `GENERATOR_SECONDS`, by default 1.
+fn seconds() -> serve::Result<Duration> {
+    let Ok(text) = std::env::var("GENERATOR_SECONDS") else {
+        return Ok(Duration::from_secs(1));
+    };
+    let seconds = text.trim().parse().ok().map(Duration::try_from_secs_f64);
+    match seconds {
+        Some(Ok(seconds)) => Ok(seconds),
+        _ => Err(format!("GENERATOR_SECONDS={text}: no number of seconds").into()),
+    }
 }
 
 fn usage(address: &str) -> String {

@@ -17,9 +17,33 @@ pub fn log() {
     log.with_writer(std::io::stderr).with_ansi(ansi).init();
 }
 
-/// Serves on `PORT` (3000), and tells where by `usage`.
+/// Where to serve: `PORT`, by default 3000.
+pub fn port() -> Result<u16> {
+    let Ok(text) = std::env::var("PORT") else {
+        return Ok(3000);
+    };
+    let port = text.trim().parse();
+    port.map_err(|_| format!("PORT={text}: no port, which is a number up to 65535").into())
+}
+
+/// Refuses a word that the program does not know: it would do something else.
+#[allow(dead_code, reason = "each example uses its part")]
+pub fn known(words: &[&str]) -> Result<Option<String>> {
+    match std::env::args().nth(1) {
+        Some(word) if !words.contains(&&*word) => {
+            let known = match words {
+                [] => "no argument is known".to_owned(),
+                words => format!("{}, or nothing", words.join(", ")),
+            };
+            Err(format!("{word}: {known}").into())
+        }
+        word => Ok(word),
+    }
+}
+
+/// Serves on [`port`], and tells where by `usage`.
 pub async fn serve(app: Router, cache: &Cache, usage: impl Fn(&str) -> String) -> Result<()> {
-    let port: u16 = std::env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
+    let port = port()?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
         .await
         .map_err(|error| format!("port {port}: {error}; choose another with PORT=.."))?;

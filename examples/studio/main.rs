@@ -26,6 +26,7 @@ use standin::StandIn;
 #[tokio::main]
 async fn main() -> serve::Result<()> {
     serve::log();
+    let word = serve::known(&["day"])?;
     let config: Config = toml::from_str("memory = \"64MiB\"")?;
     let config = config.with_env()?;
     let cache = config.builder()?.least_hit_rate(0.8).build()?;
@@ -33,7 +34,7 @@ async fn main() -> serve::Result<()> {
     let model = StandIn::new(Duration::from_millis(800));
     let compiler = StandIn::new(Duration::from_millis(300));
     let studio = app::Studio::new(&cache, &config, database, (model, compiler))?;
-    if std::env::args().nth(1).as_deref() == Some("day") {
+    if word.is_some() {
         println!("{}", run::day(&studio, 5, 30).await);
         cache.shutdown().await;
         return Ok(());
