@@ -5,8 +5,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 
@@ -20,7 +20,7 @@ use super::space::Space;
 use crate::cache::Cache;
 use crate::error::InvalidateError;
 use crate::flight::{Landing, Led};
-use crate::invalidate::{Invalidated, namespace};
+use crate::invalidate::{Invalidated, Target, namespace};
 use crate::key::Key;
 use crate::outcome::Cause;
 
@@ -218,9 +218,7 @@ impl<T: Send + Sync + 'static> Values<T> {
     /// the cache. The rest goes on behind it.
     async fn supersede(&self, key: &ValueKey<'_>) {
         let engine = &self.space.engine;
-        let names = [Some(self.space.key(key)), self.space.alias(key)];
-        let names = names.into_iter().flatten();
-        let targets: Vec<_> = names.map(|name| self.space.target(name)).collect();
+        let targets = self.targets(key);
         let cache = Cache::of(Arc::clone(engine));
         let work = async move {
             for target in targets {
@@ -248,18 +246,27 @@ impl<T: Send + Sync + 'static> Values<T> {
         &self,
         key: impl Into<ValueKey<'a>>,
     ) -> Result<Invalidated, InvalidateError> {
-        let key = key.into();
         let cache = Cache::of(Arc::clone(&self.space.engine));
-        let mut done = cache
-            .invalidate_target(self.space.target(self.space.key(&key)))
-            .await?;
-        if let Some(alias) = self.space.alias(&key) {
-            // what it leads to, whichever key that lies under
-            let led = cache.invalidate_target(self.space.target(alias)).await?;
-            done.memory += led.memory;
-            done.store += led.store;
+        // together: where Redis is away each is queued, whatever becomes of the other
+        let both = self.targets(&key.into());
+        let both = both
+            .into_iter()
+            .map(|target| cache.invalidate_target(target));
+        let mut done = Invalidated::default();
+        for one in join_all(both).await {
+            let one = one?;
+            done.memory += one.memory;
+            done.store += one.store;
+            done.confirmed = done.confirmed.max(one.confirmed);
         }
         Ok(done)
+    }
+
+    /// A value by its name, and by what leads to it: it may lie under another key's.
+    fn targets(&self, key: &ValueKey<'_>) -> Vec<Target> {
+        let names = [Some(self.space.key(key)), self.space.alias(key)];
+        let names = names.into_iter().flatten();
+        names.map(|name| self.space.target(name)).collect()
     }
 
     /// Removes all values of the namespace, in one step.

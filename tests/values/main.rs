@@ -4,6 +4,7 @@
 mod support;
 
 mod adaptive;
+mod contents;
 mod erase;
 mod inserts;
 mod keys;
