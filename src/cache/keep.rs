@@ -2,28 +2,24 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard};
-use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderName;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::engine::{Engine, Writes};
 use super::lease::Leased;
-use crate::entry::codec;
 use crate::entry::{Entry, Held, Room, Value};
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::StoreError;
 use crate::flight::Landing;
-use crate::generation::{Generation, Rule, keeps};
-use crate::invalidate::Target;
-use crate::key::{Key, ScopeId};
+use crate::generation::Generation;
+use crate::key::Key;
 use crate::outcome::{Eviction, Refusal};
 use crate::policy::Compiled;
 use crate::policy::freshness::Rules;
 use crate::stats::{Counts, Kept};
 use crate::store::variants::Variant;
-use crate::store::{Group, Record, Removal};
+use crate::store::{Group, Removal};
 
 /// What a fill has made, ready to be kept.
 pub(crate) struct Fill {
@@ -246,123 +242,10 @@ impl Engine {
         watch.saw(&kept, invalidated, || counts.taking_part());
     }
 
-    /// Writes an entry to the store. Of two writes of one key the earlier note
-    /// counts until both have ended.
-    async fn write(self: &Arc<Self>, fill: Fill) {
-        let key = fill.entry.key.clone();
-        {
-            let mut writing = self.writing();
-            let writes = writing.entry(key.clone()).or_insert(Writes {
-                note: fill.note,
-                count: 0,
-            });
-            writes.note = writes.note.earlier(fill.note);
-            writes.count += 1;
-        }
-        let _ended = Ended(self, key);
-        self.write_noted(fill).await;
-    }
-
-    /// Writes an entry to the store, and takes it back if an invalidation came
-    /// in between (rule 4 of `generation/mod.rs`).
-    async fn write_noted(self: &Arc<Self>, fill: Fill) {
-        let Some(store) = &self.store else { return };
-        let entry = &fill.entry;
-        let ttl = Duration::from_millis(entry.lifetime.keep.saturating_sub(fill.age));
-        let unknown = self.pulse.is_some() && !entry.stamp.is_known();
-        if unknown || !self.generations.valid(entry, fill.note.number) {
-            return; // nobody could tell whether it holds, or it does not
-        }
-        let Some(frame) = codec::encode(entry, &self.wire) else {
-            tracing::error!(target: "larder", "no randomness: an entry cannot be sealed");
-            return;
-        };
-        for (key, frame) in self.leading(&fill) {
-            let leading = Record {
-                key,
-                frame,
-                ttl,
-                groups: &fill.groups,
-                lease: None,
-                leads: true,
-                replaces: None,
-            };
-            let led = store.put(leading).await;
-            if !led.as_ref().is_err_and(is_fenced) {
-                self.counted(led); // else one that was made later leads there
-            }
-        }
-        // one that was given, not filled: what is being filled comes too late
-        let place = fill.alias.as_ref().map_or(&entry.key, |alias| &alias.key);
-        let replaces = fill.written.is_some().then_some(place);
-        let record = Record {
-            key: &entry.key,
-            frame,
-            ttl,
-            groups: &fill.groups,
-            lease: fill.lease.as_ref().map(Leased::lease),
-            leads: false,
-            replaces,
-        };
-        match store.put(record).await {
-            Err(error) if is_fenced(&error) => {
-                tracing::debug!(target: "larder", key = %entry.key, "another instance has filled it");
-                self.memory.remove_upto(entry); // what lies in the store counts
-            }
-            written => {
-                if let (Ok(()), Some(lease)) = (&written, &fill.lease) {
-                    lease.ended();
-                }
-                self.counted(written);
-            }
-        }
-        if !self.generations.valid(entry, fill.note.number) && keeps(Rule::TakenBack) {
-            self.counted(store.remove(Removal::Key(&entry.key)).await);
-            if self.pulse.is_none() {
-                // who has read it meanwhile is refused by this once it is hidden no more
-                self.fence(&Target::of_group(ScopeId::key(entry.key.as_str())));
-            }
-        }
-    }
-
-    /// What leads to an entry: what answers vary on, or where the value of a content
-    /// lies.
-    fn leading<'a>(&self, fill: &'a Fill) -> Vec<(&'a Key, Bytes)> {
-        let life = (fill.entry.created, fill.entry.lifetime.keep);
-        let varies = fill.varies.as_ref().and_then(|varies| {
-            let (of, names) = ((&*varies.canonical, &*fill.entry.scopes), &varies.names);
-            let frame = codec::encode_vary((&varies.key, &self.wire), of, names, life.0, life.1);
-            Some((&varies.key, frame?))
-        });
-        let alias = fill.alias.as_ref();
-        let alias = alias.and_then(|alias| Some((&alias.key, codec::encode(alias, &self.wire)?)));
-        varies.into_iter().chain(alias).collect()
-    }
-
-    fn counted<T>(&self, result: Result<T, StoreError>) {
+    pub(super) fn counted<T>(&self, result: Result<T, StoreError>) {
         if let Err(error) = result {
             self.counters.store_error(&error);
             tracing::debug!(target: "larder", %error, "the store could not be written");
-        }
-    }
-}
-
-/// Another one that counts lies there, or may.
-fn is_fenced(error: &StoreError) -> bool {
-    error.kind() == StoreErrorKind::Fenced
-}
-
-/// Ends the note of a write, also where its runtime ends first.
-struct Ended<'a>(&'a Engine, Key);
-
-impl Drop for Ended<'_> {
-    fn drop(&mut self) {
-        let mut writing = self.0.writing();
-        if let Some(writes) = writing.get_mut(&self.1) {
-            writes.count -= 1;
-            if writes.count == 0 {
-                writing.remove(&self.1);
-            }
         }
     }
 }

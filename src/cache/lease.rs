@@ -47,6 +47,8 @@ pub(crate) struct Leased {
     lease: Lease,
     runtime: Handle,
     renewal: AbortHandle,
+    /// It is not renewed any more: its fill takes longer than anybody waits for it.
+    lapsed: Arc<AtomicBool>,
     /// The store has ended it with the entry.
     ended: AtomicBool,
     alone: AtomicBool,
@@ -245,6 +247,8 @@ impl Engine {
     fn leased(self: &Arc<Self>, lease: Lease, longest: Duration) -> Option<Leased> {
         let runtime = Handle::try_current().ok()?;
         let (engine, held) = (Arc::clone(self), lease.clone());
+        let lapsed = Arc::new(AtomicBool::new(false));
+        let lapses = Arc::clone(&lapsed);
         let renewal = runtime.spawn(async move {
             let Some(store) = &engine.store else { return };
             let start = engine.now();
@@ -255,12 +259,14 @@ impl Engine {
                     return; // lost: the write will be refused
                 }
             }
+            lapses.store(true, Ordering::Release);
         });
         Some(Leased {
             engine: Arc::clone(self),
             lease,
             runtime,
             renewal: renewal.abort_handle(),
+            lapsed,
             ended: AtomicBool::new(false),
             alone: AtomicBool::new(false),
         })
@@ -270,6 +276,23 @@ impl Engine {
 impl Leased {
     pub(crate) fn lease(&self) -> &Lease {
         &self.lease
+    }
+
+    /// Whether it may have run out, for its fill took so long.
+    pub(super) fn has_lapsed(&self) -> bool {
+        self.lapsed.load(Ordering::Acquire)
+    }
+
+    /// Whether it is held. One that has lapsed is taken again where nobody has it and the
+    /// key was not filled since its holder has looked; where he did not look, only if the entry
+    /// itself `tells` when its fill began, by which the store knows what is later.
+    pub(super) async fn is_held(&self, store: &dyn Store, tells: bool) -> bool {
+        let lease = &self.lease;
+        if !self.has_lapsed() {
+            return !matches!(store.renew(lease, TTL).await, Ok(false));
+        }
+        let looked = lease.seen != Seen::Useless;
+        (looked || tells) && matches!(store.acquire(lease, TTL).await, Ok(Granted::Yes))
     }
 
     /// The store has ended it.

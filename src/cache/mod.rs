@@ -48,6 +48,7 @@ mod trouble;
 mod turns;
 #[cfg(feature = "values")]
 mod values;
+mod written;
 
 pub use adapt::TtlProposal;
 pub use builder::CacheBuilder;

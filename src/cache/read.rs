@@ -70,7 +70,7 @@ impl Engine {
         let key = question.key(&self.context.prefix, family.name);
         async move {
             let fetched = self.fetch(&key, family.counts, (now, until)).await;
-            let read = match self.read(fetched, question, &key, cause) {
+            let read = match self.read(fetched, question, &key, (cause, 0)) {
                 Ok(found) => return Ok(found),
                 Err(Read::Nothing(missed)) => return Err(missed),
                 Err(read) => read,
@@ -90,18 +90,18 @@ impl Engine {
         (key, family, cause): (Key, Family<'_>, Cause),
         until: u64,
     ) -> Result<Found<Box<Entry>>, Missed> {
-        let (key, cause) = match read {
+        let (key, cause, since) = match read {
             Read::Varies(names) if question.variant.is_none() => {
                 self.memory.insert_vary(&question.canonical, &names);
                 question.vary(&names, headers);
                 let key = question.key(&self.context.prefix, family.name);
-                (key, Cause::Variant)
+                (key, Cause::Variant, 0)
             }
-            Read::Elsewhere(key) if is_in(&key, family.name) => (key, cause),
+            Read::Elsewhere(key, since) if is_in(&key, family.name) => (key, cause, since),
             read => return Err(self.ended(read, &key)),
         };
         let fetched = self.fetch(&key, family.counts, (self.now(), until)).await;
-        match self.read(fetched, question, &key, cause) {
+        match self.read(fetched, question, &key, (cause, since)) {
             Ok(found) => Ok(found),
             Err(read) => Err(self.ended(read, &key)),
         }
@@ -113,7 +113,7 @@ impl Engine {
             Read::Nothing(missed) => return missed,
             Read::Corrupt(Corrupt::Unfit) => return Cause::Bounds.into(),
             Read::Corrupt(why) => self.corrupt(key, why),
-            Read::Varies(_) | Read::Elsewhere(_) => {} // a marker behind a marker
+            Read::Varies(_) | Read::Elsewhere(..) => {} // a marker behind a marker
         }
         Cause::Corrupt.into()
     }
@@ -170,13 +170,14 @@ impl Engine {
     }
 
     /// Reads what was fetched for the place that the question knows by now. Where
-    /// nothing was, that is so for `cause`.
+    /// nothing was, that is so for `cause`. What was made before `since` is not what was led
+    /// to: it comes after, or never.
     fn read(
         self: &Arc<Self>,
         fetched: Fetched,
         question: &Question,
         key: &Key,
-        cause: Cause,
+        (cause, since): (Cause, u64),
     ) -> Result<Found<Box<Entry>>, Read> {
         let (frame, number) = fetched.map_err(Read::nothing)?;
         let now = self.now();
@@ -185,7 +186,8 @@ impl Engine {
         match codec::decode(&frame, key, question.place(), bounds) {
             Ok(Frame::Entry(mut entry)) => match self.holds(&entry, number, now) {
                 Standing::Gone => Err(Read::nothing(Cause::Invalidated)),
-                _ if entry.rules.has(Rules::ALIAS) => Err(Read::elsewhere(&entry.body)),
+                _ if entry.created < since => Err(Read::nothing(cause)),
+                _ if entry.rules.has(Rules::ALIAS) => Err(Read::elsewhere(&entry)),
                 standing => {
                     if let Standing::Aged(aging) = standing {
                         self.age(&mut entry, aging);
@@ -320,8 +322,8 @@ enum Read {
     Nothing(Missed),
     Corrupt(Corrupt),
     Varies(Arc<[HeaderName]>),
-    /// Another name leads to it.
-    Elsewhere(Key),
+    /// Another name leads to it, since then.
+    Elsewhere(Key, u64),
 }
 
 impl Read {
@@ -329,9 +331,9 @@ impl Read {
         Self::Nothing(cause.into())
     }
 
-    fn elsewhere(name: &[u8]) -> Self {
-        match str::from_utf8(name) {
-            Ok(name) => Self::Elsewhere(Key::new(name)),
+    fn elsewhere(leads: &Entry) -> Self {
+        match str::from_utf8(&leads.body) {
+            Ok(name) => Self::Elsewhere(Key::new(name), leads.created),
             Err(_) => Self::nothing(Cause::Corrupt),
         }
     }

@@ -1,11 +1,20 @@
 //! Keys that share one value, for they have one content.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use larder::testing::{ManualClock, MemoryStore};
 use larder::values::{Content, ValueKey, Values};
-use larder::{Cache, InvalidateErrorKind, MIB, minutes};
+use larder::{
+    Cache, InvalidateErrorKind, Key, MIB, Record, Removal, Removed, Store, StoreFuture, minutes,
+    tag,
+};
+use tokio::runtime::Builder;
+use tokio::sync::Semaphore;
 
 use crate::NotThere;
 use crate::support::redis_server::Redis;
-use crate::support::{SHORT, eventually};
+use crate::support::{PATIENT, SHORT, eventually};
 
 /// A key of the one content that there is.
 fn key(text: &'static str) -> ValueKey<'static> {
@@ -45,4 +54,113 @@ async fn one_that_is_removed_while_redis_is_away_is_removed_once_it_is_back() {
         assert!(values.get(key(text)).await.is_none(), "{text}");
     }
     assert_eq!(load(&values, "other", 2).await, 2);
+}
+
+/// A store that writes entries one by one as they are let through, and what leads to them at
+/// once.
+#[derive(Clone)]
+struct Slow {
+    store: MemoryStore,
+    entries: Arc<Semaphore>,
+    /// One for each that leads.
+    led: Arc<Semaphore>,
+}
+
+impl Store for Slow {
+    fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Bytes>> {
+        self.store.get(key)
+    }
+
+    fn put<'a>(&'a self, record: Record<'a>) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            match record.leads {
+                true => self.led.add_permits(1),
+                false => self.entries.acquire().await.unwrap().forget(),
+            }
+            self.store.put(record).await
+        })
+    }
+
+    fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
+        self.store.remove(removal)
+    }
+}
+
+#[tokio::test]
+async fn what_was_removed_is_not_led_to_again_while_its_successor_is_written() {
+    let clock = ManualClock::new();
+    let store = Slow {
+        store: MemoryStore::new(clock.clone()),
+        entries: Arc::new(Semaphore::new(1)),
+        led: Arc::new(Semaphore::new(0)),
+    };
+    let builder = Cache::builder().store(store.clone());
+    let builder = builder.clock(Arc::new(clock.clone()));
+    let cache = builder.operation_timeout(PATIENT).build().unwrap();
+    let values = numbers(&cache);
+    assert_eq!(load(&values, "one", 1).await, 1);
+    cache.idle().await;
+    values.remove(key("other")).await.unwrap();
+    clock.advance(SHORT);
+    store.led.forget_permits(1);
+    assert_eq!(load(&values, "one", 2).await, 2);
+    store.led.acquire().await.unwrap().forget(); // it leads there, where the first still lies
+    let between = values.get(key("other")).await;
+    assert!(between.is_none(), "{between:?}");
+    store.entries.add_permits(1);
+    cache.idle().await;
+    let found = values.get(key("other")).await;
+    assert_eq!(found.as_deref(), Some(&2));
+}
+
+#[test]
+fn a_load_that_began_before_does_not_lead_away_from_what_was_given() {
+    let redis = Redis::start();
+    let process = || {
+        let builder = Cache::builder().redis(redis.url()).lease(SHORT * 10);
+        let cache = builder.operation_timeout(PATIENT).build().unwrap();
+        let runtime = Builder::new_current_thread().enable_all().build();
+        (numbers(&cache), cache, runtime.unwrap())
+    };
+    let ((gives, _, stands), (loads, other, runs)) = (process(), process());
+    stands.block_on(gives.insert(key("one"), 1));
+    let gate = Arc::new(Semaphore::new(0));
+    let late = runs.block_on(async {
+        assert!(loads.get(key("one")).await.is_some());
+        let cache = other.clone();
+        tokio::spawn(async move { cache.invalidate(tag("-")).await });
+        eventually("only one has heard of it", || async {
+            let rows: Vec<String> = redis.command(&["HVALS", "api:!{clock}"]);
+            rows.iter().filter(|row| row.contains(" 1 ")).count() == 1
+        })
+        .await;
+        let (loads, gate) = (loads.clone(), Arc::clone(&gate));
+        let late = tokio::spawn(async move {
+            let load = move || async move {
+                gate.acquire().await.unwrap().forget();
+                Ok::<_, NotThere>(2)
+            };
+            let renewed = loads.get_valid_or_try_insert_with(key("one"), |_| false, load);
+            renewed.await.map(drop)
+        });
+        eventually("it loads", || async {
+            redis.keys().iter().any(|key| key.contains(":!lock:"))
+        })
+        .await;
+        Some(late)
+    });
+    stands.block_on(gives.insert(key("other"), 3));
+    gate.add_permits(1);
+    let end = Semaphore::new(0);
+    let found = std::thread::scope(|scope| {
+        scope.spawn(|| stands.block_on(end.acquire()).map(drop)); // it hears of it by now
+        let found = runs.block_on(async {
+            late.unwrap().await.unwrap().unwrap();
+            other.idle().await;
+            loads.get(key("other")).await
+        });
+        end.add_permits(1);
+        found
+    });
+    assert_eq!(found.as_deref(), Some(&3));
 }

@@ -8,6 +8,7 @@ mod contents;
 mod erase;
 mod inserts;
 mod keys;
+mod long;
 mod reads;
 mod sealed;
 mod shared;
