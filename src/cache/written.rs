@@ -10,7 +10,7 @@ use super::keep::Fill;
 use super::lease::Leased;
 use crate::entry::{Entry, codec};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::generation::{Rule, keeps};
+use crate::generation::{Change, Force, Reach, Rule, keeps};
 use crate::invalidate::Target;
 use crate::key::{Key, ScopeId};
 use crate::store::{Record, Removal, Store};
@@ -39,9 +39,11 @@ impl Engine {
         let Some(store) = &self.store else { return };
         let entry = &fill.entry;
         let ttl = Duration::from_millis(entry.lifetime.keep.saturating_sub(fill.age));
-        let unknown = self.pulse.is_some() && !entry.stamp.is_known();
-        if unknown || !self.generations.valid(entry, fill.note.number) {
-            return; // nobody could tell whether it holds, or it does not
+        if !self.generations.valid(entry, fill.note.number) {
+            return;
+        }
+        if self.pulse.is_some() && !entry.stamp.is_known() {
+            return self.unwritten(&fill).await; // nobody could tell whether it holds
         }
         let Some(frame) = codec::encode(entry, &self.wire) else {
             tracing::error!(target: "larder", "no randomness: an entry cannot be sealed");
@@ -79,11 +81,14 @@ impl Engine {
         };
         match store.put(record).await {
             Err(error) if is_fenced(&error) => self.overtaken(entry),
-            written => {
-                if let (Ok(()), Some(lease)) = (&written, &fill.lease) {
+            Ok(()) => {
+                if let Some(lease) = &fill.lease {
                     lease.ended();
                 }
-                self.counted(written);
+            }
+            failed => {
+                self.counted(failed);
+                self.unwritten(&fill).await;
             }
         }
         if !self.generations.valid(entry, fill.note.number) && keeps(Rule::TakenBack) {
@@ -91,6 +96,27 @@ impl Engine {
             if self.pulse.is_none() {
                 // who has read it meanwhile is refused by this once it is hidden no more
                 self.fence(&Target::of_group(ScopeId::key(entry.key.as_str())));
+            }
+        }
+    }
+
+    /// The store has not taken it. One that was given takes the place of what lies there all
+    /// the same: that is removed, or invalidated as soon as the clock can be told.
+    #[cold]
+    async fn unwritten(self: &Arc<Self>, fill: &Fill) {
+        let Some(store) = self.store.as_ref().filter(|_| fill.written.is_some()) else {
+            return;
+        };
+        let alias = fill.alias.as_ref().map(|alias| &alias.key);
+        for name in [Some(&fill.entry.key), alias].into_iter().flatten() {
+            if let (Err(error), Some(pulse)) = (store.remove(Removal::Key(name)).await, &self.pulse)
+            {
+                self.counters.store_error(&error);
+                pulse.queue.keep(vec![Change {
+                    reach: Reach::Scope(ScopeId::key(name.as_str())),
+                    force: Force::Hard,
+                }]);
+                self.begin_beating(); // until it could be told
             }
         }
     }

@@ -218,3 +218,17 @@ async fn an_insertion_waits_for_the_earlier_value_to_go_no_longer_than_an_operat
     cache.set_enabled(true);
     assert!(!values.contains("a").await);
 }
+
+#[tokio::test]
+async fn where_redis_takes_no_more_the_earlier_value_is_taken_away() {
+    let redis = Redis::start();
+    let (a, b) = (process(&redis), process(&redis));
+    let (a, b) = (characters(&a), characters(&b));
+    let source = Source::default();
+    a.insert("x", source.make("x")).await;
+    let () = redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    a.insert("x", source.make("x")).await;
+    let elsewhere = b.get("x").await;
+    assert!(elsewhere.is_none(), "{elsewhere:?}");
+    assert_eq!(a.get("x").await.unwrap().run, 2, "memory has it");
+}
