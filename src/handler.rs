@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use http::header::TRANSFER_ENCODING;
 use http::{Request, Response};
 use tower::util::Oneshot;
 use tower_service::Service;
@@ -188,12 +189,22 @@ pub(crate) async fn begin<B>(
     };
     let first = std::future::poll_fn(|cx| Poll::Ready(drive.as_mut().poll(cx))).await;
     match first {
-        Poll::Ready(()) => response.map(ResponseBody::settled),
+        Poll::Ready(()) => whole(response),
         Poll::Pending => {
             later(drive);
             response
         }
     }
+}
+
+/// A body that is there has a length, which a server says; it must not say a transfer
+/// coding of the handler's beside it (RFC 9112, 6.2).
+fn whole<B>(response: Response<ResponseBody<B>>) -> Response<ResponseBody<B>> {
+    let mut response = response.map(ResponseBody::settled);
+    if response.body().is_stored() {
+        response.headers_mut().remove(TRANSFER_ENCODING);
+    }
+    response
 }
 
 /// Waits for the handler's answer, for so long at most. Without a runtime nobody

@@ -242,6 +242,28 @@ async fn trailers_pass_and_are_not_stored() {
     );
 }
 
+/// As a handler answers that hands on what a server further back has said. Its body has
+/// a length once it is recorded, and no server sends both.
+#[tokio::test]
+async fn a_transfer_coding_of_the_handlers_own_ends_where_the_body_is_whole() {
+    let (cache, _clock) = testing::cache();
+    let handler = || async {
+        let chunks = ["first, ", "second"].map(Ok::<_, Infallible>);
+        let body = Body::from_stream(futures_util::stream::iter(chunks));
+        ([("transfer-encoding", "chunked")], body)
+    };
+    let policies = [policy(), policy().coalesce(false), policy().finish()];
+    for (n, policy) in policies.into_iter().enumerate() {
+        let app = Router::new().route("/{n}", on_get(handler).layer(cache.layer(policy)));
+        for hit in [false, true] {
+            let reply = get(&app, &format!("/{n}")).await;
+            assert_eq!((reply.text(), reply.hit()), ("first, second", hit));
+            assert_eq!(reply.header("content-length"), "13");
+            assert!(!reply.headers.contains_key("transfer-encoding"), "{n}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_event_stream_is_never_buffered() {
     let (cache, _clock) = testing::cache();
