@@ -4,9 +4,9 @@ mod support;
 
 use axum::Router;
 use axum::http::{HeaderMap, Method};
-use axum::routing::any;
+use axum::routing::{any, get as on_get};
 use larder::{InvalidateErrorKind, Policy, Scope, Selector, minutes, testing};
-use support::{Calls, get, get_with, request, send, tiers, tiers_with};
+use support::{Calls, Tiers, get, get_with, request, send, tiers, tiers_with};
 
 /// Answers with what it sees of a field, and with a number that tells runs
 /// apart.
@@ -170,19 +170,41 @@ async fn a_scope_keeps_users_apart() {
             "credential",
             "a scope speaks for its own field alone"
         );
-        if let Some(redis) = &tiers.redis {
-            for key in redis.entries() {
-                let frame: Vec<u8> = redis.command(&["GET", &key]);
-                // the answer echoes the credential; the key part must not hold it too
-                let bare = frame
-                    .windows(8)
-                    .filter(|w| *w == b"Bearer a" || *w == b"Bearer b");
-                assert!(
-                    bare.count() <= 1,
-                    "the credential itself is not part of a frame's key"
-                );
+        tell_nothing(&tiers, &["Bearer a", "Bearer b"]);
+    }
+}
+
+/// Answers echo their credential; the keys of their frames must not hold it too.
+fn tell_nothing(tiers: &Tiers, secrets: &[&str]) {
+    let Some(redis) = &tiers.redis else { return };
+    for key in redis.entries() {
+        let frame: Vec<u8> = redis.command(&["GET", &key]);
+        let bare = frame.windows(8).filter(|text| {
+            let mut secrets = secrets.iter();
+            secrets.any(|secret| secret.as_bytes() == *text)
+        });
+        assert!(bare.count() <= 1, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_an_answer_varies_on_is_not_told_by_its_key() {
+    for tiers in tiers().await {
+        for name in ["x-api-key", "x-acme-api-key"] {
+            let answer = move |headers: HeaderMap| async move {
+                let said = [("cache-control", "max-age=60"), ("vary", name)];
+                (said, headers[name].as_bytes().to_vec())
+            };
+            let layer = tiers.cache.layer(Policy::http().endpoint(name));
+            let app = Router::new().route("/x", on_get(answer).layer(layer));
+            for secret in ["secret-1", "secret-2"] {
+                let ask = async || get_with(&app, "/x", &[(name, secret)]).await;
+                assert_eq!(ask().await.text(), secret);
+                tiers.cache.idle().await;
+                assert!(ask().await.hit(), "{name}");
             }
         }
+        tell_nothing(&tiers, &["secret-1", "secret-2"]);
     }
 }
 

@@ -90,8 +90,8 @@ pub(crate) struct Compiled {
     pub(crate) watch: Watch,
     pub(crate) classes: Classes,
     hidden: Vec<HeaderName>,
-    /// An answer with one of these carries somebody's credential.
-    pub(crate) credentials: Vec<HeaderName>,
+    /// Those that are listed.
+    pub(super) credentials: Vec<HeaderName>,
     /// How every canonical request under this policy begins: the fingerprint,
     /// and the method, for HEAD is answered from GET's entry.
     pub(crate) preamble: Vec<u8>,
@@ -183,15 +183,6 @@ impl Compiled {
     /// Whether the handler sees one cookie alone, the scope's.
     pub(crate) fn narrows_cookie(&self) -> bool {
         matches!(&self.scope, Some(Scope(ScopeKind::Cookie(_))))
-    }
-
-    /// Whether a request that a handler saw has a credential that is not keyed.
-    pub(crate) fn has_open_credential(&self, request: &HeaderMap) -> bool {
-        let keyed = [Some(Class::KeyedSecret), Some(Class::Scoped)];
-        let open = |name: &HeaderName| {
-            request.contains_key(name) && !keyed.contains(&self.classes.get(name))
-        };
-        self.credentials.iter().any(open)
     }
 
     /// Takes from a request what its handler must not see.

@@ -171,7 +171,7 @@ fn shareable(
         return Err(Refusal::SetCookie);
     }
     // an answer's own signature is for all to read (RFC 9421)
-    let secret = |name: &HeaderName| name != "signature" && policy.credentials.contains(name);
+    let secret = |name: &HeaderName| name != "signature" && policy.is_credential(name);
     if headers.keys().any(secret) {
         return Err(Refusal::Credential);
     }

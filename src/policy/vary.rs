@@ -104,7 +104,7 @@ pub(crate) fn write(
                 }
             }
             // a credential is one, whether or not this policy heeds it
-            _ if policy.credentials.contains(name) => {
+            _ if policy.is_credential(name) => {
                 for value in request.get_all(name) {
                     writer.secret(value.as_bytes());
                 }

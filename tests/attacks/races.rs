@@ -257,7 +257,12 @@ async fn plain_text_never_answers_https() {
 #[tokio::test]
 async fn an_answer_that_hands_out_a_token_is_not_stored() {
     let (cache, _clock) = testing::cache();
-    for name in ["x-auth-token", "x-csrf-token", "authorization"] {
+    for name in [
+        "x-auth-token",
+        "x-csrf-token",
+        "authorization",
+        "x-acme-session-token",
+    ] {
         let answer = on_get(move || async move { [(name, "secret")] });
         let app = Router::new().route("/x", answer.layer(cache.layer(policy())));
         assert_eq!(get(&app, "/x").await.detail(), "credential", "{name}");

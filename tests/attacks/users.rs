@@ -261,7 +261,12 @@ async fn a_post_with_a_hidden_credential_does_not_answer_for_everybody() {
 async fn a_life_that_nobody_stated_is_not_guessed_for_a_users_page() {
     let modified = ("last-modified", "Fri, 20 Nov 2020 12:00:00 GMT");
     for tiers in tiers().await {
-        for field in ["cookie", "x-api-key", "x-auth-request-user"] {
+        for field in [
+            "cookie",
+            "x-api-key",
+            "x-auth-request-user",
+            "x-acme-api-key",
+        ] {
             let handler = any(move |headers: HeaderMap| async move {
                 let who = headers.get(field).map_or("nobody", |v| v.to_str().unwrap());
                 ([modified], who.to_owned())
