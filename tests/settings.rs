@@ -137,7 +137,7 @@ fn names_of_parameters_are_of_any_script() {
         ttl().ignore_params(["ключ", "ключ*"]),
         ttl().only_params(["é"]),
     ] {
-        cache.try_layer(policy).unwrap();
+        assert!(cache.try_layer(policy).is_ok());
     }
     let error = cache.try_layer(ttl().only_params(["*é"])).unwrap_err();
     assert_eq!(error.setting(), "only_params");

@@ -1,9 +1,9 @@
 //! What follows from what was found.
 
 use super::explanation::Would;
-use crate::ask::Question;
 use crate::outcome::{Bypass, Cause, Staleness, Tier};
 use crate::policy::freshness::Use;
+use crate::question::Question;
 
 /// What a tier holds, and how it may be used.
 pub(super) struct Usable {
