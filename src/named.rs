@@ -2,10 +2,12 @@
 //! groups of answers.
 
 use http::uri::{Parts, PathAndQuery};
-use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri, header};
+use http::{
+    Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
+};
 
 use crate::cache::Engine;
-use crate::invalidate::Target;
+use crate::invalidate::{Target, escape_uri};
 use crate::key::ScopeId;
 use crate::place::original_uri;
 use crate::policy::{RequestHead, targeted};
@@ -43,8 +45,9 @@ impl Named {
         let (tenant, host) = (tenant.as_deref(), host_of(&self.uri, &self.headers));
         let mut targets = Vec::new();
         for name in [header::LOCATION, header::CONTENT_LOCATION] {
-            let text = answer.get(&name).and_then(|value| value.to_str().ok());
-            let uri = text.and_then(|text| resolve(&self.uri, text));
+            let uri = answer
+                .get(&name)
+                .and_then(|value| resolved(&self.uri, value));
             if let Some(uri) = uri.filter(|uri| self.is_of(&host, uri)) {
                 targets.push(Target::of_uri(&uri, tenant));
             }
@@ -67,7 +70,7 @@ impl Named {
         let (Some(line), None) = (lines.next(), lines.next()) else {
             return false;
         };
-        let uri = line.to_str().ok().and_then(|text| resolve(&self.uri, text));
+        let uri = resolved(&self.uri, line);
         let host = host_of(&self.uri, &self.headers);
         uri.is_some_and(|uri| {
             self.is_of(&host, &uri) && uri.path_and_query() == self.uri.path_and_query()
@@ -97,6 +100,12 @@ pub(crate) fn host_of(uri: &Uri, headers: &HeaderMap) -> String {
             .and_then(|host| host.to_str().ok()),
     };
     host.unwrap_or_default().to_ascii_lowercase()
+}
+
+/// The URI in a field. Handlers write what no URI can hold, and clients escape it.
+fn resolved(base: &Uri, field: &HeaderValue) -> Option<Uri> {
+    let text = std::str::from_utf8(field.as_bytes()).ok()?;
+    resolve(base, &escape_uri(text))
 }
 
 /// A reference resolved against a request's target (RFC 3986, 5.2).

@@ -163,7 +163,7 @@ fn a_declared_invalidation_that_could_never_be_made_is_refused() {
         uri("characters"),
         uri("characters/{id}"),
         uri("localhost:3000"),
-        uri("/a b"),
+        uri("a/b"),
         uri("{path}"),
         namespace("typo"),
     ];

@@ -12,6 +12,6 @@ pub use pattern::escape_pattern;
 pub use report::Invalidated;
 #[cfg(any(feature = "values", feature = "admin"))]
 pub use selector::namespace;
-pub(crate) use selector::{Kind, Mode, SelectorTemplate};
+pub(crate) use selector::{Kind, Mode, SelectorTemplate, escape_uri};
 pub use selector::{Selector, endpoint, everything, key, pattern, tag, uri};
 pub(crate) use target::{Find, Target, What, target_for, target_in, tenant_suffix, uri_scope};

@@ -130,8 +130,8 @@ pub fn namespace(namespace: impl Into<String>) -> Selector {
     Selector::new(Kind::Namespace(namespace.into()))
 }
 
-/// Every entry of one path and query, in all their spellings (`/%61` is `/a`): all
-/// hosts, users, keyed fields and variants. A full URI is taken by its path and query.
+/// Every entry of one path and query, in all their spellings (`/%61` is `/a`, `/a b` is
+/// `/a%20b`): all hosts, users, keyed fields and variants. A full URI is taken by its path and query.
 #[must_use]
 pub fn uri(path_and_query: impl Into<String>) -> Selector {
     Selector::new(Kind::Uri(path_and_query.into()))
@@ -277,6 +277,24 @@ const SEGMENT: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
     .add(b'[')
     .add(b'\\')
     .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// A URI as people write it: what none can hold is escaped, and what is escaped stays as it is.
+pub(crate) fn escape_uri(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, NO_URI).to_string()
+}
+
+/// What no URI holds as it is (RFC 3986, 2), but for what begins an escape.
+const NO_URI: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
     .add(b'^')
     .add(b'`')
     .add(b'{')

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::Uri;
 use percent_encoding::percent_decode_str;
 
-use super::selector::{Kind, Mode};
+use super::selector::{Kind, Mode, escape_uri};
 use super::{Pattern, Selector};
 use crate::error::InvalidateError;
 use crate::generation::{Force, Scoped};
@@ -220,7 +220,7 @@ fn what_of(kind: &Kind, prefix: &str, tenant: Option<&str>) -> Result<What, Inva
                 how: Find::Key(Key::new(name.as_str())),
             })
         }
-        Kind::Uri(text) => match text.parse::<Uri>() {
+        Kind::Uri(text) => match escape_uri(text).parse::<Uri>() {
             Ok(uri) if uri.path().starts_with('/') => Ok(What::of_uri(&uri, tenant)),
             Ok(_) => Err(bad(format!(
                 "{text:?} has no path that begins with a slash"
