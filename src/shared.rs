@@ -132,18 +132,24 @@ impl Shared {
         self.outside.load(Ordering::Relaxed)
     }
 
-    /// The policy of a write where a router has matched no route: nothing is cached
-    /// there, but what is declared is invalidated.
+    /// The policy of a write where a router has matched no route, or where a path is excluded
+    /// as it may be read: nothing is cached there, but what is declared is invalidated.
     #[cold]
     pub(crate) fn writes(
         &self,
         reason: Bypass,
         request: &RequestHead<'_>,
     ) -> Option<&Arc<Compiled>> {
-        if reason != Bypass::Unmatched || !is_unsafe(request.method) {
+        let (place, path) = (place(request.extensions), request.uri.path());
+        let declares = match reason {
+            Bypass::Unmatched => true,
+            // it may be another one than the one that is excluded
+            Bypass::NoPolicy => self.annotation.is_excluded_as_read(place, path),
+            _ => false,
+        };
+        if !declares || !is_unsafe(request.method) {
             return None;
         }
-        let (place, path) = (place(request.extensions), request.uri.path());
         let policy = self.annotation.declared(place, path)?.policy;
         (!policy.methods.contains(request.method)).then_some(policy)
     }
@@ -224,6 +230,15 @@ impl Annotation {
             }
             (Self::One(policy), place) => Ok(of_one(policy, place)),
             (Self::Table(table), place) => table.find(place, path()),
+        }
+    }
+
+    /// Whether a path is left out for the sake of how its handler may read it.
+    #[cold]
+    fn is_excluded_as_read(&self, place: Place<'_>, path: &str) -> bool {
+        match self {
+            Self::One(_) => false,
+            Self::Table(table) => table.is_excluded_as_read(place, path),
         }
     }
 

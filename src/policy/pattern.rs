@@ -1,5 +1,7 @@
 //! Patterns of paths, as tables of routes have them.
 
+use percent_encoding::percent_decode_str;
+
 /// Refuses what no path is like: another router's syntax would be taken for text.
 pub(super) fn check_pattern(pattern: &str) -> Result<(), String> {
     if !pattern.starts_with('/') {
@@ -45,6 +47,42 @@ pub(super) fn may_meet(a: &str, b: &str) -> bool {
     }
 }
 
+/// Whether all paths of one pattern are another's too, as far as an example tells.
+pub(super) fn covers(outer: &str, inner: &str) -> bool {
+    let mut one = matchit::Router::new();
+    let example = shape(inner).replace("{*}", "x").replace("{}", "x");
+    one.insert(outer, ()).is_ok() && one.at(&example).is_ok()
+}
+
+/// Whether a handler may read a path as another one than it is written: encoded, or with
+/// segments that mean nothing.
+pub(super) fn may_differ(path: &str) -> bool {
+    let (mut differs, mut last) = (false, 0);
+    for byte in path.bytes() {
+        differs |= byte == b'%' || (last == b'/' && (byte == b'/' || byte == b'.'));
+        last = byte;
+    }
+    differs
+}
+
+/// What it may read then: the path decoded, and without empty segments and dots as well.
+pub(super) fn as_read(path: &str) -> [String; 2] {
+    let decoded = percent_decode_str(path).decode_utf8_lossy().into_owned();
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in decoded.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(kept.pop()),
+            _ => kept.push(segment),
+        }
+    }
+    let mut plain = format!("/{}", kept.join("/"));
+    if decoded.ends_with('/') && !kept.is_empty() {
+        plain.push('/');
+    }
+    [decoded, plain]
+}
+
 /// A pattern without the names of its parameters: `/users/{}`.
 pub(super) fn shape(pattern: &str) -> String {
     let anonymous = |segment: &str| match segment.strip_prefix('{') {
@@ -54,4 +92,34 @@ pub(super) fn shape(pattern: &str) -> String {
     };
     let segments: Vec<String> = pattern.split('/').map(anonymous).collect();
     segments.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_read_in_two_ways() {
+        for (path, decoded, plain) in [
+            ("/a", "/a", "/a"),
+            ("/u/%6de", "/u/me", "/u/me"),
+            ("//a/./b/", "//a/./b/", "/a/b/"),
+            ("/a/..%2fb", "/a/../b", "/b"),
+            ("/../a", "/../a", "/a"),
+            ("/%2e/", "/./", "/"),
+            ("*", "*", "/*"),
+            ("", "", "/"),
+        ] {
+            assert_eq!(as_read(path), [decoded, plain], "{path}");
+            assert!(may_differ(path) || path == decoded, "{path}");
+        }
+        assert!(may_differ("/a//b") && may_differ("/a/.b") && !may_differ("/a.b/c"));
+    }
+
+    #[test]
+    fn a_pattern_lies_within_another_one() {
+        assert!(covers("/u/{id}", "/u/me") && covers("/{*all}", "/u/{id}"));
+        assert!(covers("/f/{*rest}", "/f/private/{*x}"));
+        assert!(!covers("/u/{id}", "/{*all}") && !covers("/u/me", "/u/{id}"));
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::compiled::{Compiled, Context};
-use super::pattern::{check_pattern, may_meet, shape};
+use super::pattern::{as_read, check_pattern, covers, may_differ, may_meet, shape};
 use super::route::Policy;
 use crate::error::ConfigError;
 use crate::outcome::Bypass;
@@ -66,7 +66,8 @@ impl Routes {
     }
 
     /// Patterns that neither the default nor a row that is less specific covers. More specific rows
-    /// still do.
+    /// still do. One within the row (or the default) also covers a path that its handler may read so,
+    /// percent-decoded and without empty and dot segments: `/u/%6de` where `/u/me` is excluded.
     pub fn except<P: Into<String>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
         self.except.extend(patterns.into_iter().map(Into::into));
         self
@@ -83,6 +84,7 @@ pub(crate) struct Table {
     /// policy is not that of a more specific one, such as `/users/me`.
     covering: matchit::Router<usize>,
     default: Option<Arc<Compiled>>,
+    has_exclusions: bool,
 }
 
 struct Row {
@@ -91,6 +93,8 @@ struct Row {
     policy: Option<Arc<Compiled>>,
     /// An exclusion may lie within it.
     has_exclusion: bool,
+    /// Those that lie within it as a whole.
+    exclusions: Vec<usize>,
     /// A router has been asked for it, and has named no route: a fallback, or a service
     /// that is nested. For explanations.
     unmatched: AtomicBool,
@@ -117,6 +121,7 @@ impl Table {
             by_path: matchit::Router::new(),
             covering: matchit::Router::new(),
             default: None,
+            has_exclusions: !routes.except.is_empty(),
         };
         for (pattern, policy) in &routes.rows {
             let place = format!("route {pattern:?}");
@@ -129,9 +134,13 @@ impl Table {
             let place = format!("except {pattern:?}");
             check_pattern(pattern).map_err(|why| ConfigError::new(&place, why))?;
             table.push(pattern, None, &place)?;
-            let rows = table.rows.iter_mut();
-            rows.filter(|row| may_meet(&row.pattern, pattern))
-                .for_each(|row| row.has_exclusion = row.policy.is_some());
+            let own = table.rows.len() - 1;
+            for row in table.rows.iter_mut().filter(|row| row.policy.is_some()) {
+                row.has_exclusion |= may_meet(&row.pattern, pattern);
+                if covers(&row.pattern, pattern) {
+                    row.exclusions.push(own);
+                }
+            }
         }
         if let Some(policy) = &routes.default {
             let policy = Compiled::new(policy, context).map_err(|e| e.inside("default"))?;
@@ -159,6 +168,7 @@ impl Table {
             pattern: pattern.to_owned(),
             policy,
             has_exclusion: false,
+            exclusions: Vec::new(),
             unmatched: AtomicBool::new(false),
         });
         Ok(())
@@ -172,6 +182,9 @@ impl Table {
         path: &str,
     ) -> Result<Found<'t, 'p>, Bypass> {
         let (found, is_row) = self.declared(place, path).ok_or(Bypass::NoPolicy)?;
+        if self.has_exclusions && may_differ(path) && self.is_excluded_as_read(place, path) {
+            return Err(Bypass::NoPolicy);
+        }
         if place == Place::Fallback && !found.policy.unmatched {
             return Err(match is_row {
                 true => Bypass::Unmatched,
@@ -188,21 +201,43 @@ impl Table {
         place: Place<'p>,
         path: &str,
     ) -> Option<(Found<'t, 'p>, bool)> {
-        let at = |rows: &matchit::Router<usize>| rows.at(path).ok().map(|found| *found.value);
-        let (matched, at) = match place {
-            Place::Matched(pattern) => {
-                let own = self.row_of(pattern).map(|own| self.narrowed(own, path));
-                (Some(pattern), own.or_else(|| at(&self.covering)))
-            }
-            Place::Fallback | Place::Outside => (None, at(&self.by_path)),
-        };
-        let (policy, pattern) = match at.map(|at| &self.rows[at]) {
-            Some(row) => (row.policy.as_ref(), Some(row.pattern.as_str())),
-            None if place == Place::Outside => (None, None),
-            None => (self.default.as_ref(), matched),
+        let at = self.place_of(place, path);
+        let (policy, pattern) = match (at.map(|at| &self.rows[at]), place) {
+            (Some(row), _) => (row.policy.as_ref(), Some(row.pattern.as_str())),
+            (None, Place::Outside) => (None, None),
+            (None, Place::Fallback) => (self.default.as_ref(), None),
+            (None, Place::Matched(pattern)) => (self.default.as_ref(), Some(pattern)),
         };
         let policy = policy?;
         Some((Found { policy, pattern }, at.is_some()))
+    }
+
+    /// The row, or the exclusion, that covers a request by what it was matched by.
+    #[inline]
+    fn place_of(&self, place: Place<'_>, path: &str) -> Option<usize> {
+        let at = |rows: &matchit::Router<usize>| rows.at(path).ok().map(|found| *found.value);
+        match place {
+            Place::Matched(pattern) => {
+                let own = self.row_of(pattern).map(|own| self.narrowed(own, path));
+                own.or_else(|| at(&self.covering))
+            }
+            Place::Fallback | Place::Outside => at(&self.by_path),
+        }
+    }
+
+    /// Whether an exclusion covers a path as its handler may read it (`/u/%6de` is
+    /// `/u/me`): one within the row that covers it as it is written.
+    #[cold]
+    pub(crate) fn is_excluded_as_read(&self, place: Place<'_>, path: &str) -> bool {
+        let own = self.place_of(place, path).map(|at| &self.rows[at]);
+        let excludes = |path: String| {
+            let Ok(found) = self.by_path.at(&path) else {
+                return false;
+            };
+            let at = *found.value;
+            self.rows[at].policy.is_none() && own.is_none_or(|row| row.exclusions.contains(&at))
+        };
+        as_read(path).into_iter().any(excludes)
     }
 
     /// A matched route's row, or the exclusion within it that the path is for.
@@ -245,6 +280,9 @@ impl Table {
         match self.row_at(path) {
             Some(row) if row.policy.is_none() => {
                 format!("the table's exclusion {} covers {path}", row.pattern)
+            }
+            Some(_) if self.is_excluded_as_read(Place::Outside, path) => {
+                format!("one of the table's exclusions covers {path} as its handler may read it")
             }
             Some(row) => format!("the table's row {} is for another route", row.pattern),
             None => {
@@ -294,78 +332,5 @@ fn compile_row(pattern: &str, policy: &Policy, context: &Context) -> Result<Comp
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::seconds;
-
-    fn context() -> Context {
-        Context {
-            prefix: "api".into(),
-            release: String::new(),
-            max_body: 1024,
-            credentials: Vec::new(),
-            namespaces: crate::invalidate::Namespaces::default(),
-            tenants: false,
-        }
-    }
-
-    fn ttl(n: u64) -> Policy {
-        Policy::ttl(seconds(n))
-    }
-
-    fn found(table: &Table, place: Place<'_>, path: &str) -> Option<u64> {
-        let found = table.find(place, path).ok()?;
-        found.policy.ttl.map(|ttl| ttl.as_secs())
-    }
-
-    #[test]
-    fn the_matched_route_decides_inside_a_router() {
-        let routes = Routes::new()
-            .route("/a/{id}", ttl(1))
-            .default_policy(ttl(9))
-            .except(["/healthz"]);
-        let table = Table::new(&routes, &context()).unwrap();
-        assert_eq!(found(&table, Place::Matched("/a/{id}"), "/a/7"), Some(1));
-        assert_eq!(found(&table, Place::Matched("/a/{name}"), "/a/7"), Some(1));
-        assert_eq!(found(&table, Place::Matched("/b"), "/b"), Some(9));
-        assert_eq!(found(&table, Place::Matched("/healthz"), "/healthz"), None);
-        assert_eq!(found(&table, Place::Fallback, "/a/7"), None);
-        assert_eq!(found(&table, Place::Matched("/a/new"), "/a/new"), Some(9));
-    }
-
-    #[test]
-    fn the_tables_patterns_decide_outside() {
-        let routes = Routes::new()
-            .route("/a/{id}", ttl(1))
-            .default_policy(ttl(9));
-        let table = Table::new(&routes, &context()).unwrap();
-        assert_eq!(found(&table, Place::Outside, "/a/7"), Some(1));
-        assert_eq!(found(&table, Place::Outside, "/b"), None);
-    }
-
-    #[test]
-    fn mistakes_in_a_table_are_named() {
-        let bad = [
-            (Routes::new(), "routes"),
-            (Routes::new().route("a", ttl(1)), "route \"a\""),
-            (Routes::new().route("/{", ttl(1)), "route \"/{\""),
-            (
-                Routes::new().route("/a", ttl(1)).route("/a", ttl(2)),
-                "route \"/a\"",
-            ),
-            (Routes::new().route("/a", ttl(0)), "route \"/a\": ttl"),
-            (
-                Routes::new().route("/a", ttl(1).tag("{id}")),
-                "route \"/a\": tag",
-            ),
-            (
-                Routes::new().default_policy(ttl(1).endpoint("")),
-                "default: endpoint",
-            ),
-        ];
-        for (routes, setting) in bad {
-            let error = Table::new(&routes, &context()).err().unwrap();
-            assert_eq!(error.setting(), setting, "{error}");
-        }
-    }
-}
+#[path = "table_tests.rs"]
+mod tests;

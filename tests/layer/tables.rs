@@ -2,10 +2,10 @@
 
 use axum::Router;
 use axum::http::Method;
-use larder::{Policy, Routes, Tier, Would, minutes, seconds, testing};
+use larder::{Policy, Routes, Tier, Would, minutes, seconds, tag, testing};
 
 use crate::counted;
-use crate::support::{Calls, get, request};
+use crate::support::{Calls, get, request, send};
 
 #[tokio::test]
 async fn a_table_covers_a_router_by_matched_route() {
@@ -207,6 +207,15 @@ async fn an_exclusion_within_a_row_holds_inside_a_router_too() {
         ("/other", false),
         ("/files/a", true),
         ("/u/7", true),
+        // as their handlers may read them
+        ("/u/%6de", false),
+        ("/files/%73ecret/a", false),
+        ("/files/secret%2Fa", false),
+        ("/files//secret/./a", false),
+        ("/files/x/..%2fsecret/a", false),
+        ("/u/a%2Fb", true),
+        ("/files/a%20b", true),
+        ("/files/a//b", true),
     ] {
         get(&inside, path).await;
         let reply = get(&inside, path).await;
@@ -218,5 +227,39 @@ async fn an_exclusion_within_a_row_holds_inside_a_router_too() {
             hit,
             "{explained}"
         );
+    }
+}
+
+/// Nothing is cached where an exclusion may be meant; what may be another resource is
+/// written all the same.
+#[tokio::test]
+async fn a_write_to_what_may_be_excluded_invalidates() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let table = Routes::new()
+        .route("/items", Policy::ttl(minutes(5)).tag("items"))
+        .route(
+            "/items/{id}",
+            Policy::ttl(minutes(5)).invalidates(tag("items")),
+        )
+        .except(["/items/export"]);
+    let router = || {
+        Router::new()
+            .route("/items", counted(&calls))
+            .route("/items/{id}", counted(&calls).put(|| async {}))
+    };
+    let inside = router().layer(cache.routes(table.clone()));
+    let around = cache.routes(table).around(router());
+    for (path, invalidates) in [
+        ("/items/7", true),
+        ("/items/%65xport", true),
+        ("/items/export", false),
+    ] {
+        let put = || request(Method::PUT, path, &[]);
+        get(&inside, "/items").await;
+        send(&inside, put()).await;
+        assert_eq!(get(&inside, "/items").await.hit(), !invalidates, "{path}");
+        send(&around, put()).await;
+        assert_eq!(get(&around, "/items").await.hit(), !invalidates, "{path}");
     }
 }
