@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
@@ -22,6 +23,7 @@ use crate::nested;
 use crate::outcome::{Bypass, Tier};
 use crate::policy::Compiled;
 use crate::question::Question;
+use crate::rebuild;
 use crate::reply;
 use crate::shared::{Arrival, Shared};
 use crate::stats::{Counts, Ticket};
@@ -81,13 +83,20 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        match self.core.shared.first(&Arrived::of(&request)) {
+        match self.first(&request) {
             First::Hit(hit) => {
                 let spare = std::mem::take(request.extensions_mut());
                 ResponseFuture::hit(hit.with(spare))
             }
             other => self.aside(other, request),
         }
+    }
+}
+
+impl<S> CacheService<S> {
+    #[inline]
+    fn first<R: Body>(&self, request: &Request<R>) -> First {
+        self.core.shared.first(&Arrived::of(request))
     }
 }
 
@@ -108,6 +117,7 @@ impl<S: Clone> CacheService<S> {
             First::Missed(missing) => self.read(missing, nested, request),
             First::Write(policy, question) => self.write(policy, question, nested, request),
             First::Content(policy, sampled) => self.content(policy, nested, sampled, request),
+            First::Bypass(Bypass::RequestBody) => self.doubt(nested, request),
             First::Bypass(reason) => self.pass(reason, nested, request),
             First::Warm(warms) => self.warm(warms, request),
             First::Refill(question) => self.refill(*question, request),
@@ -266,6 +276,34 @@ impl<S: Clone> CacheService<S> {
         let (serve, mut counting) = self.serve(nested, true, &request);
         counting.sampled = sampled;
         going(counting, serve.content(policy, request))
+    }
+
+    /// A body may be none and not say so, as some layers wrap it: one that has ended
+    /// where it is asked at once. One that says how it is framed is one.
+    fn doubt<R, B>(&self, nested: bool, request: Request<R>) -> ResponseFuture<B, S::Error>
+    where
+        S: Inner<R, B>,
+        R: Body + Send + 'static,
+        B: Content,
+    {
+        let framing = [CONTENT_LENGTH, TRANSFER_ENCODING];
+        if framing
+            .iter()
+            .any(|name| request.headers().contains_key(name))
+        {
+            return self.pass(Bypass::RequestBody, nested, request);
+        }
+        let service = self.clone();
+        ResponseFuture::going(Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let (body, content) = rebuild::read(body, 0, std::future::ready(())).await;
+            let request = Request::from_parts(parts, body);
+            let answer = match content {
+                Some(_) => service.aside(service.first(&request), request),
+                None => service.pass(Bypass::RequestBody, nested, request),
+            };
+            answer.await
+        }))
     }
 
     fn pass<R, B>(

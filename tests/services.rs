@@ -3,17 +3,19 @@
 mod support;
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Method, Request, Response};
 use axum::routing::get as on_get;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use larder::testing::{self, assert_hit, assert_miss};
 use larder::{Cache, minutes};
-use support::{Calls, get};
+use support::{Calls, get, request, send};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 fn counted(calls: &Calls) -> axum::routing::MethodRouter {
@@ -141,4 +143,50 @@ async fn an_always_ready_service_says_so() {
     futures_util::future::poll_fn(|cx| Service::<Request<Body>>::poll_ready(&mut service, cx))
         .await
         .unwrap();
+}
+
+/// A body of which only its frames are told, as some layers wrap those of requests
+/// (tower-http's `RequestBodyTimeoutLayer`).
+struct Silent(Body);
+
+impl http_body::Body for Silent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_tell_its_end_is_none_where_it_has_ended() {
+    let (cache, _clock) = testing::cache();
+    let mirror = on_get(|body: Bytes| async move { body });
+    let silent = |request: Request<Body>| async { request.map(|body| Body::new(Silent(body))) };
+    let app = Router::new()
+        .route("/x", mirror)
+        .layer(cache.ttl(minutes(5)))
+        .layer(axum::middleware::map_request(silent));
+    let ask = async |method, body| {
+        let request = request(method, "/x", &[]).map(|_| body);
+        send(&app, request).await
+    };
+    let late = futures_util::stream::once(async {
+        tokio::task::yield_now().await;
+        Ok::<_, Infallible>("late")
+    });
+    let late = Body::from_stream(late);
+    for (body, text) in [(Body::from("evil"), "evil"), (late, "late")] {
+        let fat = ask(Method::GET, body).await;
+        assert_eq!((fat.text(), fat.detail()), (text, "request-body"));
+    }
+    assert_eq!(ask(Method::GET, Body::empty()).await.detail(), "new");
+    for method in [Method::GET, Method::HEAD] {
+        assert!(ask(method, Body::empty()).await.hit());
+    }
+    let stats = cache.stats();
+    assert_eq!((stats.bypasses, stats.misses, stats.hits_memory), (2, 1, 2));
 }
