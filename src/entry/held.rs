@@ -137,7 +137,11 @@ impl Held {
     pub(crate) fn weight(&self) -> u64 {
         let coded: usize = self.coded.iter().map(|coded| coded.len() + 96).sum();
         let value = self.value.as_ref().map_or(0, |value| value.weight);
-        (self.entry.weight() + coded as u64).saturating_add(value)
+        let whose = match self.whose.spilled() {
+            true => self.whose.len(),
+            false => 0,
+        };
+        (self.entry.weight() + (coded + whose) as u64).saturating_add(value)
     }
 
     /// The invalidation clock's value at which it was last found valid.
@@ -240,6 +244,17 @@ mod tests {
     #[test]
     fn an_entry_is_of_its_own_request_alone() {
         assert!(held(0, 0).is_of(b"") && !held(0, 0).is_of(b"x"));
+    }
+
+    /// It lies there twice, and a client says how long it is.
+    #[test]
+    fn a_long_request_weighs_what_it_is() {
+        let weight = |len: usize| {
+            let mut entry = held(0, 0).entry;
+            entry.canonical = vec![0; len].into();
+            Held::new(entry, 0, 0, 0, Arc::default()).weight()
+        };
+        assert!(weight(60_000) > 120_000 && weight(80) < 400);
     }
 
     #[test]
