@@ -15,13 +15,12 @@ use crate::cache::{Engine, Stale};
 use crate::entry::coding::{Coded, choose, is_codable, may_be_coded_outside};
 use crate::entry::{Entry, Held};
 use crate::hint::rarely;
-use crate::known::number_value;
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Outcome, Staleness, Tier};
 use crate::policy::Compiled;
 use crate::policy::conditional::{in_range, is_of_the_whole, left_out, not_modified};
 use crate::policy::freshness::Rules;
-use crate::policy::range::{Part, part};
+use crate::policy::range::{Part, describe, part};
 use crate::policy::request::Asks;
 use crate::status::Told;
 
@@ -267,12 +266,7 @@ fn narrow<B>(
     match part(request, body.len()) {
         Part::Whole => response,
         Part::Single(range) => {
-            let content = format!("bytes {}-{}/{}", range.start, range.end - 1, body.len());
-            let headers = response.headers_mut();
-            headers.insert(CONTENT_LENGTH, number_value(range.len() as u64));
-            if let Ok(content) = HeaderValue::from_str(&content) {
-                headers.insert(CONTENT_RANGE, content);
-            }
+            describe(response.headers_mut(), &range, body.len());
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             response.map(|_| ResponseBody::stored(body.slice(range)))
         }

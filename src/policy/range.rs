@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use http::HeaderMap;
-use http::header::RANGE;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use http::{HeaderMap, HeaderValue};
 
 /// What a request's `Range` means for a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,19 @@ pub(crate) fn part(request: &HeaderMap, len: usize) -> Part {
         return Part::Whole;
     };
     of(line.as_bytes(), len).unwrap_or(Part::Whole)
+}
+
+/// Makes a whole's fields those of a part of its `len` bytes. The digests of the whole's
+/// content are not the part's (RFC 9530, 2).
+pub(crate) fn describe(fields: &mut HeaderMap, part: &Range<usize>, len: usize) {
+    let content = format!("bytes {}-{}/{len}", part.start, part.end - 1);
+    fields.insert(CONTENT_LENGTH, HeaderValue::from(part.len()));
+    if let Ok(content) = HeaderValue::from_str(&content) {
+        fields.insert(CONTENT_RANGE, content);
+    }
+    for digest in ["content-digest", "content-md5"] {
+        fields.remove(digest);
+    }
 }
 
 fn of(value: &[u8], len: usize) -> Option<Part> {

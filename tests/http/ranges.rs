@@ -167,3 +167,28 @@ async fn only_a_200_has_parts() {
     })
     .await;
 }
+
+/// `Content-Digest` is of the content of the message that has it, `Repr-Digest` of the whole
+/// (RFC 9530, 2 and 3).
+#[tokio::test]
+async fn a_part_has_no_digest_of_the_whole_content() {
+    everywhere(async |site| {
+        let of_content = [
+            ("content-digest", "sha-256=:AAAA:"),
+            ("content-md5", "AAAA"),
+        ];
+        let of_whole = ("repr-digest", "sha-256=:AAAA:");
+        let mut fields = vec![("cache-control", "max-age=60"), of_whole];
+        fields.extend(of_content);
+        site.store(ok("0123456789", &fields)).await;
+        let part = site.get(&[("range", "bytes=0-3")]).await;
+        assert_eq!((part.status.as_u16(), part.text()), (206, "0123"));
+        assert_eq!(part.header(of_whole.0), of_whole.1);
+        let whole = site.get(&[]).await;
+        for (name, value) in of_content {
+            assert!(!part.headers.contains_key(name), "{name}");
+            assert_eq!(whole.header(name), value);
+        }
+    })
+    .await;
+}
