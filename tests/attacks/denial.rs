@@ -5,9 +5,12 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::routing::{MethodRouter, any, get as on_get};
+use futures_util::FutureExt;
 use larder::{Cache, MIB, Policy};
 use tokio::sync::Semaphore;
+use tower::ServiceExt;
 
+use crate::support::request;
 use crate::{FRESH, Site, policy, ways};
 
 const PAGE: &str = "0123456789";
@@ -312,4 +315,24 @@ async fn a_flood_of_keys_does_not_push_the_hot_set_out() {
         assert!(kept >= 45, "{kept} of 50 are left");
         assert!(cache.stats().memory_bytes <= MIB);
     }
+}
+
+/// A client writes as many names as a target holds, in no order and each to be decoded.
+#[tokio::test]
+async fn a_query_of_many_names_is_decoded_once() {
+    const NAMES: u64 = 10_000;
+    let (cache, _clock) = larder::testing::cache();
+    let site = Site::new(&cache, policy(), on_get(|| async { PAGE }));
+    let name = |n: u64| format!("+{:x}", n * 7_919 % 65_521);
+    let query: Vec<String> = (0..NAMES).map(name).collect();
+    let uri = format!("/x?{}", query.join("&"));
+    site.get(&uri, &[]).await;
+    let ask = request(Method::GET, &uri, &[]);
+    let mut hit = None;
+    let counted = allocation_counter::measure(|| {
+        hit = site.app.clone().oneshot(ask).now_or_never();
+    });
+    assert!(larder::testing::outcome(&hit.unwrap().unwrap()).is_hit());
+    let allocated = counted.count_total;
+    assert!(allocated < 4 * NAMES, "{allocated} for {NAMES} names");
 }
