@@ -24,6 +24,7 @@ use crate::question::Question;
 use crate::reply;
 use crate::route::Route;
 use crate::shared::Shared;
+use crate::spared::want_whole;
 use crate::stats::Ticket;
 use crate::way::Serve;
 
@@ -154,7 +155,11 @@ impl<S> Serve<S> {
     }
 
     /// A request that does not take part in caching.
-    pub(crate) async fn pass<R, B>(self, reason: Bypass, request: Request<R>) -> Answer<B, S::Error>
+    pub(crate) async fn pass<R, B>(
+        self,
+        reason: Bypass,
+        mut request: Request<R>,
+    ) -> Answer<B, S::Error>
     where
         S: Service<Request<R>, Response = Response<B>>,
     {
@@ -163,6 +168,7 @@ impl<S> Serve<S> {
             nested::mark(&mut response, self.nested, &self.shared.engine);
             return Ok(response);
         }
+        want_whole(request.headers_mut());
         let policy = self.shared.policy(&request);
         let policy = policy.filter(|policy| !policy.tag_fields.is_empty());
         let policy = policy.cloned();

@@ -3,7 +3,7 @@
 mod support;
 
 use axum::Router;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::routing::{any, get as on_get};
 use larder::{InvalidateErrorKind, Policy, Scope, Selector, minutes, testing};
 use support::{Calls, Tiers, get, get_with, request, send, tiers, tiers_with};
@@ -348,4 +348,27 @@ async fn what_a_request_without_a_tenant_declares_is_invalidated_for_all_of_them
             }
         }
     }
+}
+
+/// Its handler knows ranges alone, and no tag that was made here.
+#[tokio::test]
+async fn who_resumes_with_a_credential_gets_the_whole() {
+    let (cache, _clock) = testing::cache();
+    let file = |headers: HeaderMap| async move {
+        match headers.contains_key("range") {
+            true => (StatusCode::PARTIAL_CONTENT, "new"),
+            false => (StatusCode::OK, "old or new"),
+        }
+    };
+    let app = Router::new().route("/x", on_get(file).layer(cache.layer(policy())));
+    get(&app, "/x").await;
+    let tag = get(&app, "/x").await.header("etag").to_owned();
+    let part = [("cookie", "a=b"), ("range", "bytes=4-")];
+    let resumed = [part[0], part[1], ("if-range", &tag)];
+    let whole = get_with(&app, "/x", &resumed).await;
+    assert_eq!((whole.text(), whole.detail()), ("old or new", "credential"));
+    assert_eq!(get_with(&app, "/x", &part).await.text(), "new");
+    cache.set_enabled(false);
+    let whole = get_with(&app, "/x", &resumed[1..]).await;
+    assert_eq!((whole.text(), whole.detail()), ("old or new", "disabled"));
 }
