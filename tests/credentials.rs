@@ -368,6 +368,12 @@ async fn who_resumes_with_a_credential_gets_the_whole() {
     let whole = get_with(&app, "/x", &resumed).await;
     assert_eq!((whole.text(), whole.detail()), ("old or new", "credential"));
     assert_eq!(get_with(&app, "/x", &part).await.text(), "new");
+    let matched = [part[1], ("if-match", &tag)];
+    let whole = get_with(&app, "/x", &matched).await;
+    assert_eq!(
+        (whole.text(), whole.detail()),
+        ("old or new", "precondition")
+    );
     cache.set_enabled(false);
     let whole = get_with(&app, "/x", &resumed[1..]).await;
     assert_eq!((whole.text(), whole.detail()), ("old or new", "disabled"));
