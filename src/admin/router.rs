@@ -142,7 +142,10 @@ fn check(token: &str) -> Result<(), ConfigError> {
     }
     let mut bytes = token.bytes();
     match bytes.all(|byte| byte.is_ascii_graphic() || byte == b' ') {
-        true if token.ends_with(' ') => Err(ConfigError::new("token", "no field ends in a blank")),
+        true if token.trim() != token => {
+            let why = "begins or ends in a blank, which no field and no page keeps";
+            Err(ConfigError::new("token", why))
+        }
         true => Ok(()),
         false => Err(ConfigError::new("token", "not of printable ASCII")),
     }
