@@ -1,6 +1,7 @@
 //! [`CacheLayer`]: a cache and the policies of what it is laid around.
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,11 +73,14 @@ impl Cache {
     /// # Errors
     ///
     /// If the policy cannot work; the error names the setting.
+    #[track_caller]
     pub fn try_layer(&self, policy: impl Into<Policy>) -> Result<CacheLayer, ConfigError> {
         let policy = policy.into();
         let compiled = Compiled::new(&policy, &self.engine().context)?;
         self.tell_of_no_place(&policy, None);
-        self.engine().advisor.learn(&policy, None);
+        let made = Location::caller().to_string();
+        let nameless = policy.endpoint.is_none().then_some(made.as_str());
+        self.engine().advisor.learn(&policy, nameless);
         let annotation = Annotation::One(Arc::new(compiled));
         Ok(CacheLayer::new(Arc::clone(self.engine()), annotation))
     }

@@ -170,3 +170,24 @@ async fn a_hit_rate_that_falls_is_logged_once_until_it_is_well_again() {
     minute(0).await; // one and the same
     assert_eq!(told("the hit rate is well again").len(), 1, "{log:?}");
 }
+
+/// Where its route has no name yet: there may be many layers.
+#[test]
+fn a_policy_without_a_name_is_told_by_where_its_layer_was_made() {
+    let (cache, _clock) = testing::cache();
+    let shares = || Policy::ttl(minutes(5)).override_cache_control();
+    let (line, nameless) = (line!(), cache.layer(shares()));
+    let named = cache.layer(shares().endpoint("news"));
+    let advice = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(cache.advice());
+    let subjects: Vec<_> = advice.iter().map(|one| one.subject.as_deref()).collect();
+    let here = subjects[0].unwrap();
+    assert!(
+        here.starts_with(&format!("tests/advisor.rs:{line}:")),
+        "{here}"
+    );
+    assert_eq!(subjects[1..], [Some("news")]);
+    drop((nameless, named));
+}

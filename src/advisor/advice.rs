@@ -10,7 +10,8 @@ pub struct Advice {
     pub rule: &'static str,
     /// How much it matters.
     pub level: AdviceLevel,
-    /// The endpoint or route that it is about, where it is about one.
+    /// The endpoint or route that it is about, or where in the program the layer of a policy
+    /// without a name was made (`src/main.rs:7:20`); none where it is about no one.
     pub subject: Option<String>,
     /// What is the matter.
     pub what: String,

@@ -25,7 +25,7 @@ pub(crate) struct Facts {
 /// What of a policy matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PolicyFacts {
-    /// Its route's pattern in a table, or its endpoint, where one is known.
+    /// Its route's pattern in a table, its endpoint, or where its layer was made.
     pub(crate) place: Option<String>,
     pub(crate) ttl: Option<Duration>,
     pub(crate) shares_private: bool,
