@@ -1,7 +1,7 @@
 //! [`CacheBuilder`]: the settings of a cache, checked together.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::advise::{Advisor, Expected};
@@ -318,7 +318,7 @@ impl CacheBuilder {
             to_code: Semaphore::new(TO_CODE),
             clock: self.clock,
             tasks: Tasks::new(),
-            timers: OnceLock::new(),
+            timers: Default::default(),
             counters,
             layers: Layers::default(),
             faults: Faults::default(),

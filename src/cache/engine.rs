@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -14,6 +14,7 @@ use super::guard::{self, Callback};
 use super::pulse::Pulse;
 use super::reclaim::Clearing;
 use super::switch::Switch;
+use super::timers::Timers;
 use super::trail::Trail;
 use crate::clock::{Clock, millis, unix_millis};
 use crate::entry::{Budget, Wire};
@@ -61,8 +62,7 @@ pub(crate) struct Engine {
     pub(crate) to_code: Semaphore,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: Tasks,
-    /// The runtime of the first request has timers.
-    pub(crate) timers: OnceLock<bool>,
+    pub(super) timers: Timers,
     pub(crate) counters: Counters,
     pub(crate) layers: Layers,
     pub(crate) faults: Faults,
@@ -182,14 +182,13 @@ impl Engine {
     /// Whether this thread has a runtime with timers: without one nobody could go on
     /// with a fill, or end a wait for a handler or the store.
     pub(crate) fn has_runtime(&self) -> bool {
-        let timers =
-            || std::panic::catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok();
-        Handle::try_current().is_ok() && *self.timers.get_or_init(timers)
+        self.runtime().is_some()
     }
 
     /// That runtime.
     pub(crate) fn runtime(&self) -> Option<Handle> {
-        Handle::try_current().ok().filter(|_| self.has_runtime())
+        let runtime = Handle::try_current().ok();
+        runtime.filter(|runtime| self.timers.are_there(runtime))
     }
 
     /// Counts a fill that goes on without its request among what runs in the

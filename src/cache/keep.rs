@@ -193,8 +193,7 @@ impl Engine {
         if !is_written {
             return Some(held);
         }
-        let timed = |_: &&Handle| self.timers.get() != Some(&false);
-        let Some(runtime) = runtime.filter(timed) else {
+        let Some(runtime) = runtime.filter(|runtime| !self.timers.are_missing(runtime)) else {
             if let Some(times) = self.faults.no_runtime.happened(self.now()) {
                 tracing::warn!(target: "larder", times, "no tokio runtime: an answer is kept in memory alone");
             }

@@ -43,6 +43,7 @@ mod sweep;
 mod switch;
 mod time;
 mod timed;
+mod timers;
 mod trail;
 mod trouble;
 mod turns;

@@ -317,3 +317,20 @@ fn one_who_beats_and_listens_on_a_runtime_that_is_not_driven_is_replaced() {
         done.is_ok_and(|done| done.is_ok_and(|done| done.confirmed == 1))
     }));
 }
+
+#[test]
+fn a_runtime_without_timers_beside_one_with_them() {
+    let redis = Redis::start();
+    let process = Site::new().process(&redis);
+    let bare = Builder::new_current_thread().enable_io().build().unwrap();
+    let timed = runtime();
+    assert_eq!(bare.block_on(process.get()).text(), "v0");
+    timed.block_on(async {
+        process.holds("v0").await;
+        assert_eq!(redis.entries().len(), 1, "redis is used there");
+        process.cache.shutdown().await; // it has no lease any more
+    });
+    let reply = bare.block_on(process.get());
+    assert_eq!((reply.text(), reply.hit()), ("v0", false));
+    timed.block_on(process.holds("v0"));
+}
