@@ -17,7 +17,7 @@ use crate::handler::{Rights, begin, within};
 use crate::inner::{Content, Inner};
 use crate::instead::Late;
 use crate::nested;
-use crate::outcome::{Bypass, Outcome, Staleness};
+use crate::outcome::{Bypass, Fault, Outcome, Staleness};
 use crate::policy::FailureKind;
 use crate::policy::request::Asks;
 use crate::question::Question;
@@ -160,13 +160,15 @@ impl<S> Serve<S> {
             return Ok(response);
         }
         let late = Late::new(&self, &question, &missed, &request);
-        let engine = Arc::clone(&self.shared.engine);
+        let (engine, counts) = (Arc::clone(&self.shared.engine), Arc::clone(&self.counts));
         let longest = question.policy.hard_timeout;
         let answer = within(&engine, longest, self.pass(Bypass::Crowded, request)).await;
+        let count = |_: &Response<_>| counts.fault(Fault::HandlerHidden);
+        let hidden = || late.unreached().inspect(count);
         match answer {
             Some(Ok(response)) => Ok(response),
-            Some(Err(error)) => late.unreached().ok_or(error),
-            None => Ok(late.unreached().unwrap_or_else(|| late.too_late())),
+            Some(Err(error)) => hidden().ok_or(error),
+            None => Ok(hidden().unwrap_or_else(|| late.too_late())),
         }
     }
 

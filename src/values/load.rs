@@ -28,7 +28,7 @@ use super::cached::CachedValue;
 use super::made::{self, Made};
 use crate::cache::{Leased, Missed, Right};
 use crate::flight::{Crowded, Entered, Flight, Follower, Handoff, Landed, Landing, Leads, Led};
-use crate::outcome::{Bypass, Outcome, Refusal, Staleness};
+use crate::outcome::{Bypass, Fault, Outcome, Refusal, Staleness};
 use crate::policy::freshness::Use;
 
 /// One that was sent from flight to flight so often goes on its own.
@@ -283,7 +283,10 @@ impl<T: Send + Sync + 'static> Ask<T> {
                 engine.flights.throttle(place, engine.now(), true);
                 drop((lease, landing)); // it has failed, whoever waits may lead
                 match self.instead(&missed, Staleness::IfError) {
-                    Some(value) => Ok(value),
+                    Some(value) => {
+                        self.space.counts.fault(Fault::HandlerHidden);
+                        Ok(value)
+                    }
                     None => Err(error),
                 }
             }
@@ -310,7 +313,9 @@ impl<T: Send + Sync + 'static> Ask<T> {
         };
         let (longest, on) = (self.space.policy.wait, runtime.clone());
         let work = async move {
-            let _ = self.renewed(landing, &missed, loader).await;
+            if let Some(Err(_)) = self.renewed(landing, &missed, loader).await {
+                self.space.counts.fault(Fault::HandlerHidden);
+            }
             drop(led);
         };
         let turns = Arc::clone(&engine);

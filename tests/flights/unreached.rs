@@ -2,7 +2,7 @@
 //! share its fill get what its leader gets, and it is left alone for a while.
 
 use axum::http::StatusCode;
-use larder::{Policy, seconds};
+use larder::{Fault, Policy, seconds};
 
 use crate::{Site, settle, site, text};
 
@@ -93,5 +93,7 @@ async fn who_has_waited_too_long_gets_it_too() {
     tokio::time::advance(seconds(5)).await;
     site.origin.run().await.fails();
     assert_eq!(text(follower.response().await).await, "old");
+    let hidden = site.cache.stats().faults.get(Fault::HandlerHidden);
+    assert_eq!(hidden, 1, "that it is down is counted");
     drop(leader);
 }

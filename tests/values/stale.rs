@@ -1,7 +1,7 @@
 //! What is not fresh, not valid, or not to be stored.
 
 use larder::values::Tiers;
-use larder::{Cache, MIB, Outcome, Staleness, days, minutes, seconds};
+use larder::{Cache, Fault, MIB, Outcome, Staleness, days, minutes, seconds};
 
 use crate::support::redis_server::Redis;
 use crate::support::{PATIENT, SHORT, tiers};
@@ -60,6 +60,8 @@ async fn what_is_stale_stands_in_for_a_loader_that_fails_then_the_fallback() {
         assert_eq!(fallback.id, "template of a");
         assert!(fallback.is_fallback() && !fallback.is_cached());
         assert!(!values.contains("a").await, "a fallback is not stored");
+        let hidden = tier.cache.stats().faults.get(Fault::HandlerHidden);
+        assert_eq!(hidden, 2, "that it fails is counted");
         assert_eq!(read(&values, &source, "a").await.run, 2);
     }
 }
