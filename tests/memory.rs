@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Path;
+use axum::http::Method;
 use axum::routing::get as on_get;
 use futures_util::{FutureExt, StreamExt, stream};
 use http_body_util::BodyExt;
 use larder::{
-    Cache, Key, MIB, Policy, Record, Removal, Removed, Store, StoreFuture, minutes, tag, testing,
+    Cache, Key, MIB, Outcome, Policy, Record, Removal, Removed, Store, StoreFuture, minutes, tag,
+    testing,
 };
 use support::{Calls, get, request};
 use tokio::sync::Semaphore;
@@ -173,5 +175,39 @@ async fn the_largest_body_is_kept_in_twice_its_room() {
         let again = get(&app, "/x").await;
         assert_eq!((again.hit(), again.body.len()), (true, 4 * PART));
         assert_eq!(cache.stats().in_flight_bytes, 0);
+    }
+}
+
+/// A server reads no further than the length that is declared.
+#[tokio::test]
+async fn so_is_one_that_nobody_reads_behind_its_last_byte() {
+    let cache = Cache::builder().memory(2 * MIB).build().unwrap();
+    let handler = on_get(move || async move {
+        let parts = (0..4).map(|_| Ok::<_, std::io::Error>(vec![b'x'; PART]));
+        let body = Body::from_stream(stream::iter(parts).chain(stream::pending()));
+        ([("content-length", MIB.to_string())], body)
+    });
+    let app = Router::new().route("/x", handler.layer(cache.ttl(minutes(5))));
+    let response = app.clone().oneshot(request(Method::GET, "/x", &[])).await;
+    let mut body = response.unwrap().into_body();
+    for _ in 0..4 {
+        assert!(body.frame().await.unwrap().is_ok());
+    }
+    drop(body);
+    let stats = cache.stats();
+    assert_eq!((stats.memory_entries, stats.in_flight_bytes), (1, 0));
+    assert!(get(&app, "/x").await.hit());
+}
+
+#[tokio::test]
+async fn a_value_is_called_stored_where_memory_has_room_for_all_of_it() {
+    let bound = 64 << 10;
+    for weight in (bound * 95 / 100..bound).step_by(50) {
+        let cache = Cache::builder().memory(bound as u64).build().unwrap();
+        let values = cache.values::<u32>("number").ttl(minutes(5));
+        let values = values.weigh(move |_| weight).build().unwrap();
+        let given = values.insert("a", 1).await.outcome();
+        let stored = matches!(given, Outcome::Miss { stored: Ok(()), .. });
+        assert_eq!(stored, values.contains("a").await, "{weight}");
     }
 }

@@ -291,35 +291,32 @@ impl Flight {
         drop(done); // holds the cache: not under the lock
     }
 
-    /// What there is to be had of a fill that was dropped: all of it, if it had
-    /// come to the length that it declared.
-    fn last_word(&self) -> Landed {
-        let mut state = self.state();
+    /// Whether all of a fill that was dropped is there: it had come to the length that it
+    /// declared.
+    fn is_whole(&self) -> bool {
+        let state = self.state();
         let recording = state.recording.as_ref();
-        let recording = recording.filter(|recording| recording.is_at_declared_end());
-        let whole = recording.and_then(Recording::end);
-        let finish = state.finish.take();
-        drop(state);
-        let (Some(whole), Some(finish)) = (whole, finish) else {
-            return Landed::Failed;
-        };
-        match std::thread::panicking() {
-            true => Landed::Failed,
-            false => finish(Ok(whole), None),
-        }
+        let at_end = recording.is_some_and(Recording::is_at_declared_end);
+        at_end && state.finish.is_some() && !std::thread::panicking()
+    }
+
+    /// Whether it has landed, or is about to.
+    fn has_ended(&self) -> bool {
+        let state = self.state();
+        state.completing || state.landed.is_some()
     }
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        let over = {
-            let state = self.flight.state();
-            state.completing || state.landed.is_some()
-        };
-        let landed = (!over).then(|| self.flight.last_word());
+        let over = self.flight.has_ended();
+        if !over && self.flight.is_whole() {
+            let (flight, listed) = (Arc::clone(&self.flight), self.listed.take());
+            return Self { flight, listed }.complete();
+        }
         self.unlist();
-        if let Some(landed) = landed {
-            self.flight.land(landed);
+        if !over {
+            self.flight.land(Landed::Failed);
         }
     }
 }

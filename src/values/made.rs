@@ -77,11 +77,13 @@ impl<T: Send + Sync + 'static> Ask<T> {
         let (note, took) = (made.note, made.took);
         let body = written.unwrap_or_default();
         let holds = self.space.to_hold(&made.value, body.len(), 0);
-        let in_memory = holds.kept && engine.memory.has_room(holds.weight);
-        let has_place = in_memory || engine.is_written(self.space.policy.memory_only);
-        let refused = refused.or_else(|| (!has_place).then_some(Refusal::NoRoom));
         let tags = tags.unwrap_or_default();
         let entry = self.entry(body, &tags, note, took);
+        let beside = entry.weight().saturating_sub(entry.body.len() as u64);
+        let weight = beside.saturating_add(holds.weight);
+        let in_memory = holds.kept && engine.memory.has_room(weight);
+        let has_place = in_memory || engine.is_written(self.space.policy.memory_only);
+        let refused = refused.or_else(|| (!has_place).then_some(Refusal::NoRoom));
         let known = self.space.known_tags(&self.seeds);
         let groups = known.chain(tags).map(Group).collect();
         let fill = Fill {
