@@ -13,7 +13,7 @@ mod resp;
 mod support;
 
 use cluster::Cluster;
-use larder::{Cache, CacheBuilder, MIB, seconds};
+use larder::{Cache, CacheBuilder, MIB, seconds, tag};
 use proxy::{Proxy, Pushes};
 use support::log::Log;
 use support::processes::{Process, Site};
@@ -182,4 +182,51 @@ async fn a_link_that_tells_of_no_beat_is_opened_anew() {
         process.get().await.text() == "v1"
     })
     .await;
+}
+
+/// How often a process has beaten.
+async fn beats(process: &Process) -> u64 {
+    let health = process.cache.health().await;
+    let own = health.instances.iter().find(|instance| instance.this);
+    own.map_or(0, |instance| instance.beats)
+}
+
+#[tokio::test]
+async fn that_another_database_was_emptied_leaves_memory_as_it_is() {
+    let (redis, site) = (Redis::start(), Site::new());
+    let process = process(&site, &redis, |builder| builder).await;
+    let before = beats(&process).await;
+    let other = redis::Client::open(format!("{}/7", redis.url())).unwrap();
+    let mut other = other.get_connection().unwrap();
+    redis::cmd("FLUSHDB").exec(&mut other).unwrap();
+    eventually("it has heard of it, and asked", || async {
+        beats(&process).await > before
+    })
+    .await;
+    assert_eq!(process.get().await.detail(), "memory");
+}
+
+#[tokio::test]
+async fn what_is_invalidated_in_another_database_is_asked_after_once() {
+    let (redis, site) = (Redis::start(), Site::new());
+    let process = process(&site, &redis, |builder| builder).await;
+    let url = format!("{}/7", redis.url());
+    let other = process_at(&site, url, |builder| builder.lease(SHORT)).await;
+    let before = beats(&process).await;
+    other.cache.invalidate(tag("-")).await.unwrap();
+    eventually("it has asked whether that is its clock", || async {
+        beats(&process).await > before
+    })
+    .await;
+    let before = beats(&process).await;
+    for _ in 0..50 {
+        other.cache.invalidate(tag("-")).await.unwrap();
+    }
+    process.cache.set_enabled_everywhere(true).await.unwrap();
+    eventually("it has heard that after all of them", || async {
+        beats(&process).await > before
+    })
+    .await;
+    let asked = beats(&process).await - before;
+    assert!(asked < 10, "{asked}");
 }

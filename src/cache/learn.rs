@@ -20,12 +20,22 @@ impl Engine {
         let learning = news.map(|news| self.generations.learn(news, self.now()));
         match learning {
             Some(Learning::Known) => return true,
+            // who asks has asked after it before
+            Some(Learning::Gap) if self.is_strange(pulse, news) => return false,
             // what is missing shows at the beat
             Some(Learning::Gap) | None => {}
             Some(new @ Learning::New { .. }) => self.sweep_after(new),
         }
         pulse.nudge.notify_one(); // who waits for it is told at once
         matches!(learning, Some(Learning::New { .. }))
+    }
+
+    fn is_strange(&self, pulse: &Pulse, news: Option<&News>) -> bool {
+        let own = self.generations.stamp().epoch;
+        news.is_some_and(|news| {
+            let epoch = news.stamp.epoch;
+            epoch != own && pulse.strangers.hear(epoch)
+        })
     }
 
     /// Learns what became of an own invalidation: it must not be missing here when

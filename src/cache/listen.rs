@@ -13,6 +13,7 @@ use super::beats::BEATS;
 use super::engine::Engine;
 use super::pulse::Pulse;
 use crate::generation::Reach;
+use crate::inspect::Topology;
 use crate::key::ScopeId;
 use crate::lasting::Lasting;
 use crate::store::fence::{Fence, Told, news};
@@ -186,10 +187,12 @@ impl Engine {
                 pulse.missed.store(0, Ordering::Relaxed);
                 let _ = self.hear(pulse, news(&message).as_ref());
             }
-            // with all else the clock is gone, or in a cluster what one primary held:
-            // nothing is served before a beat has said which, and nothing from memory
+            // with all else the clock is gone, or it was another database: nothing is served
+            // before a beat has said which; in a cluster it may lie on another primary, and
+            // nothing is served from memory
             Told::Flushed => {
-                if self.generations.doubt([Reach::Everything], self.now()) {
+                let parted = pulse.fence.topology() == Topology::Cluster;
+                if parted && self.generations.doubt([Reach::Everything], self.now()) {
                     self.forget_soon();
                 }
                 pulse.end_lease();

@@ -39,6 +39,7 @@ mod sharing;
 #[cfg(test)]
 mod stand_in;
 mod standing;
+mod strangers;
 mod sweep;
 mod switch;
 mod time;

@@ -22,6 +22,7 @@ use super::engine::Engine;
 use super::listen::{Ear, Listeners};
 use super::queue::Queue;
 use super::sharing::{Outage, Sharing};
+use super::strangers::Strangers;
 use super::sweep::Erasing;
 use super::time::SharedTime;
 use super::trouble::Trouble;
@@ -67,6 +68,7 @@ pub(crate) struct Pulse {
     pub(super) missed: AtomicU32,
     /// Who hears it.
     pub(super) ear: Ear,
+    pub(super) strangers: Strangers,
     pub(super) erasing: Erasing,
     pub(super) queue: Queue,
     pub(super) time: SharedTime,
@@ -95,6 +97,7 @@ impl Pulse {
             listening: Listeners::default(),
             missed: AtomicU32::new(0),
             ear: Ear::default(),
+            strangers: Strangers::default(),
             erasing: Erasing::default(),
             queue: Queue::default(),
             time: SharedTime::default(),
@@ -281,6 +284,7 @@ impl Engine {
     ) -> Result<bool, StoreError> {
         for _ in 0..2 {
             let (sent, seen, who) = (self.now(), self.generations.stamp(), pulse.who());
+            let strangers = pulse.strangers.heard();
             let ripe = turn.goes_on(self.longest_beat(), |known| {
                 let since = known.since.filter(|_| known.epoch == seen.epoch);
                 since.is_some_and(|since| since.elapsed() >= pulse.patience())
@@ -315,6 +319,7 @@ impl Engine {
                     known.all = Some(sent);
                 });
                 leased.ok_or_else(over)?;
+                pulse.strangers.tell(heard.clock.epoch, &strangers);
                 self.replay(pulse);
                 return Ok(true);
             }
