@@ -286,11 +286,8 @@ impl<S: Clone> CacheService<S> {
         R: Body + Send + 'static,
         B: Content,
     {
-        let framing = [CONTENT_LENGTH, TRANSFER_ENCODING];
-        if framing
-            .iter()
-            .any(|name| request.headers().contains_key(name))
-        {
+        let framed = |name| request.headers().get(name).is_some_and(|said| said != "0");
+        if framed(CONTENT_LENGTH) || framed(TRANSFER_ENCODING) {
             return self.pass(Bypass::RequestBody, nested, request);
         }
         let service = self.clone();

@@ -187,6 +187,8 @@ async fn a_body_that_does_not_tell_its_end_is_none_where_it_has_ended() {
     for method in [Method::GET, Method::HEAD] {
         assert!(ask(method, Body::empty()).await.hit());
     }
+    let zero = request(Method::GET, "/x", &[("content-length", "0")]);
+    assert!(send(&app, zero).await.hit());
     let stats = cache.stats();
-    assert_eq!((stats.bypasses, stats.misses, stats.hits_memory), (2, 1, 2));
+    assert_eq!((stats.bypasses, stats.misses, stats.hits_memory), (2, 1, 3));
 }
