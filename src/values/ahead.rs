@@ -50,7 +50,7 @@ impl<T: Send + Sync + 'static> Values<T> {
         if !engine.enabled() {
             return Told::failed(Bypass::Disabled);
         }
-        if missed.cause == Cause::StoreError {
+        if missed.cause == Cause::StoreError && !engine.is_outage() {
             return Told::failed(missed.cause);
         }
         let (led, landing) = match ask.enter(Leads::Renews) {
