@@ -90,7 +90,7 @@ async fn a_cache_without_tiers_stores_nothing_and_says_so() {
 fn a_bad_policy_is_named() {
     let cache = Cache::builder().memory(MIB).build().unwrap();
     let ttl = || Policy::ttl(minutes(1));
-    let bad: [(Policy, &str); 28] = [
+    let bad: [(Policy, &str); 34] = [
         (ttl().soft_timeout(Duration::ZERO), "soft_timeout"),
         (ttl().hard_timeout(Duration::ZERO), "hard_timeout"),
         (ttl().settle(Duration::ZERO), "settle"),
@@ -122,11 +122,21 @@ fn a_bad_policy_is_named() {
             "ignore_credentials",
         ),
         (ttl().client_cache("a\nb"), "client_cache"),
+        (ttl().client_cache(""), "client_cache"),
+        (ttl().client_cache("no sense"), "client_cache"),
+        (ttl().client_cache("public; max-age=60"), "client_cache"),
+        (ttl().client_cache("max-age=5m"), "client_cache"),
+        (ttl().ignore_params(["a*é"]), "ignore_params"),
+        (ttl().only_params(["ключ*ключ"]), "only_params"),
     ];
     for (policy, setting) in bad {
         let error = cache.try_layer(policy).unwrap_err();
         assert_eq!(error.setting(), setting, "{error}");
     }
+    let odd = ttl()
+        .ignore_params(["ключ", "größé*"])
+        .client_cache("private, no-cache=\"a, b\"");
+    assert!(cache.try_layer(odd).is_ok(), "a name of any letters");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 //! more.
 
 use http::header::CACHE_CONTROL;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::error::ConfigError;
 
 /// How far `no-cache` or `private` goes.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -137,6 +139,34 @@ impl Directives {
     }
 }
 
+/// What a policy tells clients, as a field's value.
+pub(crate) fn told(text: &str) -> Result<HeaderValue, ConfigError> {
+    match HeaderValue::from_str(text) {
+        Ok(value) if is_read(text) => Ok(value),
+        _ => Err(ConfigError::new(
+            "client_cache",
+            format!("{text:?} is no Cache-Control, such as \"public, max-age=60\""),
+        )),
+    }
+}
+
+/// Whether a line is made of directives, with ages that can be read (RFC 9111, 5.2.2).
+fn is_read(line: &str) -> bool {
+    const AGES: [&[u8]; 4] = [
+        b"max-age",
+        b"s-maxage",
+        b"stale-while-revalidate",
+        b"stale-if-error",
+    ];
+    items(line.as_bytes()).all(|item| {
+        item.is_some_and(|(name, value)| {
+            let is_age = AGES.iter().any(|age| name.eq_ignore_ascii_case(age));
+            let token = !name.is_empty() && name.iter().all(|byte| is_token(*byte));
+            token && (!is_age || value.is_some_and(|age| number(age).is_some()))
+        })
+    })
+}
+
 /// The directives of one line: name, and value without its quotes. `None` is
 /// one that cannot be read.
 pub(crate) fn items(line: &[u8]) -> impl Iterator<Item = Option<(&[u8], Option<&[u8]>)>> {
@@ -219,7 +249,6 @@ pub(crate) fn is_token(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
     use proptest::prelude::*;
 
     fn read(lines: &[&str]) -> Directives {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sha2::{Digest, Sha256};
 
+use super::cache_control::told;
 use super::classes::{Class, Classes};
 use super::classify::classes;
 use super::life::LONGEST;
@@ -152,7 +153,7 @@ impl Compiled {
             key: policy.key.clone(),
             store_if: policy.store_if.clone(),
             override_cache_control: policy.override_cache_control,
-            client_cache: client_cache(policy)?,
+            client_cache: policy.client_cache.as_deref().map(told).transpose()?,
             invalidates: invalidates(policy, context)?,
             unmatched: policy.unmatched,
             memory_only: policy.memory_only,
@@ -320,14 +321,6 @@ fn params(policy: &Policy) -> Result<Params, ConfigError> {
         )),
         None => Ok(policy.params.clone()),
     }
-}
-
-fn client_cache(policy: &Policy) -> Result<Option<HeaderValue>, ConfigError> {
-    let parse = |text: &String| {
-        HeaderValue::from_str(text)
-            .map_err(|_| ConfigError::new("client_cache", format!("{text:?} is no field value")))
-    };
-    policy.client_cache.as_ref().map(parse).transpose()
 }
 
 fn invalidates(policy: &Policy, context: &Context) -> Result<Vec<SelectorTemplate>, ConfigError> {

@@ -264,7 +264,8 @@ impl Policy {
     /// The `Cache-Control` that clients get with a stored answer whose handler
     /// sets none, such as `"public, max-age=60"`. They count the answer's `Age` in (RFC
     /// 9111, 4.2): a hit that is older than its `max-age` is stale to them as it comes,
-    /// and they ask again, to be told by 304. Default: nothing is added.
+    /// and they ask again, to be told by 304. What is no list of directives, or has an age that is no
+    /// number of seconds, is refused when the layer is made. Default: nothing is added.
     pub fn client_cache(mut self, value: impl Into<String>) -> Self {
         self.client_cache = Some(value.into());
         self
