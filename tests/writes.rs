@@ -52,6 +52,29 @@ async fn a_glob_in_a_parameter_is_no_glob() {
     }
 }
 
+/// As a handler writes it that puts a name into it: `Redirect::to("/my café")` of axum's.
+#[tokio::test]
+async fn a_location_that_is_not_escaped_is_invalidated_too() {
+    let (cache, _clock) = testing::cache();
+    let created = || async { axum::response::Redirect::to("/names/my caf\u{e9}?q=\u{fc}") };
+    let app = Router::new()
+        .route("/names", axum::routing::post(created))
+        .route("/names/{name}", on_get(|| async { "x" }))
+        .layer(cache.ttl(minutes(1)));
+    let shown = "/names/my%20caf%C3%A9?q=%C3%BC";
+    get(&app, shown).await;
+    assert!(get(&app, shown).await.hit());
+    let answer = app
+        .clone()
+        .oneshot(request(Method::POST, "/names", &[]))
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    assert!(!get(&app, shown).await.hit());
+    let written = uri("/names/my caf\u{e9}?q=\u{fc}");
+    assert_eq!(cache.invalidate(written).await.unwrap().removed(), 1);
+}
+
 #[tokio::test]
 async fn a_successful_write_invalidates_its_uri_and_what_it_declares() {
     for tiers in tiers().await {
@@ -270,27 +293,4 @@ async fn what_is_declared_is_invalidated_where_axum_names_no_route_too() {
         write(app, Method::POST, path, "200").await;
         assert!(!get(app, "/list").await.hit(), "{path}");
     }
-}
-
-/// As a handler writes it that puts a name into it: `Redirect::to("/my café")` of axum's.
-#[tokio::test]
-async fn a_location_that_is_not_escaped_is_invalidated_too() {
-    let (cache, _clock) = testing::cache();
-    let created = || async { axum::response::Redirect::to("/names/my caf\u{e9}?q=\u{fc}") };
-    let app = Router::new()
-        .route("/names", axum::routing::post(created))
-        .route("/names/{name}", on_get(|| async { "x" }))
-        .layer(cache.ttl(minutes(1)));
-    let shown = "/names/my%20caf%C3%A9?q=%C3%BC";
-    get(&app, shown).await;
-    assert!(get(&app, shown).await.hit());
-    let answer = app
-        .clone()
-        .oneshot(request(Method::POST, "/names", &[]))
-        .await
-        .unwrap();
-    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
-    assert!(!get(&app, shown).await.hit());
-    let written = uri("/names/my caf\u{e9}?q=\u{fc}");
-    assert_eq!(cache.invalidate(written).await.unwrap().removed(), 1);
 }
