@@ -16,7 +16,7 @@ use crate::generation::{Force, Generation, Rule, Stamp, Watch, keeps};
 use crate::invalidate::{Find, Invalidated, Target, What};
 use crate::store::{Group, Removal, Removed, Store};
 
-const NO_RUNTIME: &str = "there is no tokio runtime with timers";
+pub(super) const NO_RUNTIME: &str = "there is no tokio runtime with timers";
 
 impl Engine {
     /// Invalidates in memory and in the store. Its caller sees that it goes on to its end.

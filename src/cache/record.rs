@@ -13,10 +13,11 @@ use tokio::runtime::Handle;
 
 use super::engine::Engine;
 use super::handle::Cache;
+use super::invalidation::NO_RUNTIME;
 use super::pulse::Pulse;
 use crate::clock::unix_millis;
 use crate::entry::Held;
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::export;
 use crate::policy::Compiled;
 use crate::stats::{
@@ -132,6 +133,9 @@ impl Engine {
         let Some(ledger) = self.ledger() else {
             return Ok(());
         };
+        if !self.has_runtime() {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, NO_RUNTIME));
+        }
         let recorder = &self.counters.recorder;
         // no longer than that: his runtime may not be driven, and what is told twice counts once
         let _one = tokio::time::timeout(self.budget, recorder.one.lock()).await;

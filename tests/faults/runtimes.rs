@@ -334,3 +334,20 @@ fn a_runtime_without_timers_beside_one_with_them() {
     assert_eq!((reply.text(), reply.hit()), ("v0", false));
     timed.block_on(process.holds("v0"));
 }
+
+#[test]
+fn without_a_runtime_what_redis_would_tell_is_unknown() {
+    let redis = Redis::start();
+    let cache = Site::new().process(&redis).cache;
+    let health = cache.health().now_or_never().unwrap();
+    assert!(health.store.unwrap().error.is_some());
+    assert!(cache.servers().now_or_never().unwrap().is_err());
+    let listed = cache.entries("api:*", None).now_or_never().unwrap();
+    assert!(listed.is_err());
+    cache.recent().now_or_never().unwrap();
+    cache.analytics().now_or_never().unwrap();
+    cache.advice().now_or_never().unwrap();
+    let switched = cache.set_enabled_everywhere(false).now_or_never();
+    assert!(switched.unwrap().is_err() && cache.is_enabled());
+    cache.shutdown().now_or_never().unwrap();
+}

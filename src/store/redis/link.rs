@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value};
+use tokio::runtime::Handle;
 
 use super::connect::{Connect, Node, Work};
 use super::line::{Current, Line, connect_within, is_outage};
@@ -30,6 +31,12 @@ pub(super) enum Failure {
 }
 
 const LATE: &str = "redis did not answer in time";
+
+/// Without one nobody could end a wait.
+fn needs_runtime() -> Result<(), StoreError> {
+    let none = |error| StoreError::new(StoreErrorKind::Unavailable, error);
+    Handle::try_current().map(drop).map_err(none)
+}
 
 impl Failure {
     pub(super) fn into_error(self) -> StoreError {
@@ -70,6 +77,7 @@ impl Link {
         cmd: &Cmd,
         timeout: Duration,
     ) -> Result<Value, StoreError> {
+        needs_runtime()?;
         let (work, current) = (Work::One(node, cmd), self.line.current().clone());
         let admission = self.admit(current.shard(work))?;
         let end = self.bounded(current, work, timeout);
@@ -195,6 +203,7 @@ impl Link {
 
     /// The primaries now.
     pub(super) async fn primaries(&self, timeout: Duration) -> Result<Vec<Node>, StoreError> {
+        needs_runtime()?;
         let admission = self.admit(0)?;
         let ask = async {
             let borrowed = Line::borrow(&self.line).await?;
