@@ -11,7 +11,7 @@ use axum::routing::{any, get as on_get};
 use larder::{Cache, InvalidateErrorKind, MIB, Policy, Routes, minutes, testing, uri};
 use support::characters::{app, fill, policy, write};
 use support::redis_server::Redis;
-use support::{get, request, tiers};
+use support::{get, request, send, tiers};
 use tokio::sync::Notify;
 use tower::{Layer, ServiceExt};
 
@@ -292,5 +292,23 @@ async fn what_is_declared_is_invalidated_where_axum_names_no_route_too() {
         assert!(get(app, "/list").await.hit());
         write(app, Method::POST, path, "200").await;
         assert!(!get(app, "/list").await.hit(), "{path}");
+    }
+}
+
+/// A WebSocket over HTTP/2 (RFC 8441), on the very path of a page: over HTTP/1.1 it is a
+/// GET, and ends nothing either.
+#[tokio::test]
+async fn a_tunnel_is_no_write() {
+    let (cache, _clock) = testing::cache();
+    for policy in [policy(), Policy::http()] {
+        let declares = policy.endpoint("rooms").invalidates("api:rooms:*");
+        let page = any(|| async { ([("cache-control", "max-age=60")], "page") });
+        let app = Router::new().route("/x", page.layer(cache.layer(declares)));
+        get(&app, "/x").await;
+        let tunnel = send(&app, request(Method::CONNECT, "/x", &[])).await;
+        assert_eq!(tunnel.detail(), "method");
+        assert!(get(&app, "/x").await.hit());
+        send(&app, request(Method::POST, "/x", &[])).await;
+        assert!(!get(&app, "/x").await.hit());
     }
 }

@@ -60,9 +60,10 @@ pub(super) fn is_usual(policy: &Policy) -> bool {
     stores && !looks && !own_key && policy.methods.is_empty() && policy.precompress.is_empty()
 }
 
-/// Unsafe, or unknown and taken for unsafe (RFC 9110, 9.2.1; RFC 9111, 4.4).
+/// Unsafe, or unknown and taken for unsafe (RFC 9110, 9.2.1; RFC 9111, 4.4); but for
+/// CONNECT, which changes nothing and only opens a tunnel (RFC 9110, 9.3.6; RFC 8441).
 pub(crate) fn is_unsafe(method: &Method) -> bool {
-    !(method.is_safe() || method.as_str() == "QUERY")
+    !(method.is_safe() || method.as_str() == "QUERY" || *method == Method::CONNECT)
 }
 
 /// Whether the method takes part at all.
