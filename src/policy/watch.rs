@@ -107,7 +107,9 @@ impl Policy {
     /// Serves nothing from the cache: the safe way to find out what it would do. The
     /// handler answers every request, and answers are stored as ever; where one was
     /// stored that would have answered, the request is a miss by
-    /// [`Cause::Observed`](crate::Cause::Observed).
+    /// [`Cause::Observed`](crate::Cause::Observed). What the policy hides from the handler
+    /// ([`ignore_credentials`](Policy::ignore_credentials), [`hide`](Policy::hide), a scope's
+    /// other cookies) it does not see here either, so that answers are what would be served.
     ///
     /// The share `rate` of these, from 0 to 1, is compared with the handler's answer. A
     /// mismatch is counted in [`Stats::mismatches`](crate::Stats::mismatches), and told by
