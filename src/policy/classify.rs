@@ -5,7 +5,9 @@ use http::{HeaderMap, HeaderName, header};
 use super::classes::{Class, Classes};
 use super::compiled::{Compiled, Context};
 use super::conditional::CONDITIONS;
-use super::fields::{FORWARDED, FRAGMENTS, METHOD_OVERRIDES, is_credential_like};
+use super::fields::{
+    FORWARDED, FRAGMENTS, METHOD_OVERRIDES, is_credential_like, may_be_credential_like,
+};
 use super::parse_names;
 use super::route::Policy;
 use super::scope::{Kind as ScopeKind, Scope};
@@ -99,7 +101,8 @@ impl Compiled {
     /// Whether a field carries somebody's credential: it is listed, or named like those
     /// that are.
     pub(crate) fn is_credential(&self, name: &HeaderName) -> bool {
-        is_credential_like(name.as_str()) || self.credentials.contains(name)
+        let like = may_be_credential_like(name.as_str().as_bytes());
+        (like && is_credential_like(name.as_str())) || self.credentials.contains(name)
     }
 
     /// Whether a request that a handler saw has a credential that is not keyed.
