@@ -80,7 +80,7 @@ impl Shared {
             Ok(asked) => asked,
             Err(other) => return aside(other, began.is_some()),
         };
-        if rarely(nested) && nested::is_behind(extensions) {
+        if rarely(nested) && nested::is_behind(extensions, engine) {
             return First::Refill(boxed(asked, &canonical, None));
         }
         if rarely(!asked.policy.usual)
@@ -168,7 +168,7 @@ fn aside(request: Aside<'_>, sampled: bool) -> First {
 #[cold]
 pub(crate) fn ticket(shared: &Shared, nested: bool, extensions: &Extensions) -> Arc<Ticket> {
     let engine = &shared.engine;
-    if nested && nested::is_behind(extensions) {
+    if nested && nested::is_behind(extensions, engine) {
         return Ticket::void();
     }
     let known = nested::ticket(extensions, engine);

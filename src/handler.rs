@@ -85,7 +85,7 @@ impl<S> Serve<S> {
                 .is_some_and(|stale| stale.validates() && stale.ask(&mut parts.headers));
         let enclosing = nested::enclosing(&parts.extensions);
         nested::fill(&mut parts.extensions, landing.flight());
-        let lent = lease.map(|lease| nested::lend(&mut parts.extensions, lease));
+        let lent = lease.map(|lease| nested::lend(&mut parts.extensions, engine, lease));
         let request = Request::from_parts(parts, body);
         let started = engine.now();
         let began = engine.flights.begins(started);

@@ -35,23 +35,26 @@ struct Decided(usize);
 #[derive(Clone)]
 struct Filling(SmallVec<[Weak<Flight>; 2]>);
 
-/// A request that renews behind somebody's back: nobody waits for its answer.
-#[derive(Clone, Copy)]
-struct Behind;
+/// The caches that renew by a request behind somebody's back: nobody waits for its answer.
+#[derive(Clone)]
+struct Behind(SmallVec<[usize; 1]>);
 
 /// The right to fill that a layer further out has, for one further in that asks for the
-/// same: it would wait for its own request.
+/// same: it would wait for its own request. Beside it, whose it is.
 #[derive(Clone)]
-pub(crate) struct Lent(Arc<Mutex<Option<Leased>>>);
+pub(crate) struct Lent(usize, Arc<Mutex<Option<Leased>>>);
 
 impl Lent {
     pub(crate) fn take(&self) -> Option<Leased> {
-        let mut lease = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lease = self.1.lock().unwrap_or_else(PoisonError::into_inner);
         lease.take()
     }
 
-    fn take_of(&self, key: &Key) -> Option<Leased> {
-        let mut lease = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn take_of(&self, engine: &Engine, key: &Key) -> Option<Leased> {
+        if self.0 != id(engine) {
+            return None;
+        }
+        let mut lease = self.1.lock().unwrap_or_else(PoisonError::into_inner);
         lease.take_if(|lease| lease.lease().key == *key)
     }
 }
@@ -106,8 +109,8 @@ pub(crate) fn fill(request: &mut Extensions, flight: &Arc<Flight>) {
 }
 
 /// Lends a right to fill to layers further in.
-pub(crate) fn lend(request: &mut Extensions, lease: Leased) -> Lent {
-    let lent = Lent(Arc::new(Mutex::new(Some(lease))));
+pub(crate) fn lend(request: &mut Extensions, engine: &Engine, lease: Leased) -> Lent {
+    let lent = Lent(id(engine), Arc::new(Mutex::new(Some(lease))));
     let ours = lent.clone();
     match request.get_mut::<Rights>() {
         Some(known) => known.0.push(ours),
@@ -118,11 +121,15 @@ pub(crate) fn lend(request: &mut Extensions, lease: Leased) -> Lent {
     lent
 }
 
-/// The right to fill a key, where a layer further out has it.
-pub(crate) fn lent(request: &Extensions, key: impl FnOnce() -> Key) -> Option<Leased> {
+/// The right to fill a key, where a layer of the same cache further out has it.
+pub(crate) fn lent(
+    request: &Extensions,
+    engine: &Engine,
+    key: impl FnOnce() -> Key,
+) -> Option<Leased> {
     let known = request.get::<Rights>()?;
     let key = key();
-    known.0.iter().find_map(|lent| lent.take_of(&key))
+    known.0.iter().find_map(|lent| lent.take_of(engine, &key))
 }
 
 /// The fills that a request is part of.
@@ -146,13 +153,18 @@ pub(crate) fn is_filling(request: &Extensions, flight: &Flight) -> bool {
 }
 
 /// Nobody waits for this request's answer.
-pub(crate) fn behind(request: &mut Extensions) {
-    request.insert(Behind);
+pub(crate) fn behind(request: &mut Extensions, engine: &Engine) {
+    let mut known = request
+        .remove::<Behind>()
+        .map_or_else(SmallVec::new, |b| b.0);
+    known.push(id(engine));
+    request.insert(Behind(known));
 }
 
-/// Whether a layer further out renews by this request.
-pub(crate) fn is_behind(request: &Extensions) -> bool {
-    request.get::<Behind>().is_some()
+/// Whether a layer of the same cache further out renews by this request.
+pub(crate) fn is_behind(request: &Extensions, engine: &Engine) -> bool {
+    let known = request.get::<Behind>();
+    known.is_some_and(|known| known.0.contains(&id(engine)))
 }
 
 /// Whether a layer of the same cache is further out.

@@ -113,7 +113,7 @@ impl<S> Serve<S> {
         };
         self.behind = true;
         self.ticket = Ticket::void();
-        nested::behind(request.extensions_mut());
+        nested::behind(request.extensions_mut(), &self.shared.engine);
         let engine = Arc::clone(&self.shared.engine);
         let longest = question.policy.wait;
         let turns = Arc::clone(&engine);

@@ -272,7 +272,7 @@ impl<S> Serve<S> {
         self.behind = true;
         self.nested = false; // no layer further out sees its answer
         self.ticket = Ticket::void();
-        nested::behind(request.extensions_mut());
+        nested::behind(request.extensions_mut(), &engine);
         question.asks = Asks {
             authorized: question.asks.authorized,
             ..Asks::default()

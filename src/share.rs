@@ -346,7 +346,7 @@ impl<S> Serve<S> {
         let route = Route::of_request(&self.shared, Arc::clone(&family), &request);
         let least = engine.generations.last(&route.asked(&engine, &question));
         let key = || question.key(&engine.context.prefix, &family);
-        let right = match nested::lent(request.extensions(), key) {
+        let right = match nested::lent(request.extensions(), &engine, key) {
             Some(lease) => Right::Fill(Some(lease)),
             None => {
                 let ask = engine.right_to_fill(&mut question, &family, &headers, seen, least);

@@ -95,7 +95,7 @@ fn request<B>(
     *request.uri_mut() = uri;
     *request.headers_mut() = headers.clone();
     nested::enclose(&mut request, engine, &Ticket::void()); // so that this cache's layers look for the mark
-    nested::behind(request.extensions_mut());
+    nested::behind(request.extensions_mut(), engine);
     request.extensions_mut().insert(warms.clone());
     Ok(request)
 }

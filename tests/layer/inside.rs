@@ -1,12 +1,16 @@
 //! Layers of one cache inside each other: the inner one decides.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request};
 use axum::routing::{get as on_get, post};
-use larder::{Policy, Routes, Scope, minutes, seconds, testing};
+use larder::testing::{self, ManualClock};
+use larder::{Cache, MIB, Policy, Routes, Scope, minutes, seconds};
 
 use crate::counted;
+use crate::support::redis_server::Redis;
 use crate::support::{Calls, PATIENT, Reply, get, get_with, send, tiers};
 
 #[tokio::test]
@@ -112,6 +116,45 @@ async fn a_post_that_the_inner_layer_takes_for_a_write_is_one_for_both() {
     get(&app, "/lists").await;
     search(&app, "{}").await;
     assert!(!get(&app, "/lists").await.hit());
+}
+
+/// What one has asked its Redis for is nothing to the other, whatever their keys are.
+#[tokio::test]
+async fn of_two_caches_each_fills_its_own_store() {
+    let servers = [(), ()].map(|()| Redis::start());
+    let over = |redis: &Redis| Cache::builder().redis(redis.url()).build().unwrap();
+    let (calls, [outer, inner]) = (Calls::default(), servers.each_ref().map(over));
+    let app = Router::new()
+        .route("/x", counted(&calls).layer(inner.ttl(minutes(5))))
+        .layer(outer.ttl(minutes(5)));
+    get(&app, "/x").await;
+    for (cache, redis) in [(&outer, &servers[0]), (&inner, &servers[1])] {
+        cache.idle().await;
+        let other = over(redis);
+        let app = Router::new().route("/x", counted(&calls).layer(other.ttl(minutes(5))));
+        let hit = get(&app, "/x").await;
+        assert_eq!((hit.hit(), hit.text()), (true, "answer 1"));
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_of_another_cache_is_a_request_as_any() {
+    let clock = ManualClock::new();
+    let cache = || {
+        let builder = Cache::builder().memory(16 * MIB);
+        builder.clock(Arc::new(clock.clone())).build().unwrap()
+    };
+    let (calls, outer, inner) = (Calls::default(), cache(), cache());
+    let keyed = Policy::ttl(minutes(5)).vary(["accept-language"]);
+    let app = Router::new()
+        .route("/x", counted(&calls).layer(inner.layer(keyed)))
+        .layer(inner.routes(Routes::new().default_policy(minutes(5))))
+        .layer(outer.layer(Policy::ttl(seconds(1)).stale_while_revalidate(minutes(1))));
+    get(&app, "/x").await;
+    clock.advance(seconds(2));
+    assert_eq!(get(&app, "/x").await.text(), "answer 1");
+    outer.idle().await;
+    assert_eq!((calls.now(), inner.stats().hits_memory), (1, 1));
 }
 
 #[tokio::test]
