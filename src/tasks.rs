@@ -1,27 +1,83 @@
 //! Background work: counted, so that it can be waited for.
 
+use std::collections::HashMap;
 use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::runtime::{Handle, Id};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinError;
+use tokio::time::timeout;
 use tracing::{Instrument, Span};
+
+/// After so long it is looked whether the runtimes of what runs are driven:
+const PATIENCE: Duration = Duration::from_secs(5);
+/// one that is begins a task within this.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// Counts what runs in the background.
 #[derive(Debug)]
 pub(crate) struct Tasks {
     running: watch::Sender<usize>,
+    /// Where, and how much there.
+    runtimes: Arc<Runtimes>,
     /// Without permits, and closed at the end: who waits for one hears of that.
     ending: Semaphore,
 }
 
+#[derive(Debug, Default)]
+struct Runtimes(Mutex<HashMap<Id, (Handle, usize)>>);
+
+impl Runtimes {
+    fn all(&self) -> MutexGuard<'_, HashMap<Id, (Handle, usize)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begins(&self, runtime: &Handle) {
+        let mut all = self.all();
+        let one = all.entry(runtime.id());
+        one.or_insert_with(|| (runtime.clone(), 0)).1 += 1;
+    }
+
+    fn ends(&self, runtime: Id) {
+        let mut all = self.all();
+        let Some((_, n)) = all.get_mut(&runtime) else {
+            return;
+        };
+        *n -= 1;
+        let gone = if *n == 0 { all.remove(&runtime) } else { None };
+        drop(all);
+        drop(gone); // not under the lock
+    }
+
+    /// Whether one of them is driven.
+    async fn any_is_driven(&self) -> bool {
+        let all: Vec<Handle> = self.all().values().map(|(one, _)| one.clone()).collect();
+        for runtime in all {
+            let (run, has_run) = oneshot::channel();
+            let task = runtime.spawn(async move { run.send(()) });
+            if timeout(LONGEST, has_run).await.is_ok() {
+                return true;
+            }
+            task.abort();
+        }
+        false
+    }
+}
+
 /// One more while it lives.
-struct Running(watch::Sender<usize>);
+struct Running {
+    all: watch::Sender<usize>,
+    runtimes: Arc<Runtimes>,
+    runtime: Id,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.send_modify(|n| *n -= 1);
+        self.runtimes.ends(self.runtime);
+        self.all.send_modify(|n| *n -= 1);
     }
 }
 
@@ -29,6 +85,7 @@ impl Tasks {
     pub(crate) fn new() -> Self {
         Self {
             running: watch::Sender::new(0),
+            runtimes: Arc::default(),
             ending: Semaphore::new(0),
         }
     }
@@ -41,7 +98,12 @@ impl Tasks {
         work: impl Future<Output = T> + Send + 'static,
     ) -> tokio::task::JoinHandle<T> {
         self.running.send_modify(|n| *n += 1);
-        let running = Running(self.running.clone());
+        self.runtimes.begins(runtime);
+        let running = Running {
+            all: self.running.clone(),
+            runtimes: Arc::clone(&self.runtimes),
+            runtime: runtime.id(),
+        };
         runtime.spawn(async move {
             let result = work.await;
             drop(running);
@@ -73,6 +135,17 @@ impl Tasks {
     /// Waits for that.
     pub(crate) async fn ends(&self) {
         let _ = self.ending.acquire().await;
+    }
+
+    /// Waits until nothing runs on a runtime that is driven: on another one it may go on at
+    /// any time, or never. How much that is. Needs timers.
+    pub(crate) async fn idle_where_driven(&self) -> usize {
+        while timeout(PATIENCE, self.idle()).await.is_err() {
+            if !self.runtimes.any_is_driven().await {
+                break;
+            }
+        }
+        *self.running.borrow()
     }
 
     /// Waits until nothing runs.

@@ -155,11 +155,22 @@ impl Cache {
     /// told now, or a warning says after one
     /// [`operation_timeout`](crate::CacheBuilder::operation_timeout) that it is lost. For a graceful end of the
     /// process, once its server takes no more requests: those that come are served on,
-    /// but while they keep filling, their work is waited for too.
+    /// but while they keep filling, their work is waited for too. Work on a runtime that is
+    /// not driven is given up after five seconds, with a warning.
     pub async fn shutdown(&self) {
         self.engine.renewals.close();
         self.engine.tasks.end();
-        self.engine.tasks.idle().await;
+        let tasks = &self.engine.tasks;
+        let left = match self.engine.has_runtime() {
+            true => tasks.idle_where_driven().await,
+            false => {
+                tasks.idle().await;
+                0
+            }
+        };
+        if left > 0 {
+            tracing::warn!(target: "larder", left, "work in the background is given up: its runtime is not driven");
+        }
         self.engine.tell_rest().await;
         self.engine.tell_last().await;
         self.engine.stop_listening();

@@ -351,3 +351,15 @@ fn without_a_runtime_what_redis_would_tell_is_unknown() {
     assert!(switched.unwrap().is_err() && cache.is_enabled());
     cache.shutdown().now_or_never().unwrap();
 }
+
+#[test]
+fn work_on_a_runtime_that_is_not_driven_does_not_keep_a_process_from_its_end() {
+    let redis = Redis::start();
+    let process = Site::new().process(&redis);
+    let (stands, runs) = runtimes();
+    stands.block_on(process.get()); // what it is to write stays there
+    runs.block_on(async {
+        let within = tokio::time::timeout(Duration::from_secs(20), process.cache.shutdown());
+        within.await.expect("it ends");
+    });
+}
