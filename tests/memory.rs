@@ -202,12 +202,14 @@ async fn so_is_one_that_nobody_reads_behind_its_last_byte() {
 #[tokio::test]
 async fn a_value_is_called_stored_where_memory_has_room_for_all_of_it() {
     let bound = 64 << 10;
-    for weight in (bound * 95 / 100..bound).step_by(50) {
+    let weights = (bound * 95 / 100..bound).step_by(50);
+    let long = "a".repeat(200);
+    for (weight, key) in weights.flat_map(|weight| [(weight, "a"), (weight, &*long)]) {
         let cache = Cache::builder().memory(bound as u64).build().unwrap();
         let values = cache.values::<u32>("number").ttl(minutes(5));
         let values = values.weigh(move |_| weight).build().unwrap();
-        let given = values.insert("a", 1).await.outcome();
+        let given = values.insert(key, 1).await.outcome();
         let stored = matches!(given, Outcome::Miss { stored: Ok(()), .. });
-        assert_eq!(stored, values.contains("a").await, "{weight}");
+        assert_eq!(stored, values.contains(key).await, "{weight} {key}");
     }
 }

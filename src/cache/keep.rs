@@ -56,11 +56,8 @@ impl Fill {
 
     /// What it weighs in memory, where a value lies in place of its body.
     fn weight(&self) -> u64 {
-        let (entry, body) = (self.entry.weight(), self.entry.body.len() as u64);
-        match &self.value {
-            None => entry,
-            Some(value) => entry.saturating_sub(body).saturating_add(value.weight),
-        }
+        let value = self.value.as_ref().map(|value| value.weight);
+        Held::weight_of(&self.entry, value)
     }
 
     /// Takes over what a confirmed entry can be invalidated by.
@@ -117,7 +114,7 @@ impl Engine {
 
     /// Removes a key from the store in the background.
     pub(super) fn unlink(self: &Arc<Self>, key: Key) {
-        let (Some(_), Ok(runtime)) = (&self.store, Handle::try_current()) else {
+        let (Some(_), Some(runtime)) = (&self.store, self.runtime()) else {
             return;
         };
         let engine = Arc::clone(self);

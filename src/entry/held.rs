@@ -15,6 +15,9 @@ use crate::generation::{Aging, Generation, Generations, Standing};
 use crate::outcome::Eviction;
 use crate::stats::Counts;
 
+/// A canonical request of so many bytes lies in the entry itself.
+const HERE: usize = 88;
+
 /// An entry, its birth on this process' monotonic clock, and its number.
 #[derive(Debug)]
 #[repr(C)] // in this order, see `Entry`
@@ -27,7 +30,7 @@ pub(crate) struct Held {
     /// Those of its endpoint.
     pub(crate) counts: Arc<Counts>,
     /// The canonical request once more, here where a hit compares it.
-    whose: SmallVec<[u8; 88]>,
+    whose: SmallVec<[u8; HERE]>,
     pub(crate) entry: Entry,
     /// Its body in codings that clients may read.
     pub(crate) coded: Box<[Coded]>,
@@ -136,12 +139,18 @@ impl Held {
     /// An estimate of the bytes it holds.
     pub(crate) fn weight(&self) -> u64 {
         let coded: usize = self.coded.iter().map(|coded| coded.len() + 96).sum();
-        let value = self.value.as_ref().map_or(0, |value| value.weight);
-        let whose = match self.whose.spilled() {
-            true => self.whose.len(),
-            false => 0,
-        };
-        (self.entry.weight() + (coded + whose) as u64).saturating_add(value)
+        let value = self.value.as_ref().map(|value| value.weight);
+        Self::weight_of(&self.entry, value).saturating_add(coded as u64)
+    }
+
+    /// The same of an entry that is to be held, with what a value weighs that lies in the
+    /// place of its body.
+    pub(crate) fn weight_of(entry: &Entry, value: Option<u64>) -> u64 {
+        let canonical = entry.canonical.len();
+        let whose = if canonical > HERE { canonical } else { 0 };
+        let body = value.map_or(0, |_| entry.body.len() as u64);
+        let beside = (entry.weight() + whose as u64).saturating_sub(body);
+        beside.saturating_add(value.unwrap_or(0))
     }
 
     /// The invalidation clock's value at which it was last found valid.

@@ -14,7 +14,7 @@ use super::space::{Belongs, Space};
 use crate::cache::guard::{self, Callback};
 use crate::cache::{Fill, Leased};
 use crate::clock::millis;
-use crate::entry::{Entry, Fields};
+use crate::entry::{Entry, Fields, Held};
 use crate::flight::{Landed, Landing};
 use crate::generation::Generation;
 use crate::key::ScopeId;
@@ -79,8 +79,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
         let holds = self.space.to_hold(&made.value, body.len(), 0);
         let tags = tags.unwrap_or_default();
         let entry = self.entry(body, &tags, note, took);
-        let beside = entry.weight().saturating_sub(entry.body.len() as u64);
-        let weight = beside.saturating_add(holds.weight);
+        let weight = Held::weight_of(&entry, Some(holds.weight));
         let in_memory = holds.kept && engine.memory.has_room(weight);
         let has_place = in_memory || engine.is_written(self.space.policy.memory_only);
         let refused = refused.or_else(|| (!has_place).then_some(Refusal::NoRoom));
