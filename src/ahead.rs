@@ -110,7 +110,7 @@ impl<S> Serve<S> {
         if !engine.enabled() {
             return Ok(self.told(Told::failed(Bypass::Disabled)));
         }
-        if missed.cause == Cause::StoreError && !engine.is_outage() {
+        if missed.cause == Cause::StoreError && !engine.serves_alone() {
             return Ok(self.told(Told::failed(missed.cause)));
         }
         if missed.stale.is_some() && engine.flights.is_throttled(question.place(), engine.now()) {

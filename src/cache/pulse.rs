@@ -194,6 +194,11 @@ impl Engine {
         pulse.is_some_and(|pulse| pulse.lost.load(Ordering::Relaxed) != 0)
     }
 
+    /// Whether it is served and filled so now: `Outage::Serve` has a bound.
+    pub(crate) fn serves_alone(&self) -> bool {
+        self.is_outage() && self.is_leased(self.now())
+    }
+
     /// Gets a lease, for all who wait together. `false` where the store cannot be
     /// asked.
     pub(crate) async fn lease(self: &Arc<Self>) -> bool {

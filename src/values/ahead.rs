@@ -50,7 +50,7 @@ impl<T: Send + Sync + 'static> Values<T> {
         if !engine.enabled() {
             return Told::failed(Bypass::Disabled);
         }
-        if missed.cause == Cause::StoreError && !engine.is_outage() {
+        if missed.cause == Cause::StoreError && !engine.serves_alone() {
             return Told::failed(missed.cause);
         }
         let (led, landing) = match ask.enter(Leads::Renews) {
