@@ -171,6 +171,7 @@ mod suspended;
 mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod timers;
 #[cfg(feature = "values")]
 pub mod values;
 mod warm;

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::select;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use tokio::runtime::Handle;
 
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Family, Missed};
@@ -96,7 +95,7 @@ impl<S> Serve<S> {
         R: Send + 'static,
         B: Content,
     {
-        let Ok(runtime) = Handle::try_current() else {
+        let Some(runtime) = self.shared.engine.runtime() else {
             return;
         };
         let against = Some(against);

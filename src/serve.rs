@@ -29,7 +29,6 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use http::{Extensions, HeaderMap, Method, Request, Response, header, request};
-use tokio::runtime::Handle;
 
 use crate::body::ResponseBody;
 use crate::cache::{Family, Found, Missed, Right, Stale};
@@ -247,7 +246,7 @@ impl<S> Serve<S> {
         B: Content,
     {
         let engine = Arc::clone(&self.shared.engine);
-        let Ok(runtime) = Handle::try_current() else {
+        let Some(runtime) = engine.runtime() else {
             return;
         };
         if engine.flights.is_throttled(question.place(), engine.now()) {

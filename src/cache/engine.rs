@@ -14,7 +14,6 @@ use super::guard::{self, Callback};
 use super::pulse::Pulse;
 use super::reclaim::Clearing;
 use super::switch::Switch;
-use super::timers::Timers;
 use super::trail::Trail;
 use crate::clock::{Clock, millis, unix_millis};
 use crate::entry::{Budget, Wire};
@@ -31,6 +30,7 @@ use crate::status::StatusField;
 use crate::store::Store;
 use crate::store::memory::Memory;
 use crate::tasks::Tasks;
+use crate::timers::Timers;
 
 pub(crate) type TenantFn = Arc<dyn Fn(&RequestHead<'_>) -> Option<String> + Send + Sync>;
 

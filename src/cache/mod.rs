@@ -44,7 +44,6 @@ mod sweep;
 mod switch;
 mod time;
 mod timed;
-mod timers;
 mod trail;
 mod trouble;
 mod turns;

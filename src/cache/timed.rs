@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::key::Key;
 use crate::store::{Erasure, Granted, Lease, Record, Removal, Removed, Store, StoreFuture};
+use crate::timers;
 
 /// Removing a group or a pattern may take this many times as long as one
 /// operation.
@@ -28,6 +29,9 @@ async fn held<T>(
     timeout: Duration,
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
+    if !timers::are_there() {
+        return Err(StoreError::new(StoreErrorKind::Unavailable, timers::NONE));
+    }
     match tokio::time::timeout(timeout, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(StoreError::new(

@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 use futures_util::future::{Either, select};
 use http::{HeaderMap, StatusCode};
-use tokio::runtime::Handle;
 
 use super::ask::Ask;
 use super::cached::CachedValue;
@@ -301,7 +300,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
         L: Future<Output = Result<T, E>> + Send + 'static,
     {
         let engine = Arc::clone(&self.space.engine);
-        let Ok(runtime) = Handle::try_current() else {
+        let Some(runtime) = engine.runtime() else {
             return;
         };
         let place = self.question.place();

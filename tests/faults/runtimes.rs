@@ -333,6 +333,24 @@ fn a_runtime_without_timers_beside_one_with_them() {
     let reply = bare.block_on(process.get());
     assert_eq!((reply.text(), reply.hit()), ("v0", false));
     timed.block_on(process.holds("v0"));
+    bare.block_on(cannot_be_asked(&process.cache));
+}
+
+/// Who would wait for an answer is told that nobody could end that.
+async fn cannot_be_asked(cache: &Cache) {
+    assert!(cache.health().await.store.unwrap().error.is_some());
+    assert!(cache.entries("api:*", None).await.is_err());
+    assert!(cache.set_enabled_everywhere(false).await.is_err());
+    cache.shutdown().await;
+}
+
+#[test]
+fn without_a_runtime_a_store_of_ones_own_is_not_asked() {
+    let store = MemoryStore::new(ManualClock::new());
+    let cache = Cache::builder().store(store).build().unwrap();
+    let health = cache.health().now_or_never().unwrap();
+    assert!(health.store.unwrap().error.is_some());
+    cache.shutdown().now_or_never().unwrap();
 }
 
 #[test]

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value};
-use tokio::runtime::Handle;
 
 use super::connect::{Connect, Node, Work};
 use super::line::{Current, Line, connect_within, is_outage};
@@ -14,6 +13,7 @@ use super::push::{Pushes, Topic};
 use super::reads::Reads;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::inspect::Topology;
+use crate::timers;
 
 /// How long it may take at least to begin to listen, where a topology is asked first too.
 const LISTEN: Duration = Duration::from_secs(1);
@@ -34,8 +34,10 @@ const LATE: &str = "redis did not answer in time";
 
 /// Without one nobody could end a wait.
 fn needs_runtime() -> Result<(), StoreError> {
-    let none = |error| StoreError::new(StoreErrorKind::Unavailable, error);
-    Handle::try_current().map(drop).map_err(none)
+    match timers::are_there() {
+        true => Ok(()),
+        false => Err(StoreError::new(StoreErrorKind::Unavailable, timers::NONE)),
+    }
 }
 
 impl Failure {
