@@ -126,6 +126,14 @@ impl Row {
     }
 }
 
+#[cfg(test)]
+impl Figures {
+    /// Whether it remembers what is looked at seldom.
+    pub(super) fn has_looked(&self) -> bool {
+        self.lately.is_some()
+    }
+}
+
 impl Figures {
     /// The next message, as it is sent.
     pub(super) async fn message(&mut self, cache: &Cache) -> Bytes {

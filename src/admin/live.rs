@@ -17,7 +17,7 @@ use futures_util::stream::unfold;
 use http::{HeaderValue, header};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::figures::Figures;
 use crate::cache::Cache;
@@ -25,12 +25,16 @@ use crate::cache::Cache;
 const EVERY: Duration = Duration::from_secs(1);
 /// Orchestrators wait for longer before they kill.
 const LONGEST: Duration = Duration::from_secs(10);
+/// Who is away for longer than this begins anew.
+const AWAY: Duration = Duration::from_secs(5);
 
 pub(super) struct Live {
     cache: Cache,
     latest: watch::Sender<Bytes>,
     /// Who computes them, while somebody looks on.
     work: Mutex<Option<JoinHandle<()>>>,
+    /// What the last one remembered, and when he went.
+    left: Mutex<Option<(Figures, Instant)>>,
 }
 
 impl Live {
@@ -39,6 +43,7 @@ impl Live {
             cache: cache.clone(),
             latest: watch::Sender::new(Bytes::new()),
             work: Mutex::default(),
+            left: Mutex::default(),
         }
     }
 
@@ -63,15 +68,37 @@ impl Live {
     }
 }
 
+impl Live {
+    fn leave(&self, figures: Figures) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        *left = Some((figures, Instant::now()));
+    }
+
+    /// What is remembered by who comes back at once, as a page whose stream has ended does.
+    fn resume(&self) -> Figures {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let soon = |(_, at): &(Figures, Instant)| at.elapsed() < AWAY;
+        left.take()
+            .filter(soon)
+            .map(|(figures, _)| figures)
+            .unwrap_or_default()
+    }
+}
+
 async fn compute(live: Weak<Live>) {
     let mut next = tokio::time::interval(EVERY);
     next.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut figures = Figures::default();
+    let mut figures = live
+        .upgrade()
+        .map_or_else(Figures::default, |live| live.resume());
     loop {
         next.tick().await;
-        let Some(live) = live.upgrade().filter(|live| !live.is_deserted()) else {
+        let Some(live) = live.upgrade() else {
             return;
         };
+        if live.is_deserted() {
+            return live.leave(figures);
+        }
         let message = figures.message(&live.cache).await;
         live.latest.send_replace(message);
     }
@@ -100,4 +127,22 @@ pub(super) fn events(live: &Arc<Live>) -> Response {
     // proxies such as nginx would hold it back
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_back_at_once_goes_on_with_what_was_remembered() {
+        let live = Live::new(&Cache::builder().memory(1 << 20).build().unwrap());
+        for (away, known) in [(AWAY / 2, true), (AWAY * 2, false)] {
+            let mut figures = Figures::default();
+            let first = figures.message(&live.cache).await;
+            assert!(!first.is_empty() && figures.has_looked());
+            live.leave(figures);
+            tokio::time::advance(away).await;
+            assert_eq!(live.resume().has_looked(), known, "{away:?}");
+        }
+    }
 }
