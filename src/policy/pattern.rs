@@ -47,11 +47,13 @@ pub(super) fn may_meet(a: &str, b: &str) -> bool {
     }
 }
 
-/// Whether all paths of one pattern are another's too, as far as an example tells.
+/// Whether all paths of one pattern are another's too, as far as examples tell: no literal
+/// of a pattern is like theirs.
 pub(super) fn covers(outer: &str, inner: &str) -> bool {
     let mut one = matchit::Router::new();
-    let example = shape(inner).replace("{*}", "x").replace("{}", "x");
-    one.insert(outer, ()).is_ok() && one.at(&example).is_ok()
+    let inner = shape(inner).replace("{}", "\0");
+    let examples = ["\0", "\0/\0"].map(|rest| inner.replace("{*}", rest));
+    one.insert(outer, ()).is_ok() && examples.iter().all(|path| one.at(path).is_ok())
 }
 
 /// Whether a handler may read a path as another one than it is written: encoded, or with
@@ -121,5 +123,6 @@ mod tests {
         assert!(covers("/u/{id}", "/u/me") && covers("/{*all}", "/u/{id}"));
         assert!(covers("/f/{*rest}", "/f/private/{*x}"));
         assert!(!covers("/u/{id}", "/{*all}") && !covers("/u/me", "/u/{id}"));
+        assert!(!covers("/x/{c}", "/{a}/b") && !covers("/{a}", "/{*all}"));
     }
 }

@@ -66,7 +66,7 @@ impl Routes {
     }
 
     /// Patterns that neither the default nor a row that is less specific covers. More specific rows
-    /// still do. One within the row (or the default) also covers a path that its handler may read so,
+    /// still do. One for some of the row's paths (or the default's) also covers a path that its handler may read so,
     /// percent-decoded and without empty and dot segments: `/u/%6de` where `/u/me` is excluded.
     pub fn except<P: Into<String>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
         self.except.extend(patterns.into_iter().map(Into::into));
@@ -93,7 +93,7 @@ struct Row {
     policy: Option<Arc<Compiled>>,
     /// An exclusion may lie within it.
     has_exclusion: bool,
-    /// Those that lie within it as a whole.
+    /// Those that are for some of its paths, and not for all.
     exclusions: Vec<usize>,
     /// A router has been asked for it, and has named no route: a fallback, or a service
     /// that is nested. For explanations.
@@ -136,8 +136,9 @@ impl Table {
             table.push(pattern, None, &place)?;
             let own = table.rows.len() - 1;
             for row in table.rows.iter_mut().filter(|row| row.policy.is_some()) {
-                row.has_exclusion |= may_meet(&row.pattern, pattern);
-                if covers(&row.pattern, pattern) {
+                let meets = may_meet(&row.pattern, pattern);
+                row.has_exclusion |= meets;
+                if meets && !covers(pattern, &row.pattern) {
                     row.exclusions.push(own);
                 }
             }
@@ -226,7 +227,7 @@ impl Table {
     }
 
     /// Whether an exclusion covers a path as its handler may read it (`/u/%6de` is
-    /// `/u/me`): one within the row that covers it as it is written.
+    /// `/u/me`): one for some of the paths of the row that covers it as it is written.
     #[cold]
     pub(crate) fn is_excluded_as_read(&self, place: Place<'_>, path: &str) -> bool {
         let own = self.place_of(place, path).map(|at| &self.rows[at]);

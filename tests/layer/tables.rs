@@ -263,3 +263,30 @@ async fn a_write_to_what_may_be_excluded_invalidates() {
         assert_eq!(get(&around, "/items").await.hit(), !invalidates, "{path}");
     }
 }
+
+/// As written: the exclusion is for some of a row's paths, and for others' too.
+#[tokio::test]
+async fn an_exclusion_that_meets_a_row_in_part_holds_as_a_handler_may_read_the_path() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let table = Routes::new()
+        .route("/{a}/b", minutes(5))
+        .except(["/x/{c}", "/z/{*rest}"]);
+    let router = || Router::new().route("/{a}/b", counted(&calls));
+    let inside = router().layer(cache.routes(table.clone()));
+    let around = cache.routes(table).around(router());
+    for (path, hit) in [
+        ("/x/b", false),
+        ("/%78/b", false),
+        ("/z/b", false),
+        ("/%7a/b", false),
+        ("/y/b", true),
+        ("/%79/b", true),
+        ("/x%2Fy/b", true),
+    ] {
+        get(&inside, path).await;
+        assert_eq!(get(&inside, path).await.hit(), hit, "{path}");
+        get(&around, path).await;
+        assert_eq!(get(&around, path).await.hit(), hit, "{path}");
+    }
+}
