@@ -140,6 +140,9 @@ impl Shared {
         reason: Bypass,
         request: &RequestHead<'_>,
     ) -> Option<&Arc<Compiled>> {
+        if !is_unsafe(request.method) {
+            return None;
+        }
         let (place, path) = (place(request.extensions), request.uri.path());
         let declares = match reason {
             Bypass::Unmatched => true,
@@ -147,7 +150,7 @@ impl Shared {
             Bypass::NoPolicy => self.annotation.is_excluded_as_read(place, path),
             _ => false,
         };
-        if !declares || !is_unsafe(request.method) {
+        if !declares {
             return None;
         }
         let policy = self.annotation.declared(place, path)?.policy;
@@ -250,7 +253,7 @@ impl Annotation {
     ) -> Option<Found<'t, 'p>> {
         match self {
             Self::One(policy) => Some(of_one(policy, place)),
-            Self::Table(table) => table.declared(place, path).map(|(found, _)| found),
+            Self::Table(table) => table.declared(place, path),
         }
     }
 }

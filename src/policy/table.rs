@@ -182,27 +182,35 @@ impl Table {
         place: Place<'p>,
         path: &str,
     ) -> Result<Found<'t, 'p>, Bypass> {
-        let (found, is_row) = self.declared(place, path).ok_or(Bypass::NoPolicy)?;
-        if self.has_exclusions && may_differ(path) && self.is_excluded_as_read(place, path) {
+        let at = self.place_of(place, path);
+        let found = self.declared_at(at, place).ok_or(Bypass::NoPolicy)?;
+        if self.has_exclusions_at(at) && may_differ(path) && self.excludes_as_read(at, path) {
             return Err(Bypass::NoPolicy);
         }
         if place == Place::Fallback && !found.policy.unmatched {
-            return Err(match is_row {
-                true => Bypass::Unmatched,
-                false => Bypass::NoPolicy,
+            return Err(match at {
+                Some(_) => Bypass::Unmatched,
+                None => Bypass::NoPolicy,
             });
         }
         Ok(found)
     }
 
-    /// The same, wherever a router has matched no route too; and whether it is a row's.
-    #[inline]
+    /// The same, wherever a router has matched no route too.
     pub(crate) fn declared<'t: 'p, 'p>(
         &'t self,
         place: Place<'p>,
         path: &str,
-    ) -> Option<(Found<'t, 'p>, bool)> {
-        let at = self.place_of(place, path);
+    ) -> Option<Found<'t, 'p>> {
+        self.declared_at(self.place_of(place, path), place)
+    }
+
+    #[inline]
+    fn declared_at<'t: 'p, 'p>(
+        &'t self,
+        at: Option<usize>,
+        place: Place<'p>,
+    ) -> Option<Found<'t, 'p>> {
         let (policy, pattern) = match (at.map(|at| &self.rows[at]), place) {
             (Some(row), _) => (row.policy.as_ref(), Some(row.pattern.as_str())),
             (None, Place::Outside) => (None, None),
@@ -210,7 +218,7 @@ impl Table {
             (None, Place::Matched(pattern)) => (self.default.as_ref(), Some(pattern)),
         };
         let policy = policy?;
-        Some((Found { policy, pattern }, at.is_some()))
+        Some(Found { policy, pattern })
     }
 
     /// The row, or the exclusion, that covers a request by what it was matched by.
@@ -230,7 +238,21 @@ impl Table {
     /// `/u/me`): one for some of the paths of the row that covers it as it is written.
     #[cold]
     pub(crate) fn is_excluded_as_read(&self, place: Place<'_>, path: &str) -> bool {
-        let own = self.place_of(place, path).map(|at| &self.rows[at]);
+        let at = self.place_of(place, path);
+        self.has_exclusions_at(at) && may_differ(path) && self.excludes_as_read(at, path)
+    }
+
+    /// Whether an exclusion is for some of the paths of a row, or of the default.
+    #[inline]
+    fn has_exclusions_at(&self, at: Option<usize>) -> bool {
+        at.map_or(self.has_exclusions, |at| {
+            !self.rows[at].exclusions.is_empty()
+        })
+    }
+
+    #[cold]
+    fn excludes_as_read(&self, own: Option<usize>, path: &str) -> bool {
+        let own = own.map(|at| &self.rows[at]);
         let excludes = |path: String| {
             let Ok(found) = self.by_path.at(&path) else {
                 return false;
