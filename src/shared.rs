@@ -140,10 +140,20 @@ impl Shared {
         reason: Bypass,
         request: &RequestHead<'_>,
     ) -> Option<&Arc<Compiled>> {
+        self.writes_at(place(request.extensions), reason, request)
+    }
+
+    /// The same for who knows the place by other means.
+    pub(crate) fn writes_at(
+        &self,
+        place: Place<'_>,
+        reason: Bypass,
+        request: &RequestHead<'_>,
+    ) -> Option<&Arc<Compiled>> {
         if !is_unsafe(request.method) {
             return None;
         }
-        let (place, path) = (place(request.extensions), request.uri.path());
+        let path = request.uri.path();
         let declares = match reason {
             Bypass::Unmatched => true,
             // it may be another one than the one that is excluded
@@ -238,7 +248,7 @@ impl Annotation {
 
     /// Whether a path is left out for the sake of how its handler may read it.
     #[cold]
-    fn is_excluded_as_read(&self, place: Place<'_>, path: &str) -> bool {
+    pub(crate) fn is_excluded_as_read(&self, place: Place<'_>, path: &str) -> bool {
         match self {
             Self::One(_) => false,
             Self::Table(table) => table.is_excluded_as_read(place, path),

@@ -42,6 +42,19 @@ impl Layers {
         best.map(|(_, layer, pattern)| (layer, pattern))
     }
 
+    /// The layer whose table leaves a path out for the sake of how it may be read, and the
+    /// route by which it does.
+    pub(super) fn excluding(&self, path: &str) -> Option<(Arc<Shared>, Option<String>)> {
+        let layers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut layers = layers.iter().filter_map(Weak::upgrade);
+        layers.find_map(|layer| {
+            let pattern = layer.route_of(path);
+            let place = pattern.as_deref().map_or(Place::Outside, Place::Matched);
+            let excluded = layer.annotation.is_excluded_as_read(place, path);
+            excluded.then_some((layer, pattern))
+        })
+    }
+
     /// Why none knows a path, where a table can tell.
     pub(super) fn tell_why_not(&self, path: &str) -> Option<String> {
         let layers = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -21,7 +21,6 @@ use crate::outcome::{Bypass, Cause, Tier};
 use crate::place::{original_uri, place};
 use crate::policy::Place;
 use crate::policy::freshness::{Rules, Use, stands_in, usable};
-use crate::policy::request::is_unsafe;
 use crate::question::Question;
 use crate::shared::Shared;
 use crate::store::memory::Slot;
@@ -47,12 +46,13 @@ impl Cache {
     /// ```
     pub async fn explain<B: Body>(&self, request: &Request<B>) -> Explanation {
         let path = original_uri(request.extensions(), request.uri()).path();
-        match self.engine().layers.of_path(path) {
+        let layers = &self.engine().layers;
+        match layers.of_path(path).or_else(|| layers.excluding(path)) {
             Some((layer, pattern)) => layer.explain(request, pattern.as_deref()).await,
             None => {
                 let mut steps = Steps::default();
                 let none = "no layer of this cache is known to cover this path; a route is known once it was asked";
-                let table = self.engine().layers.tell_why_not(path);
+                let table = layers.tell_why_not(path);
                 let why = table.map_or_else(|| none.to_owned(), |why| format!("{why}; {none}"));
                 steps.say(About::Policy, why);
                 steps.end(None, Would::Bypass(Bypass::NoPolicy))
@@ -105,8 +105,11 @@ impl Shared {
         let path = arrived.head.uri.path();
         let found = match self.policy_for(pattern, path) {
             Ok(found) => found,
-            Err(Bypass::Unmatched) if is_unsafe(arrived.head.method) => return steps.writes(),
             Err(reason) => {
+                let place = pattern.map_or(Place::Outside, Place::Matched);
+                if self.writes_at(place, reason, &arrived.head).is_some() {
+                    return steps.writes();
+                }
                 let why = match reason {
                     Bypass::Unmatched => "a router names no route for it (its fallback, nest_service): the policy must be unmatched()".to_owned(),
                     _ => self.tell_why_not(path),

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::http::Method;
-use larder::{Policy, Routes, Tier, Would, minutes, seconds, tag, testing};
+use larder::{Bypass, Policy, Routes, Tier, Would, minutes, seconds, tag, testing};
 
 use crate::counted;
 use crate::support::{Calls, get, request, send};
@@ -146,7 +146,7 @@ async fn a_nested_service_needs_a_policy_for_what_is_unmatched() {
     assert_eq!(get(&app, "/static/a.css").await.detail(), "unmatched");
     let asked = request(Method::GET, "/static/a.css", &[]);
     for told in [cache.explain(&asked).await, layer.explain(&asked).await] {
-        assert_eq!(told.would, Would::Bypass(larder::Bypass::Unmatched));
+        assert_eq!(told.would, Would::Bypass(Bypass::Unmatched));
         assert!(told.to_string().contains("unmatched()"), "{told}");
     }
     drop((layer, app));
@@ -172,7 +172,7 @@ async fn a_nested_table_is_told_that_its_patterns_are_whole_paths() {
     assert_eq!(get(&app, "/api/c/1").await.detail(), "no-policy");
     let asked = request(Method::GET, "/api/c/1", &[]);
     for told in [cache.explain(&asked).await, layer.explain(&asked).await] {
-        assert_eq!(told.would, Would::Bypass(larder::Bypass::NoPolicy));
+        assert_eq!(told.would, Would::Bypass(Bypass::NoPolicy));
         let said = &told.steps[0].found;
         assert!(
             said.contains("no row of the table covers /api/c/1 (patterns are whole paths)"),
@@ -248,7 +248,8 @@ async fn a_write_to_what_may_be_excluded_invalidates() {
             .route("/items", counted(&calls))
             .route("/items/{id}", counted(&calls).put(|| async {}))
     };
-    let inside = router().layer(cache.routes(table.clone()));
+    let layer = cache.routes(table.clone());
+    let inside = router().layer(layer.clone());
     let around = cache.routes(table).around(router());
     for (path, invalidates) in [
         ("/items/7", true),
@@ -261,6 +262,13 @@ async fn a_write_to_what_may_be_excluded_invalidates() {
         assert_eq!(get(&inside, "/items").await.hit(), !invalidates, "{path}");
         send(&around, put()).await;
         assert_eq!(get(&around, "/items").await.hit(), !invalidates, "{path}");
+        let told = match invalidates {
+            true => Bypass::Method,
+            false => Bypass::NoPolicy,
+        };
+        for explained in [cache.explain(&put()).await, layer.explain(&put()).await] {
+            assert_eq!(explained.would, Would::Bypass(told), "{path}: {explained}");
+        }
     }
 }
 
