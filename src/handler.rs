@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::{IF_MATCH, RANGE, TRANSFER_ENCODING};
+use http::header::TRANSFER_ENCODING;
 use http::{Request, Response};
 use tower::util::Oneshot;
 use tower_service::Service;
@@ -14,7 +14,6 @@ use tracing::Instrument;
 use crate::answered::Answered;
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Leased, Missed};
-use crate::entry::is_made;
 use crate::flight::{Drive, Flight, Landed, Landing};
 use crate::generation::{Rule, keeps};
 use crate::inner::Content;
@@ -25,7 +24,7 @@ use crate::question::Question;
 use crate::reply;
 use crate::route::Route;
 use crate::shared::Shared;
-use crate::spared::want_whole;
+use crate::spared::{match_whole, want_whole};
 use crate::stats::Ticket;
 use crate::way::Serve;
 
@@ -170,9 +169,7 @@ impl<S> Serve<S> {
             return Ok(response);
         }
         want_whole(request.headers_mut());
-        if request.headers().get_all(IF_MATCH).iter().any(is_made) {
-            request.headers_mut().remove(RANGE); // its handler may pass over such a tag, too
-        }
+        match_whole(request.headers_mut());
         let policy = self.shared.policy(&request);
         let policy = policy.filter(|policy| !policy.tag_fields.is_empty());
         let policy = policy.cloned();

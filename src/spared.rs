@@ -1,12 +1,13 @@
 //! Answers for clients that have them already, though their fill asked for the whole.
 
-use http::header::{IF_RANGE, RANGE};
-use http::{HeaderMap, Response, StatusCode};
+use http::header::{IF_MATCH, IF_RANGE, RANGE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::body::ResponseBody;
 use crate::entry::is_made;
 use crate::outcome::{Outcome, Refusal};
 use crate::policy::Compiled;
+use crate::policy::cache_control::split_item;
 use crate::policy::conditional::{has_validator, not_modified};
 use crate::policy::request::Asks;
 use crate::reply;
@@ -53,8 +54,28 @@ fn is_recorded<B>(response: &Response<B>) -> bool {
 /// A part of what has a tag that was made here can be asked of no handler, which does
 /// not know the tag: the whole is, as where it is another's (RFC 9110, 13.1.5).
 pub(crate) fn want_whole(headers: &mut HeaderMap) {
-    if headers.get(IF_RANGE).is_some_and(is_made) {
+    let made = |tag: &HeaderValue| is_made(tag.as_bytes());
+    if headers.get(IF_RANGE).is_some_and(made) {
         headers.remove(IF_RANGE);
         headers.remove(RANGE);
     }
+}
+
+/// The same for the tags that `If-Match` lists: a handler may pass over them as well.
+pub(crate) fn match_whole(headers: &mut HeaderMap) {
+    if headers.get_all(IF_MATCH).iter().any(lists_made) {
+        headers.remove(RANGE);
+    }
+}
+
+fn lists_made(line: &HeaderValue) -> bool {
+    let mut rest = Some(line.as_bytes());
+    while let Some(list) = rest {
+        let (tag, after) = split_item(list);
+        if tag.is_some_and(|tag| is_made(tag.trim_ascii())) {
+            return true;
+        }
+        rest = after;
+    }
+    false
 }

@@ -368,12 +368,21 @@ async fn who_resumes_with_a_credential_gets_the_whole() {
     let whole = get_with(&app, "/x", &resumed).await;
     assert_eq!((whole.text(), whole.detail()), ("old or new", "credential"));
     assert_eq!(get_with(&app, "/x", &part).await.text(), "new");
-    let matched = [part[1], ("if-match", &tag)];
-    let whole = get_with(&app, "/x", &matched).await;
-    assert_eq!(
-        (whole.text(), whole.detail()),
-        ("old or new", "precondition")
-    );
+    for list in [
+        tag.clone(),
+        format!("\"x\", {tag}"),
+        format!("\"a, b\",,{tag} ,\"y\""),
+    ] {
+        let matched = [part[1], ("if-match", &list)];
+        let whole = get_with(&app, "/x", &matched).await;
+        assert_eq!(
+            (whole.text(), whole.detail()),
+            ("old or new", "precondition"),
+            "{list}"
+        );
+    }
+    let matched = [part[1], ("if-match", "\"x, \", \"y\"")];
+    assert_eq!(get_with(&app, "/x", &matched).await.text(), "new");
     cache.set_enabled(false);
     let whole = get_with(&app, "/x", &resumed[1..]).await;
     assert_eq!((whole.text(), whole.detail()), ("old or new", "disabled"));

@@ -50,8 +50,8 @@ pub(crate) fn etag_of(body: &[u8]) -> HeaderValue {
 }
 
 /// Whether no handler can know a tag, for it was made here; coded variants have longer ones.
-pub(crate) fn is_made(tag: &HeaderValue) -> bool {
-    let made = tag.as_bytes().strip_prefix(MADE.as_bytes());
+pub(crate) fn is_made(tag: &[u8]) -> bool {
+    let made = tag.strip_prefix(MADE.as_bytes());
     let digest = made.and_then(|made| made.get(..30));
     digest.is_some_and(|digest| digest.iter().all(u8::is_ascii_hexdigit))
 }
