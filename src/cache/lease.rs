@@ -286,13 +286,13 @@ impl Leased {
     /// Whether it is held. One that has lapsed is taken again where nobody has it and the
     /// key was not filled since its holder has looked; where he did not look, only if the entry
     /// itself `tells` when its fill began, by which the store knows what is later.
-    pub(super) async fn is_held(&self, store: &dyn Store, tells: bool) -> bool {
+    pub(super) async fn is_held(&self, store: &dyn Store, tells: bool) -> Result<bool, StoreError> {
         let lease = &self.lease;
         if !self.has_lapsed() {
-            return !matches!(store.renew(lease, TTL).await, Ok(false));
+            return store.renew(lease, TTL).await;
         }
         let looked = lease.seen != Seen::Useless;
-        (looked || tells) && matches!(store.acquire(lease, TTL).await, Ok(Granted::Yes))
+        Ok((looked || tells) && store.acquire(lease, TTL).await? == Granted::Yes)
     }
 
     /// The store has ended it.

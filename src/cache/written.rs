@@ -49,8 +49,10 @@ impl Engine {
             tracing::error!(target: "larder", "no randomness: an entry cannot be sealed");
             return;
         };
-        if !may_write(&**store, &fill).await {
-            return self.overtaken(entry);
+        match may_write(&**store, &fill).await {
+            Ok(true) => {}
+            Ok(false) => return self.overtaken(entry),
+            unknown => return self.counted(unknown), // memory keeps it
         }
         for (key, frame) in self.leading(&fill) {
             let leading = Record {
@@ -144,12 +146,12 @@ impl Engine {
 
 /// Whether a fill still has its right, where the write itself would not tell: one that has
 /// lapsed, and what is written beforehand without it (a value's other name).
-async fn may_write(store: &dyn Store, fill: &Fill) -> bool {
+async fn may_write(store: &dyn Store, fill: &Fill) -> Result<bool, StoreError> {
     match &fill.lease {
         Some(lease) if lease.has_lapsed() || fill.alias.is_some() => {
             lease.is_held(store, fill.entry.took > 0).await
         }
-        _ => true,
+        _ => Ok(true),
     }
 }
 

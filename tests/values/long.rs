@@ -1,5 +1,6 @@
 //! Loads that take longer than anybody waits for them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -7,8 +8,8 @@ use bytes::Bytes;
 use larder::testing::{ManualClock, MemoryStore};
 use larder::values::Values;
 use larder::{
-    Cache, Clock, Granted, Key, Lease, Record, Removal, Removed, Seen, Store, StoreError,
-    StoreErrorKind, StoreFuture, minutes, seconds,
+    Cache, CacheBuilder, Clock, Granted, Key, Lease, MIB, Record, Removal, Removed, Seen, Store,
+    StoreError, StoreErrorKind, StoreFuture, minutes, seconds,
 };
 use tokio::time::Instant;
 
@@ -34,6 +35,8 @@ struct Leasing {
     store: MemoryStore,
     began: Instant,
     held: Arc<Mutex<Option<(String, Instant)>>>,
+    /// It does not tell who holds it.
+    mute: Arc<AtomicBool>,
 }
 
 impl Leasing {
@@ -42,13 +45,21 @@ impl Leasing {
             store: MemoryStore::new(ManualClock::new()),
             began: Instant::now(),
             held: Arc::default(),
+            mute: Arc::default(),
         }
     }
 
     fn cache(&self) -> Values<u32> {
-        let builder = Cache::builder().store(self.clone());
+        Self::values(&self.with(Cache::builder()))
+    }
+
+    fn with(&self, builder: CacheBuilder) -> Cache {
         let clock = Arc::new(Paused(self.began));
-        let cache = builder.clock(clock).build().unwrap();
+        let builder = builder.store(self.clone()).clock(clock);
+        builder.build().unwrap()
+    }
+
+    fn values(cache: &Cache) -> Values<u32> {
         let values = cache.values::<u32>("number").ttl(minutes(5));
         values.wait(seconds(1)).build().unwrap()
     }
@@ -90,6 +101,10 @@ impl Store for Leasing {
 
     fn acquire<'a>(&'a self, lease: &'a Lease, ttl: Duration) -> StoreFuture<'a, Granted> {
         Box::pin(async move {
+            if self.mute.load(Ordering::Relaxed) {
+                let late = StoreError::new(StoreErrorKind::Timeout, "late");
+                return Err(late);
+            }
             Ok(match self.holder() {
                 Some(holder) if holder != lease.token => Granted::No,
                 None if lease.seen == Seen::Nothing && self.get(&lease.key).await?.is_some() => {
@@ -148,4 +163,21 @@ async fn what_another_process_has_stored_meanwhile_stays() {
     tokio::time::sleep(seconds(1)).await; // it would be written
     let found = store.cache().get("a").await;
     assert_eq!(found.as_deref(), Some(&2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_store_cannot_tell_whose_it_is_memory_keeps_it() {
+    let store = Leasing::new();
+    let cache = store.with(Cache::builder().memory(MIB));
+    let values = Leasing::values(&cache);
+    let loading = values.clone();
+    let loading = tokio::spawn(async move { load(&loading, 1, minutes(2)).await });
+    tokio::time::sleep(minutes(1)).await;
+    let errors = cache.stats().store_errors;
+    store.mute.store(true, Ordering::Relaxed);
+    assert_eq!(loading.await.unwrap(), 1);
+    tokio::time::sleep(seconds(1)).await; // it would be written
+    let found = values.get("a").await;
+    assert_eq!(found.as_deref(), Some(&1));
+    assert_eq!(cache.stats().store_errors, errors + 1);
 }
