@@ -54,6 +54,13 @@ impl Fill {
         varies.unwrap_or(&self.entry.canonical)
     }
 
+    /// The names of what it takes the place of, where it was given.
+    pub(super) fn replaced(&self) -> impl Iterator<Item = &Key> {
+        let alias = self.alias.as_ref().map(|alias| &alias.key);
+        let names = [Some(&self.entry.key), alias].into_iter().flatten();
+        names.filter(|_| self.written.is_some())
+    }
+
     /// What it weighs in memory, where a value lies in place of its body.
     fn weight(&self) -> u64 {
         let value = self.value.as_ref().map(|value| value.weight);

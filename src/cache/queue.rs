@@ -14,6 +14,7 @@ use super::pulse::Pulse;
 use super::turns::{BEAT, SNAPSHOT};
 use crate::error::StoreError;
 use crate::generation::{Change, Force, Reach, Scoped};
+use crate::key::{Key, ScopeId};
 use crate::shift::Shift;
 
 /// Between two tries at the end of the process.
@@ -117,6 +118,16 @@ impl Drop for Telling {
 }
 
 impl Engine {
+    /// What lies under a name is invalidated as soon as the clock can be told.
+    #[cold]
+    pub(super) fn supersede(self: &Arc<Self>, pulse: &Pulse, name: &Key) {
+        pulse.queue.keep(vec![Change {
+            reach: Reach::Scope(ScopeId::key(name.as_str())),
+            force: Force::Hard,
+        }]);
+        self.begin_beating(); // until it could be told
+    }
+
     /// Tells what was kept, now that the clock answers.
     pub(super) fn replay(self: &Arc<Self>, pulse: &Pulse) {
         let Ok(runtime) = Handle::try_current() else {
@@ -179,7 +190,6 @@ impl Engine {
 mod tests {
     use super::*;
     use crate::invalidate::Pattern;
-    use crate::key::ScopeId;
 
     fn hard(reach: Reach) -> Change {
         let force = Force::Hard;

@@ -10,7 +10,7 @@ use super::keep::Fill;
 use super::lease::Leased;
 use crate::entry::{Entry, codec};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::generation::{Change, Force, Reach, Rule, keeps};
+use crate::generation::{Rule, keeps};
 use crate::invalidate::Target;
 use crate::key::{Key, ScopeId};
 use crate::store::{Record, Removal, Store};
@@ -43,7 +43,7 @@ impl Engine {
             return;
         }
         if self.pulse.is_some() && !entry.stamp.is_known() {
-            return self.unwritten(&fill).await; // nobody could tell whether it holds
+            return self.unwritten(&fill, true).await; // nobody could tell whether it holds
         }
         let Some(frame) = codec::encode(entry, &self.wire) else {
             tracing::error!(target: "larder", "no randomness: an entry cannot be sealed");
@@ -88,9 +88,10 @@ impl Engine {
                     lease.ended();
                 }
             }
-            failed => {
-                self.counted(failed);
-                self.unwritten(&fill).await;
+            Err(error) => {
+                let is_away = does_not_answer(&error);
+                self.counted::<()>(Err(error));
+                self.unwritten(&fill, is_away).await;
             }
         }
         if !self.generations.valid(entry, fill.note.number) && keeps(Rule::TakenBack) {
@@ -103,22 +104,22 @@ impl Engine {
     }
 
     /// The store has not taken it. One that was given takes the place of what lies there all
-    /// the same: that is removed, or invalidated as soon as the clock can be told.
+    /// the same: that is removed, or invalidated as soon as the clock can be told. A store that
+    /// `is_away` is not asked for it.
     #[cold]
-    async fn unwritten(self: &Arc<Self>, fill: &Fill) {
-        let Some(store) = self.store.as_ref().filter(|_| fill.written.is_some()) else {
-            return;
-        };
-        let alias = fill.alias.as_ref().map(|alias| &alias.key);
-        for name in [Some(&fill.entry.key), alias].into_iter().flatten() {
-            if let (Err(error), Some(pulse)) = (store.remove(Removal::Key(name)).await, &self.pulse)
-            {
-                self.counters.store_error(&error);
-                pulse.queue.keep(vec![Change {
-                    reach: Reach::Scope(ScopeId::key(name.as_str())),
-                    force: Force::Hard,
-                }]);
-                self.begin_beating(); // until it could be told
+    async fn unwritten(self: &Arc<Self>, fill: &Fill, mut is_away: bool) {
+        let Some(store) = &self.store else { return };
+        for name in fill.replaced() {
+            if !is_away {
+                let removed = store.remove(Removal::Key(name)).await;
+                let Err(error) = &removed else { continue };
+                is_away = does_not_answer(error);
+                self.counted(removed);
+            }
+            match &self.pulse {
+                Some(pulse) => self.supersede(pulse, name),
+                None if is_away => self.unlink(name.clone()),
+                None => {}
             }
         }
     }
@@ -158,6 +159,12 @@ async fn may_write(store: &dyn Store, fill: &Fill) -> Result<bool, StoreError> {
 /// Another one that counts lies there, or may.
 fn is_fenced(error: &StoreError) -> bool {
     error.kind() == StoreErrorKind::Fenced
+}
+
+/// Who asks it again waits as long again.
+fn does_not_answer(error: &StoreError) -> bool {
+    use StoreErrorKind::{Timeout, Unavailable};
+    matches!(error.kind(), Timeout | Unavailable)
 }
 
 /// Ends the note of a write, also where its runtime ends first.

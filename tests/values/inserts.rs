@@ -8,6 +8,7 @@ use larder::{
     Cache, Cause, Key, MIB, Outcome, Record, Removal, Removed, Store, StoreFuture, seconds,
 };
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::support::redis_server::Redis;
 use crate::support::{PATIENT, SHORT, eventually};
@@ -231,4 +232,33 @@ async fn where_redis_takes_no_more_the_earlier_value_is_taken_away() {
     let elsewhere = b.get("x").await;
     assert!(elsewhere.is_none(), "{elsewhere:?}");
     assert_eq!(a.get("x").await.unwrap().run, 2, "memory has it");
+}
+
+/// A store that holds nothing, and is not heard of again.
+struct Hangs;
+
+impl Store for Hangs {
+    fn get<'a>(&'a self, _: &'a Key) -> StoreFuture<'a, Option<Bytes>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn put<'a>(&'a self, _: Record<'a>) -> StoreFuture<'a, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn remove<'a>(&'a self, _: Removal<'a>) -> StoreFuture<'a, Removed> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_insertion_waits_for_a_store_that_hangs_once() {
+    let builder = Cache::builder().memory(MIB).store(Hangs);
+    let cache = builder.operation_timeout(SHORT).build().unwrap();
+    let values = characters(&cache);
+    let begun = Instant::now();
+    values.insert("a", Source::default().make("new")).await;
+    let took = begun.elapsed();
+    assert!(took < SHORT * 2, "{took:?}");
+    assert_eq!(values.get("a").await.unwrap().id, "new");
 }
