@@ -197,7 +197,14 @@ impl Engine {
         if !is_written {
             return Some(held);
         }
-        let Some(runtime) = runtime.filter(|runtime| !self.timers.are_missing(runtime)) else {
+        let can_wait = |runtime: &&Handle| match fill.written {
+            Some(_) => self.timers.are_there(runtime), // it must not fail unnoticed
+            None => !self.timers.are_missing(runtime),
+        };
+        let Some(runtime) = runtime.filter(can_wait) else {
+            if let Some(pulse) = &self.pulse {
+                fill.replaced().for_each(|name| self.supersede(pulse, name));
+            }
             if let Some(times) = self.faults.no_runtime.happened(self.now()) {
                 tracing::warn!(target: "larder", times, "no tokio runtime: an answer is kept in memory alone");
             }

@@ -47,7 +47,7 @@ impl Engine {
         }
         let Some(frame) = codec::encode(entry, &self.wire) else {
             tracing::error!(target: "larder", "no randomness: an entry cannot be sealed");
-            return;
+            return self.unwritten(&fill, false).await;
         };
         match may_write(&**store, &fill).await {
             Ok(true) => {}

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use larder::values::{Content, ValueKey, Values};
 use larder::{
     Cache, Cause, Key, MIB, Outcome, Record, Removal, Removed, Store, StoreFuture, seconds,
 };
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -261,4 +263,34 @@ async fn an_insertion_waits_for_a_store_that_hangs_once() {
     let took = begun.elapsed();
     assert!(took < SHORT * 2, "{took:?}");
     assert_eq!(values.get("a").await.unwrap().id, "new");
+}
+
+/// Nobody can wait for Redis there.
+#[test]
+fn what_is_inserted_without_a_runtime_leaves_no_older_value_behind() {
+    let redis = Redis::start();
+    let main = Runtime::new().unwrap();
+    let bare = Builder::new_current_thread().enable_io().build().unwrap(); // it has no timers
+    let (here, there) = (process(&redis), process(&redis));
+    let (values, theirs) = (characters(&here), characters(&there));
+    let keys = [
+        ValueKey::new("a"),
+        ValueKey::new("b").content(Content::of("b")),
+    ];
+    for (key, timers) in keys.iter().flat_map(|key| [(key, "bare"), (key, "none")]) {
+        main.block_on(async {
+            values.insert(key, Source::default().make("old")).await;
+            assert!(theirs.get(key).await.is_some(), "read by another process");
+        });
+        let insertion = values.insert(key, Source::default().make("new"));
+        match timers {
+            "bare" => drop(bare.block_on(insertion)),
+            _ => drop(insertion.now_or_never().expect("at once")),
+        }
+        main.block_on(eventually("it is told", || async {
+            values.get("-").await;
+            let found = theirs.get(key).await;
+            found.is_none_or(|found| found.id != "old")
+        }));
+    }
 }
