@@ -80,9 +80,11 @@ impl Cache {
         self.tell_of_no_place(&policy, None);
         let made = Location::caller().to_string();
         let nameless = policy.endpoint.is_none().then_some(made.as_str());
-        self.engine().advisor.learn(&policy, nameless);
+        let engine = self.engine();
+        let credentials = &engine.context.credentials;
+        engine.advisor.learn(&policy, nameless, credentials);
         let annotation = Annotation::One(Arc::new(compiled));
-        Ok(CacheLayer::new(Arc::clone(self.engine()), annotation))
+        Ok(CacheLayer::new(Arc::clone(engine), annotation))
     }
 
     /// A layer with a route table.
@@ -110,9 +112,11 @@ impl Cache {
         if let Some(policy) = &routes.default {
             self.tell_of_no_place(policy, None);
         }
-        self.engine().advisor.learn_all(&routes);
+        let engine = self.engine();
+        let credentials = &engine.context.credentials;
+        engine.advisor.learn_all(&routes, credentials);
         let annotation = Annotation::Table(Box::new(table));
-        Ok(CacheLayer::new(Arc::clone(self.engine()), annotation))
+        Ok(CacheLayer::new(Arc::clone(engine), annotation))
     }
 
     /// Warns where a policy's answers may lie in no tier that there is.

@@ -61,6 +61,26 @@ async fn a_server_that_does_not_let_its_settings_be_read_is_no_error() {
 }
 
 #[tokio::test]
+async fn it_knows_all_that_is_a_credential_here() {
+    let builder = Cache::builder().memory(MIB).credentials(["X-Session"]);
+    let cache = builder.build().unwrap();
+    for (field, says) in [
+        ("X-Acme-Access-Token", false),
+        ("X-SESSION", false),
+        ("Authorization", false),
+        ("accept-language", true),
+    ] {
+        let policy = Policy::ttl(minutes(5)).override_cache_control();
+        let _layer = cache.layer(policy.endpoint(field).vary([field]));
+        let advice = cache.advice().await;
+        let said = advice.iter().any(|one| {
+            one.rule == "policy-shares-private" && one.subject.as_deref() == Some(field)
+        });
+        assert_eq!(said, says, "{field}: {advice:?}");
+    }
+}
+
+#[tokio::test]
 async fn it_names_routes_that_share_or_never_hit_and_stale_windows_that_answers_forbid() {
     let cache = Cache::builder().memory(16 * MIB).build().unwrap();
     let routes = Routes::new()

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
+
 use crate::inspect::Server;
-use crate::policy::{CREDENTIALS, Policy};
+use crate::policy::{Policy, is_credential_like};
 use crate::stats::{EndpointStats, LowHitRate, Stats};
 
 /// All of it.
@@ -33,11 +35,12 @@ pub(crate) struct PolicyFacts {
 }
 
 impl PolicyFacts {
-    pub(crate) fn of(policy: &Policy, place: Option<&str>) -> Self {
+    /// `credentials` are the cache's fields that say who asks.
+    pub(crate) fn of(policy: &Policy, place: Option<&str>, credentials: &[HeaderName]) -> Self {
         let place = place.or(policy.endpoint.as_deref());
         let credential = |name: &String| {
-            let mut all = CREDENTIALS.iter();
-            all.any(|credential| credential.eq_ignore_ascii_case(name))
+            let name = name.to_ascii_lowercase();
+            is_credential_like(&name) || credentials.iter().any(|known| *known == *name)
         };
         let tells_apart = policy.scope.is_some() || policy.vary.iter().any(credential);
         Self {

@@ -58,12 +58,14 @@ pub(super) fn of_samples(sampled: &[Sampled]) -> Vec<Advice> {
 
 #[cfg(test)]
 mod tests {
+    use http::header::AUTHORIZATION;
+
     use super::*;
     use crate::clock::{days, minutes};
     use crate::policy::{Policy, Scope};
 
     fn rules(policy: &Policy) -> Vec<&'static str> {
-        let all = of_policies(&[PolicyFacts::of(policy, Some("/x"))]);
+        let all = of_policies(&[PolicyFacts::of(policy, Some("/x"), &[AUTHORIZATION])]);
         assert!(all.iter().all(|a| a.subject.as_deref() == Some("/x")));
         all.iter().map(|advice| advice.rule).collect()
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::HeaderName;
 use tokio::runtime::Handle;
 
 use super::builder::CacheBuilder;
@@ -86,8 +87,8 @@ impl Advisor {
     }
 
     /// Takes down a policy, and says what there is to say of it.
-    pub(crate) fn learn(&self, policy: &Policy, place: Option<&str>) {
-        let facts = PolicyFacts::of(policy, place);
+    pub(crate) fn learn(&self, policy: &Policy, place: Option<&str>, credentials: &[HeaderName]) {
+        let facts = PolicyFacts::of(policy, place, credentials);
         let mut policies = self.policies();
         if policies.len() >= MOST_POLICIES || policies.contains(&facts) {
             return;
@@ -97,12 +98,12 @@ impl Advisor {
         of_policies(&[facts]).iter().for_each(log);
     }
 
-    pub(crate) fn learn_all(&self, routes: &Routes) {
+    pub(crate) fn learn_all(&self, routes: &Routes, credentials: &[HeaderName]) {
         for (pattern, policy) in &routes.rows {
-            self.learn(policy, Some(pattern));
+            self.learn(policy, Some(pattern), credentials);
         }
         if let Some(policy) = &routes.default {
-            self.learn(policy, Some("default"));
+            self.learn(policy, Some("default"), credentials);
         }
     }
 }

@@ -44,7 +44,7 @@ pub(crate) mod tag_fields;
 
 pub use failure::{Failure, FailureKind};
 pub use fields::{CREDENTIALS, FORWARDED, FRAGMENTS};
-pub(crate) use fields::{PER_REQUEST, is_hop_by_hop, parse_names};
+pub(crate) use fields::{PER_REQUEST, is_credential_like, is_hop_by_hop, parse_names};
 pub use hint::Hint;
 pub use route::Policy;
 pub(crate) use route::{KeyFn, Params};
