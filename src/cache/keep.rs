@@ -54,7 +54,7 @@ impl Fill {
         varies.unwrap_or(&self.entry.canonical)
     }
 
-    /// The names of what it takes the place of, where it was given.
+    /// The names of what it takes the place of, where it was given: what leads to it comes last.
     pub(super) fn replaced(&self) -> impl Iterator<Item = &Key> {
         let alias = self.alias.as_ref().map(|alias| &alias.key);
         let names = [Some(&self.entry.key), alias].into_iter().flatten();

@@ -43,32 +43,18 @@ impl Engine {
             return;
         }
         if self.pulse.is_some() && !entry.stamp.is_known() {
-            return self.unwritten(&fill, true).await; // nobody could tell whether it holds
+            return self.unwritten(fill.replaced(), true).await; // nobody could tell whether it holds
         }
         let Some(frame) = codec::encode(entry, &self.wire) else {
             tracing::error!(target: "larder", "no randomness: an entry cannot be sealed");
-            return self.unwritten(&fill, false).await;
+            return self.unwritten(fill.replaced(), false).await;
         };
         match may_write(&**store, &fill).await {
             Ok(true) => {}
             Ok(false) => return self.overtaken(entry),
             unknown => return self.counted(unknown), // memory keeps it
         }
-        for (key, frame) in self.leading(&fill) {
-            let leading = Record {
-                key,
-                frame,
-                ttl,
-                groups: &fill.groups,
-                lease: None,
-                leads: true,
-                replaces: None,
-            };
-            let led = store.put(leading).await;
-            if !led.as_ref().is_err_and(is_fenced) {
-                self.counted(led); // else one that was made later leads there
-            }
-        }
+        let leads = self.lead(&**store, &fill, ttl).await;
         // one that was given, not filled: what is being filled comes too late
         let place = fill.alias.as_ref().map_or(&entry.key, |alias| &alias.key);
         let replaces = fill.written.is_some().then_some(place);
@@ -87,11 +73,14 @@ impl Engine {
                 if let Some(lease) = &fill.lease {
                     lease.ended();
                 }
+                if !leads {
+                    self.unwritten(fill.replaced().skip(1), false).await; // it answers by now
+                }
             }
             Err(error) => {
                 let is_away = does_not_answer(&error);
                 self.counted::<()>(Err(error));
-                self.unwritten(&fill, is_away).await;
+                self.unwritten(fill.replaced(), is_away).await;
             }
         }
         if !self.generations.valid(entry, fill.note.number) && keeps(Rule::TakenBack) {
@@ -103,13 +92,35 @@ impl Engine {
         }
     }
 
-    /// The store has not taken it. One that was given takes the place of what lies there all
-    /// the same: that is removed, or invalidated as soon as the clock can be told. A store that
-    /// `is_away` is not asked for it.
+    /// Writes what leads to an entry. `false` where something has failed.
+    async fn lead(&self, store: &dyn Store, fill: &Fill, ttl: Duration) -> bool {
+        let mut leads = true;
+        for (key, frame) in self.leading(fill) {
+            let leading = Record {
+                key,
+                frame,
+                ttl,
+                groups: &fill.groups,
+                lease: None,
+                leads: true,
+                replaces: None,
+            };
+            let led = store.put(leading).await;
+            if !led.as_ref().is_err_and(is_fenced) {
+                leads &= led.is_ok();
+                self.counted(led); // else one that was made later leads there
+            }
+        }
+        leads
+    }
+
+    /// The store has not taken it. One that was given takes the place of what lies under its
+    /// `names` all the same: that is removed, or invalidated as soon as the clock can be told.
+    /// A store that `is_away` is not asked for it.
     #[cold]
-    async fn unwritten(self: &Arc<Self>, fill: &Fill, mut is_away: bool) {
+    async fn unwritten(self: &Arc<Self>, names: impl Iterator<Item = &Key>, mut is_away: bool) {
         let Some(store) = &self.store else { return };
-        for name in fill.replaced() {
+        for name in names {
             if !is_away {
                 let removed = store.remove(Removal::Key(name)).await;
                 let Err(error) = &removed else { continue };

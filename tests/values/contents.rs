@@ -1,13 +1,14 @@
 //! Keys that share one value, for they have one content.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use larder::testing::{ManualClock, MemoryStore};
 use larder::values::{Content, ValueKey, Values};
 use larder::{
-    Cache, InvalidateErrorKind, Key, MIB, Record, Removal, Removed, Store, StoreFuture, minutes,
-    tag,
+    Cache, InvalidateErrorKind, Key, MIB, Record, Removal, Removed, Store, StoreError,
+    StoreErrorKind, StoreFuture, minutes, tag,
 };
 use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
@@ -163,4 +164,51 @@ fn a_load_that_began_before_does_not_lead_away_from_what_was_given() {
         found
     });
     assert_eq!(found.as_deref(), Some(&3));
+}
+
+/// A store whose next write of what leads to an entry may fail.
+#[derive(Clone)]
+struct Failing {
+    store: MemoryStore,
+    fails: Arc<AtomicBool>,
+}
+
+impl Store for Failing {
+    fn get<'a>(&'a self, key: &'a Key) -> StoreFuture<'a, Option<Bytes>> {
+        self.store.get(key)
+    }
+
+    fn put<'a>(&'a self, record: Record<'a>) -> StoreFuture<'a, ()> {
+        if record.leads && self.fails.swap(false, Ordering::Relaxed) {
+            let late = StoreError::new(StoreErrorKind::Timeout, "late");
+            return Box::pin(std::future::ready(Err(late)));
+        }
+        self.store.put(record)
+    }
+
+    fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
+        self.store.remove(removal)
+    }
+}
+
+#[tokio::test]
+async fn one_to_which_nothing_could_lead_is_not_hidden_by_what_was_led_to_before() {
+    let clock = ManualClock::new();
+    let store = Failing {
+        store: MemoryStore::new(clock.clone()),
+        fails: Arc::default(),
+    };
+    let process = || {
+        let builder = Cache::builder().store(store.clone());
+        let cache = builder.clock(Arc::new(clock.clone())).build().unwrap();
+        (numbers(&cache), cache)
+    };
+    let ((values, cache), (theirs, _)) = (process(), process());
+    values.insert(key("one"), 1).await;
+    assert_eq!(theirs.get(key("third")).await.as_deref(), Some(&1));
+    store.fails.store(true, Ordering::Relaxed);
+    values.insert(key("other"), 2).await;
+    cache.idle().await;
+    let found = theirs.get(key("third")).await;
+    assert_ne!(found.as_deref(), Some(&1));
 }
