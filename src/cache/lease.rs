@@ -289,7 +289,8 @@ impl Leased {
     pub(super) async fn is_held(&self, store: &dyn Store, tells: bool) -> Result<bool, StoreError> {
         let lease = &self.lease;
         if !self.has_lapsed() {
-            return store.renew(lease, TTL).await;
+            // unless that is known, the entry's own write tells
+            return Ok(!matches!(store.renew(lease, TTL).await, Ok(false)));
         }
         let looked = lease.seen != Seen::Useless;
         Ok((looked || tells) && store.acquire(lease, TTL).await? == Granted::Yes)

@@ -43,7 +43,7 @@ impl Engine {
             return;
         }
         if self.pulse.is_some() && !entry.stamp.is_known() {
-            return self.unwritten(fill.replaced(), true).await; // nobody could tell whether it holds
+            return self.unwritten(fill.replaced(), true).await; // who could tell whether it holds?
         }
         let Some(frame) = codec::encode(entry, &self.wire) else {
             tracing::error!(target: "larder", "no randomness: an entry cannot be sealed");
