@@ -7,7 +7,7 @@ use crate::body::ResponseBody;
 use crate::entry::is_made;
 use crate::outcome::{Outcome, Refusal};
 use crate::policy::Compiled;
-use crate::policy::cache_control::split_item;
+use crate::policy::conditional::tags;
 use crate::policy::conditional::{has_validator, not_modified};
 use crate::policy::request::Asks;
 use crate::reply;
@@ -69,13 +69,5 @@ pub(crate) fn match_whole(headers: &mut HeaderMap) {
 }
 
 fn lists_made(line: &HeaderValue) -> bool {
-    let mut rest = Some(line.as_bytes());
-    while let Some(list) = rest {
-        let (tag, after) = split_item(list);
-        if tag.is_some_and(|tag| is_made(tag.trim_ascii())) {
-            return true;
-        }
-        rest = after;
-    }
-    false
+    tags(line.as_bytes()).any(is_made)
 }

@@ -13,7 +13,7 @@ use super::headers::etag_of;
 use super::stored::Entry;
 use crate::known::number_value;
 use crate::policy::accept;
-use crate::policy::cache_control::split_item;
+use crate::policy::conditional::tags;
 use crate::policy::freshness::Rules;
 
 /// A content coding (RFC 9110, 8.4.1), for `Policy::precompress` (feature
@@ -181,12 +181,7 @@ fn tag_of(tag: &HeaderValue, coding: &str) -> Option<HeaderValue> {
 pub(crate) fn name_plain(request: &mut HeaderMap, codings: &[Coding]) {
     let mut lines = Vec::new();
     for line in request.get_all(IF_MATCH) {
-        let mut rest = Some(line.as_bytes());
-        while let Some(list) = rest {
-            let (tag, after) = split_item(list);
-            lines.extend(tag.and_then(|tag| plain_of(tag.trim_ascii(), codings)));
-            rest = after;
-        }
+        lines.extend(tags(line.as_bytes()).filter_map(|tag| plain_of(tag, codings)));
     }
     if lines.is_empty() {
         return;

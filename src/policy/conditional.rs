@@ -7,7 +7,6 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::cache_control::split_item;
 use super::freshness::date;
 use super::vary;
 
@@ -59,16 +58,18 @@ fn names(list: &[u8], tag: Option<&[u8]>) -> bool {
     let Some(tag) = tag.map(opaque) else {
         return false;
     };
-    let mut rest = Some(list);
-    while let Some(list) = rest {
-        let (item, after) = split_item(list);
-        // an open quote ends the list
-        if item.is_some_and(|item| opaque(item.trim_ascii()) == tag) {
-            return true;
-        }
-        rest = after;
-    }
-    false
+    tags(list).any(|item| opaque(item) == tag)
+}
+
+/// The entity tags of a list. A backslash is a letter of a tag like any other (RFC 9110,
+/// 8.8.3): no quoted string is.
+pub(crate) fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut quoted = false;
+    let tags = list.split(move |byte| {
+        quoted ^= *byte == b'"';
+        *byte == b',' && !quoted
+    });
+    tags.map(<[u8]>::trim_ascii)
 }
 
 fn opaque(tag: &[u8]) -> &[u8] {
@@ -238,6 +239,10 @@ mod tests {
             assert!(!tagged("\"a\"", &[asked]), "{asked}");
         }
         assert!(tagged("\"a,b\"", &["\"x\", \"a,b\""]));
+        assert!(
+            tagged("\"a\"", &[r#""x\", "a""#]),
+            "a backslash is a letter"
+        );
         assert!(tagged("\"a\"", &["\"b\"", "\"a\""]), "over lines");
     }
 
