@@ -7,7 +7,7 @@ use crate::body::ResponseBody;
 use crate::entry::is_made;
 use crate::outcome::{Outcome, Refusal};
 use crate::policy::Compiled;
-use crate::policy::conditional::tags;
+use crate::policy::cache_control::tags;
 use crate::policy::conditional::{has_validator, not_modified};
 use crate::policy::request::Asks;
 use crate::reply;

@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderValue};
 use smallvec::SmallVec;
 
 use crate::key::Key;
-use crate::known::{self, DEFAULT_NAME};
+use crate::known;
+pub(crate) use crate::known::DEFAULT_NAME;
 use crate::outcome::{Bypass, Cause, Outcome, Refusal, Staleness, Tier};
 
 /// How `Cache-Status` is written.

@@ -7,10 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use larder::testing::ManualClock;
-use larder::{
-    Cache, Fault, MIB, Outage, Outcome, Selector, endpoint, everything, key, minutes, tag, uri,
-};
+use larder::{Cache, Fault, MIB, Outage, Outcome, Selector, endpoint, everything, key, tag, uri};
 use support::processes::{Site, rows};
 use support::redis_server::Redis;
 use support::{SHORT, eventually, get};
@@ -303,40 +300,6 @@ async fn on_an_outage_memory_is_served_for_so_long_where_that_is_wanted() {
     .await;
     redis.resume();
     eventually("as before", || async { a.get().await.detail() == "memory" }).await;
-}
-
-#[tokio::test]
-async fn on_an_outage_memory_is_warmed_where_it_is_served() {
-    let away = Cache::builder().memory(MIB).redis("redis://127.0.0.1:1");
-    let cache = away.on_outage(Outage::Serve(minutes(1))).build().unwrap();
-    let handler = axum::routing::get(|| async { "x" });
-    let app = axum::Router::new().route("/a", handler.layer(cache.ttl(minutes(1))));
-    let run = cache.warm().host("a.example").requests(app.clone(), ["/a"]);
-    let report = run.report().await;
-    assert!(report.is_complete(), "{report:?}");
-    assert!(get(&app, "/a").await.hit());
-    let numbers = cache.values::<u8>("numbers").build().unwrap();
-    let load = |_| async { Ok::<_, std::convert::Infallible>(1) };
-    let report = cache.warm().values(&numbers, ["one"], load).report().await;
-    assert!(report.is_complete(), "{report:?}");
-    assert_eq!(numbers.get("one").await.as_deref(), Some(&1));
-}
-
-#[tokio::test]
-async fn nor_is_it_warmed_once_it_is_served_no_more() {
-    let clock = ManualClock::new();
-    let away = Cache::builder().memory(MIB).redis("redis://127.0.0.1:1");
-    let away = away
-        .on_outage(Outage::Serve(minutes(1)))
-        .clock(Arc::new(clock.clone()));
-    let cache = away.build().unwrap();
-    let handler = axum::routing::get(|| async { "x" });
-    let app = axum::Router::new().route("/a", handler.layer(cache.ttl(minutes(5))));
-    let warm = || cache.warm().host("a.example").requests(app.clone(), ["/a"]);
-    assert!(warm().report().await.is_complete());
-    clock.advance(minutes(2));
-    let report = warm().report().await;
-    assert!(!report.is_complete(), "{report:?}");
 }
 
 /// What they hold is nothing, so there is nothing that they must know.

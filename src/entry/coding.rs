@@ -13,7 +13,7 @@ use super::headers::etag_of;
 use super::stored::Entry;
 use crate::known::number_value;
 use crate::policy::accept;
-use crate::policy::conditional::tags;
+use crate::policy::cache_control::tags;
 use crate::policy::freshness::Rules;
 
 /// A content coding (RFC 9110, 8.4.1), for `Policy::precompress` (feature

@@ -206,6 +206,17 @@ pub(crate) fn split_item(list: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
     ((!quoted).then_some(list), None)
 }
 
+/// The entity tags of a list. A backslash is a letter of a tag like any other (RFC 9110,
+/// 8.8.3): no quoted string is.
+pub(crate) fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut quoted = false;
+    let tags = list.split(move |byte| {
+        quoted ^= *byte == b'"';
+        *byte == b',' && !quoted
+    });
+    tags.map(<[u8]>::trim_ascii)
+}
+
 /// What is in a quoted string, if a value is one as a whole (RFC 9110, 5.6.4).
 fn quoted(value: &[u8]) -> Option<&[u8]> {
     let inside = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;

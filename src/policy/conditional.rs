@@ -7,6 +7,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use super::cache_control::tags;
 use super::freshness::date;
 use super::vary;
 
@@ -59,17 +60,6 @@ fn names(list: &[u8], tag: Option<&[u8]>) -> bool {
         return false;
     };
     tags(list).any(|item| opaque(item) == tag)
-}
-
-/// The entity tags of a list. A backslash is a letter of a tag like any other (RFC 9110,
-/// 8.8.3): no quoted string is.
-pub(crate) fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut quoted = false;
-    let tags = list.split(move |byte| {
-        quoted ^= *byte == b'"';
-        *byte == b',' && !quoted
-    });
-    tags.map(<[u8]>::trim_ascii)
 }
 
 fn opaque(tag: &[u8]) -> &[u8] {

@@ -12,7 +12,7 @@ use quick_cache::{OptionsBuilder, Weighter};
 use super::evicted::{Evicted, Put};
 use super::slot::Place;
 pub(crate) use super::slot::Slot;
-use super::turns::Turns;
+use super::turns::{Turn, Turns};
 use super::variants::{Variant, Variants, Weighed};
 use crate::clock::Clock;
 use crate::entry::{Entry, Held, Shapes};
@@ -78,7 +78,7 @@ fn none(_: Option<Slot>) -> Option<Slot> {
 pub(crate) struct Memory {
     slots: Cache<Place, Slot, Bytes, AsItIs, Evicted>,
     hasher: ahash::RandomState,
-    pub(super) turns: Turns,
+    turns: Turns,
     shapes: Shapes,
     bound: u64,
     /// The bound in whole sixteenths of all shards: what becomes of it as room is yielded and
@@ -151,6 +151,31 @@ impl Memory {
     /// Whether there may be room for an entry of such a weight: one shard has it.
     pub(crate) fn has_room(&self, weight: u64) -> bool {
         self.keeps_entries && weight.saturating_add(OVERHEAD) <= self.heaviest
+    }
+
+    /// One turn for all answers to a canonical request, see `turns.rs`.
+    pub(crate) fn turn(&self, canonical: &[u8]) -> Turn<'_> {
+        self.turns.of(canonical)
+    }
+
+    /// Whether what lies at a place, and is valid, began after `began`.
+    pub(crate) fn is_later(&self, place: &[u8], began: i64, generations: &Generations) -> bool {
+        let later = |held: &Held| held.began > began && held.valid(generations);
+        matches!(self.peek(place), Some(Slot::Entry(held)) if later(&held))
+    }
+
+    /// The same for an answer to `canonical` that varies on `names`: none that began
+    /// later is to be put out of reach.
+    pub(crate) fn leads_later(
+        &self,
+        (canonical, names): (&[u8], &[HeaderName]),
+        began: i64,
+        generations: &Generations,
+    ) -> bool {
+        match self.peek(canonical) {
+            Some(Slot::Vary(known, _)) => *known.names != *names && known.latest() > began,
+            _ => self.is_later(canonical, began, generations),
+        }
     }
 
     /// Keeps an entry, if it is still valid. One that ceases to be meanwhile is

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::codec::Codec;
 use super::handle::Values;
-use super::space::{Rulings, Space};
+use super::space::{Rulings, Sharing, Space};
 use crate::cache::Engine;
 use crate::clock::millis;
 use crate::error::ConfigError;
@@ -36,20 +36,6 @@ pub enum Tiers {
     Memory,
     /// In the shared store alone.
     Redis,
-}
-
-/// Who shares the values of a namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-#[non_exhaustive]
-pub enum Sharing {
-    /// All who ask for one key.
-    #[default]
-    Shared,
-    /// Those of one [seed](super::ValueKey::seed), such as a user, a player or a
-    /// playthrough. Under a key without a seed nothing is cached.
-    PerSeed,
-    /// Nobody: the loader always runs, and nothing is stored.
-    Never,
 }
 
 /// The settings of a namespace of typed values. Made by

@@ -49,7 +49,7 @@ mod made;
 mod parts;
 mod space;
 
-pub use builder::{Sharing, Tiers, ValuesBuilder};
+pub use builder::{Tiers, ValuesBuilder};
 pub use cached::CachedValue;
 #[cfg(feature = "postcard")]
 pub use codec::Postcard;
@@ -58,3 +58,4 @@ pub use handle::Values;
 pub use json::{JsonKey, quantize};
 pub use key::{Content, ValueKey};
 pub use parts::{KeyError, KeyParts};
+pub use space::Sharing;

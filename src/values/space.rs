@@ -20,7 +20,19 @@ use crate::policy::request::Asks;
 use crate::question::Question;
 use crate::stats::Counts;
 
-use super::builder::Sharing;
+/// Who shares the values of a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[non_exhaustive]
+pub enum Sharing {
+    /// All who ask for one key.
+    #[default]
+    Shared,
+    /// Those of one [seed](super::ValueKey::seed), such as a user, a player or a
+    /// playthrough. Under a key without a seed nothing is cached.
+    PerSeed,
+    /// Nobody: the loader always runs, and nothing is stored.
+    Never,
+}
 
 type TagsFn<T> = Arc<dyn Fn(&str, &T) -> Vec<String> + Send + Sync>;
 type FallbackFn<T> = Arc<dyn Fn(&str) -> Option<T> + Send + Sync>;

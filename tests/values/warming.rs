@@ -1,14 +1,16 @@
-//! Warming of typed values: what it promises of requests holds for them.
+//! Warming of typed values: what it promises of requests holds for them; and of both on
+//! an outage.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
-use larder::{Cache, MIB, WarmList, WarmReport, Warmed, minutes, seconds};
+use larder::testing::ManualClock;
+use larder::{Cache, MIB, Outage, WarmList, WarmReport, Warmed, minutes, seconds};
 use tokio::sync::Semaphore;
 
 use crate::support::redis_server::Redis;
-use crate::support::{PATIENT, SHORT, eventually, tiers};
+use crate::support::{PATIENT, SHORT, eventually, get, tiers};
 use crate::{Character, Source, about, characters, pass, read};
 
 type Loader = Box<dyn Fn(String) -> BoxFuture<'static, Result<Character, String>> + Send + Sync>;
@@ -217,4 +219,38 @@ async fn loads_are_so_far_apart_and_what_hangs_fails() {
     assert_eq!((report.filled, report.failed.len()), (5, 1), "{report:?}");
     assert_eq!(report.failed[0].why, "it took longer than 3 s");
     assert_eq!(about(start.elapsed()), 53, "the first begins at once");
+}
+
+#[tokio::test]
+async fn on_an_outage_memory_is_warmed_where_it_is_served() {
+    let away = Cache::builder().memory(MIB).redis("redis://127.0.0.1:1");
+    let cache = away.on_outage(Outage::Serve(minutes(1))).build().unwrap();
+    let handler = axum::routing::get(|| async { "x" });
+    let app = axum::Router::new().route("/a", handler.layer(cache.ttl(minutes(1))));
+    let run = cache.warm().host("a.example").requests(app.clone(), ["/a"]);
+    let report = run.report().await;
+    assert!(report.is_complete(), "{report:?}");
+    assert!(get(&app, "/a").await.hit());
+    let numbers = cache.values::<u8>("numbers").build().unwrap();
+    let load = |_| async { Ok::<_, std::convert::Infallible>(1) };
+    let report = cache.warm().values(&numbers, ["one"], load).report().await;
+    assert!(report.is_complete(), "{report:?}");
+    assert_eq!(numbers.get("one").await.as_deref(), Some(&1));
+}
+
+#[tokio::test]
+async fn nor_is_it_warmed_once_it_is_served_no_more() {
+    let clock = ManualClock::new();
+    let away = Cache::builder().memory(MIB).redis("redis://127.0.0.1:1");
+    let away = away
+        .on_outage(Outage::Serve(minutes(1)))
+        .clock(Arc::new(clock.clone()));
+    let cache = away.build().unwrap();
+    let handler = axum::routing::get(|| async { "x" });
+    let app = axum::Router::new().route("/a", handler.layer(cache.ttl(minutes(5))));
+    let warm = || cache.warm().host("a.example").requests(app.clone(), ["/a"]);
+    assert!(warm().report().await.is_complete());
+    clock.advance(minutes(2));
+    let report = warm().report().await;
+    assert!(!report.is_complete(), "{report:?}");
 }
