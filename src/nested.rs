@@ -50,6 +50,14 @@ impl Lent {
         lease.take()
     }
 
+    fn is_elsewhere(&self, engine: &Engine, key: &Key) -> bool {
+        let lease = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0 != id(engine)
+            && lease
+                .as_ref()
+                .is_some_and(|lease| lease.lease().key == *key)
+    }
+
     fn take_of(&self, engine: &Engine, key: &Key) -> Option<Leased> {
         if self.0 != id(engine) {
             return None;
@@ -121,15 +129,26 @@ pub(crate) fn lend(request: &mut Extensions, engine: &Engine, lease: Leased) -> 
     lent
 }
 
+/// What a layer further out has of the right to fill a key.
+pub(crate) enum Loan {
+    Nothing,
+    Right(Leased),
+    /// Another cache has it: where both have one store, who waited for it would wait for
+    /// his own request.
+    Elsewhere,
+}
+
 /// The right to fill a key, where a layer of the same cache further out has it.
-pub(crate) fn lent(
-    request: &Extensions,
-    engine: &Engine,
-    key: impl FnOnce() -> Key,
-) -> Option<Leased> {
-    let known = request.get::<Rights>()?;
+pub(crate) fn lent(request: &Extensions, engine: &Engine, key: impl FnOnce() -> Key) -> Loan {
+    let Some(Rights(all)) = request.get::<Rights>() else {
+        return Loan::Nothing;
+    };
     let key = key();
-    known.0.iter().find_map(|lent| lent.take_of(engine, &key))
+    match all.iter().find_map(|lent| lent.take_of(engine, &key)) {
+        Some(lease) => Loan::Right(lease),
+        None if all.iter().any(|lent| lent.is_elsewhere(engine, &key)) => Loan::Elsewhere,
+        None => Loan::Nothing,
+    }
 }
 
 /// The fills that a request is part of.

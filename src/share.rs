@@ -16,7 +16,7 @@ use crate::follow::{Followed, refuses};
 use crate::handler::{Rights, begin, within};
 use crate::inner::{Content, Inner};
 use crate::instead::Late;
-use crate::nested;
+use crate::nested::{self, Loan};
 use crate::outcome::{Bypass, Fault, Outcome, Staleness};
 use crate::policy::FailureKind;
 use crate::policy::request::Asks;
@@ -347,8 +347,9 @@ impl<S> Serve<S> {
         let least = engine.generations.last(&route.asked(&engine, &question));
         let key = || question.key(&engine.context.prefix, &family);
         let right = match nested::lent(request.extensions(), &engine, key) {
-            Some(lease) => Right::Fill(Some(lease)),
-            None => {
+            Loan::Right(lease) => Right::Fill(Some(lease)),
+            loan => {
+                let least = (least, matches!(loan, Loan::Elsewhere));
                 let ask = engine.right_to_fill(&mut question, &family, &headers, seen, least);
                 ask.await
             }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use tokio::runtime::{Handle, Id};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinError;
@@ -55,15 +56,16 @@ impl Runtimes {
     /// Whether one of them is driven.
     async fn any_is_driven(&self) -> bool {
         let all: Vec<Handle> = self.all().values().map(|(one, _)| one.clone()).collect();
-        for runtime in all {
+        let is_driven = |runtime: Handle| async move {
             let (run, has_run) = oneshot::channel();
             let task = runtime.spawn(async move { run.send(()) });
-            if timeout(LONGEST, has_run).await.is_ok() {
-                return true;
-            }
-            task.abort();
-        }
-        false
+            let driven = timeout(LONGEST, has_run).await.is_ok();
+            task.abort(); // it has run, or nobody would run it
+            driven
+        };
+        join_all(all.into_iter().map(is_driven))
+            .await
+            .contains(&true)
     }
 }
 

@@ -143,6 +143,7 @@ impl Engine {
     ) -> Option<Arc<Held>> {
         if !self.generations.valid(&fill.entry, fill.note.number) {
             tracing::debug!(target: "larder", key = %fill.entry.key, "invalidated while it was made");
+            fill.replaced().cloned().for_each(|name| self.unlink(name)); // that has ended, too
             return None;
         }
         self.flights.unmark(&fill.entry.canonical);
@@ -172,7 +173,11 @@ impl Engine {
         let held = held.holding(fill.value.take()).since(fill.began);
         let held = match in_memory {
             true => {
-                let held = self.memory.insert(held, &self.generations)?;
+                let held = self.memory.insert(held, &self.generations);
+                let Some(held) = held else {
+                    fill.replaced().cloned().for_each(|name| self.unlink(name));
+                    return None;
+                };
                 drop(turn);
                 self.precompress(&held, &fill.policy, runtime);
                 fill.landing = None;
@@ -202,9 +207,6 @@ impl Engine {
             None => !self.timers.are_missing(runtime),
         };
         let Some(runtime) = runtime.filter(can_wait) else {
-            if let Some(pulse) = &self.pulse {
-                fill.replaced().for_each(|name| self.supersede(pulse, name));
-            }
             if let Some(times) = self.faults.no_runtime.happened(self.now()) {
                 tracing::warn!(target: "larder", times, "no tokio runtime: an answer is kept in memory alone");
             }

@@ -63,7 +63,7 @@ impl Engine {
         family: &str,
         headers: &HeaderMap,
         (cause, known): (Cause, Seen),
-        least: u64,
+        (least, is_within): (u64, bool),
     ) -> Right {
         let shared = question.policy.coalesce && !question.policy.memory_only;
         let Some(store) = self
@@ -121,8 +121,8 @@ impl Engine {
                     return Right::Fill(self.leased(lease, question.policy.wait));
                 }
                 Ok(Ok(Granted::Alone)) => return Right::Alone,
-                // it must refuse what another one brings
-                Ok(Ok(Granted::No)) if reloads => return Right::Fill(None),
+                // it must refuse what another one brings, or would wait for itself
+                Ok(Ok(Granted::No)) if reloads || is_within => return Right::Fill(None),
                 Ok(Ok(Granted::No)) if waits && !released.is_terminated() => {
                     filled = false;
                     let _ = released.await;

@@ -14,14 +14,19 @@ use super::pulse::Pulse;
 use super::turns::{BEAT, SNAPSHOT};
 use crate::error::StoreError;
 use crate::generation::{Change, Force, Reach, Scoped};
+use crate::invalidate::Namespaces;
 use crate::key::{Key, ScopeId};
 use crate::shift::Shift;
+use crate::timers;
 
 /// Between two tries at the end of the process.
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// More than this become everything.
 const MOST: usize = 4_096;
+
+/// From so many on names that were written anew are kept as their namespaces.
+const MANY: usize = 1_024;
 
 const EVERYTHING: Change = Change {
     reach: Reach::Everything,
@@ -103,6 +108,15 @@ impl Queue {
     }
 }
 
+/// The scope that ends what lies under a name. Where much is kept already it is the whole
+/// namespace: else so many would become everything.
+fn superseded(namespaces: &Namespaces, name: &Key, kept: usize) -> ScopeId {
+    match namespaces.of(name.as_str()) {
+        Some(namespace) if kept >= MANY => ScopeId::namespace(&namespace),
+        _ => ScopeId::key(name.as_str()),
+    }
+}
+
 /// Somebody tells, until this is dropped.
 struct Telling {
     engine: Arc<Engine>,
@@ -121,10 +135,9 @@ impl Engine {
     /// What lies under a name is invalidated as soon as the clock can be told.
     #[cold]
     pub(super) fn supersede(self: &Arc<Self>, pulse: &Pulse, name: &Key) {
-        pulse.queue.keep(vec![Change {
-            reach: Reach::Scope(ScopeId::key(name.as_str())),
-            force: Force::Hard,
-        }]);
+        let id = superseded(&self.context.namespaces, name, pulse.queue.len());
+        let (reach, force) = (Reach::Scope(id), Force::Hard);
+        pulse.queue.keep(vec![Change { reach, force }]);
         self.begin_beating(); // until it could be told
     }
 
@@ -163,9 +176,14 @@ impl Engine {
     /// Tells what was kept before the process ends, if that can be told within the time of
     /// one operation.
     pub(super) async fn tell_rest(self: &Arc<Self>) {
-        let (Some(pulse), Some(_)) = (&self.pulse, self.runtime()) else {
+        let Some(pulse) = &self.pulse else { return };
+        if self.runtime().is_none() {
+            let (count, error) = (pulse.queue.len(), timers::NONE);
+            if count > 0 {
+                tracing::warn!(target: "larder", count, error, "invalidations that redis could not be told of are lost");
+            }
             return;
-        };
+        }
         let end = Instant::now() + self.budget;
         while !pulse.queue.is_empty() {
             let told = tokio::time::timeout_at(end, self.tell_kept(pulse)).await;
@@ -246,5 +264,17 @@ mod tests {
         queue.keep((0..5_000).map(scope).collect());
         queue.keep(vec![scope(1)]);
         assert_eq!(queue.untold().0, [EVERYTHING]);
+    }
+
+    #[test]
+    fn where_much_is_kept_a_name_is_its_namespace() {
+        let (namespaces, name) = (Namespaces::default(), Key::new("character:char_1"));
+        let own = ScopeId::key("character:char_1");
+        assert_eq!(superseded(&namespaces, &name, MANY), own, "it has none");
+        let of = (std::any::TypeId::of::<u8>(), "u8");
+        namespaces.register("character", "api", of).unwrap();
+        assert_eq!(superseded(&namespaces, &name, MANY - 1), own);
+        let all = ScopeId::namespace("character");
+        assert_eq!(superseded(&namespaces, &name, MANY), all);
     }
 }

@@ -40,7 +40,7 @@ impl Engine {
         let entry = &fill.entry;
         let ttl = Duration::from_millis(entry.lifetime.keep.saturating_sub(fill.age));
         if !self.generations.valid(entry, fill.note.number) {
-            return;
+            return self.unwritten(fill.replaced(), false).await; // what it replaces has ended, too
         }
         if self.pulse.is_some() && !entry.stamp.is_known() {
             return self.unwritten(fill.replaced(), true).await; // who could tell whether it holds?

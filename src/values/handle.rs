@@ -181,8 +181,8 @@ impl<T: Send + Sync + 'static> Values<T> {
     /// Where it may not be stored, or the cache is off, the earlier one is removed; where
     /// that takes longer than an operation may, it goes on behind the call. Where Redis does
     /// not take it (a full one, or one that is away), it takes the earlier one away, or
-    /// invalidates it as soon as it answers again; so too where there is no tokio runtime
-    /// with timers to ask it.
+    /// invalidates it as soon as it answers again. Without a tokio runtime with timers nobody
+    /// can tell Redis: memory alone has the new one, and a warning says so.
     pub async fn insert<'a>(&self, key: impl Into<ValueKey<'a>>, value: T) -> CachedValue<T> {
         let (key, value, engine) = (key.into(), Arc::new(value), &self.space.engine);
         if let Some(reason) = self.space.bypass(&key) {

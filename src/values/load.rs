@@ -229,7 +229,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
         let (family, known) = (Arc::clone(&self.space.name), self.seen(&missed));
         let asks = (missed.cause, known);
         let least = engine.generations.last(&self.belongs());
-        let right = engine.right_to_fill(&mut self.question, &family, &none, asks, least);
+        let right = engine.right_to_fill(&mut self.question, &family, &none, asks, (least, false));
         match right.await {
             Right::Fill(lease) => self.run(missed, landing, lease, loader).await,
             // it takes too long elsewhere: once here, for all who wait here

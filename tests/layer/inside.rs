@@ -1,6 +1,7 @@
 //! Layers of one cache inside each other: the inner one decides.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -135,6 +136,20 @@ async fn of_two_caches_each_fills_its_own_store() {
         let hit = get(&app, "/x").await;
         assert_eq!((hit.hit(), hit.text()), (true, "answer 1"));
     }
+}
+
+/// Both know the request by one name in one store.
+#[tokio::test]
+async fn of_two_caches_with_one_store_the_inner_one_does_not_wait_for_its_own_request() {
+    let redis = Redis::start();
+    let cache = || Cache::builder().redis(redis.url()).build().unwrap();
+    let (outer, inner) = (cache(), cache());
+    let calls = Calls::default();
+    let app = Router::new()
+        .route("/a", counted(&calls).layer(inner.ttl(minutes(5))))
+        .layer(outer.ttl(minutes(5)));
+    let first = tokio::time::timeout(Duration::from_secs(15), get(&app, "/a"));
+    assert_eq!(first.await.expect("it waits for nobody").text(), "answer 1");
 }
 
 #[tokio::test]
