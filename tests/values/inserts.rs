@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::support::redis_server::Redis;
-use crate::support::{PATIENT, SHORT, eventually};
+use crate::support::{Calls, PATIENT, SHORT, eventually};
 use crate::{Character, NotThere, Source, characters, read, settings};
 
 fn process(redis: &Redis) -> Cache {
@@ -68,6 +68,43 @@ async fn a_load_of_another_process_does_not_overwrite_what_was_inserted() {
             assert_eq!(found.id, "given", "{who}");
         }
     }
+}
+
+/// Where answers are not shared nobody holds a lease.
+#[tokio::test]
+async fn nor_does_one_without_a_lease_that_knows_more_of_the_clock() {
+    let redis = Redis::start();
+    let there = process(&redis);
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    let mut set = |key: &str, value: &[u8]| {
+        let mut set = redis::cmd("SET");
+        set.arg(key).arg(value).exec(&mut connection).unwrap();
+    };
+    there.invalidate("api:other:*").await.unwrap(); // its clock has begun
+    set("api:!lock:{character:a}", b"!");
+    let (gate, runs) = (Arc::new(Semaphore::new(0)), Calls::default());
+    let (opens, counts) = (Arc::clone(&gate), runs.clone());
+    let load = move || async move {
+        counts.count();
+        opens.acquire().await.unwrap().forget();
+        Ok::<_, NotThere>(Source::default().make("loaded"))
+    };
+    let values = characters(&there);
+    let loading = async move { values.get_or_try_insert_with("a", load).await.unwrap() };
+    let loading = tokio::spawn(loading);
+    eventually("it loads", || async { runs.now() == 1 }).await;
+    let here = characters(&process(&redis));
+    here.insert("a", Source::default().make("given")).await;
+    let mut given: Vec<u8> = redis.command(&["GET", "character:a"]);
+    let number = u64::from_le_bytes(given[56..64].try_into().unwrap());
+    given[56..64].copy_from_slice(&(number - 1).to_le_bytes()); // who gave it lags behind
+    set("character:a", &given);
+    gate.add_permits(1);
+    assert_eq!(loading.await.unwrap().id, "loaded", "its own caller's");
+    there.idle().await;
+    let stays: Vec<u8> = redis.command(&["GET", "character:a"]);
+    assert!(stays == given, "what was given stays");
 }
 
 #[tokio::test]

@@ -43,7 +43,8 @@ return there";
 /// Writes an entry, if its lease is still held, and gives that back; what is no frame, under a
 /// name that may be others', is left, and so is an answer that began later, is as valid and may
 /// still be served: frames tell when they came, how long that took and by which clock
-/// (`entry/layout.rs`; under `early(false)` not how long). The groups
+/// (`entry/layout.rs`; under `early(false)` not how long). A value may have been given by who knew
+/// less of the clock: its time alone counts. The groups
 /// come first: an entry is never there without them. Who may not publish leaves
 /// the others to their polling. Without a lease the mark that nobody shall wait goes: there
 /// is an answer that may be shared. Returns 0 where it is not held or comes too late, -1 where
@@ -63,13 +64,14 @@ local function head(frame)
   if #frame < 109 or string.sub(frame, 1, 4) ~= 'LRDR' or string.byte(frame, 5) < 2 or string.byte(frame, 6) % 4 >= 2 then return end
   local created, number = struct.unpack('<I8', frame, 17), struct.unpack('<I8', frame, 57)
   local began = created - struct.unpack('<I4', frame, 106)
-  return created, began, string.sub(frame, 49, 56), number, created + struct.unpack('<I8', frame, 33)
+  local is_value = math.floor(string.byte(frame, 105) / 32) % 2 == 1
+  return created, began, string.sub(frame, 49, 56), number, created + struct.unpack('<I8', frame, 33), is_value
 end
-local created, began, epoch, number, ends = head(there)
+local created, began, epoch, number, ends, is_value = head(there)
 local own = {head(ARGV[2])}
 -- one from after all that is another clock's
 if ARGV[1] ~= '*' and created and own[1] and began > own[2] and created < own[1] + 10000
-  and epoch == own[3] and number >= own[4] and ends > time() then return 0 end
+  and epoch == own[3] and (is_value or number >= own[4]) and ends > time() then return 0 end
 join(3, KEYS[1], tonumber(ARGV[5]))
 local before = redis.call('PTTL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
