@@ -211,7 +211,7 @@ impl Cache {
         let grains = [Grain::TenSeconds, Grain::Minute, Grain::Hour, Grain::Day];
         let engine = self.engine();
         let (slots, entries, shared) = engine.counts(&grains).await;
-        Recent::of(&slots, engine.slot_time(), entries, shared)
+        slots.recent(engine.slot_time(), entries, shared)
     }
 
     /// Hit rates of this process that were under what is asked for when they were looked at

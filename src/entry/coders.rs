@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::coding::Coding;
+use super::codings::Coding;
 
 /// Levels for bodies that are coded once and sent often, on ordinary cores.
 const BROTLI: i32 = 5;

@@ -10,6 +10,7 @@ mod coders;
 #[path = "no_coders.rs"]
 mod coders;
 pub(crate) mod coding;
+mod codings;
 mod common;
 #[cfg(feature = "compression")]
 mod compress;
@@ -34,7 +35,7 @@ mod stored;
 mod wire;
 
 pub(crate) use budget::{Budget, Room};
-pub use coding::Coding;
+pub use codings::Coding;
 pub(crate) use headers::{Fields, etag_of, is_made, storable};
 pub(crate) use held::{Held, Value};
 pub(crate) use record::{Complete, Place, Recording};

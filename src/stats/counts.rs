@@ -5,13 +5,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::histogram::{Histogram, Sums};
+use super::kinds::Counted;
 use super::seen::Users;
 use super::shards::{SAMPLE, Sharded};
 use super::snapshot::Stats;
 use super::tally::Tallied;
 use super::totals::COST;
 use super::watch::Watch;
-use super::windows::Counted;
 use crate::clock::Clock;
 use crate::outcome::{
     Bypass, Cause, Eviction, Fault, InvalidatedBy, Mismatch, Outcome, Refusal, Staleness, Tier,

@@ -12,6 +12,7 @@ mod counters;
 mod counts;
 mod filled;
 mod histogram;
+mod kinds;
 mod low;
 mod recorder;
 mod reset;
@@ -30,6 +31,8 @@ pub(crate) use counters::Counters;
 pub(crate) use counts::Counts;
 pub(crate) use filled::Map;
 pub use histogram::Latency;
+#[cfg(feature = "redis")]
+pub(crate) use kinds::{Counted as Vector, KINDS};
 pub use low::{LowCause, LowHitRate};
 pub(crate) use recorder::{Batch, DAY};
 pub(crate) use seen::Users;
@@ -41,6 +44,4 @@ pub(crate) use ticket::Ticket;
 pub use totals::{Analytics, EndpointAnalytics, Frequented, Recent, Span, Totals};
 pub(crate) use traces::Traces;
 pub(crate) use watch::Kept;
-#[cfg(feature = "redis")]
-pub(crate) use windows::{Counted as Vector, KINDS};
 pub(crate) use windows::{Grain, Slot, Slots};

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::kinds::Counted;
 use super::sketch::{Different, Frequent};
-use super::windows::{Counted, Grain, Slots};
+use super::windows::{Grain, Slots};
 use crate::random::token;
 
 /// Milliseconds.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 #[cfg(feature = "serde")]
 use super::histogram::as_seconds;
-use super::windows::{Counted, Grain, Kind, Slots};
+use super::kinds::{Counted, Kind};
 
 /// What was counted in a stretch of time.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -155,21 +155,6 @@ pub struct Recent {
     pub by_hour: Vec<Span>,
     /// The last 31 days, day by day (UTC).
     pub by_day: Vec<Span>,
-}
-
-impl Recent {
-    pub(crate) fn of(slots: &Slots, now: u64, entries: u64, shared: bool) -> Self {
-        Self {
-            shared,
-            entries,
-            minute: slots.window(Grain::TenSeconds, "", now),
-            hour: slots.window(Grain::Minute, "", now),
-            day: slots.window(Grain::Hour, "", now),
-            by_minute: slots.series(Grain::Minute, "", now),
-            by_hour: slots.series(Grain::Hour, "", now),
-            by_day: slots.series(Grain::Day, "", now),
-        }
-    }
 }
 
 /// Who asks for what: [`Cache::analytics`](crate::Cache::analytics).

@@ -3,34 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::totals::{Span, Totals};
-
-/// What is counted in slots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub(crate) enum Kind {
-    Hits,
-    Stale,
-    Revalidated,
-    Coalesced,
-    Misses,
-    Bypasses,
-    Stores,
-    Removed,
-    Faults,
-    Cached,
-    Handled,
-    Saved,
-    Fills,
-    FillMicros,
-    CostSaved,
-    CostSpent,
-}
-
-pub(crate) const KINDS: usize = 16;
-
-/// Counts of all kinds.
-pub(crate) type Counted = [i64; KINDS];
+use super::kinds::Counted;
+use super::totals::{Recent, Span, Totals};
 
 /// How long a slot is, and what it is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -180,6 +154,20 @@ impl Slots {
         sum
     }
 
+    /// What was counted lately, beside how many `entries` there are.
+    pub(crate) fn recent(&self, now: u64, entries: u64, shared: bool) -> Recent {
+        Recent {
+            shared,
+            entries,
+            minute: self.window(Grain::TenSeconds, "", now),
+            hour: self.window(Grain::Minute, "", now),
+            day: self.window(Grain::Hour, "", now),
+            by_minute: self.series(Grain::Minute, "", now),
+            by_hour: self.series(Grain::Hour, "", now),
+            by_day: self.series(Grain::Day, "", now),
+        }
+    }
+
     /// The endpoints that a window knows, in the order of their names.
     pub(crate) fn endpoints(&self, grain: Grain, now: u64) -> Vec<Box<str>> {
         let slots = grain.window(now).filter_map(|slot| self.slots.get(&slot));
@@ -192,6 +180,7 @@ impl Slots {
 
 #[cfg(test)]
 mod tests {
+    use super::super::kinds::Kind;
     use super::*;
 
     const HOUR: u64 = 3_600_000;

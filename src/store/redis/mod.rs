@@ -5,6 +5,7 @@ mod breaker;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod connect;
+mod counting;
 mod entries;
 mod erase;
 mod fence;
@@ -27,6 +28,7 @@ mod single;
 mod tier;
 mod url;
 mod wakes;
+mod written;
 
 // each topology is there, or says which feature it needs
 #[cfg(not(feature = "cluster"))]

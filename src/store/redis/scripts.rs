@@ -2,8 +2,8 @@
 
 use redis::Script;
 
+use super::counting::{LIVING, READ, TELL};
 use super::entries::{ACQUIRE, JOIN, MEMBERS, RELEASE, RENEW, STORE, TAKE};
-use super::ledger;
 
 /// More scopes than this are not kept: the oldest go, and with them what is older.
 const MOST_SCOPES: &str = "65536";
@@ -296,9 +296,9 @@ impl Scripts {
             snapshot: Text::new(SNAPSHOT),
             rows: Text::new(ROWS),
             leave: Text::new(LEAVE),
-            tell: Text::new(ledger::TELL),
-            sums: Text::new(ledger::READ),
-            living: Text::new(ledger::LIVING),
+            tell: Text::new(TELL),
+            sums: Text::new(READ),
+            living: Text::new(LIVING),
         }
     }
 }

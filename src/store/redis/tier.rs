@@ -14,11 +14,11 @@ use bytes::Bytes;
 use redis::{Cmd, ErrorKind, FromRedisValue, ServerErrorKind, ToRedisArgs, Value};
 
 use super::connect::Node;
-use super::ledger::Written;
 use super::link::Link;
 use super::scripts::{Scripts, Text};
 use super::url;
 use super::wakes::Wakes;
+use super::written::Written;
 use crate::clock::{Clock, millis};
 use crate::error::{BoxError, ConfigError, StoreError, StoreErrorKind};
 use crate::key::Key;
