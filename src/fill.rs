@@ -327,7 +327,7 @@ fn add_fields(policy: &Compiled, entry: &Entry, headers: &mut HeaderMap, body: &
 
 /// The URI's group, the tags', and those that the answer names itself.
 fn groups(policy: &Compiled, route: &Route, tenant: Option<&str>, terms: &Terms) -> Vec<Group> {
-    let uri = uri_scope(&route.uri, policy, tenant);
+    let uri = uri_scope(&route.uri, policy.keys_whole_uri(), tenant);
     let tags = terms.tags.iter().map(|tag| ScopeId::tag(tenant, tag));
     let named = terms.groups.iter();
     let named = named.map(|group| ScopeId::group(tenant, &route.host, group));

@@ -64,7 +64,11 @@ impl Route {
         let tags = question.policy.tags.iter();
         let tags = tags.filter_map(|tag| tag.render(&self.params(), str::to_owned).ok());
         let mut scopes: Vec<ScopeId> = tags.map(|tag| ScopeId::tag(tenant, &tag)).collect();
-        scopes.push(uri_scope(&self.uri, &question.policy, tenant));
+        scopes.push(uri_scope(
+            &self.uri,
+            question.policy.keys_whole_uri(),
+            tenant,
+        ));
         scopes.extend(own_scopes(&key, &self.family));
         Asked { key, scopes }
     }

@@ -12,7 +12,7 @@ use crate::generation::{Force, Scoped};
 use crate::key::{
     Key, ScopeId, Writer, decoded_query, endpoint_of_route, escape_endpoint, is_escaped_endpoint,
 };
-use crate::policy::{Compiled, Context, Params};
+use crate::policy::Context;
 
 /// What is invalidated, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -303,9 +303,9 @@ fn decoded_path(uri: &Uri) -> Cow<'_, [u8]> {
 }
 
 /// The scope of an answer's URI: its path and query, or its path alone where
-/// the policy does not key every parameter and others share the answer.
-pub(crate) fn uri_scope(uri: &Uri, policy: &Compiled, tenant: Option<&str>) -> ScopeId {
-    match policy.params == Params::All && policy.key.is_none() {
+/// its policy does not key the `whole` of it and others share the answer.
+pub(crate) fn uri_scope(uri: &Uri, whole: bool, tenant: Option<&str>) -> ScopeId {
+    match whole {
         true => ScopeId::uri(tenant, &decoded_target(uri)),
         false => ScopeId::path(tenant, &decoded_path(uri)),
     }

@@ -17,5 +17,5 @@ mod scope_id;
 pub(crate) use canonical::{Canonical, Writer};
 pub use name::Key;
 pub(crate) use name::{endpoint_of_route, escape_endpoint, hex, is_escaped_endpoint, valid_prefix};
-pub(crate) use query::{decoded_query, write_query};
+pub(crate) use query::{Params, decoded_query, write_query};
 pub(crate) use scope_id::ScopeId;

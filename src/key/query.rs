@@ -7,7 +7,15 @@ use percent_encoding::percent_decode;
 use smallvec::SmallVec;
 
 use super::Writer;
-use crate::policy::Params;
+
+/// Which query parameters are part of the key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Params {
+    #[default]
+    All,
+    Only(Vec<String>),
+    Ignore(Vec<String>),
+}
 
 /// Writes the query as one field; an absent one differs from an empty one.
 #[inline]

@@ -1,13 +1,10 @@
 //! What each request field means under a policy.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderName, header};
 
 use super::classes::{Class, Classes};
-use super::compiled::{Compiled, Context};
-use super::conditional::CONDITIONS;
-use super::fields::{
-    FORWARDED, FRAGMENTS, METHOD_OVERRIDES, is_credential_like, may_be_credential_like,
-};
+use super::context::Context;
+use super::fields::{CONDITIONS, FORWARDED, FRAGMENTS, METHOD_OVERRIDES, is_credential_like};
 use super::parse_names;
 use super::route::Policy;
 use super::scope::{Kind as ScopeKind, Scope};
@@ -95,22 +92,6 @@ pub(super) fn classes(policy: &Policy, context: &Context) -> Result<Classes, Con
         Some(Scope(ScopeKind::By(..))) | None => {}
     }
     Ok(classes)
-}
-
-impl Compiled {
-    /// Whether a field carries somebody's credential: it is listed, or named like those
-    /// that are.
-    pub(crate) fn is_credential(&self, name: &HeaderName) -> bool {
-        let like = may_be_credential_like(name.as_str().as_bytes());
-        (like && is_credential_like(name.as_str())) || self.credentials.contains(name)
-    }
-
-    /// Whether a request that a handler saw has a credential that is not keyed.
-    pub(crate) fn has_open_credential(&self, request: &HeaderMap) -> bool {
-        let keyed = [Some(Class::KeyedSecret), Some(Class::Scoped)];
-        let mut names = request.keys();
-        names.any(|name| self.is_credential(name) && !keyed.contains(&self.classes.get(name)))
-    }
 }
 
 fn names(list: &[String], name: &HeaderName) -> bool {

@@ -10,30 +10,17 @@ use sha2::{Digest, Sha256};
 use super::cache_control::told;
 use super::classes::{Class, Classes};
 use super::classify::classes;
+use super::context::Context;
 use super::life::LONGEST;
 use super::parse_names;
-use super::request;
-use super::route::{FallbackFn, KeyFn, Params, Policy, StoreIf};
+use super::route::{FallbackFn, KeyFn, Policy, StoreIf};
 use super::scope::{Kind as ScopeKind, Scope};
 use super::template::Template;
 use super::watch::Watch;
 use crate::entry::{Coding, Seen};
 use crate::error::ConfigError;
-use crate::invalidate::{Kind, Namespaces, SelectorTemplate, target_in};
-use crate::key::{Writer, escape_endpoint};
-
-/// What of the cache's settings a policy is compiled with.
-#[derive(Debug)]
-pub(crate) struct Context {
-    pub(crate) prefix: String,
-    pub(crate) release: String,
-    pub(crate) max_body: usize,
-    pub(crate) credentials: Vec<HeaderName>,
-    /// Where typed values lie.
-    pub(crate) namespaces: Namespaces,
-    /// Each entry is a tenant's.
-    pub(crate) tenants: bool,
-}
+use crate::invalidate::{Kind, SelectorTemplate, target_in};
+use crate::key::{Params, Writer, escape_endpoint};
 
 /// A checked policy.
 pub(crate) struct Compiled {
@@ -111,7 +98,7 @@ impl Compiled {
         };
         Ok(Self {
             http: policy.http,
-            usual: request::is_usual(policy),
+            usual: is_usual(policy),
             ttl: positive("ttl", policy.ttl)?,
             stale_while_revalidate: window(
                 "stale_while_revalidate",
@@ -157,7 +144,7 @@ impl Compiled {
             invalidates: invalidates(policy, context)?,
             unmatched: policy.unmatched,
             memory_only: policy.memory_only,
-            watch: policy.watch.check(context)?,
+            watch: policy.watch.check()?,
             credentials: context.credentials.clone(),
             hidden: classes.of(Class::Hidden).cloned().collect(),
             preamble: preamble(policy, &classes, context),
@@ -181,6 +168,11 @@ impl Compiled {
         }
     }
 
+    /// Whether all of an URI stands in the key: else other URIs share its answer.
+    pub(crate) fn keys_whole_uri(&self) -> bool {
+        self.params == Params::All && self.key.is_none()
+    }
+
     /// Whether the handler sees one cookie alone, the scope's.
     pub(crate) fn narrows_cookie(&self) -> bool {
         matches!(&self.scope, Some(Scope(ScopeKind::Cookie(_))))
@@ -196,6 +188,16 @@ impl Compiled {
             scope.narrow(headers);
         }
     }
+}
+
+/// Whether nothing but the fields of a GET has to be looked at under a policy, and a hit
+/// is what is stored. Most are so: one question stands for many.
+fn is_usual(policy: &Policy) -> bool {
+    let stores = policy.http || policy.ttl.is_some() || policy.negative_ttl.is_some();
+    let watch = &policy.watch;
+    let looks = watch.names() || watch.observe.is_some() || watch.verify > 0.0;
+    let own_key = policy.key.is_some() || policy.scope.is_some();
+    stores && !looks && !own_key && policy.methods.is_empty() && policy.precompress.is_empty()
 }
 
 pub(crate) fn positive(of: &str, ttl: Option<Duration>) -> Result<Option<Duration>, ConfigError> {

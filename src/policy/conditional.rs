@@ -3,16 +3,14 @@
 
 use http::header::{
     AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, DATE,
-    ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, VARY,
+    ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::cache_control::tags;
+pub(crate) use super::fields::CONDITIONS;
 use super::freshness::date;
 use super::vary;
-
-/// Fields that make a request conditional or partial.
-pub(crate) const CONDITIONS: [HeaderName; 4] = [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE];
 
 /// Whether a client that sent `request` has what an entry holds (RFC 9111,
 /// 4.3.2): by `If-None-Match`, and only where there is none, by

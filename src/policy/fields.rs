@@ -1,9 +1,12 @@
 //! The lists of field names that the safe defaults rest on.
 
 use http::HeaderName;
-use http::header;
+use http::header::{self, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 
 use crate::error::ConfigError;
+
+/// Fields that make a request conditional or partial.
+pub(crate) const CONDITIONS: [HeaderName; 4] = [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE];
 
 /// Fields that say who asks. A request with one of them bypasses the cache
 /// unless its policy says what it means. So does one with a field that is named like

@@ -19,7 +19,6 @@ use smallvec::SmallVec;
 
 use super::classes::Class;
 use super::compiled::Compiled;
-use super::route::Policy;
 pub(crate) use super::wish::Wish;
 use crate::hint::rarely;
 use crate::outcome::Bypass;
@@ -48,16 +47,6 @@ pub(crate) struct Asks {
     pub(crate) authorized: bool,
     /// What it says of the answers it takes.
     pub(crate) wish: Option<Box<Wish>>,
-}
-
-/// Whether nothing but the fields of a GET has to be looked at under a policy, and a hit
-/// is what is stored. Most are so: one question stands for many.
-pub(super) fn is_usual(policy: &Policy) -> bool {
-    let stores = policy.http || policy.ttl.is_some() || policy.negative_ttl.is_some();
-    let watch = &policy.watch;
-    let looks = watch.names() || watch.observe.is_some() || watch.verify > 0.0;
-    let own_key = policy.key.is_some() || policy.scope.is_some();
-    stores && !looks && !own_key && policy.methods.is_empty() && policy.precompress.is_empty()
 }
 
 /// Unsafe, or unknown and taken for unsafe (RFC 9110, 9.2.1; RFC 9111, 4.4); but for

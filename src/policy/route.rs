@@ -14,6 +14,7 @@ use super::size::Size;
 use super::watch::Watch;
 use crate::entry::Coding;
 use crate::invalidate::Selector;
+use crate::key::Params;
 
 pub(crate) type KeyFn = Arc<dyn Fn(&RequestHead<'_>) -> Option<String> + Send + Sync>;
 pub(crate) type FallbackFn = Arc<dyn Fn(&Failure<'_>) -> Option<Response<Bytes>> + Send + Sync>;
@@ -84,15 +85,6 @@ pub struct Policy {
     pub(crate) unmatched: bool,
     pub(crate) memory_only: bool,
     pub(crate) watch: Watch,
-}
-
-/// Which query parameters are part of the key.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum Params {
-    #[default]
-    All,
-    Only(Vec<String>),
-    Ignore(Vec<String>),
 }
 
 impl Policy {

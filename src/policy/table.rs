@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::compiled::{Compiled, Context};
+use super::compiled::Compiled;
+use super::context::Context;
 use super::pattern::{as_read, check_pattern, covers, may_differ, may_meet, shape};
 use super::route::Policy;
 use crate::error::ConfigError;

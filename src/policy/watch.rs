@@ -4,8 +4,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::compiled::Context;
-use super::route::Policy;
 use super::scope::RequestHead;
 use crate::error::ConfigError;
 
@@ -43,7 +41,7 @@ impl Watch {
         self.label.is_some() || self.user.is_some()
     }
 
-    pub(super) fn check(&self, _context: &Context) -> Result<Self, ConfigError> {
+    pub(super) fn check(&self) -> Result<Self, ConfigError> {
         if !(0.0..=1e9).contains(&self.cost) {
             let why = format!("{} is not from 0 to a billion", self.cost);
             return Err(ConfigError::new("cost", why));
@@ -61,73 +59,5 @@ impl Watch {
             }
         }
         Ok(self.clone())
-    }
-}
-
-impl Policy {
-    /// What one run of the handler costs, in a unit of your own (such as dollars), from 0
-    /// to a billion, in steps of a millionth: [`Totals`](crate::Totals) tell what was
-    /// saved and spent. Default: 0.
-    pub fn cost(mut self, cost: f64) -> Self {
-        self.watch.cost = cost;
-        self
-    }
-
-    /// What requests are counted under in the list of the most frequent
-    /// ([`Analytics::top`](crate::Analytics::top)): each of them, hits too, under the text
-    /// that `label` gives it. It stands as it is in Redis and on the dashboard: no
-    /// personal data. Called for each request. Default: keys, of hits one in 64.
-    pub fn label(
-        mut self,
-        label: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
-    ) -> Self {
-        self.watch.label = Some(Arc::new(label));
-        self
-    }
-
-    /// Who asks, to count how many different users there are: only a hash is kept, and
-    /// of that not more than an estimate needs (HyperLogLog). Called for each request.
-    /// Default: users are not counted.
-    pub fn count_users(
-        mut self,
-        user: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
-    ) -> Self {
-        self.watch.user = Some(Arc::new(user));
-        self
-    }
-
-    /// The least hit rate that is well, from 0 to 1, of this endpoint alone:
-    /// [`CacheBuilder::least_hit_rate`](crate::CacheBuilder::least_hit_rate) is that of all
-    /// together, and what it says of the warning holds here. Default: 0, no warning.
-    pub fn least_hit_rate(mut self, rate: f64) -> Self {
-        self.watch.least_hit_rate = rate;
-        self
-    }
-
-    /// Serves nothing from the cache: the safe way to find out what it would do. The
-    /// handler answers every request, and answers are stored as ever; where one was
-    /// stored that would have answered, the request is a miss by
-    /// [`Cause::Observed`](crate::Cause::Observed). What the policy hides from the handler
-    /// ([`ignore_credentials`](Policy::ignore_credentials), [`hide`](Policy::hide), a scope's
-    /// other cookies) it does not see here either, so that answers are what would be served.
-    ///
-    /// The share `rate` of these, from 0 to 1, is compared with the handler's answer. A
-    /// mismatch is counted in [`Stats::mismatches`](crate::Stats::mismatches), and told by
-    /// an event of the target `larder::verify` that names the fields, or the byte of the
-    /// body, that differ. The hit rate that the policy would have is
-    /// [`Stats::would_be_hit_rate`](crate::Stats::would_be_hit_rate); the warning of a low one
-    /// goes by that.
-    pub fn observe(mut self, rate: f64) -> Self {
-        self.watch.observe = Some(rate);
-        self
-    }
-
-    /// Runs the handler behind the back of the share `rate` of the hits (0 to 1), in
-    /// memory and in the store, to compare its answer with what was served: a mismatch is
-    /// counted and told as [`observe`](Self::observe) does. What is stored stays.
-    /// Default: 0.
-    pub fn verify(mut self, rate: f64) -> Self {
-        self.watch.verify = rate;
-        self
     }
 }
