@@ -5,14 +5,14 @@ use std::sync::Arc;
 use http::HeaderMap;
 use smallvec::SmallVec;
 
-use super::cached::CachedValue;
+use super::cached::{CachedValue, miss};
 use super::key::ValueKey;
 use super::space::{Belongs, Space, hit};
 use crate::cache::guard::{self, Callback};
 use crate::cache::{Family, Found, Missed, Stale};
 use crate::entry::Entry;
 use crate::key::{Key, ScopeId};
-use crate::outcome::{Cause, Outcome, Staleness, Tier};
+use crate::outcome::{Cause, Outcome, Refusal, Staleness, Tier};
 use crate::policy::freshness::{Use, stands_in};
 use crate::question::Question;
 use crate::store::Seen;
@@ -241,7 +241,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
             let engine = &self.space.engine;
             let value =
                 guard::call(engine, Callback::Fallback, || fallback(&self.key)).flatten()?;
-            let outcome = super::made::miss(missed.cause, Err(crate::outcome::Refusal::Fallback));
+            let outcome = miss(missed.cause, Err(Refusal::Fallback));
             Some(CachedValue::new(Arc::new(value), outcome))
         })
     }

@@ -5,7 +5,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::outcome::{Outcome, Refusal};
+use http::StatusCode;
+
+use crate::outcome::{Cause, Outcome, Refusal};
 
 /// A value, and how it was come by. Cheap to clone; all clones are one value.
 pub struct CachedValue<T> {
@@ -91,5 +93,14 @@ impl<T: fmt::Debug> fmt::Debug for CachedValue<T> {
             .field("value", &self.value)
             .field("outcome", &self.outcome)
             .finish()
+    }
+}
+
+/// How a value that was just made was come by.
+pub(super) fn miss(cause: Cause, stored: Result<(), Refusal>) -> Outcome {
+    Outcome::Miss {
+        cause,
+        stored,
+        status: StatusCode::OK,
     }
 }

@@ -11,11 +11,11 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 
 use super::ask::{Ask, CheckFn};
-use super::cached::CachedValue;
+use super::cached::{CachedValue, miss};
 use super::count::Counting;
 use super::key::ValueKey;
 use super::load::bypassed;
-use super::made::{Made, miss};
+use super::made::Made;
 use super::space::Space;
 use crate::cache::Cache;
 use crate::error::InvalidateError;

@@ -23,7 +23,7 @@ use futures_util::future::{Either, select};
 use http::{HeaderMap, StatusCode};
 
 use super::ask::Ask;
-use super::cached::CachedValue;
+use super::cached::{CachedValue, miss};
 use super::made::{self, Made};
 use crate::cache::{Leased, Missed, Right};
 use crate::flight::{Crowded, Entered, Flight, Follower, Handoff, Landed, Landing, Leads, Led};
@@ -274,7 +274,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
                     written: None,
                 };
                 let stored = self.store(made, landing);
-                let outcome = made::miss(missed.cause, stored);
+                let outcome = miss(missed.cause, stored);
                 Ok(CachedValue::new(value, outcome))
             }
             Err(error) => {

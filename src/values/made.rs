@@ -18,7 +18,7 @@ use crate::entry::{Entry, Fields, Held};
 use crate::flight::{Landed, Landing};
 use crate::generation::Generation;
 use crate::key::ScopeId;
-use crate::outcome::{Cause, Outcome, Refusal};
+use crate::outcome::Refusal;
 use crate::policy::freshness::{Lifetime, Rules};
 use crate::store::Group;
 
@@ -34,15 +34,6 @@ pub(super) struct Made<T> {
     pub(super) lease: Option<Leased>,
     /// Dropped when the store has it.
     pub(super) written: Option<oneshot::Sender<()>>,
-}
-
-/// How a value that was just made was come by.
-pub(super) fn miss(cause: Cause, stored: Result<(), Refusal>) -> Outcome {
-    Outcome::Miss {
-        cause,
-        stored,
-        status: StatusCode::OK,
-    }
 }
 
 /// Runs a loader: what it gives, when it began (`Flights::begins`), and how long it
