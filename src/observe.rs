@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::select;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Family, Missed};
@@ -98,11 +98,11 @@ impl<S> Serve<S> {
         let Some(runtime) = self.shared.engine.runtime() else {
             return;
         };
+        if question.head {
+            return; // it may be on its way to a handler of its own
+        }
         let against = Some(against);
         question.observed = Some(Observed { against });
-        if std::mem::take(&mut question.head) {
-            *request.method_mut() = Method::GET;
-        }
         for name in conditional::CONDITIONS {
             request.headers_mut().remove(name);
         }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use http::{Extensions, HeaderMap, Method, Request, Response, header, request};
+use http::{Extensions, HeaderMap, Request, Response, header, request};
 
 use crate::body::ResponseBody;
 use crate::cache::{Family, Found, Missed, Right, Stale};
@@ -233,7 +233,8 @@ impl<S> Serve<S> {
     }
 
     /// Renews an entry behind the back of the request that was served stale,
-    /// one request for each entry at a time.
+    /// one request for each entry at a time. A HEAD renews nothing: axum lays a layer
+    /// around each handler of a route apart, and GET may have another one.
     fn renew<R, B>(
         mut self,
         mut question: Question,
@@ -249,17 +250,17 @@ impl<S> Serve<S> {
         let Some(runtime) = engine.runtime() else {
             return;
         };
+        if question.head {
+            return; // it may be on its way to a handler of its own
+        }
         if engine.flights.is_throttled(question.place(), engine.now()) {
             return; // it has failed a moment ago
-        }
-        // for everybody: the whole, whatever this request asked for
-        if std::mem::take(&mut question.head) {
-            *request.method_mut() = Method::GET;
         }
         let Entered::Lead(led, landing) = self.enter(&question, &family, &request, Leads::Renews)
         else {
             return; // somebody is at it
         };
+        // for everybody: the whole, whatever this request asked for
         for name in conditional::CONDITIONS {
             request.headers_mut().remove(name);
         }

@@ -16,7 +16,7 @@ use crate::entry::Coding;
 
 impl Policy {
     /// Serves an answer for so long after its TTL while one request behind the
-    /// scenes renews it (RFC 5861, 3). A renewal that nobody else reads is given up when
+    /// scenes renews it (RFC 5861, 3); a HEAD renews nothing. A renewal that nobody else reads is given up when
     /// nothing has come of its body for five minutes, or for [`wait`](Self::wait) where
     /// that is longer. At most 100 years. Default: what the answer's own
     /// `stale-while-revalidate` says. `must-revalidate`, `proxy-revalidate`, `s-maxage`

@@ -63,7 +63,7 @@ impl Policy {
         self
     }
 
-    /// Runs the handler behind the back of the share `rate` of the hits (0 to 1), in
+    /// Runs the handler behind the back of the share `rate` of the hits (0 to 1; not of HEAD), in
     /// memory and in the store, to compare its answer with what was served: a mismatch is
     /// counted and told as [`observe`](Self::observe) does. What is stored stays.
     /// Default: 0.

@@ -106,6 +106,26 @@ async fn head_is_answered_from_gets_entry_and_fills_nothing() {
     }
 }
 
+/// axum lays a route's layer around each of its handlers apart: by a HEAD nobody comes to
+/// the handler of GET, where HEAD has one of its own.
+#[tokio::test]
+async fn a_head_neither_renews_nor_verifies() {
+    let (cache, clock) = testing::cache();
+    let policy = Policy::ttl(minutes(5)).stale_while_revalidate(minutes(5));
+    let route = on_get(|| async { "page" }).head(|| async {});
+    let app = Router::new().route("/x", route.layer(cache.layer(policy.verify(1.0))));
+    get(&app, "/x").await;
+    for stale in [false, true] {
+        let head = send(&app, request(Method::HEAD, "/x", &[])).await;
+        assert_eq!((head.hit(), head.header("content-length")), (true, "4"));
+        cache.idle().await;
+        assert_eq!(get(&app, "/x").await.text(), "page", "{stale}");
+        cache.idle().await;
+        clock.advance(minutes(6));
+    }
+    assert_eq!(cache.stats().mismatches.total(), 0);
+}
+
 #[tokio::test]
 async fn a_routers_fallback_is_cached_only_if_asked() {
     let (cache, _clock) = testing::cache();
