@@ -168,14 +168,21 @@ async fn a_body_that_memory_never_keeps_is_not_called_stored() {
 #[tokio::test]
 async fn a_body_that_fails_is_not_stored() {
     let (cache, _clock) = testing::cache();
-    let (feeder, body) = fed(None);
-    let app = app(&cache, policy(), vec![body]);
-    feeder.send(data("half")).unwrap();
-    feeder.send(Err("gone")).unwrap();
-    drop(feeder);
-    let response = app.oneshot(request(Method::GET, "/x", &[])).await.unwrap();
-    assert!(response.into_body().collect().await.is_err());
-    assert_eq!(cache.stats().stores, 0);
+    // also where all that it has declared has come before
+    for (exact, policy) in [
+        (None, policy()),
+        (Some(4), policy()),
+        (Some(4), policy().finish()),
+    ] {
+        let (feeder, body) = fed(exact);
+        let app = app(&cache, policy, vec![body]);
+        feeder.send(data("half")).unwrap();
+        feeder.send(Err("gone")).unwrap();
+        drop(feeder);
+        let response = app.oneshot(request(Method::GET, "/x", &[])).await.unwrap();
+        assert!(response.into_body().collect().await.is_err(), "{exact:?}");
+        assert_eq!(cache.stats().stores, 0);
+    }
 }
 
 #[tokio::test]

@@ -181,7 +181,11 @@ where
             let until = (refusal != Refusal::NoRoom).then_some(opened.came + ALONE);
             landing.alone(until);
         }
-        _ => drop(landing), // it has failed
+        _ => {
+            // it has failed, though all that it declared may have come
+            let finish = flight.state().finish.take();
+            drop((finish, landing));
+        }
     }
 }
 
