@@ -133,6 +133,10 @@ impl<S> Serve<S> {
             Some(Ok(mut response)) if nested::decided(&response, engine) => {
                 landing.alone(None);
                 answered.name_tags(response.headers_mut());
+                return Ok((answered.decided(response), None));
+            }
+            Some(Ok(response)) if self.nested && answered.is_told_behind(response.status()) => {
+                landing.alone(None);
                 return Ok((response.map(ResponseBody::inner), None));
             }
             Some(Ok(response)) => answered.answer(engine, response, landing),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Response, header, response};
+use http::{HeaderMap, Response, StatusCode, header, response};
 
 use crate::answered::{Answered, declared};
 use crate::body::ResponseBody;
@@ -86,6 +86,27 @@ impl Answered {
         }
         let response = reply::stored(engine, &stale.held.entry, headers, head, outcome);
         reply::shape(response, &policy, &stale.held.coded, &seen, &asks)
+    }
+
+    /// A layer further in has decided. Where it tells this layer's own condition by 304, the
+    /// client gets what that confirms.
+    pub(crate) fn decided<B>(self, response: Response<B>) -> Response<ResponseBody<B>> {
+        let told = self.validating && response.status() == StatusCode::NOT_MODIFIED;
+        let Some(stale) = self.stale.filter(|_| told) else {
+            return response.map(ResponseBody::inner);
+        };
+        let entry = &stale.held.entry;
+        let mut whole = response.map(|_| ResponseBody::stored(entry.body.clone()));
+        *whole.status_mut() = entry.status;
+        *whole.headers_mut() = conditional::merge(&said(entry), whole.headers());
+        let (policy, asks) = (&self.question.policy, &self.question.asks);
+        reply::shape(whole, policy, &stale.held.coded, &self.seen, asks)
+    }
+
+    /// Whether a renewal's answer is a 304 that this layer has not asked for: one further
+    /// out has, and knows what it confirms.
+    pub(crate) fn is_told_behind(&self, status: StatusCode) -> bool {
+        !self.counted && !self.validating && status == StatusCode::NOT_MODIFIED
     }
 
     /// The terms on which it lives on. What the policy tells clients is added to its

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, Request};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get as on_get, post};
 use larder::testing::{self, ManualClock};
 use larder::{Cache, MIB, Policy, Routes, Scope, minutes, seconds};
@@ -188,6 +189,59 @@ async fn a_condition_is_answered_whichever_layer_holds_the_answer() {
     let other = get_with(&app, "/x", &[("if-none-match", "\"other\"")]).await;
     assert_eq!((other.status.as_u16(), other.text()), (200, "answer 1"));
     assert_eq!(calls.now(), 1);
+}
+
+/// Answers to the condition of a request that validates by its tag.
+async fn tagged(fields: HeaderMap) -> Response {
+    match fields
+        .get("if-none-match")
+        .is_some_and(|tag| tag == "\"a\"")
+    {
+        true => (StatusCode::NOT_MODIFIED, [("etag", "\"a\"")]).into_response(),
+        false => ([("etag", "\"a\"")], "whole").into_response(),
+    }
+}
+
+/// One cache's layers on a route and around its router, under the same policy.
+fn twice(cache: &Cache, policy: &Policy) -> Router {
+    Router::new()
+        .route("/x", on_get(tagged).layer(cache.layer(policy.clone())))
+        .layer(cache.routes(Routes::new().default_policy(policy.clone())))
+}
+
+#[tokio::test]
+async fn the_outer_layers_own_condition_is_not_answered_to_its_client() {
+    let (cache, clock) = testing::cache();
+    let app = twice(&cache, &Policy::ttl(minutes(5)).revalidate(minutes(60)));
+    get(&app, "/x").await;
+    for (fields, status, text) in [
+        (&[][..], 200, "whole"),
+        (&[("if-none-match", "\"other\"")], 200, "whole"),
+        (&[("if-none-match", "\"a\"")], 304, ""),
+        (&[("range", "bytes=1-2")], 206, "ho"),
+    ] {
+        clock.advance(minutes(6));
+        let reply = get_with(&app, "/x", fields).await;
+        assert_eq!((reply.status.as_u16(), reply.text()), (status, text));
+        assert_eq!(reply.detail(), "revalidated");
+        assert_eq!(reply.header("age"), "0");
+        assert!(get(&app, "/x").await.hit(), "{fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_304_to_the_outer_layers_renewal_renews() {
+    let (cache, clock) = testing::cache();
+    let policy = Policy::ttl(minutes(5)).revalidate(minutes(60));
+    let app = twice(&cache, &policy.stale_while_revalidate(minutes(5)));
+    get(&app, "/x").await;
+    clock.advance(minutes(6));
+    let stale = get(&app, "/x").await;
+    assert_eq!(stale.detail(), "stale-while-revalidate");
+    cache.idle().await;
+    let renewed = get(&app, "/x").await;
+    assert_eq!((renewed.detail(), renewed.text()), ("memory", "whole"));
+    assert_eq!(renewed.header("age"), "0");
 }
 
 #[tokio::test]
