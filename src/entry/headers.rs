@@ -56,6 +56,11 @@ pub(crate) fn is_made(tag: &[u8]) -> bool {
     digest.is_some_and(|digest| digest.iter().all(u8::is_ascii_hexdigit))
 }
 
+/// Whether a tag was made here of a body that is not coded here.
+pub(crate) fn is_plain_made(tag: &HeaderValue) -> bool {
+    is_made(tag.as_bytes()) && tag.len() == MADE.len() + 31
+}
+
 /// Field names that `Connection` lists.
 fn connection_listed(headers: &HeaderMap) -> Vec<HeaderName> {
     let lines = headers.get_all(header::CONNECTION).iter();
