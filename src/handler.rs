@@ -172,11 +172,9 @@ impl<S> Serve<S> {
             nested::mark(&mut response, self.nested, &self.shared.engine);
             return Ok(response);
         }
-        want_whole(request.headers_mut());
-        match_whole(request.headers_mut());
-        let policy = self.shared.policy(&request);
-        let policy = policy.filter(|policy| !policy.tag_fields.is_empty());
-        let policy = policy.cloned();
+        let policy = self.shared.policy(&request).cloned();
+        want_whole(request.headers_mut(), policy.as_deref());
+        match_whole(request.headers_mut(), policy.as_deref());
         let response = forward(self.inner, request, &self.shared, &self.ticket).await?;
         Ok(reply::passed(
             &self.shared.engine,

@@ -54,7 +54,7 @@ impl<S> Serve<S> {
         R: Send + 'static,
         B: Content,
     {
-        want_whole(request.headers_mut());
+        want_whole(request.headers_mut(), Some(&question.policy));
         let engine = Arc::clone(&self.shared.engine);
         if missed.stale.is_some()
             && engine.flights.is_throttled(question.place(), engine.now())

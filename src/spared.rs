@@ -4,7 +4,7 @@ use http::header::{IF_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::body::ResponseBody;
-use crate::entry::is_made;
+use crate::entry::{coding, is_made};
 use crate::outcome::{Outcome, Refusal};
 use crate::policy::Compiled;
 use crate::policy::cache_control::tags;
@@ -52,22 +52,29 @@ fn is_recorded<B>(response: &Response<B>) -> bool {
 }
 
 /// A part of what has a tag that was made here can be asked of no handler, which does
-/// not know the tag: the whole is, as where it is another's (RFC 9110, 13.1.5).
-pub(crate) fn want_whole(headers: &mut HeaderMap) {
-    let made = |tag: &HeaderValue| is_made(tag.as_bytes());
-    if headers.get(IF_RANGE).is_some_and(made) {
+/// not know the tag: the whole is, as where it is another's (RFC 9110, 13.1.5). So are
+/// those of what a policy has coded.
+pub(crate) fn want_whole(headers: &mut HeaderMap, policy: Option<&Compiled>) {
+    let ours = |tag: &HeaderValue| is_ours(tag.as_bytes(), policy);
+    if headers.get(IF_RANGE).is_some_and(ours) {
         headers.remove(IF_RANGE);
         headers.remove(RANGE);
     }
 }
 
-/// The same for the tags that `If-Match` lists: a handler may pass over them as well.
-pub(crate) fn match_whole(headers: &mut HeaderMap) {
-    if headers.get_all(IF_MATCH).iter().any(lists_made) {
+/// The same for the tags that `If-Match` lists: a handler may pass over them as well. Of
+/// what was coded it is told the plain body's.
+pub(crate) fn match_whole(headers: &mut HeaderMap, policy: Option<&Compiled>) {
+    let lists = |line: &HeaderValue| tags(line.as_bytes()).any(|tag| is_ours(tag, policy));
+    if headers.get_all(IF_MATCH).iter().any(lists) {
         headers.remove(RANGE);
+    }
+    if let Some(policy) = policy {
+        coding::name_plain(headers, &policy.precompress);
     }
 }
 
-fn lists_made(line: &HeaderValue) -> bool {
-    tags(line.as_bytes()).any(is_made)
+fn is_ours(tag: &[u8], policy: Option<&Compiled>) -> bool {
+    let coded = |policy: &Compiled| coding::plain_of(tag, &policy.precompress).is_some();
+    is_made(tag) || policy.is_some_and(coded)
 }

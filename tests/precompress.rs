@@ -259,6 +259,34 @@ async fn an_edit_of_what_was_read_coded_names_the_plain_tag_too() {
     }
 }
 
+/// Its handler knows neither the tag nor `If-Range`, and would send a part of the plain body.
+#[tokio::test]
+async fn a_rest_of_what_was_read_coded_is_not_the_plain_bodys() {
+    let (cache, _clock) = testing::cache();
+    let policy = Policy::ttl(minutes(5)).precompress([Coding::Brotli]);
+    let handler = |headers: axum::http::HeaderMap| async move {
+        let mut lines = headers.get_all("if-match").iter();
+        let known = !headers.contains_key("if-match") || lines.any(|line| line == "\"v1\"");
+        let status = match (known, headers.contains_key("range")) {
+            (false, _) => 412,
+            (true, true) => 206,
+            (true, false) => 200,
+        };
+        let status = axum::http::StatusCode::from_u16(status).unwrap();
+        let fields = [("etag", "\"v1\""), ("content-type", "text/plain")];
+        (status, fields, text())
+    };
+    let app = Router::new().route("/x", on_get(handler).layer(cache.layer(policy)));
+    for field in ["if-range", "if-match"] {
+        for method in [Method::GET, Method::HEAD] {
+            let asked = [(field, "\"v1-br\""), ("range", "bytes=9-")];
+            let reply = support::send(&app, request(method, "/x", &asked)).await;
+            assert_eq!(reply.status.as_u16(), 200, "{field}");
+            let _ = cache.invalidate(larder::everything()).await;
+        }
+    }
+}
+
 /// What weighs too much with its variants stays without them.
 #[tokio::test]
 async fn variants_never_take_memory_over_its_bound() {

@@ -151,7 +151,7 @@ fn tag_of(tag: &HeaderValue, coding: &str) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&tag).ok()
 }
 
-/// Lets an unsafe request name the plain body too where it names a coded variant, whose
+/// Lets a request name the plain body too where it names a coded variant, whose
 /// tag its handler does not know (RFC 9110, 13.1.1): its client has seen either. The plain
 /// tags stand in a line of their own before the client's, which some handlers read alone.
 pub(crate) fn name_plain(request: &mut HeaderMap, codings: &[Coding]) {
@@ -170,7 +170,7 @@ pub(crate) fn name_plain(request: &mut HeaderMap, codings: &[Coding]) {
 }
 
 /// The tag of the plain body that [`tag_of`] has made this strong one of.
-fn plain_of(tag: &[u8], codings: &[Coding]) -> Option<HeaderValue> {
+pub(crate) fn plain_of(tag: &[u8], codings: &[Coding]) -> Option<HeaderValue> {
     let inner = tag
         .strip_suffix(b"\"")
         .filter(|tag| tag.starts_with(b"\""))?;

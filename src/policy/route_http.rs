@@ -80,7 +80,7 @@ impl Policy {
     /// that accept them (RFC 9110, 12.5.3): a hit never compresses. Each has an
     /// `ETag` of its own (8.8.3.3), and all answers `Vary: Accept-Encoding`. Of two
     /// that a client likes as well, the one listed first is sent. `no-transform` is
-    /// honoured (RFC 9111, 5.2.2.6). An unsafe request under this policy whose
+    /// honoured (RFC 9111, 5.2.2.6). A request under this policy whose
     /// `If-Match` names a variant's tag names the plain one too (RFC 9110, 13.1.1).
     /// Default: none.
     ///
