@@ -12,7 +12,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::body::ResponseBody;
 use crate::cache::{Engine, Stale};
-use crate::entry::coding::{Coded, choose, is_codable, may_be_coded_outside};
+use crate::entry::coding::{Coded, choose, is_by_date, is_codable, may_be_coded_outside};
 use crate::entry::{Entry, Held};
 use crate::hint::rarely;
 use crate::nested;
@@ -231,7 +231,8 @@ pub(crate) fn shape<B>(
     match asks.conditional {
         true => {
             let ranged = policy.etag && request.contains_key(RANGE);
-            let coded = ranged && may_be_coded_outside(request, response.headers());
+            let coded = ranged && may_be_coded_outside(request, response.headers())
+                || is_by_date(request, &policy.precompress);
             narrow(response, request, asks.whole || coded)
         }
         false => response,

@@ -56,7 +56,8 @@ fn is_recorded<B>(response: &Response<B>) -> bool {
 /// those of what a policy has coded.
 pub(crate) fn want_whole(headers: &mut HeaderMap, policy: Option<&Compiled>) {
     let ours = |tag: &HeaderValue| is_ours(tag.as_bytes(), policy);
-    if headers.get(IF_RANGE).is_some_and(ours) {
+    let dated = |policy: &Compiled| coding::is_by_date(headers, &policy.precompress);
+    if headers.get(IF_RANGE).is_some_and(ours) || policy.is_some_and(dated) {
         headers.remove(IF_RANGE);
         headers.remove(RANGE);
     }

@@ -287,6 +287,40 @@ async fn a_rest_of_what_was_read_coded_is_not_the_plain_bodys() {
     }
 }
 
+/// A date alone does not tell the plain body from a coded one.
+#[tokio::test]
+async fn by_a_date_alone_nobody_gets_a_part_who_may_have_another_coding() {
+    let (cache, _clock) = testing::cache();
+    let date = "Wed, 18 Nov 2026 00:00:00 GMT";
+    let policy = Policy::ttl(minutes(5)).revalidate(minutes(5));
+    let handler = move |headers: axum::http::HeaderMap| async move {
+        let status = match headers.get("range") {
+            None => axum::http::StatusCode::OK,
+            Some(_) => axum::http::StatusCode::PARTIAL_CONTENT,
+        };
+        let fields = [("last-modified", date), ("content-type", "text/plain")];
+        (status, fields, text())
+    };
+    let layer = cache.layer(policy.precompress([Coding::Brotli]));
+    let app = Router::new().route("/x", on_get(handler).layer(layer));
+    for stored in [false, true] {
+        for (coding, status) in [("br", 200), ("identity", 206)] {
+            let resumed = [
+                ("if-range", date),
+                ("range", "bytes=9-"),
+                ("accept-encoding", coding),
+            ];
+            let reply = get_with(&app, "/x", &resumed).await;
+            assert_eq!(reply.status.as_u16(), status, "{stored} {coding}");
+            if !stored {
+                let _ = cache.invalidate(larder::everything()).await;
+            }
+        }
+        get(&app, "/x").await;
+        cache.idle().await;
+    }
+}
+
 /// What weighs too much with its variants stays without them.
 #[tokio::test]
 async fn variants_never_take_memory_over_its_bound() {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
-    HeaderValue, IF_MATCH, VARY,
+    HeaderValue, IF_MATCH, IF_RANGE, VARY,
 };
 
 use super::coders::code;
@@ -88,6 +88,14 @@ pub(crate) fn code_all(entry: &Entry, codings: &[Coding]) -> Box<[Coded]> {
 pub(crate) fn may_be_coded_outside(request: &HeaderMap, response: &HeaderMap) -> bool {
     response.get(ETAG).is_some_and(is_plain_made)
         && accept::coding(request, &["gzip", "deflate", "br", "zstd"]).is_some()
+}
+
+/// Whether a part is asked for by a date alone, by who may have a coded variant of what it
+/// is of: the two have one date.
+pub(crate) fn is_by_date(request: &HeaderMap, codings: &[Coding]) -> bool {
+    let dated = |said: &HeaderValue| !said.as_bytes().ends_with(b"\"");
+    let names: Vec<_> = codings.iter().map(|coding| coding.as_str()).collect();
+    request.get(IF_RANGE).is_some_and(dated) && accept::coding(request, &names).is_some()
 }
 
 /// The variant for a request, and what of the response's fields it changes. The
