@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AGE, CONTENT_LENGTH};
-use http::{HeaderMap, Request, Response};
+use http::header::{AGE, CONTENT_LENGTH, ETAG, RANGE};
+use http::{HeaderMap, Request, Response, StatusCode};
 
 use crate::body::ResponseBody;
 use crate::cache::Missed;
@@ -16,6 +16,7 @@ use crate::known::number_value;
 use crate::nested;
 use crate::outcome::{Cause, Outcome, Staleness};
 use crate::place::original_uri;
+use crate::policy::conditional::not_modified;
 use crate::policy::freshness::{Rules, Use, usable};
 use crate::policy::{Compiled, FailureKind};
 use crate::question::Question;
@@ -103,7 +104,8 @@ impl<S> Serve<S> {
                     return Followed::Alone;
                 }
                 let times = (age, waited);
-                self.streamed(follower, &opened, &question.policy, (cause, times))
+                let response = self.streamed(follower, &opened, &question.policy, (cause, times));
+                unless_known(response, question, request.headers())
             }
             (_, Some(Landed::TimedOut)) => {
                 let kind = FailureKind::Timeout;
@@ -249,6 +251,27 @@ pub(crate) fn refuses(question: &Question, flight: &Flight) -> bool {
     let immutable = |opened: Arc<Opened>| opened.entry.rules.has(Rules::IMMUTABLE);
     let pinned = || flight.opened().is_some_and(immutable);
     wish.no_cache || (wish.max_age == Some(0) && !pinned())
+}
+
+/// Whether a request cannot be answered before all of an answer is there: with a part of
+/// it, or by a condition on a tag that is made of it.
+pub(crate) fn wants_all(question: &Question, request: &HeaderMap) -> impl Fn(&Opened) -> bool {
+    let (head, conditional) = (question.head, question.asks.conditional);
+    let part = request.contains_key(RANGE);
+    move |opened| head || (conditional && (part || !opened.headers.contains_key(ETAG)))
+}
+
+/// What comes as the leader's does, for a client that may have it already.
+fn unless_known<B>(
+    response: Response<ResponseBody<B>>,
+    question: &Question,
+    request: &HeaderMap,
+) -> Response<ResponseBody<B>> {
+    let asks = question.asks.conditional && response.status().is_success();
+    match asks && not_modified(request, response.headers()) {
+        true => reply::without_body(response, StatusCode::NOT_MODIFIED),
+        false => response,
+    }
 }
 
 /// Whether a follower may be served what the flight makes: who came now would be,

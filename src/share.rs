@@ -12,7 +12,7 @@ use http::{HeaderMap, Request, Response};
 use crate::body::ResponseBody;
 use crate::cache::{Missed, Right, seen};
 use crate::flight::{Crowded, Drive, Entered, Flight, Handoff, Landed, Landing, Leads, Led};
-use crate::follow::{Followed, refuses};
+use crate::follow::{Followed, refuses, wants_all};
 use crate::handler::{Rights, begin, within};
 use crate::inner::{Content, Inner};
 use crate::instead::Late;
@@ -81,7 +81,7 @@ impl<S> Serve<S> {
                 Entered::Follow(follower) => {
                     let start = self.shared.engine.now();
                     let waiting = self.counts.waiting();
-                    let known = follower.known(question.head || question.asks.conditional);
+                    let known = follower.known(wants_all(&question, request.headers()));
                     // for all its flights together
                     let longest = soft.unwrap_or(question.policy.wait);
                     let wait = || Box::pin(tokio::time::sleep(longest));

@@ -42,11 +42,15 @@ impl Follower {
 
     /// Waits until there is something to serve, or nothing to wait for. A
     /// response that is complete is served as stored; one that may be sent
-    /// before is served as it comes, unless `whole` is wanted.
-    pub(crate) async fn known(&self, whole: bool) -> (Option<Arc<Opened>>, Option<Landed>) {
+    /// before is served as it comes, unless the `whole` is wanted.
+    pub(crate) async fn known(
+        &self,
+        whole: impl Fn(&Opened) -> bool,
+    ) -> (Option<Arc<Opened>>, Option<Landed>) {
+        let comes = |opened: &Arc<Opened>| opened.streams && !whole(opened);
         std::future::poll_fn(|cx| {
             self.flight.poll_known(&self.reader, cx, |opened, landed| {
-                landed.is_some() || (!whole && opened.is_some_and(|opened| opened.streams))
+                landed.is_some() || opened.is_some_and(comes)
             })
         })
         .await

@@ -239,7 +239,8 @@ impl Site {
 
     /// Whether that was an answer.
     async fn follow(&self, follower: Follower) -> bool {
-        let (opened, landed) = follower.known(thread_rng().gen_bool(0.3)).await;
+        let whole = thread_rng().gen_bool(0.3);
+        let (opened, landed) = follower.known(|_| whole).await;
         match (opened, landed) {
             (_, Some(Landed::Stored(_) | Landed::Alone)) => true,
             (_, Some(_)) | (None, None) => false,

@@ -143,7 +143,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
     ) -> Followed<T> {
         let engine = &self.space.engine;
         let start = engine.now();
-        let (known, _waiting) = (follower.known(true), self.space.counts.waiting());
+        let (known, _waiting) = (follower.known(|_| true), self.space.counts.waiting());
         let landed = match select(pin!(known), patience).await {
             Either::Left(((_, landed), _)) => landed,
             Either::Right(_) => return Followed::Late,

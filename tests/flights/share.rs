@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use larder::testing;
 
 use crate::support::request;
-use crate::{ask, is_coalesced, is_miss, piece, policy, settle, site, soon, text};
+use crate::{ask, fed, is_coalesced, is_miss, piece, policy, settle, site, soon, text};
 
 #[tokio::test]
 async fn a_thousand_requests_run_the_handler_once() {
@@ -235,6 +235,39 @@ async fn a_conditional_request_leads_for_all_and_gets_its_304() {
     }
     assert_eq!(text(plain.response().await).await, "body");
     site.is_over(3).await;
+}
+
+/// It need not wait for a body that its client has, or that others get as it comes.
+#[tokio::test]
+async fn a_condition_on_the_handlers_tag_is_answered_at_the_head() {
+    let mut site = site(policy());
+    let leader = site.ask();
+    let asks = |tag: &str| site.ask_with(&[("if-none-match", tag)]);
+    let (same, other, made) = (asks("\"1\""), asks("\"2\""), asks("\"l-0\""));
+    let part = site.ask_with(&[("if-none-match", "\"2\""), ("range", "bytes=0-1")]);
+    let run = site.origin.run().await;
+    let (feeder, body) = fed(Some(4));
+    run.answer(([("etag", "\"1\"")], Body::new(body)));
+    feeder.send("ab");
+    let same = same.response().await;
+    assert_eq!(same.status(), StatusCode::NOT_MODIFIED);
+    assert!(!same.headers().contains_key("content-length"));
+    assert_eq!(text(same).await, "");
+    let mut bodies = Vec::new();
+    for asking in [leader, other, made] {
+        let mut body = asking.response().await.into_body();
+        assert_eq!(piece(&mut body).await, "ab");
+        bodies.push(body);
+    }
+    settle().await;
+    assert!(!part.is_answered());
+    feeder.send("cd");
+    feeder.end();
+    for mut body in bodies {
+        assert_eq!(piece(&mut body).await, "cd");
+    }
+    assert_eq!(text(part.response().await).await, "ab");
+    site.is_over(5).await;
 }
 
 #[tokio::test]
