@@ -103,7 +103,7 @@ impl Engine {
                 groups: &fill.groups,
                 lease: None,
                 leads: true,
-                replaces: None,
+                replaces: fill.written.is_some().then_some(key), // whoever was later by his clock
             };
             let led = store.put(leading).await;
             if !led.as_ref().is_err_and(is_fenced) {

@@ -212,3 +212,40 @@ async fn one_to_which_nothing_could_lead_is_not_hidden_by_what_was_led_to_before
     let found = theirs.get(key("third")).await;
     assert_ne!(found.as_deref(), Some(&1));
 }
+
+/// The clocks of processes differ by some milliseconds, and what was later by one of them
+/// led on to the earlier value.
+#[tokio::test]
+async fn what_is_given_is_led_to_though_its_process_is_behind_by_its_clock() {
+    let redis = Redis::start();
+    let process = |clock: Option<ManualClock>| {
+        let builder = Cache::builder()
+            .redis(redis.url())
+            .operation_timeout(PATIENT);
+        let cache = match clock {
+            Some(clock) => builder.clock(Arc::new(clock)).build(),
+            None => builder.build(),
+        };
+        let cache = cache.unwrap();
+        (numbers(&cache), cache)
+    };
+    let ((gives, _stands), (loads, other)) = (process(Some(ManualClock::new())), process(None));
+    assert!(gives.get(key("one")).await.is_none()); // its clock stands from now on
+    let time = || redis.command::<(u64, u64)>(&["TIME"]);
+    let (second, micros) = time();
+    eventually("some milliseconds", || async {
+        time() > (second, micros + 20_000)
+    })
+    .await;
+    assert_eq!(load(&loads, "one", 1).await, 1);
+    other.idle().await;
+    gives.insert(key("other"), 2).await;
+    for text in ["one", "other"] {
+        assert_eq!(loads.get(key(text)).await.as_deref(), Some(&2), "{text}");
+    }
+    let locks = redis
+        .keys()
+        .into_iter()
+        .filter(|key| key.contains(":!lock:"));
+    assert_eq!(locks.count(), 0, "nobody is kept waiting");
+}

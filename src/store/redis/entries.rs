@@ -44,19 +44,22 @@ return there";
 /// name that may be others', is left, and so is an answer that began later, is as valid and may
 /// still be served: frames tell when they came, how long that took and by which clock
 /// (`entry/layout.rs`; under `early(false)` not how long). A value may have been given by who knew
-/// less of the clock: its time alone counts. The groups
+/// less of the clock: its time alone counts. What leads to one that is given waits for no time
+/// either, and takes the lock from who fills: it ends with the value. The groups
 /// come first: an entry is never there without them. Who may not publish leaves
 /// the others to their polling. Without a lease the mark that nobody shall wait goes: there
 /// is an answer that may be shared. Returns 0 where it is not held or comes too late, -1 where
 /// something else was left; else 3 more than the milliseconds that what was there would have lived, or 1 if
 /// nothing was.
-/// Keys: entry, lock, groups. Arguments: token, `*` for whoever's, or nothing, frame, life in
-/// milliseconds, channel, the groups' life, what is told, how frames begin or nothing.
+/// Keys: entry, lock, groups. Arguments: token, `*` for whoever's, `+` for that of what leads to one
+/// that is given, or nothing, frame, life in milliseconds, channel, the groups' life, what is told,
+/// how frames begin or nothing.
 pub(super) const STORE: &str = concat!(
     join!(),
     r"
-local leased = ARGV[1] ~= ''
-if leased and ARGV[1] ~= '*' and redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+local given, leads = ARGV[1] == '*' or ARGV[1] == '+', ARGV[1] == '+'
+local leased = ARGV[1] ~= '' and not leads
+if leased and not given and redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 local there = redis.pcall('GETRANGE', KEYS[1], 0, 108)
 if type(there) ~= 'string' then there = '?' end
 if there ~= '' and string.sub(there, 1, #ARGV[7]) ~= ARGV[7] then return -1 end
@@ -70,13 +73,14 @@ end
 local created, began, epoch, number, ends, is_value = head(there)
 local own = {head(ARGV[2])}
 -- one from after all that is another clock's
-if ARGV[1] ~= '*' and created and own[1] and began > own[2] and created < own[1] + 10000
+if not given and created and own[1] and began > own[2] and created < own[1] + 10000
   and epoch == own[3] and (is_value or number >= own[4]) and ends > time() then return 0 end
 join(3, KEYS[1], tonumber(ARGV[5]))
 local before = redis.call('PTTL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 if leased then
   if redis.call('DEL', KEYS[2]) == 1 then redis.pcall('PUBLISH', ARGV[4], ARGV[6]) end
+elseif leads then redis.call('SET', KEYS[2], '+', 'XX', 'KEEPTTL')
 elseif redis.call('GET', KEYS[2]) == '!' then redis.call('DEL', KEYS[2]) end
 return before + 3"
 );

@@ -118,6 +118,7 @@ impl RedisStore {
     ) -> Result<(), StoreError> {
         let (token, filled) = match (lease, record.replaces) {
             (Some(lease), _) => (lease.token.as_bytes(), &lease.key),
+            (None, Some(key)) if record.leads => (&b"+"[..], key),
             (None, Some(key)) => (&b"*"[..], key),
             (None, None) => (&b""[..], record.key),
         };

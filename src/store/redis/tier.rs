@@ -151,7 +151,7 @@ impl RedisStore {
             let args = [record.key.as_str().as_bytes(), longer.as_bytes()];
             self.script(&self.scripts.join, &[group], &args).await?;
         }
-        if let (None, Some(key)) = (record.lease, record.replaces) {
+        if let (None, Some(key), false) = (record.lease, record.replaces, record.leads) {
             let mut del = redis::cmd("DEL");
             del.arg(self.lock(key));
             self.run(&del, self.slow()).await?;
