@@ -143,7 +143,7 @@ impl Engine {
     ) -> Option<Arc<Held>> {
         if !self.generations.valid(&fill.entry, fill.note.number) {
             tracing::debug!(target: "larder", key = %fill.entry.key, "invalidated while it was made");
-            fill.replaced().cloned().for_each(|name| self.unlink(name)); // that has ended, too
+            self.outdated(fill);
             return None;
         }
         self.flights.unmark(&fill.entry.canonical);
@@ -175,7 +175,7 @@ impl Engine {
             true => {
                 let held = self.memory.insert(held, &self.generations);
                 let Some(held) = held else {
-                    fill.replaced().cloned().for_each(|name| self.unlink(name));
+                    self.outdated(fill);
                     return None;
                 };
                 drop(turn);
@@ -226,6 +226,16 @@ impl Engine {
             drop(room);
         });
         Some(held)
+    }
+
+    /// It was invalidated while it was made, or given.
+    fn outdated(self: &Arc<Self>, fill: Fill) {
+        let runtime = self.runtime().filter(|_| fill.written.is_some());
+        if let Some(runtime) = runtime {
+            let engine = Arc::clone(self);
+            let work = async move { engine.end_replaced(&fill).await };
+            self.tasks.spawn(&runtime, work);
+        }
     }
 
     /// Whether one that began later lies where it would go, or is led to by what it

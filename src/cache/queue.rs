@@ -164,7 +164,7 @@ impl Engine {
         });
     }
 
-    async fn tell_kept(self: &Arc<Self>, pulse: &Pulse) -> Result<(), StoreError> {
+    pub(super) async fn tell_kept(self: &Arc<Self>, pulse: &Pulse) -> Result<(), StoreError> {
         let (changes, upto) = pulse.queue.untold();
         let (news, _) = pulse.fence.advance(&changes).await?;
         self.learn(pulse, &news).await?;

@@ -40,7 +40,7 @@ impl Engine {
         let entry = &fill.entry;
         let ttl = Duration::from_millis(entry.lifetime.keep.saturating_sub(fill.age));
         if !self.generations.valid(entry, fill.note.number) {
-            return self.unwritten(fill.replaced(), false).await; // what it replaces has ended, too
+            return self.end_replaced(&fill).await;
         }
         if self.pulse.is_some() && !entry.stamp.is_known() {
             return self.unwritten(fill.replaced(), true).await; // who could tell whether it holds?
@@ -112,6 +112,18 @@ impl Engine {
             }
         }
         leads
+    }
+
+    /// It was invalidated meanwhile. Where it was given, what it replaces has ended too, and what
+    /// is being loaded since before that, elsewhere perhaps.
+    #[cold]
+    pub(super) async fn end_replaced(self: &Arc<Self>, fill: &Fill) {
+        let Some(pulse) = self.pulse.as_ref().filter(|_| fill.written.is_some()) else {
+            return self.unwritten(fill.replaced(), false).await;
+        };
+        fill.replaced().for_each(|name| self.supersede(pulse, name));
+        let told = self.tell_kept(pulse).await;
+        self.counted(told); // else it is told later
     }
 
     /// The store has not taken it. One that was given takes the place of what lies under its

@@ -3,9 +3,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/proxy.rs"]
+#[allow(dead_code, reason = "it is used in part")]
+mod proxy;
+#[path = "../support/resp.rs"]
+mod resp;
+
 mod adaptive;
 mod contents;
 mod erase;
+mod given;
 mod inserts;
 mod keys;
 mod long;
