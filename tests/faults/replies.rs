@@ -146,3 +146,39 @@ async fn garbage_is_the_end_of_a_connection_and_of_nothing_else() {
     }
     comes_back(&a).await;
 }
+
+/// A reply that is lost: each answer is another question's from then on, and there always is
+/// one, so that no breaker opens.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_out_of_step_is_given_up() {
+    let (_redis, proxy) = behind_proxy();
+    let site = Site::new();
+    let a = bare(&site, proxy.url());
+    comes_back(&a).await;
+    let clients: Vec<_> = (0..6)
+        .map(|n| {
+            let app = a.app.clone();
+            tokio::spawn(async move {
+                loop {
+                    let reply = get(&app, &format!("/items/{}", 2 + n)).await;
+                    assert_eq!(reply.status, 200);
+                }
+            })
+        })
+        .collect();
+    let mut push = Some(b">2\r\n+a\r\n+b\r\n".to_vec()); // in place of a reply
+    proxy.set(|rules| {
+        rules.answer = Some(Box::new(move |words| match Where::Reads.is(words) {
+            true => push.take(),
+            false => None,
+        }));
+    });
+    eventually("it is out of step", || async {
+        let store = a.cache.health().await.store;
+        store.is_some_and(|store| store.error.is_some())
+    })
+    .await;
+    comes_back(&a).await;
+    assert!(clients.iter().all(|client| !client.is_finished()));
+    clients.iter().for_each(|client| client.abort());
+}

@@ -12,6 +12,7 @@
 //! of the sorted set with what the hash says. A failover, a restart or a loss of
 //! either begins another epoch.
 
+use std::fmt;
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
@@ -103,6 +104,27 @@ impl RedisStore {
         format!("{merges}{}", hexed(random() | 1)) // 0 is none
     }
 
+    async fn beat_once(&self, beat: Beat<'_>) -> Result<Heard, StoreError> {
+        let Beat { who, seen, .. } = beat;
+        let (epoch, number) = (hexed(seen.epoch), seen.number.to_string());
+        let ripe: &[u8] = if beat.ripe { b"1" } else { b"0" };
+        let lease = millis(beat.lease).to_string();
+        let (epoch, number) = (epoch.as_bytes(), number.as_bytes());
+        let args = [who.as_bytes(), epoch, number, ripe, lease.as_bytes()];
+        let script = &self.scripts.beat;
+        let mut reply = self.on_clock_confirmed(script, &args).await?;
+        let clock = Stamp {
+            epoch: reply.hex()?,
+            number: reply.number()?,
+        };
+        Ok(Heard {
+            clock,
+            off: reply.number()? == 1,
+            time: reply.number()?,
+            lease: Duration::from_millis(reply.number()?),
+        })
+    }
+
     async fn on_clock_within(&self, script: &Text, args: &[&[u8]], time: Duration) -> Reply {
         let fresh = self.fresh();
         let mut all = vec![fresh.as_bytes()];
@@ -139,24 +161,11 @@ impl Fence for RedisStore {
 
     fn beat<'a>(&'a self, beat: Beat<'a>) -> StoreFuture<'a, Heard> {
         Box::pin(async move {
-            let Beat { who, seen, .. } = beat;
-            let (epoch, number) = (hexed(seen.epoch), seen.number.to_string());
-            let ripe: &[u8] = if beat.ripe { b"1" } else { b"0" };
-            let lease = millis(beat.lease).to_string();
-            let (epoch, number) = (epoch.as_bytes(), number.as_bytes());
-            let args = [who.as_bytes(), epoch, number, ripe, lease.as_bytes()];
-            let script = &self.scripts.beat;
-            let mut reply = self.on_clock_confirmed(script, &args).await?;
-            let clock = Stamp {
-                epoch: reply.hex()?,
-                number: reply.number()?,
-            };
-            Ok(Heard {
-                clock,
-                off: reply.number()? == 1,
-                time: reply.number()?,
-                lease: Duration::from_millis(reply.number()?),
-            })
+            let heard = self.beat_once(beat).await;
+            if heard.as_ref().is_err_and(is_unreadable) {
+                self.link.line().out_of_step();
+            }
+            heard
         })
     }
 
@@ -325,8 +334,24 @@ impl Items {
     }
 }
 
+/// What a script has answered is nothing that it says.
+#[derive(Debug)]
+struct Unreadable;
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the shared clock's scripts answered with something else")
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
 fn unreadable() -> StoreError {
-    refused("the shared clock's scripts answered with something else")
+    refused(Unreadable)
+}
+
+fn is_unreadable(error: &StoreError) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<Unreadable>())
 }
 
 fn is_out_of_memory(error: &StoreError) -> bool {

@@ -185,6 +185,13 @@ impl Line {
         }
     }
 
+    /// The answers that come are those to other questions: one was lost, or came twice. The
+    /// next who asks connects anew.
+    pub(super) fn out_of_step(&self) {
+        self.current().connection = None;
+        self.own.close();
+    }
+
     pub(super) fn give_up(&self, number: u64) {
         let mut current = self.current();
         if current.number == number {

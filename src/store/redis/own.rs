@@ -38,6 +38,10 @@ impl Own {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn close(&self) {
+        *self.connection() = None;
+    }
+
     fn give_up(&self, known: &Arc<dyn Connection>) {
         let mut current = self.connection();
         let same = |current: &Arc<dyn Connection>| Arc::ptr_eq(current, known);
