@@ -90,7 +90,8 @@ impl<T: Send + Sync + 'static> Values<T> {
         K: Into<ValueKey<'a>>,
     {
         let keys: Vec<ValueKey<'a>> = keys.into_iter().map(Into::into).collect();
-        let finds = keys.iter().map(|key| self.find(key, None));
+        // in a list: a closure among what it awaits would keep it out of spawned tasks
+        let finds: Vec<_> = keys.iter().map(|key| self.find(key, None)).collect();
         stream::iter(finds).buffered(TOGETHER).collect().await
     }
 

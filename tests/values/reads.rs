@@ -94,8 +94,10 @@ async fn many_are_found_at_once_in_their_order() {
         for id in ids.iter().filter(|id| !id.ends_with('7')) {
             values.insert(id, source.make(id)).await;
         }
-        let found = values.get_many(&ids).await;
-        for (id, found) in ids.iter().zip(found) {
+        let (asks, all) = (values.clone(), ids.clone());
+        // in a task, as handlers are
+        let asked = tokio::spawn(async move { asks.get_many(&all).await });
+        for (id, found) in ids.iter().zip(asked.await.unwrap()) {
             let there = found.map(|value| value.id.clone());
             assert_eq!(there.as_ref(), (!id.ends_with('7')).then_some(id));
         }
