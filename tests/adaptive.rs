@@ -85,6 +85,37 @@ async fn a_good_hit_rate_is_no_reason_for_a_longer_ttl() {
     assert_eq!(proposal.proposed, minutes(4), "{proposal:?}");
 }
 
+/// What never changes said of what always does that it may live for an hour.
+#[tokio::test]
+async fn routes_of_one_endpoint_adapt_each_by_its_own_answers() {
+    let (cache, clock) = larder::testing::cache();
+    let calls = Calls::default();
+    let list = cache.layer(Policy::ttl(hours(1)));
+    let one = cache.layer(Policy::ttl(seconds(5)).adaptive(seconds(1)..=hours(1)));
+    let changing = move || async move { calls.count().to_string() };
+    let app = Router::new()
+        .route("/users", on_get(|| async { "[]" }).layer(list))
+        .route("/users/{id}", on_get(changing).layer(one));
+    for _ in 0..50 {
+        get(&app, "/users").await;
+        cache.idle().await;
+        clock.advance(minutes(61));
+    }
+    assert_eq!(ttl(&app, &cache, "/users/1").await, 5);
+    for _ in 0..50 {
+        get(&app, "/users/1").await;
+        cache.idle().await;
+        clock.advance(seconds(6));
+    }
+    assert_eq!(ttl(&app, &cache, "/users/2").await, 1);
+    let proposals = cache.ttl_proposals();
+    let seen: Vec<_> = proposals
+        .iter()
+        .map(|p| (&*p.endpoint, p.changed > 0))
+        .collect();
+    assert_eq!(seen, [("users", true), ("users", false)], "{proposals:?}");
+}
+
 #[tokio::test]
 async fn what_was_invalidated_does_not_count_as_changed() {
     let (cache, clock) = larder::testing::cache();

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::handle::Cache;
 
-/// What the TTL of an endpoint's answers should be, and what that rests on.
+/// What the TTL of an endpoint's answers should be, and what that rests on. Where its routes'
+/// policies have different TTLs there is one for each.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TtlProposal {
@@ -34,10 +35,10 @@ impl Cache {
     #[must_use]
     pub fn ttl_proposals(&self) -> Vec<TtlProposal> {
         let endpoints = self.engine().counters.list().into_iter();
-        let proposals = endpoints.filter_map(|(endpoint, counts)| {
-            let latest = counts.watch.latest()?;
-            Some(TtlProposal {
-                endpoint: endpoint.into(),
+        let proposals = endpoints.flat_map(|(endpoint, counts)| {
+            let latest = counts.watch.latest().into_iter();
+            latest.map(move |latest| TtlProposal {
+                endpoint: endpoint.to_string(),
                 ttl: latest.seen.ttl,
                 proposed: latest.ttl,
                 hit_rate: latest.seen.hit_rate,

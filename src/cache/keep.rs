@@ -197,7 +197,7 @@ impl Engine {
         } else if self.memory.keeps_entries() && !fits {
             held.counts.refusal(Refusal::NoRoom);
         }
-        self.watch(&fill.entry, &held.counts, fill.age); // of a value memory keeps no body
+        self.watch(&fill, &held.counts); // of a value memory keeps no body
         self.asked_for(&held.entry, &fill.policy, 1);
         if !is_written {
             return Some(held);
@@ -249,15 +249,17 @@ impl Engine {
     }
 
     /// Takes note of whether an answer has changed.
-    fn watch(&self, entry: &Entry, counts: &Counts, age: u64) {
+    fn watch(&self, fill: &Fill, counts: &Counts) {
+        let entry = &fill.entry;
         if entry.rules.has(Rules::VALUE) && entry.body.is_empty() {
             return; // nobody has written it: there is nothing to compare
         }
         let kept = Kept {
+            policy: &fill.policy,
             key: &entry.canonical,
             body: &entry.body,
             now: self.now(),
-            ttl: entry.lifetime.fresh.saturating_sub(age),
+            ttl: entry.lifetime.fresh.saturating_sub(fill.age),
         };
         let invalidated = |since| self.generations.invalidated_since(entry, since);
         let watch = &counts.watch;

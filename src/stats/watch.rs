@@ -3,7 +3,8 @@
 //! Looked at when an answer is kept, never at a hit: of each endpoint a sample of 64
 //! keys, by their hash, is remembered with the hash of the body and its time. An
 //! answer that comes after an invalidation says nothing of how soon others go out
-//! of date, and is not compared.
+//! of date, and is not compared. Routes of one endpoint whose policies have other TTLs
+//! are looked at apart.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,9 +17,16 @@ use crate::policy::adapt::{ENOUGH, Observed, fitting};
 /// Keys that are remembered.
 const SAMPLE: usize = 64;
 
-/// What is known of an endpoint's changes.
+/// What is known of an endpoint's changes, by what its policies say of their TTLs.
 #[derive(Debug, Default)]
-pub(crate) struct Watch(Mutex<Seen>);
+pub(crate) struct Watch(Mutex<Vec<(Terms, Seen)>>);
+
+/// A policy's TTL, and the bounds within which that adapts.
+type Terms = (Option<Duration>, Option<(Duration, Duration)>);
+
+fn terms(policy: &Compiled) -> Terms {
+    (policy.ttl, policy.adaptive)
+}
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -53,6 +61,7 @@ pub(crate) struct Proposed {
 
 /// An answer that is kept.
 pub(crate) struct Kept<'a> {
+    pub(crate) policy: &'a Compiled,
     pub(crate) key: &'a [u8],
     pub(crate) body: &'a [u8],
     /// Milliseconds on the clock.
@@ -62,7 +71,7 @@ pub(crate) struct Kept<'a> {
 }
 
 impl Watch {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn all(&self) -> MutexGuard<'_, Vec<(Terms, Seen)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -78,7 +87,13 @@ impl Watch {
             XxHash3_64::oneshot(kept.key),
             XxHash3_64::oneshot(kept.body),
         );
-        let mut seen = self.seen();
+        let (mut all, terms) = (self.all(), terms(kept.policy));
+        let known = all.iter().position(|(of, _)| *of == terms);
+        let at = known.unwrap_or_else(|| {
+            all.push((terms, Seen::default()));
+            all.len() - 1
+        });
+        let seen = &mut all[at].1;
         seen.ttl = kept.ttl;
         if seen.sample.is_empty() {
             seen.sample = vec![Last::default(); SAMPLE];
@@ -110,13 +125,19 @@ impl Watch {
     /// The TTL that a policy has now, if it adapts.
     pub(crate) fn adapted(&self, policy: &Compiled) -> Option<Duration> {
         let (least, most) = policy.adaptive?;
-        let ttl = self.seen().latest.map(|latest| latest.ttl).or(policy.ttl)?;
+        let (all, terms) = (self.all(), terms(policy));
+        let seen = all.iter().find(|(of, _)| *of == terms);
+        let latest = seen.and_then(|(_, seen)| seen.latest);
+        let ttl = latest.map(|latest| latest.ttl).or(policy.ttl)?;
         Some(ttl.clamp(least, most))
     }
 
-    /// The latest decision.
-    pub(crate) fn latest(&self) -> Option<Proposed> {
-        self.seen().latest
+    /// The latest decisions, by the TTLs under which they were made.
+    pub(crate) fn latest(&self) -> Vec<Proposed> {
+        let all = self.all();
+        let mut latest: Vec<Proposed> = all.iter().filter_map(|(_, seen)| seen.latest).collect();
+        latest.sort_by_key(|latest| latest.seen.ttl);
+        latest
     }
 }
 
