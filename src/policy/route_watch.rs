@@ -8,7 +8,8 @@ use super::scope::RequestHead;
 impl Policy {
     /// What one run of the handler costs, in a unit of your own (such as dollars), from 0
     /// to a billion, in steps of a millionth: [`Totals`](crate::Totals) tell what was
-    /// saved and spent. Default: 0.
+    /// saved and spent. Of routes of one endpoint (`/users`, `/users/{id}`) the dearest counts
+    /// for all: give one of another cost its own [`endpoint`](Self::endpoint). Default: 0.
     pub fn cost(mut self, cost: f64) -> Self {
         self.watch.cost = cost;
         self
@@ -39,7 +40,8 @@ impl Policy {
 
     /// The least hit rate that is well, from 0 to 1, of this endpoint alone:
     /// [`CacheBuilder::least_hit_rate`](crate::CacheBuilder::least_hit_rate) is that of all
-    /// together, and what it says of the warning holds here. Default: 0, no warning.
+    /// together, and what it says of the warning holds here. Of routes of one endpoint the
+    /// highest counts. Default: 0, no warning.
     pub fn least_hit_rate(mut self, rate: f64) -> Self {
         self.watch.least_hit_rate = rate;
         self

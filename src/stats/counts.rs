@@ -245,12 +245,14 @@ impl Counts {
         Running::new(self, |counts| &counts.waiters)
     }
 
-    /// What its policy says of it.
+    /// What a policy says of it. It may be several routes', each with a policy of its own: what
+    /// one says may not take back what was counted by another's.
     pub(crate) fn has_policy(&self, watch: &crate::policy::Watch) {
         let millionths = |n: f64| (n * COST).round() as u64;
-        self.cost.store(millionths(watch.cost), Ordering::Relaxed);
+        self.cost
+            .fetch_max(millionths(watch.cost), Ordering::Relaxed);
         self.wanted
-            .store(millionths(watch.least_hit_rate), Ordering::Relaxed);
+            .fetch_max(millionths(watch.least_hit_rate), Ordering::Relaxed);
     }
 
     /// The hit rate below which it is to be warned.

@@ -67,6 +67,23 @@ async fn labels_users_and_costs_of_one_process() {
     assert_eq!((analytics.users_today, analytics.users_month), (1, 11));
 }
 
+/// Each request set the cost of all that its endpoint had done before.
+#[tokio::test]
+async fn of_routes_of_one_endpoint_the_dearest_tells_the_cost() {
+    let (cache, _clock) = testing::cache();
+    let of = |cost| cache.layer(Policy::ttl(hours(1)).cost(cost));
+    let app = Router::new()
+        .route("/users", on_get(|| async { "x" }).layer(of(0.0)))
+        .route("/users/{id}", on_get(|| async { "x" }).layer(of(0.5)));
+    for uri in ["/users/1", "/users/1", "/users/1", "/users"] {
+        get(&app, uri).await;
+        cache.idle().await;
+    }
+    let day = cache.recent().await.day;
+    assert!((day.cost_saved - 1.0).abs() < 1e-9, "{day:?}");
+    assert!((day.cost_spent - 1.0).abs() < 1e-9, "{day:?}");
+}
+
 #[tokio::test]
 async fn labels_and_users_of_all_instances() {
     let redis = Redis::start();
