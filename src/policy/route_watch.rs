@@ -17,7 +17,7 @@ impl Policy {
 
     /// What requests are counted under in the list of the most frequent
     /// ([`Analytics::top`](crate::Analytics::top)): each of them, hits too, under the text
-    /// that `label` gives it. It stands as it is in Redis and on the dashboard: no
+    /// that `label` gives it, of at most 256 bytes. It stands as it is in Redis and on the dashboard: no
     /// personal data. Called for each request. Default: keys, of hits one in 64.
     pub fn label(
         mut self,

@@ -58,6 +58,9 @@ impl Users {
     }
 }
 
+/// Longer names are cut: a path may be one, and is anybody's to choose.
+const LONGEST: usize = 256;
+
 /// What was asked for most.
 #[derive(Debug, Default)]
 pub(crate) struct Asked(Mutex<Frequent>);
@@ -65,7 +68,11 @@ pub(crate) struct Asked(Mutex<Frequent>);
 impl Asked {
     /// Counts a name, whoever else counts.
     pub(crate) fn saw(&self, name: &str, times: u64) {
-        locked(&self.0).add(name, times);
+        let mut end = name.len().min(LONGEST);
+        while !name.is_char_boundary(end) {
+            end -= 1;
+        }
+        locked(&self.0).add(&name[..end], times);
     }
 
     /// Counts a name, unless somebody else does just now: no hit waits.

@@ -84,6 +84,21 @@ async fn of_routes_of_one_endpoint_the_dearest_tells_the_cost() {
     assert!((day.cost_spent - 1.0).abs() < 1e-9, "{day:?}");
 }
 
+/// A path is anybody's to choose, and 64 KB of it were kept and told.
+#[tokio::test]
+async fn a_long_label_is_cut() {
+    let (cache, _clock) = testing::cache();
+    let app = app(&cache);
+    let long = "ä".repeat(1_000);
+    ask(&app, &format!("x{}", "%C3%A4".repeat(1_000)), 1).await;
+    let named = Policy::ttl(hours(1)).label(move |_| Some(long.clone()));
+    let app = Router::new().route("/b", on_get(|| async { "x" }).layer(cache.layer(named)));
+    get(&app, "/b").await;
+    let top = cache.analytics().await.top;
+    let lengths: Vec<usize> = top.iter().map(|one| one.name.len()).collect();
+    assert_eq!(lengths, [256, 256]);
+}
+
 #[tokio::test]
 async fn labels_and_users_of_all_instances() {
     let redis = Redis::start();
