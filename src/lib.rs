@@ -86,6 +86,21 @@
 //! | `testing` | | helpers for your own tests |
 
 #![warn(missing_docs, unreachable_pub)]
+#![cfg_attr(
+    not(all(
+        feature = "admin",
+        feature = "axum",
+        feature = "encryption",
+        feature = "precompress",
+        feature = "redis",
+        feature = "values"
+    )),
+    allow(
+        rustdoc::broken_intra_doc_links,
+        rustdoc::private_intra_doc_links,
+        reason = "what these features add has no page to link to without them"
+    )
+)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -74,6 +74,7 @@ cargo clippy --all-targets --all-features -- -D warnings
 
 stage "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features --quiet
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib --quiet
 
 stage "each feature alone, none, and all"
 # by clippy, which shares the dependencies with the stage of lints: other RUSTFLAGS would build them anew
