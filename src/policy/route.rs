@@ -303,7 +303,9 @@ impl Policy {
     /// Puts a text of your own into the key in place of path and query. Host,
     /// route, scope, tenant and keyed fields stay. `None`, or a panic, bypasses
     /// the cache. An invalidation of a URI reaches what was filled under its
-    /// path; what else shares the key needs a tag.
+    /// path; what else shares the key needs a tag. Where there is no route (`nest_service`, a
+    /// fallback, a service without axum) nothing else tells two services apart whose policies
+    /// one line of code has made, in a loop or a helper: name the service in the text.
     #[track_caller]
     pub fn key(
         mut self,
