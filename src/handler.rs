@@ -93,7 +93,10 @@ impl<S> Serve<S> {
         let response = within(engine, question.policy.hard_timeout, asking)
             .instrument(tracing::info_span!(target: "larder", "fill", endpoint = &*family))
             .await;
-        filling.ended(&*engine.clock);
+        // a layer further in that has decided counts its own, if the handler has run at all
+        if !matches!(&response, Some(Ok(response)) if nested::decided(response, engine)) {
+            filling.ended(&*engine.clock);
+        }
         let lease = lent.and_then(|lent| lent.take());
         let counted = !self.behind && asker.answers() && enclosing.answers();
         let adapted = self.counts.watch.adapted(&question.policy);

@@ -84,6 +84,25 @@ async fn of_routes_of_one_endpoint_the_dearest_tells_the_cost() {
     assert!((day.cost_spent - 1.0).abs() < 1e-9, "{day:?}");
 }
 
+/// Each hit of the inner layer was a run of the handler to the outer one.
+#[tokio::test]
+async fn a_handler_that_ran_once_in_nested_layers_is_one_fill() {
+    let (cache, _clock) = testing::cache();
+    let policy = || Policy::ttl(hours(1)).cost(0.5);
+    let inner = cache.layer(policy().tag("x"));
+    let app = Router::new()
+        .route("/a", on_get(|| async { "x" }).layer(inner))
+        .layer(cache.layer(policy()));
+    for _ in 0..4 {
+        get(&app, "/a").await;
+        cache.idle().await;
+    }
+    let (stats, day) = (cache.stats(), cache.recent().await.day);
+    assert_eq!((stats.hits_memory, stats.latency.fill.count), (3, 1));
+    assert_eq!(day.fills, 1);
+    assert!((day.cost_spent - 0.5).abs() < 1e-9, "{day:?}");
+}
+
 /// A path is anybody's to choose, and 64 KB of it were kept and told.
 #[tokio::test]
 async fn a_long_label_is_cut() {
