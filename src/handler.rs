@@ -134,6 +134,7 @@ impl<S> Serve<S> {
                 (late, None)
             }
             Some(Ok(mut response)) if nested::decided(&response, engine) => {
+                self.shared.decided(answered.question.place(), true);
                 landing.alone(None);
                 answered.name_tags(response.headers_mut());
                 return Ok((answered.decided(response), None));
@@ -142,7 +143,10 @@ impl<S> Serve<S> {
                 landing.alone(None);
                 return Ok((response.map(ResponseBody::inner), None));
             }
-            Some(Ok(response)) => answered.answer(engine, response, landing),
+            Some(Ok(response)) => {
+                self.shared.decided(answered.question.place(), false);
+                answered.answer(engine, response, landing)
+            }
             Some(Err(error)) => {
                 engine
                     .flights

@@ -44,6 +44,7 @@ use crate::policy::{conditional, freshness::Use};
 use crate::question::Question;
 use crate::reply;
 use crate::share::Fills;
+use crate::spared::want_whole;
 use crate::stats::Ticket;
 use crate::way::Serve;
 
@@ -84,6 +85,12 @@ impl<S> Serve<S> {
             if !engine.enabled() {
                 let request = Request::from_parts(parts, body);
                 return Box::pin(self.pass(Bypass::Disabled, request)).await;
+            }
+            let plain = missed.stale.is_none() && question.asks.wish.is_none();
+            if plain && self.shared.is_decided_inside(question.place()) {
+                want_whole(&mut parts.headers, Some(&question.policy));
+                let request = Request::from_parts(parts, body);
+                return Box::pin(self.fill(*question, family, missed, request)).await;
             }
             let of = Family {
                 name: &family,

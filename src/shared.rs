@@ -11,7 +11,7 @@ use crate::arrived::head_of;
 use crate::cache::Engine;
 use crate::cache::guard::{self, Callback};
 use crate::hint::seldom;
-use crate::key::endpoint_of_route;
+use crate::key::{Canonical, endpoint_of_route};
 use crate::outcome::Bypass;
 use crate::place::place;
 use crate::policy::request::is_unsafe;
@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     outside: AtomicBool,
     /// Whether one was passed by, for a router had named no route for it.
     unmatched: AtomicBool,
+    /// Whether a layer of the same cache further in has decided.
+    decided_inside: AtomicBool,
 }
 
 /// What a matched route implies.
@@ -54,7 +56,25 @@ impl Shared {
             routes: RwLock::default(),
             outside: AtomicBool::new(false),
             unmatched: AtomicBool::new(false),
+            decided_inside: AtomicBool::new(false),
         }
+    }
+
+    /// Takes note of whether a layer further in has decided what a request gets.
+    pub(crate) fn decided(&self, place: &Canonical, inside: bool) {
+        if inside {
+            self.decided_inside.store(true, Ordering::Relaxed);
+        }
+        if self.decided_inside.load(Ordering::Relaxed) {
+            let (flights, now) = (&self.engine.flights, self.engine.now());
+            flights.answered_inside(place, now, inside);
+        }
+    }
+
+    /// Whether one did so a moment ago: then this one asks no store, and for no right to fill.
+    pub(crate) fn is_decided_inside(&self, place: &Canonical) -> bool {
+        self.decided_inside.load(Ordering::Relaxed)
+            && self.engine.flights.is_inside(place, self.engine.now())
     }
 
     /// The endpoint that a matched route implies.

@@ -5,7 +5,7 @@ mod support;
 use axum::Router;
 use axum::routing::get as on_get;
 use futures_util::future::join_all;
-use larder::{Cache, MIB, Policy, minutes};
+use larder::{Cache, MIB, Policy, Routes, minutes};
 use support::redis_server::Redis;
 use support::{Calls, PATIENT, SHORT, eventually, get};
 
@@ -59,6 +59,29 @@ async fn a_hit_is_one_command_and_a_miss_three() {
     let last = calls();
     assert_eq!(last[2] - after[2], 10);
     assert_eq!((&last[..2], &last[3..]), (&after[..2], &after[3..]));
+}
+
+/// Each of them was a miss to the outer layer: three reads, a lock, and its end.
+#[tokio::test]
+async fn a_hit_in_memory_is_none_in_a_layer_inside_another_either() {
+    let redis = Redis::start();
+    let builder = Cache::builder().memory(MIB).redis(redis.url());
+    let cache = builder.lease(minutes(1)).build().unwrap();
+    let (inner, handled) = app(&cache);
+    let table = Routes::new().default_policy(minutes(5));
+    let app = inner.layer(cache.routes(table));
+    let calls = || ["evalsha", "get", "set", "publish"].map(|name| redis.calls(name));
+    for _ in 0..2 {
+        get(&app, "/x").await;
+        cache.idle().await;
+    }
+    let before = calls();
+    for _ in 0..10 {
+        let reply = get(&app, "/x").await;
+        assert!(reply.hit(), "{}", reply.cache_status());
+        cache.idle().await;
+    }
+    assert_eq!((calls(), handled.now()), (before, 1));
 }
 
 #[tokio::test]

@@ -75,6 +75,22 @@ impl Flights {
     }
 }
 
+impl Flights {
+    /// Whether a layer of the same cache further in has answered: the next one asks it at once.
+    pub(crate) fn answered_inside(&self, place: &Canonical, now: u64, inside: bool) {
+        let known = &mut self.table().inside;
+        match inside {
+            true => known.set(place, now + ALONE),
+            false => known.clear(place),
+        }
+    }
+
+    /// Whether that was so a moment ago.
+    pub(crate) fn is_inside(&self, place: &Canonical, now: u64) -> bool {
+        self.table().inside.holds(place, now)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
