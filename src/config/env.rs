@@ -335,6 +335,8 @@ mod tests {
             ("REDIS_HOST", "a:6380"),
             ("REDIS_HOST", "[::1]:6380"),
             ("CACHE_MAX_MEMORY", "0"),
+            ("CACHE_MAX_MEMORY", "99999999999TiB"),
+            ("CACHE_MAX_MEMORY", "18446744073709551616"),
             ("CACHE_TTL_X", "1ns"),
             ("CACHE_TTL_X", "200 years"),
             ("CACHE_TTL_X", "99999999999999"),

@@ -17,9 +17,10 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
 
 /// `"256MiB"`, or a number of bytes.
 pub(super) fn parse_size(text: &str) -> Result<u64, String> {
-    let size: Result<bytesize::ByteSize, _> = text.trim().parse();
-    size.map(|size| size.as_u64())
-        .map_err(|error| format!("{text:?} is no size such as \"256MiB\": {error}"))
+    let size: Option<bytesize::ByteSize> = text.trim().parse().ok();
+    // what is more than can be counted comes out as the most
+    let bytes = size.map(|size| size.as_u64()).filter(|n| *n < u64::MAX);
+    bytes.ok_or_else(|| format!("{text:?} is no size such as \"256MiB\", or bytes"))
 }
 
 struct Unit<T> {
