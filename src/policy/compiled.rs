@@ -354,8 +354,8 @@ pub(crate) fn beside_release(canonical: &[u8]) -> &[u8] {
 /// Bytes.
 pub(crate) const FINGERPRINT: usize = 16;
 
-/// Stands for every setting that changes what the handler sees or what a key
-/// means, the release included.
+/// Stands for every setting that changes what the handler sees, what a key
+/// means or how a hit is served, the release included.
 fn fingerprint(policy: &Policy, classes: &Classes, context: &Context) -> [u8; FINGERPRINT] {
     let mut parts: Vec<String> = vec![
         "3".to_owned(), // of the canonical request's layout, and of the scopes beside it
@@ -370,6 +370,13 @@ fn fingerprint(policy: &Policy, classes: &Classes, context: &Context) -> [u8; FI
     ];
     if !policy.tag_fields.is_empty() {
         parts.push(format!("{:?}", policy.tag_fields)); // what was stored before has no such tags
+    }
+    // a layer further out serves what lies under its own key by its own policy
+    if policy.watch.observe.is_some() {
+        parts.push("observes".to_owned());
+    }
+    if !policy.precompress.is_empty() {
+        parts.push(format!("{:?}", policy.precompress));
     }
     for class in [Class::Keyed, Class::KeyedSecret, Class::Hidden] {
         let mut names: Vec<&str> = classes.of(class).map(HeaderName::as_str).collect();

@@ -18,7 +18,8 @@ impl Policy {
     /// What requests are counted under in the list of the most frequent
     /// ([`Analytics::top`](crate::Analytics::top)): each of them, hits too, under the text
     /// that `label` gives it, of at most 256 bytes. It stands as it is in Redis and on the dashboard: no
-    /// personal data. Called for each request. Default: keys, of hits one in 64.
+    /// personal data. Called for each request; in a layer inside another one of the cache, for those that the
+    /// outer one does not answer by itself: give it to that one. Default: keys, of hits one in 64.
     pub fn label(
         mut self,
         label: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
@@ -50,7 +51,7 @@ impl Policy {
     /// Serves nothing from the cache: the safe way to find out what it would do. The
     /// handler answers every request, and answers are stored as ever; where one was
     /// stored that would have answered, the request is a miss by
-    /// [`Cause::Observed`](crate::Cause::Observed). What the policy hides from the handler
+    /// [`Cause::Observed`](crate::Cause::Observed). Once the policy serves, it fills anew. What the policy hides from the handler
     /// ([`ignore_credentials`](Policy::ignore_credentials), [`hide`](Policy::hide), a scope's
     /// other cookies) it does not see here either, so that answers are what would be served.
     ///

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get as on_get, post};
 use larder::testing::{self, ManualClock};
-use larder::{Cache, MIB, Policy, Routes, Scope, minutes, seconds};
+use larder::{Cache, Coding, MIB, Policy, Routes, Scope, minutes, seconds};
 
 use crate::counted;
 use crate::support::redis_server::Redis;
@@ -308,4 +308,26 @@ async fn a_layer_without_a_policy_for_a_request_decides_nothing() {
         (6, 0),
         "each is counted once"
     );
+}
+
+/// The outer layer found the inner one's entry under its own key, and served it by its own policy.
+#[tokio::test]
+async fn how_the_inner_policy_serves_holds_for_its_hits_too() {
+    let inside = async |policy: Policy| {
+        let (cache, _clock) = testing::cache();
+        let calls = Calls::default();
+        let handler = move || async move { format!("{} {}", calls.count(), "x".repeat(3_000)) };
+        let app = Router::new()
+            .route("/x", on_get(handler).layer(cache.layer(policy)))
+            .layer(cache.routes(Routes::new().default_policy(minutes(5))));
+        get(&app, "/x").await;
+        cache.idle().await;
+        get_with(&app, "/x", &[("accept-encoding", "gzip")]).await
+    };
+    let ttl = || Policy::ttl(minutes(5));
+    let observed = inside(ttl().observe(0.0)).await;
+    assert!(observed.text().starts_with("2 "), "nothing is served");
+    let coded = inside(ttl().precompress([Coding::Gzip])).await;
+    assert!(coded.hit(), "{}", coded.cache_status());
+    assert_eq!(coded.header("content-encoding"), "gzip");
 }
