@@ -92,6 +92,9 @@ impl<S> Serve<S> {
         if let Some(prepared) = &posted {
             writing.watch(&prepared.fill.entry, note);
         }
+        // its handler may go on writing while its body is made
+        let goes_on = posted.is_none() && !body.is_end_stream();
+        let again = (goes_on && body.size_hint().exact().is_none()).then(|| writing.again());
         let body = match (posted, writing.invalidate().await) {
             // nobody but this request has invalidated it since
             (Some(mut prepared), Some(note)) => {
@@ -104,7 +107,10 @@ impl<S> Serve<S> {
                 led.flight().board(drive);
                 body
             }
-            _ => ResponseBody::inner(body),
+            _ => match again {
+                Some(again) => ResponseBody::inner(body).metered(|_| drop(again)),
+                None => ResponseBody::inner(body),
+            },
         };
         let response = Response::from_parts(parts, body);
         Ok(reply::passed_on(

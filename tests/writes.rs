@@ -8,10 +8,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode};
 use axum::routing::{any, get as on_get};
+use futures_util::StreamExt;
+use http_body_util::BodyExt;
 use larder::{Cache, InvalidateErrorKind, MIB, Policy, Routes, minutes, testing, uri};
 use support::characters::{app, fill, policy, write};
 use support::redis_server::Redis;
-use support::{get, request, send, tiers};
+use support::{Calls, get, request, send, tiers};
 use tokio::sync::Notify;
 use tower::{Layer, ServiceExt};
 
@@ -203,6 +205,32 @@ async fn a_write_that_panics_invalidates_too() {
     let request = request(Method::PUT, "/x", &[]);
     assert!(tokio::spawn(app.clone().oneshot(request)).await.is_err());
     assert!(!get(&app, "/x").await.hit());
+}
+
+/// An import that tells of its progress, say: what was filled meanwhile is of before its end.
+#[tokio::test]
+async fn a_write_that_goes_on_behind_its_head_invalidates_at_its_end_too() {
+    for ends in [true, false] {
+        let (cache, _clock) = testing::cache();
+        let calls = Calls::default();
+        let import = || async {
+            let steps = futures_util::stream::iter(["one\n", "two\n"]);
+            Body::from_stream(steps.map(Ok::<_, std::convert::Infallible>))
+        };
+        let show = on_get(move || async move { calls.count().to_string() });
+        let app = Router::new().route("/x", show.post(import).layer(cache.ttl(minutes(5))));
+        get(&app, "/x").await;
+        let post = request(Method::POST, "/x", &[]);
+        let mut body = app.clone().oneshot(post).await.unwrap().into_body();
+        body.frame().await.unwrap().unwrap();
+        assert_eq!(get(&app, "/x").await.text(), "2", "it has begun");
+        assert!(get(&app, "/x").await.hit());
+        while ends && body.frame().await.is_some() {}
+        if !ends {
+            drop(body);
+        }
+        assert_eq!(get(&app, "/x").await.text(), "3", "{ends}");
+    }
 }
 
 #[tokio::test]

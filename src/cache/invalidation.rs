@@ -273,6 +273,11 @@ impl Writing {
         }
     }
 
+    /// The same once more: it invalidates when it is dropped.
+    pub(crate) fn again(&self) -> Self {
+        Self::new(&self.engine, self.targets.clone())
+    }
+
     /// Reaches further: what the answer names.
     pub(crate) fn reach(&mut self, targets: Vec<Target>) {
         self.targets.extend(targets);
