@@ -170,7 +170,9 @@ impl Engine {
         }
         self.balance();
         let held = self.held(fill.entry.clone(), fill.age, fill.note.number);
-        let held = held.holding(fill.value.take()).since(fill.began);
+        let given = fill.written.is_some();
+        let value = fill.value.take().map(|value| Value { given, ..value });
+        let held = held.holding(value).since(fill.began);
         let held = match in_memory {
             true => {
                 let held = self.memory.insert(held, &self.generations);

@@ -20,6 +20,9 @@ use crate::policy::freshness::{Rules, Use};
 use crate::question::Question;
 use crate::stats::{Counts, SAMPLE};
 
+/// The clocks of processes are no further apart, in microseconds.
+const APART: i64 = 1_000_000;
+
 /// An endpoint as it stands in keys, and what counts its requests.
 #[derive(Clone, Copy)]
 pub(crate) struct Family<'a> {
@@ -251,12 +254,16 @@ impl Engine {
         })
     }
 
-    /// Keeps in memory what was read, unless one that began later has come there since.
+    /// Keeps in memory what was read, unless one that began later has come there since, or was
+    /// given here and may have: the clocks of processes differ.
     pub(crate) fn keep_read(&self, held: Held, asked: &[u8]) -> Option<Arc<Held>> {
         let (memory, generations) = (&self.memory, &self.generations);
         let _turn = memory.turn(asked);
-        let later = memory.is_later(&held.entry.canonical, held.began, generations);
-        (!later).then(|| memory.insert(held, generations)).flatten()
+        let place = &held.entry.canonical;
+        let stays = memory.is_later(place, held.began, generations)
+            || memory.is_given(place, self.now())
+                && memory.is_later(place, held.began.saturating_sub(APART), generations);
+        (!stays).then(|| memory.insert(held, generations)).flatten()
     }
 
     /// Counts what was asked for, where the policy does not say what it is called.

@@ -51,6 +51,8 @@ pub(crate) struct Value {
     pub(crate) until: u64,
     /// Whether the memory tier keeps it.
     pub(crate) kept: bool,
+    /// It was given here, and not loaded or read.
+    pub(crate) given: bool,
 }
 
 impl Held {
@@ -75,6 +77,12 @@ impl Held {
     pub(crate) fn since(mut self, began: i64) -> Self {
         self.began = began;
         self
+    }
+
+    /// Whether it was given here, and is fresh.
+    pub(crate) fn is_given(&self, now: u64) -> bool {
+        let given = self.value.as_ref().is_some_and(|value| value.given);
+        given && self.age(now) < self.entry.lifetime.fresh
     }
 
     /// The same entry with coded variants beside it.

@@ -158,6 +158,11 @@ impl Memory {
         self.turns.of(canonical)
     }
 
+    /// Whether a value lies at a place that was given here, and is fresh.
+    pub(crate) fn is_given(&self, place: &[u8], now: u64) -> bool {
+        matches!(self.peek(place), Some(Slot::Entry(held)) if held.is_given(now))
+    }
+
     /// Whether what lies at a place, and is valid, began after `began`.
     pub(crate) fn is_later(&self, place: &[u8], began: i64, generations: &Generations) -> bool {
         let later = |held: &Held| held.began > began && held.valid(generations);

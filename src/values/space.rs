@@ -271,6 +271,7 @@ impl<T: Send + Sync + 'static> Space<T> {
             weight: own.unwrap_or_else(estimate) as u64,
             until: age.saturating_add(self.memory_ttl),
             kept: self.in_memory,
+            given: false,
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use larder::testing::ManualClock;
 use larder::values::{Content, ValueKey, Values};
 use larder::{
     Cache, Cause, Key, MIB, Outcome, Record, Removal, Removed, Store, StoreFuture, seconds,
@@ -327,4 +328,29 @@ fn what_is_inserted_without_a_runtime_is_in_memory_alone() {
         let found = main.block_on(values.get(key)).expect("memory has it");
         assert_eq!(found.id, "new");
     }
+}
+
+/// What another process had loaded before was read meanwhile, and the clocks of two processes
+/// do not tell by a few milliseconds which was first.
+#[tokio::test]
+async fn what_was_given_stays_in_memory_beside_what_is_read_of_another_process() {
+    let redis = Redis::start();
+    let (clock, there) = (ManualClock::new(), process(&redis));
+    clock.advance(SHORT);
+    let builder = Cache::builder().memory(16 * MIB).redis(redis.url());
+    let builder = builder.clock(Arc::new(clock.clone()));
+    let here = builder.operation_timeout(PATIENT).build().unwrap();
+    let (gives, loads) = (characters(&here), characters(&there));
+    assert!(gives.get("a").await.is_none());
+    read(&loads, &Source::default(), "a").await;
+    there.idle().await;
+    let loaded: Vec<u8> = redis.command(&["GET", "character:a"]);
+    gives.insert("a", Source::default().make("given")).await;
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut set = redis::cmd("SET");
+    set.arg("character:a").arg(loaded); // as it lay there a moment ago
+    set.exec(&mut client.get_connection().unwrap()).unwrap();
+    let older = gives.get_valid("a", |value| value.id != "given").await;
+    assert_eq!(older.unwrap().id, "a");
+    assert_eq!(gives.get("a").await.unwrap().id, "given");
 }
