@@ -3,6 +3,7 @@
 
 mod explanation;
 mod find;
+mod outline;
 mod steps;
 mod texts;
 mod usable;

@@ -6,6 +6,7 @@ use http::{HeaderMap, Request};
 use http_body::Body;
 
 use super::explanation::{About, Explanation, Step, Would};
+use super::outline::Outline;
 use super::texts::{freshness, key_of, of_entry, policy_of, varying};
 use super::usable::{Usable, answered};
 use crate::arrived::Arrived;
@@ -44,7 +45,15 @@ impl Cache {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn explain<B: Body>(&self, request: &Request<B>) -> Explanation {
+    pub fn explain<B: Body>(
+        &self,
+        request: &Request<B>,
+    ) -> impl Future<Output = Explanation> + Send {
+        let request = Outline::of(request);
+        async move { self.explain_outline(&request).await }
+    }
+
+    async fn explain_outline(&self, request: &Request<Outline>) -> Explanation {
         let path = original_uri(request.extensions(), request.uri()).path();
         let layers = &self.engine().layers;
         match layers.of_path(path).or_else(|| layers.excluding(path)) {
@@ -63,13 +72,17 @@ impl Cache {
 
 impl CacheLayer {
     /// What would become of a request at this layer: see [`Cache::explain`].
-    pub async fn explain<B: Body>(&self, request: &Request<B>) -> Explanation {
+    pub fn explain<B: Body>(
+        &self,
+        request: &Request<B>,
+    ) -> impl Future<Output = Explanation> + Send {
         let path = original_uri(request.extensions(), request.uri()).path();
         let known = match place(request.extensions()) {
             Place::Matched(pattern) => Some(pattern.to_owned()),
             _ => self.shared.route_of(path),
         };
-        self.shared.explain(request, known.as_deref()).await
+        let request = Outline::of(request);
+        async move { self.shared.explain(&request, known.as_deref()).await }
     }
 }
 
@@ -95,9 +108,9 @@ impl Steps {
 }
 
 impl Shared {
-    async fn explain<B: Body>(
+    async fn explain(
         self: &Arc<Self>,
-        request: &Request<B>,
+        request: &Request<Outline>,
         pattern: Option<&str>,
     ) -> Explanation {
         let mut steps = Steps::default();
@@ -154,12 +167,12 @@ impl Shared {
 }
 
 impl Engine {
-    async fn explain<B>(
+    async fn explain(
         self: &Arc<Self>,
         mut steps: Steps,
         mut question: Question,
         family: &str,
-        request: &Request<B>,
+        request: &Request<Outline>,
     ) -> Explanation {
         let at = steps.0.len();
         let leased = self.explain_lease(&mut steps).await;

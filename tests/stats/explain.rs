@@ -378,3 +378,17 @@ async fn of_layers_inside_each_other_the_inner_one_is_asked() {
         assert!(said(&told, About::Policy).contains(endpoint), "{told}");
     }
 }
+
+/// A body of axum's is not `Sync`: what borrows a request of it is not `Send`.
+#[tokio::test]
+async fn a_handler_may_ask_about_its_own_request() {
+    let (cache, _clock) = testing::cache();
+    let (asks, layer) = (cache.clone(), cache.ttl(minutes(1)));
+    let explains = on_get(move |request: Request<Body>| async move {
+        asks.explain(&request).await.would.to_string()
+    });
+    let app = Router::new().route("/why", explains.layer(layer));
+    get(&app, "/why").await;
+    let would = tokio::spawn(async move { cache.explain(&asked("/why", &[])).await.would });
+    assert_eq!(would.await.unwrap(), Would::Hit(Tier::Memory));
+}
