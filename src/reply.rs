@@ -219,11 +219,12 @@ pub(crate) fn shape<B>(
     request: &HeaderMap,
     asks: &Asks,
 ) -> Response<ResponseBody<B>> {
+    let mut codable = false;
     if !policy.precompress.is_empty() {
         let len = response.headers().get(CONTENT_LENGTH);
         let len = len.and_then(|len| len.to_str().ok()?.parse().ok());
         let (status, none) = (response.status(), Rules::default());
-        let codable = is_codable(status, response.headers(), none, len.unwrap_or(0));
+        codable = is_codable(status, response.headers(), none, len.unwrap_or(0));
         if codable && let Some(body) = choose(request, response.headers_mut(), coded) {
             response = response.map(|whole| whole.replaced(body));
         }
@@ -232,7 +233,7 @@ pub(crate) fn shape<B>(
         true => {
             let ranged = policy.etag && request.contains_key(RANGE);
             let coded = ranged && may_be_coded_outside(request, response.headers())
-                || is_by_date(request, &policy.precompress);
+                || codable && is_by_date(request, &policy.precompress);
             narrow(response, request, asks.whole || coded)
         }
         false => response,

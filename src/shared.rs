@@ -3,19 +3,21 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use http::Request;
 
 use crate::arrived::head_of;
 use crate::cache::Engine;
 use crate::cache::guard::{self, Callback};
+use crate::flight::{ALONE, Marks};
 use crate::hint::seldom;
 use crate::key::{Canonical, endpoint_of_route};
 use crate::outcome::Bypass;
 use crate::place::place;
 use crate::policy::request::is_unsafe;
 use crate::policy::{Compiled, Found, NameFn, Place, RequestHead, Table};
+use crate::question::Question;
 use crate::stats::{Counts, Ticket, Users};
 
 /// The endpoint of requests that have arrived at no route.
@@ -33,6 +35,8 @@ pub(crate) struct Shared {
     unmatched: AtomicBool,
     /// Whether a layer of the same cache further in has decided.
     decided_inside: AtomicBool,
+    /// For which keys.
+    inside: Mutex<Marks>,
 }
 
 /// What a matched route implies.
@@ -57,24 +61,32 @@ impl Shared {
             outside: AtomicBool::new(false),
             unmatched: AtomicBool::new(false),
             decided_inside: AtomicBool::new(false),
+            inside: Mutex::default(),
         }
     }
 
-    /// Takes note of whether a layer further in has decided what a request gets.
-    pub(crate) fn decided(&self, place: &Canonical, inside: bool) {
+    /// Takes note of whether a layer further in has decided what a request gets. A HEAD may have
+    /// a handler of its own.
+    pub(crate) fn decided(&self, question: &Question, inside: bool) {
+        let place = question.place();
+        if question.head {
+            return;
+        }
         if inside {
             self.decided_inside.store(true, Ordering::Relaxed);
-        }
-        if self.decided_inside.load(Ordering::Relaxed) {
-            let (flights, now) = (&self.engine.flights, self.engine.now());
-            flights.answered_inside(place, now, inside);
+            self.inside().set(place, self.engine.now() + ALONE);
+        } else if self.decided_inside.load(Ordering::Relaxed) {
+            self.inside().clear(place);
         }
     }
 
     /// Whether one did so a moment ago: then this one asks no store, and for no right to fill.
     pub(crate) fn is_decided_inside(&self, place: &Canonical) -> bool {
-        self.decided_inside.load(Ordering::Relaxed)
-            && self.engine.flights.is_inside(place, self.engine.now())
+        self.decided_inside.load(Ordering::Relaxed) && self.inside().holds(place, self.engine.now())
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Marks> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The endpoint that a matched route implies.

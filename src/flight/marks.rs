@@ -15,7 +15,7 @@ const MOST: usize = 65_536;
 /// seeded, so nobody can aim at another's; two that are the same by chance cost a
 /// fill that is not shared, or one that is put off.
 #[derive(Default)]
-pub(super) struct Marks {
+pub(crate) struct Marks {
     seeds: [RandomState; 2],
     until: HashMap<[u64; 2], u64, RandomState>,
     /// The latest time that was asked at.
@@ -24,7 +24,7 @@ pub(super) struct Marks {
 
 impl Marks {
     /// Once there are too many, those that are over go; if these are few, all go.
-    pub(super) fn set(&mut self, place: &Canonical, until: u64) {
+    pub(crate) fn set(&mut self, place: &Canonical, until: u64) {
         if self.until.len() >= MOST {
             let now = self.now;
             self.until.retain(|_, until| now < *until);
@@ -35,7 +35,7 @@ impl Marks {
         self.until.insert(self.hash(place), until);
     }
 
-    pub(super) fn holds(&mut self, place: &Canonical, now: u64) -> bool {
+    pub(crate) fn holds(&mut self, place: &Canonical, now: u64) -> bool {
         self.now = self.now.max(now);
         if self.until.is_empty() {
             return false;
@@ -51,7 +51,7 @@ impl Marks {
         }
     }
 
-    pub(super) fn clear(&mut self, place: &Canonical) {
+    pub(crate) fn clear(&mut self, place: &Canonical) {
         if !self.until.is_empty() {
             let hash = self.hash(place);
             self.until.remove(&hash);
@@ -72,22 +72,6 @@ impl Flights {
     /// Whether that was so a moment ago.
     pub(crate) fn is_apart(&self, place: &Canonical, now: u64) -> bool {
         self.table().apart.holds(place, now)
-    }
-}
-
-impl Flights {
-    /// Whether a layer of the same cache further in has answered: the next one asks it at once.
-    pub(crate) fn answered_inside(&self, place: &Canonical, now: u64, inside: bool) {
-        let known = &mut self.table().inside;
-        match inside {
-            true => known.set(place, now + ALONE),
-            false => known.clear(place),
-        }
-    }
-
-    /// Whether that was so a moment ago.
-    pub(crate) fn is_inside(&self, place: &Canonical, now: u64) -> bool {
-        self.table().inside.holds(place, now)
     }
 }
 

@@ -38,6 +38,7 @@ use crate::outcome::Refusal;
 pub(crate) use body::{Following, Leading};
 pub(crate) use fly::{Drive, Handoff, Opened, drive};
 pub(crate) use follower::Follower;
+pub(crate) use marks::Marks;
 pub(crate) use seat::Led;
 use seat::Seat;
 use sync::{Handle, Mutex, MutexGuard};

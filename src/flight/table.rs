@@ -40,8 +40,6 @@ pub(super) struct Table {
     unreached: Marks,
     /// Keys whose answers to `Authorization` are its sender's.
     pub(super) apart: Marks,
-    /// Keys that a layer of the same cache further in answers.
-    pub(super) inside: Marks,
 }
 
 /// How long a handler that has failed is left alone.

@@ -82,7 +82,7 @@ impl Policy {
     /// that a client likes as well, the one listed first is sent. `no-transform` is
     /// honoured (RFC 9111, 5.2.2.6). A request under this policy whose
     /// `If-Match` names a variant's tag names the plain one too (RFC 9110, 13.1.1).
-    /// Default: none.
+    /// With other codings than before, what is stored is filled anew. Default: none.
     ///
     /// ```
     /// # use larder::{Coding, Policy, minutes};

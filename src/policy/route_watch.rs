@@ -29,8 +29,8 @@ impl Policy {
     }
 
     /// Who asks, to count how many different users there are: only a hash is kept, and
-    /// of that not more than an estimate needs (HyperLogLog). Called for each request.
-    /// Default: users are not counted.
+    /// of that not more than an estimate needs (HyperLogLog). Called as [`label`](Self::label)
+    /// is. Default: users are not counted.
     pub fn count_users(
         mut self,
         user: impl Fn(&RequestHead<'_>) -> Option<String> + Send + Sync + 'static,
@@ -68,8 +68,8 @@ impl Policy {
 
     /// Runs the handler behind the back of the share `rate` of the hits (0 to 1; not of HEAD), in
     /// memory and in the store, to compare its answer with what was served: a mismatch is
-    /// counted and told as [`observe`](Self::observe) does. What is stored stays.
-    /// Default: 0.
+    /// counted and told as [`observe`](Self::observe) does. What is stored stays. Where a layer
+    /// further out of the cache answers by itself, that one's policy verifies. Default: 0.
     pub fn verify(mut self, rate: f64) -> Self {
         self.watch.verify = rate;
         self

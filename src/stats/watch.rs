@@ -17,6 +17,9 @@ use crate::policy::adapt::{ENOUGH, Observed, fitting};
 /// Keys that are remembered.
 const SAMPLE: usize = 64;
 
+/// Policies of one endpoint that are told apart; the rest are one. A TTL may be another each time.
+const APART: usize = 16;
+
 /// What is known of an endpoint's changes, by what its policies say of their TTLs.
 #[derive(Debug, Default)]
 pub(crate) struct Watch(Mutex<Vec<(Terms, Seen)>>);
@@ -90,7 +93,9 @@ impl Watch {
         let (mut all, terms) = (self.all(), terms(kept.policy));
         let known = all.iter().position(|(of, _)| *of == terms);
         let at = known.unwrap_or_else(|| {
-            all.push((terms, Seen::default()));
+            if all.len() < APART {
+                all.push((terms, Seen::default()));
+            }
             all.len() - 1
         });
         let seen = &mut all[at].1;

@@ -331,3 +331,44 @@ async fn how_the_inner_policy_serves_holds_for_its_hits_too() {
     assert!(coded.hit(), "{}", coded.cache_status());
     assert_eq!(coded.header("content-encoding"), "gzip");
 }
+
+/// The outer one asked no longer for the right to fill, and neither did the inner one.
+#[tokio::test]
+async fn a_layer_around_its_own_route_shares_fills_after_hits_too() {
+    let (cache, _clock) = testing::cache();
+    let calls = Calls::default();
+    let layer = cache.layer(Policy::ttl(minutes(5)).endpoint("e"));
+    let handler = on_get(move || async move {
+        tokio::task::yield_now().await;
+        calls.count().to_string()
+    });
+    let route = handler.layer(layer.clone());
+    let app = Router::new().route("/x", route).layer(layer);
+    for run in 1..=3 {
+        let asked = (0..20).map(|_| get(&app, "/x"));
+        for reply in futures_util::future::join_all(asked).await {
+            assert_eq!(reply.text(), run.to_string());
+        }
+        assert!(get(&app, "/x").await.hit());
+        cache.invalidate("api:e:*").await.unwrap();
+    }
+}
+
+/// What a HEAD's own handler is laid around tells nothing of GET.
+#[tokio::test]
+async fn where_heads_are_answered_inside_gets_share_fills() {
+    let (cache, _clock) = testing::cache();
+    let (calls, heads) = (Calls::default(), || async { "" });
+    let handler = on_get(move || async move {
+        tokio::task::yield_now().await;
+        calls.count().to_string()
+    });
+    let heads = axum::routing::head(heads).layer(cache.ttl(minutes(5)));
+    let app = Router::new().route("/x", heads.merge(handler));
+    let app = app.layer(cache.routes(Routes::new().default_policy(minutes(5))));
+    send(&app, crate::support::request(Method::HEAD, "/x", &[])).await;
+    let asked = (0..20).map(|_| get(&app, "/x"));
+    for reply in futures_util::future::join_all(asked).await {
+        assert_eq!(reply.text(), "1");
+    }
+}

@@ -1,6 +1,7 @@
 //! What others have put under a namespace's names is theirs.
 
 use futures_util::future::join_all;
+use larder::values::{Content, ValueKey};
 use larder::{Cache, MIB, namespace};
 
 use crate::support::log::Log;
@@ -133,5 +134,23 @@ async fn clearing_a_namespace_removes_its_values_alone() {
     fill().await;
     cache.invalidate(larder::everything()).await.unwrap();
     assert_eq!(redis.command::<i64>(&["EXISTS", "character:7"]), 0);
+    assert_theirs(&redis);
+}
+
+/// Nobody waits for a lock that nobody holds: the name of the value is another's.
+#[tokio::test]
+async fn an_insertion_that_fails_leaves_no_lock() {
+    let redis = Redis::start();
+    let cache = cache(&redis);
+    let (values, content) = (characters(&cache), Content::of("text"));
+    let lock = format!("api:!lock:{{character:hash:{}}}", content.to_hex());
+    // as a load leaves it whose value may not be shared
+    redis.command::<()>(&["SET", &lock, "!", "PX", "120000"]);
+    put_theirs(&redis);
+    let given = Source::default().make("given");
+    let key = ValueKey::new("1").content(content);
+    values.insert(key, given).await;
+    cache.idle().await;
+    assert_eq!(redis.command::<Option<String>>(&["GET", &lock]), None);
     assert_theirs(&redis);
 }
