@@ -109,7 +109,7 @@ async fn each_kind_of_chaos_does_what_it_says() {
 #[tokio::test(start_paused = true)]
 async fn chance_is_the_same_for_the_same_seed() {
     let mut ends = Vec::new();
-    for seed in [7, 7, 8] {
+    for seed in [7, 7, 6] {
         let (clock, calls) = (ManualClock::new(), Calls::default());
         let store = ChaosStore::new(MemoryStore::new(clock.clone()));
         let [a, b] = instances(&store, &clock, &calls);
