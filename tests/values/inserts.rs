@@ -95,6 +95,10 @@ async fn nor_does_one_without_a_lease_that_knows_more_of_the_clock() {
     let loading = async move { values.get_or_try_insert_with("a", load).await.unwrap() };
     let loading = tokio::spawn(loading);
     eventually("it loads", || async { runs.now() == 1 }).await;
+    // what two processes take for Redis' time is as far apart as a round trip may take
+    let now = || redis.command::<(u64, u64)>(&["TIME"]).0;
+    let began = now();
+    eventually("later", || async { now() > began + 1 }).await;
     let here = characters(&process(&redis));
     here.insert("a", Source::default().make("given")).await;
     let mut given: Vec<u8> = redis.command(&["GET", "character:a"]);
