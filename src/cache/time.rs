@@ -5,7 +5,9 @@
 //! monotonic clock, and follows later beats by a millisecond in ten seconds, which is more
 //! than clocks drift apart: a slow answer moves ages by no more, and a jump of either
 //! clock not at all, unless it lasts. Then the server's clock was put right, or another
-//! server goes on with the same epoch, and whoever comes later goes by that: so do all.
+//! server goes on with the same epoch, and whoever comes later goes by that: so do all. What a
+//! slow answer told at first, such as that which made the connection, is off by half of its
+//! time at most: a quicker one puts it right at once.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +19,8 @@ pub(super) struct SharedTime {
     origin: AtomicU64,
     /// The clock's epoch that it is from: with another one there may be another server.
     epoch: AtomicU64,
+    /// Half of the time that the answer took which it is from: it is no further off.
+    doubt: AtomicU64,
     /// When it last followed, on the monotonic clock.
     followed: AtomicU64,
     jumped: Mutex<Option<Jumped>>,
@@ -49,13 +53,20 @@ impl SharedTime {
         let anew = self.epoch.swap(epoch, Ordering::Relaxed) != epoch;
         let steady = now.saturating_sub(self.followed.load(Ordering::Relaxed)) < STEADY;
         let fresh = anew || known == 0;
-        let jumps = !fresh && origin.abs_diff(known) > JUMP;
+        let (off, half) = (origin.abs_diff(known), now.saturating_sub(sent) / 2);
+        let doubt = self.doubt.load(Ordering::Relaxed);
+        let better = !fresh && half < doubt && off <= doubt;
+        let jumps = !fresh && off > JUMP;
         let lasts = self.lasts(jumps.then_some(origin), now);
-        let next = match fresh || lasts {
+        let taken = fresh || lasts || better;
+        let next = match taken {
             true => origin,
             false if jumps || steady => return false,
             false => origin.clamp(known - 1, known + 1),
         };
+        if taken {
+            self.doubt.store(half, Ordering::Relaxed);
+        }
         self.followed.store(now, Ordering::Relaxed);
         self.origin.store(next, Ordering::Relaxed);
         lasts
@@ -118,6 +129,19 @@ mod tests {
         assert_eq!(time.at(0), Some(1_000_000));
         time.heard(8, 1_900_000, (0, 0));
         assert_eq!(time.at(0), Some(1_900_000));
+    }
+
+    #[test]
+    fn what_a_slow_first_answer_told_is_put_right_by_a_quicker_one() {
+        let time = SharedTime::default();
+        time.heard(7, 1_000_390, (0, 420)); // the connection was made first
+        assert_eq!(time.at(0), Some(1_000_180));
+        time.heard(7, 1_000_905, (900, 910));
+        assert_eq!(time.at(0), Some(1_000_000));
+        time.heard(7, 1_001_600, (1_400, 1_650)); // a slow one
+        assert_eq!(time.at(0), Some(1_000_000));
+        time.heard(7, 1_002_300, (2_000, 2_002)); // quicker, and a jump
+        assert_eq!(time.at(0), Some(1_000_000));
     }
 
     /// Beats from `from` on, each after `every`, by a server whose clock began at `origin`.
