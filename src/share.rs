@@ -10,7 +10,7 @@ use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
 use http::{HeaderMap, Request, Response};
 
 use crate::body::ResponseBody;
-use crate::cache::{Missed, Right, seen};
+use crate::cache::{AsksToFill, Missed, Right, seen};
 use crate::flight::{Crowded, Drive, Entered, Flight, Handoff, Landed, Landing, Leads, Led};
 use crate::follow::{Followed, refuses, wants_all};
 use crate::handler::{Rights, begin, within};
@@ -342,16 +342,16 @@ impl<S> Serve<S> {
         let (start, cause) = (engine.now(), missed.cause);
         let headers = request.headers().clone();
         let policy = Arc::clone(&question.policy);
-        let seen = (cause, seen(missed.stale.as_deref()));
         let route = Route::of_request(&self.shared, Arc::clone(&family), &request);
         let least = engine.generations.last(&route.asked(&engine, &question));
         let key = || question.key(&engine.context.prefix, &family);
         let right = match nested::lent(request.extensions(), &engine, key) {
             Loan::Right(lease) => Right::Fill(Some(lease)),
             loan => {
-                let least = (least, matches!(loan, Loan::Elsewhere));
-                let ask = engine.right_to_fill(&mut question, &family, &headers, seen, least);
-                ask.await
+                let mut asks = AsksToFill::new(cause, seen(missed.stale.as_deref()), least);
+                asks.at_once = matches!(loan, Loan::Elsewhere); // the holder may wait for it
+                let right = engine.right_to_fill(&mut question, &family, &headers, asks);
+                right.await
             }
         };
         match right {

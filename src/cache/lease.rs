@@ -41,6 +41,29 @@ pub(crate) enum Right {
     Alone,
 }
 
+/// Who asks for the right to fill.
+pub(crate) struct AsksToFill {
+    /// Why it found nothing.
+    cause: Cause,
+    /// What it saw in the store.
+    seen: Seen,
+    /// The number of the shared clock below which a holder gives way: it began too early.
+    least: u64,
+    /// It does not wait for the holder.
+    pub(crate) at_once: bool,
+}
+
+impl AsksToFill {
+    pub(crate) fn new(cause: Cause, seen: Seen, least: u64) -> Self {
+        Self {
+            cause,
+            seen,
+            least,
+            at_once: false,
+        }
+    }
+}
+
 /// A lease that is held, renewed and given back.
 pub(crate) struct Leased {
     engine: Arc<Engine>,
@@ -56,29 +79,25 @@ pub(crate) struct Leased {
 
 impl Engine {
     /// Asks for the right to fill, and waits for another instance's fill where it
-    /// has that, and began it under the number `least` of the shared clock or later.
+    /// has that.
     pub(crate) async fn right_to_fill(
         self: &Arc<Self>,
         question: &mut Question,
         family: &str,
         headers: &HeaderMap,
-        (cause, known): (Cause, Seen),
-        (least, is_within): (u64, bool),
+        asks: AsksToFill,
     ) -> Right {
         let shared = question.policy.coalesce && !question.policy.memory_only;
-        let Some(store) = self
-            .store
-            .as_ref()
-            .filter(|_| shared && cause != Cause::StoreError)
-        else {
+        let store = self.store.as_ref().filter(|_| shared);
+        let cause = asks.cause;
+        let Some(store) = store.filter(|_| cause != Cause::StoreError) else {
             return Right::Fill(None);
         };
-        let known = match cause {
-            Cause::Bounds => Seen::Useless, // it is left there
-            _ => known,
-        };
-        let mut lease = self.lease_of(question, family, known);
-        lease.least = least;
+        let mut lease = self.lease_of(question, family, asks.seen);
+        if cause == Cause::Bounds {
+            lease.seen = Seen::Useless; // it is left there
+        }
+        lease.least = asks.least;
         let key = lease.key.clone();
         let start = self.now();
         let (mut waits, mut filled) = (false, false);
@@ -89,26 +108,11 @@ impl Engine {
             let mut released = store.released(&key).fuse();
             if waits {
                 std::future::poll_fn(|cx| Poll::Ready(released.poll_unpin(cx).is_ready())).await;
-                match self.look_once(question, family, headers, cause).await {
+                match self.filled_there(question, family, headers, cause).await {
                     Ok(found) => return Right::Found(found),
-                    Err(missed) => match missed.stale.as_deref() {
-                        Some(&Stale {
-                            ref held,
-                            age,
-                            usable: Use::Early(ttl),
-                            ..
-                        }) => {
-                            return Right::Found(Found {
-                                entry: Box::new(held.entry.clone()), // somebody renews it in his turn
-                                age,
-                                ttl,
-                                number: held.number(),
-                            });
-                        }
-                        // it has been filled, and that is of no use to this request
-                        _ if filled => lease.seen = Seen::Useless,
-                        stale => lease.seen = seen(stale),
-                    },
+                    // it has been filled, and that is of no use to this request
+                    Err(_) if filled => lease.seen = Seen::Useless,
+                    Err(seen) => lease.seen = seen,
                 }
             }
             // who waits for another one's fill waits longer than for the store
@@ -116,32 +120,65 @@ impl Engine {
                 true => self.budget,
                 false => self.left(question),
             };
-            match self.ask_for(&**store, &lease, longest).await {
-                Ok(Ok(Granted::Yes)) => {
+            match self.granted(self.ask_for(&**store, &lease, longest).await) {
+                None => return Right::Fill(None),
+                Some(Granted::Yes) => {
                     return Right::Fill(self.leased(lease, question.policy.wait));
                 }
-                Ok(Ok(Granted::Alone)) => return Right::Alone,
+                Some(Granted::Alone) => return Right::Alone,
                 // it must refuse what another one brings, or would wait for itself
-                Ok(Ok(Granted::No)) if reloads || is_within => return Right::Fill(None),
-                Ok(Ok(Granted::No)) if waits && !released.is_terminated() => {
+                Some(Granted::No) if reloads || asks.at_once => return Right::Fill(None),
+                Some(Granted::No) if waits && !released.is_terminated() => {
                     filled = false;
                     let _ = released.await;
                 }
-                Ok(Ok(granted)) => {
+                Some(granted) => {
                     filled = granted == Granted::Filled;
                     waits = true;
-                }
-                Ok(Err(error)) => {
-                    self.counters.store_error(&error);
-                    return Right::Fill(None);
-                }
-                Err(_) => {
-                    self.counters.store_timeout();
-                    return Right::Fill(None);
                 }
             }
         }
         Right::Alone
+    }
+
+    /// The store's word, if it has given one in time.
+    fn granted(&self, asked: Result<Result<Granted, StoreError>, Elapsed>) -> Option<Granted> {
+        match asked {
+            Ok(Ok(granted)) => return Some(granted),
+            Ok(Err(error)) => self.counters.store_error(&error),
+            Err(_) => self.counters.store_timeout(),
+        }
+        None
+    }
+
+    /// What another instance has filled meanwhile; else what lies there.
+    async fn filled_there(
+        self: &Arc<Self>,
+        question: &mut Question,
+        family: &str,
+        headers: &HeaderMap,
+        cause: Cause,
+    ) -> Result<Found<Box<Entry>>, Seen> {
+        let look = self.look_once(question, family, headers, cause).await;
+        let stale = match look {
+            Ok(found) => return Ok(found),
+            Err(missed) => missed.stale,
+        };
+        match stale.as_deref() {
+            // somebody renews it in his turn
+            Some(&Stale {
+                ref held,
+                age,
+                usable: Use::Early(ttl),
+                ..
+            }) => Ok(Found {
+                entry: Box::new(held.entry.clone()),
+                age,
+                ttl,
+                number: held.number(),
+            }),
+            stale => Err(seen(stale)),
+        }
     }
 
     /// Looks into the store, with the time that one look has.

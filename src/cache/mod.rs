@@ -60,7 +60,7 @@ pub(crate) use found::{Found, Missed, Stale};
 pub use handle::Cache;
 pub(crate) use invalidation::Writing;
 pub(crate) use keep::{Fill, Varies};
-pub(crate) use lease::{Leased, Right, seen};
+pub(crate) use lease::{AsksToFill, Leased, Right, seen};
 pub(crate) use look::Unanswered;
 pub(crate) use read::Family;
 #[cfg(feature = "config")]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::outcome::{Cause, Outcome, Refusal};
+use crate::outcome::{Bypass, Cause, Outcome, Refusal};
 
 /// A value, and how it was come by. Cheap to clone; all clones are one value.
 pub struct CachedValue<T> {
@@ -101,6 +101,14 @@ pub(super) fn miss(cause: Cause, stored: Result<(), Refusal>) -> Outcome {
     Outcome::Miss {
         cause,
         stored,
+        status: StatusCode::OK,
+    }
+}
+
+/// How a value was come by that the cache had no part in.
+pub(super) fn bypassed(reason: Bypass) -> Outcome {
+    Outcome::Bypass {
+        reason,
         status: StatusCode::OK,
     }
 }

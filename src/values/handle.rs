@@ -11,10 +11,10 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 
 use super::ask::{Ask, CheckFn};
-use super::cached::{CachedValue, miss};
+use super::cached::{CachedValue, bypassed, miss};
 use super::count::Counting;
 use super::key::ValueKey;
-use super::load::bypassed;
+
 use super::made::Made;
 use super::space::Space;
 use crate::cache::Cache;

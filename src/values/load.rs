@@ -23,9 +23,9 @@ use futures_util::future::{Either, select};
 use http::{HeaderMap, StatusCode};
 
 use super::ask::Ask;
-use super::cached::{CachedValue, miss};
+use super::cached::{CachedValue, bypassed, miss};
 use super::made::{self, Made};
-use crate::cache::{Leased, Missed, Right};
+use crate::cache::{AsksToFill, Leased, Missed, Right};
 use crate::flight::{Crowded, Entered, Flight, Follower, Handoff, Landed, Landing, Leads, Led};
 use crate::outcome::{Bypass, Fault, Outcome, Refusal, Staleness};
 use crate::policy::freshness::Use;
@@ -226,10 +226,10 @@ impl<T: Send + Sync + 'static> Ask<T> {
     {
         let engine = Arc::clone(&self.space.engine);
         let (start, none) = (engine.now(), HeaderMap::new());
-        let (family, known) = (Arc::clone(&self.space.name), self.seen(&missed));
-        let asks = (missed.cause, known);
+        let family = Arc::clone(&self.space.name);
         let least = engine.generations.last(&self.belongs());
-        let right = engine.right_to_fill(&mut self.question, &family, &none, asks, (least, false));
+        let asks = AsksToFill::new(missed.cause, self.seen(&missed), least);
+        let right = engine.right_to_fill(&mut self.question, &family, &none, asks);
         match right.await {
             Right::Fill(lease) => self.run(missed, landing, lease, loader).await,
             // it takes too long elsewhere: once here, for all who wait here
@@ -387,12 +387,4 @@ where
 {
     let value = Arc::new(loader().await?);
     Ok(CachedValue::new(value, bypassed(reason)))
-}
-
-/// How a value was come by that the cache had no part in.
-pub(super) fn bypassed(reason: Bypass) -> Outcome {
-    Outcome::Bypass {
-        reason,
-        status: StatusCode::OK,
-    }
 }
