@@ -9,6 +9,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use crate::cache::Writing;
+use crate::ending::Ending;
 use crate::entry::Held;
 use crate::error::BoxError;
 use crate::flight::{Following, Leading};
@@ -31,6 +33,7 @@ pin_project! {
         Inner { #[pin] body: B },
         Leading { leading: Box<Leading<B>> },
         Following { following: Box<Following> },
+        Ending { ending: Pin<Box<Ending<B>>> },
         Metered { metered: Pin<Box<Metered<B>>> },
     }
 }
@@ -51,17 +54,11 @@ struct Meter {
     told: Option<Box<dyn FnOnce(u64) + Send + Sync>>,
 }
 
-impl Meter {
-    fn tell(&mut self) {
+impl Drop for Meter {
+    fn drop(&mut self) {
         if let Some(told) = self.told.take() {
             told(self.bytes);
         }
-    }
-}
-
-impl Drop for Meter {
-    fn drop(&mut self) {
-        self.tell();
     }
 }
 
@@ -134,6 +131,17 @@ impl<B> ResponseBody<B> {
         Self { kind }
     }
 
+    /// Invalidates once more at its end.
+    pub(crate) fn ending(body: B, writing: Writing) -> Self
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let ending = Box::pin(Ending::new(body, writing));
+        let kind = Kind::Ending { ending };
+        Self { kind }
+    }
+
     /// Tells at its end how many bytes went through it.
     pub(crate) fn metered(self, told: impl FnOnce(u64) + Send + Sync + 'static) -> Self {
         let (bytes, told) = (0, Some(Box::new(told) as _));
@@ -193,15 +201,14 @@ where
             KindProj::Inner { body } => body.poll_frame(cx).map_err(Into::into),
             KindProj::Leading { leading } => leading.poll_next(cx),
             KindProj::Following { following } => following.poll_next(cx),
+            KindProj::Ending { ending } => ending.as_mut().poll_next(cx),
             KindProj::Metered { metered } => {
                 let this = metered.as_mut().project();
                 let frame = ready!(this.body.poll_frame(cx));
-                match &frame {
-                    Some(Ok(frame)) => {
-                        let len = frame.data_ref().map_or(0, Bytes::len);
-                        this.meter.bytes += len as u64;
-                    }
-                    _ => this.meter.tell(),
+                if let Some(Ok(frame)) = &frame
+                    && let Some(data) = frame.data_ref()
+                {
+                    this.meter.bytes += data.len() as u64;
                 }
                 Poll::Ready(frame)
             }
@@ -215,6 +222,7 @@ where
             Kind::Inner { body } => body.is_end_stream(),
             Kind::Leading { leading } => leading.is_end(),
             Kind::Following { following } => following.is_end(),
+            Kind::Ending { ending } => ending.is_end(),
             Kind::Metered { metered } => metered.body.is_end_stream(),
         }
     }
@@ -226,6 +234,7 @@ where
             Kind::Inner { body } => body.size_hint(),
             Kind::Leading { leading } => leading.size_hint(),
             Kind::Following { following } => following.size_hint(),
+            Kind::Ending { ending } => ending.size_hint(),
             Kind::Metered { metered } => metered.body.size_hint(),
         }
     }
@@ -242,6 +251,7 @@ impl<B> fmt::Debug for ResponseBody<B> {
             Kind::Inner { .. } => "inner",
             Kind::Leading { .. } => "leading",
             Kind::Following { .. } => "following",
+            Kind::Ending { .. } => "ending",
             Kind::Metered { .. } => "metered",
         };
         f.debug_tuple("ResponseBody").field(&kind).finish()

@@ -134,7 +134,7 @@ impl<S> Serve<S> {
                 (late, None)
             }
             Some(Ok(mut response)) if nested::decided(&response, engine) => {
-                self.shared.decided(&answered.question, true);
+                self.shared.decided(&answered.question, self.nested, true);
                 landing.alone(None);
                 answered.name_tags(response.headers_mut());
                 return Ok((answered.decided(response), None));
@@ -144,7 +144,7 @@ impl<S> Serve<S> {
                 return Ok((response.map(ResponseBody::inner), None));
             }
             Some(Ok(response)) => {
-                self.shared.decided(&answered.question, false);
+                self.shared.decided(&answered.question, self.nested, false);
                 answered.answer(engine, response, landing)
             }
             Some(Err(error)) => {

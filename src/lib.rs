@@ -121,6 +121,7 @@ mod clock;
 pub mod config;
 mod content;
 mod counted;
+mod ending;
 mod entry;
 mod error;
 mod explain;

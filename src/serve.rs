@@ -87,7 +87,7 @@ impl<S> Serve<S> {
                 return Box::pin(self.pass(Bypass::Disabled, request)).await;
             }
             let plain = missed.stale.is_none() && question.asks.wish.is_none();
-            if plain && !self.nested && self.shared.is_decided_inside(question.place()) {
+            if plain && self.shared.is_decided_inside(&question, self.nested) {
                 want_whole(&mut parts.headers, Some(&question.policy));
                 let request = Request::from_parts(parts, body);
                 return Box::pin(self.fill(*question, family, missed, request)).await;

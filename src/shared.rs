@@ -12,7 +12,7 @@ use crate::cache::Engine;
 use crate::cache::guard::{self, Callback};
 use crate::flight::{ALONE, Marks};
 use crate::hint::seldom;
-use crate::key::{Canonical, endpoint_of_route};
+use crate::key::endpoint_of_route;
 use crate::outcome::Bypass;
 use crate::place::place;
 use crate::policy::request::is_unsafe;
@@ -35,8 +35,9 @@ pub(crate) struct Shared {
     unmatched: AtomicBool,
     /// Whether a layer of the same cache further in has decided.
     decided_inside: AtomicBool,
-    /// For which keys.
-    inside: Mutex<Marks>,
+    /// For which keys: by whether a layer lies further out too, which may be this one again, and
+    /// by whether a HEAD asks, which may have a handler of its own.
+    inside: [[Mutex<Marks>; 2]; 2],
 }
 
 /// What a matched route implies.
@@ -61,32 +62,35 @@ impl Shared {
             outside: AtomicBool::new(false),
             unmatched: AtomicBool::new(false),
             decided_inside: AtomicBool::new(false),
-            inside: Mutex::default(),
+            inside: Default::default(),
         }
     }
 
-    /// Takes note of whether a layer further in has decided what a request gets. A HEAD may have
-    /// a handler of its own.
-    pub(crate) fn decided(&self, question: &Question, inside: bool) {
-        let place = question.place();
-        if question.head {
-            return;
-        }
+    /// Takes note of whether a layer further in has decided what a request gets.
+    pub(crate) fn decided(&self, question: &Question, nested: bool, inside: bool) {
         if inside {
             self.decided_inside.store(true, Ordering::Relaxed);
-            self.inside().set(place, self.engine.now() + ALONE);
-        } else if self.decided_inside.load(Ordering::Relaxed) {
-            self.inside().clear(place);
+        }
+        if self.decided_inside.load(Ordering::Relaxed) {
+            let mut marks = self.inside(question, nested);
+            match inside {
+                true => marks.set(question.place(), self.engine.now() + ALONE),
+                false => marks.clear(question.place()),
+            }
         }
     }
 
     /// Whether one did so a moment ago: then this one asks no store, and for no right to fill.
-    pub(crate) fn is_decided_inside(&self, place: &Canonical) -> bool {
-        self.decided_inside.load(Ordering::Relaxed) && self.inside().holds(place, self.engine.now())
+    pub(crate) fn is_decided_inside(&self, question: &Question, nested: bool) -> bool {
+        self.decided_inside.load(Ordering::Relaxed)
+            && self
+                .inside(question, nested)
+                .holds(question.place(), self.engine.now())
     }
 
-    fn inside(&self) -> MutexGuard<'_, Marks> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inside(&self, question: &Question, nested: bool) -> MutexGuard<'_, Marks> {
+        let marks = &self.inside[usize::from(nested)][usize::from(question.head)];
+        marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The endpoint that a matched route implies.

@@ -68,8 +68,11 @@ impl<S> Serve<S> {
         let stands = !nested::decided(&response, engine) && named.stands_for_get(&response);
         writing.reach(named.targets(engine, response.headers()));
         let (mut parts, body) = response.into_parts();
+        // its handler may go on writing while its body is made
+        let goes_on = !body.is_end_stream() && body.size_hint().exact().is_none();
+        let again = goes_on.then(|| writing.again());
         let posted = posted
-            .filter(|_| stands)
+            .filter(|_| stands && !goes_on)
             .and_then(|(question, route, seen)| {
                 let answered = Answered {
                     question,
@@ -92,9 +95,6 @@ impl<S> Serve<S> {
         if let Some(prepared) = &posted {
             writing.watch(&prepared.fill.entry, note);
         }
-        // its handler may go on writing while its body is made
-        let goes_on = posted.is_none() && !body.is_end_stream();
-        let again = (goes_on && body.size_hint().exact().is_none()).then(|| writing.again());
         let body = match (posted, writing.invalidate().await) {
             // nobody but this request has invalidated it since
             (Some(mut prepared), Some(note)) => {
@@ -108,7 +108,7 @@ impl<S> Serve<S> {
                 body
             }
             _ => match again {
-                Some(again) => ResponseBody::inner(body).metered(|_| drop(again)),
+                Some(again) => ResponseBody::ending(body, again),
                 None => ResponseBody::inner(body),
             },
         };

@@ -116,6 +116,31 @@ async fn routes_of_one_endpoint_adapt_each_by_its_own_answers() {
     assert_eq!(seen, [("users", true), ("users", false)], "{proposals:?}");
 }
 
+/// Policies whose TTL is another each time they are made, of which none adapts.
+#[tokio::test]
+async fn many_policies_of_one_endpoint_leave_one_that_adapts_alone() {
+    let (cache, clock) = larder::testing::cache();
+    let mut app = Router::new();
+    for n in 0..20 {
+        let layer = cache.layer(Policy::ttl(seconds(60 + n)).endpoint("users"));
+        app = app.route(
+            &format!("/users/of/{n}"),
+            on_get(|| async { "" }).layer(layer),
+        );
+    }
+    let adapts = cache.layer(Policy::ttl(seconds(5)).adaptive(seconds(1)..=minutes(1)));
+    let app = app.route("/users", on_get(|| async { "[]" }).layer(adapts));
+    for n in 0..20 {
+        get(&app, &format!("/users/of/{n}")).await;
+    }
+    for _ in 0..50 {
+        get(&app, "/users").await;
+        cache.idle().await;
+        clock.advance(minutes(2));
+    }
+    assert_eq!(ttl(&app, &cache, "/users").await, 60);
+}
+
 #[tokio::test]
 async fn what_was_invalidated_does_not_count_as_changed() {
     let (cache, clock) = larder::testing::cache();

@@ -4,19 +4,19 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join;
-use tokio::runtime::Handle;
 
 use super::confirm::Untold;
 use super::engine::Engine;
 use super::reclaim::Wish;
-use crate::audit;
-use crate::entry::Entry;
 use crate::error::{BoxError, InvalidateError, StoreError, StoreErrorKind};
-use crate::generation::{Force, Generation, Rule, Stamp, Watch, keeps};
+use crate::generation::{Force, Rule, Stamp, Watch, keeps};
 use crate::invalidate::{Find, Invalidated, Target, What};
-use crate::store::{Group, Removal, Removed, Store};
+use crate::store::{Group, Removal, Removed};
 
 pub(super) const NO_RUNTIME: &str = "there is no tokio runtime with timers";
+
+/// An entry that an invalidation may have made itself.
+pub(super) type Watching = Mutex<Option<Watch>>;
 
 impl Engine {
     /// Invalidates in memory and in the store. Its caller sees that it goes on to its end.
@@ -81,7 +81,7 @@ impl Engine {
         }
     }
 
-    fn fence_watched(self: &Arc<Self>, target: &Target, watching: &Watching) {
+    pub(super) fn fence_watched(self: &Arc<Self>, target: &Target, watching: &Watching) {
         let mut watch = watching.lock().unwrap_or_else(PoisonError::into_inner);
         let (generations, now) = (&self.generations, self.now());
         let crowded = generations.advance_watched(target, now, watch.as_mut());
@@ -116,7 +116,7 @@ impl Engine {
 
     /// Reaches what others hold: fences it, removes it from the store, and waits
     /// until nobody serves it any more.
-    async fn reach(
+    pub(super) async fn reach(
         self: &Arc<Self>,
         targets: &[Target],
         wish: Wish,
@@ -212,12 +212,12 @@ fn erases(targets: &[Target]) -> bool {
 
 /// What came of reaching others.
 #[derive(Default)]
-struct Reached {
-    removed: Removed,
+pub(super) struct Reached {
+    pub(super) removed: Removed,
     /// Processes that have confirmed.
     confirmed: u64,
     /// The shared clock after it.
-    stamp: Stamp,
+    pub(super) stamp: Stamp,
 }
 
 fn patterns(texts: &[String]) -> impl Iterator<Item = Removal<'_>> {
@@ -237,160 +237,6 @@ fn removals(target: &Target) -> Vec<Removal<'_>> {
         },
         What::Pattern(pattern) | What::Everything(pattern) => {
             vec![Removal::Pattern(pattern.as_str())]
-        }
-    }
-}
-
-/// What a policy declares was done, for all its targets together.
-fn told(target: &Target, entries: u64, result: Result<(), &StoreError>) {
-    let result = result.map_err(|error| error as _);
-    audit::done("route", target.action(), target, entries, result);
-}
-
-/// An unsafe request on its way: what it invalidates when it succeeds, or when
-/// nobody knows whether it did.
-pub(crate) struct Writing {
-    engine: Arc<Engine>,
-    targets: Vec<Target>,
-    watching: Arc<Watching>,
-    /// The shared clock before the handler started, and after its invalidation.
-    noted: Stamp,
-    last: Arc<Mutex<Stamp>>,
-    runtime: Option<Handle>,
-}
-
-type Watching = Mutex<Option<Watch>>;
-
-impl Writing {
-    pub(crate) fn new(engine: &Arc<Engine>, targets: Vec<Target>) -> Self {
-        Self {
-            engine: Arc::clone(engine),
-            targets,
-            watching: Arc::default(),
-            noted: engine.generations.stamp(),
-            last: Arc::default(),
-            runtime: engine.runtime(),
-        }
-    }
-
-    /// The same once more: it invalidates when it is dropped.
-    pub(crate) fn again(&self) -> Self {
-        Self::new(&self.engine, self.targets.clone())
-    }
-
-    /// Reaches further: what the answer names.
-    pub(crate) fn reach(&mut self, targets: Vec<Target>) {
-        self.targets.extend(targets);
-    }
-
-    /// Nothing was written.
-    pub(crate) fn disarm(mut self) {
-        self.targets.clear();
-    }
-
-    /// Watches over the entry that the request's own answer makes.
-    pub(crate) fn watch(&mut self, entry: &Entry, note: Generation) {
-        self.watching = Arc::new(Mutex::new(Some(Watch::new(entry, note))));
-    }
-
-    /// Invalidates, and waits for it as long as a request may wait. The rest
-    /// goes on behind it. Returns the number under which a watched entry is
-    /// valid, once all is done.
-    pub(crate) async fn invalidate(mut self) -> Option<Generation> {
-        let budget = self.engine.budget;
-        let targets = std::mem::take(&mut self.targets);
-        if let Some(work) = self.begin(targets)
-            && tokio::time::timeout(budget, work).await.is_err()
-        {
-            if let Some(times) = self.engine.faults.late.happened(self.engine.now()) {
-                tracing::warn!(target: "larder", times, "an invalidation goes on behind its request");
-            }
-            return None;
-        }
-        if self.engine.pulse.is_some() {
-            return self.shared_note();
-        }
-        let watch = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
-        watch.as_ref().and_then(Watch::note)
-    }
-
-    /// The same where instances share a clock: it has moved by this request's own
-    /// invalidation alone.
-    fn shared_note(&self) -> Option<Generation> {
-        if self
-            .engine
-            .pulse
-            .as_ref()
-            .is_some_and(|pulse| !pulse.queue.is_empty())
-        {
-            return None;
-        }
-        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.engine.generations.note();
-        let next = Stamp {
-            number: self.noted.number + 1,
-            ..self.noted
-        };
-        (last.is_known() && last == next && now.stamp == last).then_some(now)
-    }
-
-    /// Memory at once, the store in a task.
-    fn begin(&self, targets: Vec<Target>) -> Option<tokio::task::JoinHandle<()>> {
-        let engine = &self.engine;
-        for target in &targets {
-            engine.fence_watched(target, &self.watching);
-            engine.note_invalidation(target, None);
-        }
-        engine.counters.invalidations(targets.len() as u64);
-        let store: Option<&dyn Store> = engine.store.as_deref();
-        if targets.is_empty() || store.is_none() {
-            targets.iter().for_each(|target| told(target, 0, Ok(())));
-            return None;
-        }
-        let untold = engine.untold_of(&targets);
-        let Some(runtime) = &self.runtime else {
-            drop(untold);
-            let error = engine.untold(NO_RUNTIME);
-            let failed = |target| told(target, 0, Err(&error));
-            targets.iter().for_each(failed);
-            return None;
-        };
-        let (background, watching) = (Arc::clone(engine), Arc::clone(&self.watching));
-        let last = Arc::clone(&self.last);
-        let dropping = engine.dropping(&targets);
-        let wish = match engine.pulse.is_some() {
-            true => Wish::Space,
-            false => Wish::Done, // what is left would be served
-        };
-        let work = async move {
-            match background.reach(&targets, wish, untold).await {
-                Ok(reached) => {
-                    background.count_removed(&Removed::default(), &reached.removed);
-                    let entries = reached.removed.entries;
-                    targets
-                        .iter()
-                        .for_each(|target| told(target, entries, Ok(())));
-                    *last.lock().unwrap_or_else(PoisonError::into_inner) = reached.stamp;
-                }
-                Err(error) => targets
-                    .iter()
-                    .for_each(|target| told(target, 0, Err(&error))),
-            }
-            for target in &targets {
-                background.fence_watched(target, &watching);
-            }
-            drop(dropping);
-        };
-        Some(engine.tasks.spawn(runtime, work))
-    }
-}
-
-impl Drop for Writing {
-    /// The handler was dropped, panicked or failed: it may have written.
-    fn drop(&mut self) {
-        let targets = std::mem::take(&mut self.targets);
-        if !targets.is_empty() {
-            drop(self.begin(targets));
         }
     }
 }

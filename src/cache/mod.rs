@@ -49,6 +49,7 @@ mod trouble;
 mod turns;
 #[cfg(feature = "values")]
 mod values;
+mod writing;
 mod written;
 
 pub use adapt::TtlProposal;
@@ -58,7 +59,7 @@ pub use compression::Compression;
 pub(crate) use engine::Engine;
 pub(crate) use found::{Found, Missed, Stale};
 pub use handle::Cache;
-pub(crate) use invalidation::Writing;
+
 pub(crate) use keep::{Fill, Varies};
 pub(crate) use lease::{AsksToFill, Leased, Right, seen};
 pub(crate) use look::Unanswered;
@@ -66,3 +67,4 @@ pub(crate) use read::Family;
 #[cfg(feature = "config")]
 pub(crate) use redis::with_redis;
 pub use sharing::{Failover, Outage};
+pub(crate) use writing::Writing;

@@ -20,8 +20,8 @@ use crate::policy::freshness::{Rules, Use};
 use crate::question::Question;
 use crate::stats::{Counts, SAMPLE};
 
-/// The clocks of processes are no further apart, in microseconds.
-const APART: i64 = 1_000_000;
+/// The clocks of processes are seldom further apart, in microseconds.
+const APART: i64 = 250_000;
 
 /// An endpoint as it stands in keys, and what counts its requests.
 #[derive(Clone, Copy)]
@@ -261,7 +261,8 @@ impl Engine {
         let _turn = memory.turn(asked);
         let place = &held.entry.canonical;
         let stays = memory.is_later(place, held.began, generations)
-            || memory.is_given(place, self.now())
+            || held.entry.rules.has(Rules::VALUE)
+                && memory.is_given(place, self.now())
                 && memory.is_later(place, held.began.saturating_sub(APART), generations);
         (!stays).then(|| memory.insert(held, generations)).flatten()
     }

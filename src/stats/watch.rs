@@ -3,8 +3,8 @@
 //! Looked at when an answer is kept, never at a hit: of each endpoint a sample of 64
 //! keys, by their hash, is remembered with the hash of the body and its time. An
 //! answer that comes after an invalidation says nothing of how soon others go out
-//! of date, and is not compared. Routes of one endpoint whose policies have other TTLs
-//! are looked at apart.
+//! of date, and is not compared. Policies of one endpoint that adapt from other TTLs, or
+//! within other bounds, are looked at apart.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,18 +17,18 @@ use crate::policy::adapt::{ENOUGH, Observed, fitting};
 /// Keys that are remembered.
 const SAMPLE: usize = 64;
 
-/// Policies of one endpoint that are told apart; the rest are one. A TTL may be another each time.
-const APART: usize = 16;
+/// Policies of one endpoint that adapt apart; more keep their TTLs. One may be another each time.
+const MOST: usize = 16;
 
 /// What is known of an endpoint's changes, by what its policies say of their TTLs.
 #[derive(Debug, Default)]
 pub(crate) struct Watch(Mutex<Vec<(Terms, Seen)>>);
 
-/// A policy's TTL, and the bounds within which that adapts.
-type Terms = (Option<Duration>, Option<(Duration, Duration)>);
+/// The TTL of a policy that adapts, and the bounds within which it does. All others are one.
+type Terms = Option<(Option<Duration>, (Duration, Duration))>;
 
 fn terms(policy: &Compiled) -> Terms {
-    (policy.ttl, policy.adaptive)
+    policy.adaptive.map(|bounds| (policy.ttl, bounds))
 }
 
 #[derive(Debug, Default)]
@@ -90,14 +90,15 @@ impl Watch {
             XxHash3_64::oneshot(kept.key),
             XxHash3_64::oneshot(kept.body),
         );
-        let (mut all, terms) = (self.all(), terms(kept.policy));
+        let (mut all, mut terms) = (self.all(), terms(kept.policy));
+        if all.len() >= MOST && all.iter().all(|(of, _)| *of != terms) {
+            terms = None;
+        }
         let known = all.iter().position(|(of, _)| *of == terms);
-        let at = known.unwrap_or_else(|| {
-            if all.len() < APART {
-                all.push((terms, Seen::default()));
-            }
-            all.len() - 1
-        });
+        let at = known.unwrap_or(all.len());
+        if known.is_none() {
+            all.push((terms, Seen::default()));
+        }
         let seen = &mut all[at].1;
         seen.ttl = kept.ttl;
         if seen.sample.is_empty() {

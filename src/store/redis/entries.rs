@@ -81,7 +81,7 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 if leased then
   if redis.call('DEL', KEYS[2]) == 1 then redis.pcall('PUBLISH', ARGV[4], ARGV[6]) end
 elseif redis.call('GET', KEYS[2]) == '!' then redis.call('DEL', KEYS[2])
-elseif leads then redis.call('SET', KEYS[2], '+', 'XX', 'KEEPTTL') end
+elseif leads then redis.call('SET', KEYS[2], '+', 'XX', 'PX', 3000) end
 return before + 3"
 );
 
