@@ -338,13 +338,18 @@ fn what_is_inserted_without_a_runtime_is_in_memory_alone() {
 #[tokio::test]
 async fn what_was_given_stays_in_memory_beside_what_is_read_of_another_process() {
     let redis = Redis::start();
-    let (clock, there) = (ManualClock::new(), process(&redis));
-    clock.advance(SHORT);
-    let builder = Cache::builder().memory(16 * MIB).redis(redis.url());
-    let builder = builder.clock(Arc::new(clock.clone()));
-    let here = builder.operation_timeout(PATIENT).build().unwrap();
+    let clocks = [0; 2].map(|_| ManualClock::new());
+    let [here, there] = clocks.each_ref().map(|clock| {
+        clock.advance(SHORT);
+        let builder = Cache::builder().memory(16 * MIB).redis(redis.url());
+        let builder = builder.clock(Arc::new(clock.clone()));
+        builder.operation_timeout(PATIENT).build().unwrap()
+    });
     let (gives, loads) = (characters(&here), characters(&there));
-    assert!(gives.get("a").await.is_none());
+    // from here on one goes by Redis' time of now
+    let known = futures_util::future::join(gives.get("a"), loads.get("a"));
+    assert!(matches!(known.await, (None, None)));
+    clocks[1].advance(SHORT / 2);
     read(&loads, &Source::default(), "a").await;
     there.idle().await;
     let loaded: Vec<u8> = redis.command(&["GET", "character:a"]);
