@@ -54,11 +54,17 @@ struct Meter {
     told: Option<Box<dyn FnOnce(u64) + Send + Sync>>,
 }
 
-impl Drop for Meter {
-    fn drop(&mut self) {
+impl Meter {
+    fn tell(&mut self) {
         if let Some(told) = self.told.take() {
             told(self.bytes);
         }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.tell();
     }
 }
 
@@ -205,10 +211,12 @@ where
             KindProj::Metered { metered } => {
                 let this = metered.as_mut().project();
                 let frame = ready!(this.body.poll_frame(cx));
-                if let Some(Ok(frame)) = &frame
-                    && let Some(data) = frame.data_ref()
-                {
-                    this.meter.bytes += data.len() as u64;
+                match &frame {
+                    Some(Ok(frame)) => {
+                        let len = frame.data_ref().map_or(0, Bytes::len);
+                        this.meter.bytes += len as u64;
+                    }
+                    _ => this.meter.tell(),
                 }
                 Poll::Ready(frame)
             }

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use tower_service::Service;
 
-use crate::answered::Answered;
+use crate::answered::{Answered, declared};
 use crate::body::ResponseBody;
 use crate::cache::Writing;
 use crate::entry::coding;
@@ -69,7 +69,8 @@ impl<S> Serve<S> {
         writing.reach(named.targets(engine, response.headers()));
         let (mut parts, body) = response.into_parts();
         // its handler may go on writing while its body is made
-        let goes_on = !body.is_end_stream() && body.size_hint().exact().is_none();
+        let known = body.size_hint().exact().is_some() || declares(&parts.headers);
+        let goes_on = !known && !body.is_end_stream();
         let again = goes_on.then(|| writing.again());
         let posted = posted
             .filter(|_| stands && !goes_on)
@@ -121,6 +122,11 @@ impl<S> Serve<S> {
             self.nested,
         ))
     }
+}
+
+/// Whether a body says beside it how long it is: its client has its end with its last byte.
+fn declares(headers: &HeaderMap) -> bool {
+    matches!(declared(headers), Ok(Some(_)))
 }
 
 /// A success or redirect has done what was asked (RFC 9111, 4.4); one that ran

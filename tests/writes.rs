@@ -8,12 +8,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode};
 use axum::routing::{any, get as on_get};
-use futures_util::StreamExt;
-use http_body_util::BodyExt;
-use larder::{Cache, InvalidateErrorKind, MIB, Policy, Routes, minutes, tag, testing, uri};
+use larder::{Cache, InvalidateErrorKind, MIB, Policy, Routes, minutes, testing, uri};
 use support::characters::{app, fill, policy, write};
 use support::redis_server::Redis;
-use support::{Calls, PATIENT, SHORT, get, request, send, tiers};
+use support::{get, request, send, tiers};
 use tokio::sync::Notify;
 use tower::{Layer, ServiceExt};
 
@@ -204,79 +202,6 @@ async fn a_write_that_panics_invalidates_too() {
     get(&app, "/x").await;
     let request = request(Method::PUT, "/x", &[]);
     assert!(tokio::spawn(app.clone().oneshot(request)).await.is_err());
-    assert!(!get(&app, "/x").await.hit());
-}
-
-/// An import that tells of its progress, and a page of `/x` and of `/list`.
-fn import(cache: &Cache) -> Router {
-    let calls = Calls::default();
-    let import = || async {
-        let steps = futures_util::stream::iter(["one\n", "two\n"]);
-        let body = Body::from_stream(steps.map(Ok::<_, std::convert::Infallible>));
-        // it could do for a GET
-        (
-            [("cache-control", "max-age=60"), ("content-location", "/x")],
-            body,
-        )
-    };
-    let page = || {
-        let calls = calls.clone();
-        let fresh = [("cache-control", "max-age=60")];
-        on_get(move || async move { (fresh, calls.count().to_string()) })
-    };
-    let layer = cache.layer(Policy::http().tag("t").invalidates(tag("t")));
-    let pages = page().post(import).layer(layer);
-    let list = page().layer(cache.layer(Policy::http().tag("t")));
-    Router::new().route("/x", pages).route("/list", list)
-}
-
-/// What was filled meanwhile is of before its end. In another process, too, that is known
-/// once its client has the end.
-#[tokio::test]
-async fn a_write_that_goes_on_behind_its_head_invalidates_at_its_end_too() {
-    let redis = Redis::start();
-    let process = || {
-        let cache = Cache::builder().memory(MIB).redis(redis.url());
-        import(
-            &cache
-                .lease(SHORT)
-                .operation_timeout(PATIENT)
-                .build()
-                .unwrap(),
-        )
-    };
-    let one = import(&testing::cache().0);
-    let (here, there) = (process(), process());
-    for (app, other) in [(&one, &one), (&here, &here), (&here, &there)] {
-        for path in ["/x", "/list"] {
-            get(other, path).await;
-            let post = Request::post("/x").header("host", "api.example");
-            let post = app.clone().oneshot(post.body(Body::empty()).unwrap());
-            let mut body = post.await.unwrap().into_body();
-            body.frame().await.unwrap().unwrap();
-            let meanwhile = get(other, path).await;
-            assert!(!meanwhile.hit(), "it has begun");
-            assert!(get(other, path).await.hit());
-            while let Some(frame) = body.frame().await {
-                frame.unwrap();
-            }
-            let then = get(other, path).await;
-            assert!(!then.hit(), "{path}: {} again", meanwhile.text());
-        }
-    }
-}
-
-/// Its handler may be at it still, in a task of its own.
-#[tokio::test]
-async fn one_whose_client_leaves_does_too() {
-    let (cache, _clock) = testing::cache();
-    let app = import(&cache);
-    let post = request(Method::POST, "/x", &[]);
-    let mut body = app.clone().oneshot(post).await.unwrap().into_body();
-    body.frame().await.unwrap().unwrap();
-    get(&app, "/x").await;
-    assert!(get(&app, "/x").await.hit());
-    drop(body);
     assert!(!get(&app, "/x").await.hit());
 }
 

@@ -59,7 +59,6 @@ pub use compression::Compression;
 pub(crate) use engine::Engine;
 pub(crate) use found::{Found, Missed, Stale};
 pub use handle::Cache;
-
 pub(crate) use keep::{Fill, Varies};
 pub(crate) use lease::{AsksToFill, Leased, Right, seen};
 pub(crate) use look::Unanswered;

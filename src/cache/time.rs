@@ -55,7 +55,7 @@ impl SharedTime {
         let fresh = anew || known == 0;
         let (off, half) = (origin.abs_diff(known), now.saturating_sub(sent) / 2);
         let doubt = self.doubt.load(Ordering::Relaxed);
-        let better = !fresh && half < doubt && off <= doubt + half + 1; // in whole milliseconds
+        let better = !fresh && half * 2 <= doubt && off <= doubt + half + 1; // in whole milliseconds
         let jumps = !fresh && off > JUMP;
         let lasts = self.lasts(jumps.then_some(origin), now);
         let taken = fresh || lasts || better;

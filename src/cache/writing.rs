@@ -69,14 +69,10 @@ impl Writing {
     /// goes on behind it. Returns the number under which a watched entry is
     /// valid, once all is done.
     pub(crate) async fn invalidate(mut self) -> Option<Generation> {
-        let budget = self.engine.budget;
         let targets = std::mem::take(&mut self.targets);
         if let Some(work) = self.begin(targets)
-            && tokio::time::timeout(budget, work).await.is_err()
+            && !in_time(&self.engine, work).await
         {
-            if let Some(times) = self.engine.faults.late.happened(self.engine.now()) {
-                tracing::warn!(target: "larder", times, "an invalidation goes on behind its request");
-            }
             return None;
         }
         if self.engine.pulse.is_some() {
@@ -86,14 +82,17 @@ impl Writing {
         watch.as_ref().and_then(Watch::note)
     }
 
-    /// The same in a task: who waits for it may be in no runtime, or in another one.
-    pub(crate) fn invalidate_apart(self) -> Option<JoinHandle<()>> {
-        let runtime = self.runtime.clone()?; // else it is done as this is dropped
+    /// Invalidates, and gives what a body's end waits for: nothing where what it would wait for
+    /// is driven by another runtime than the one in which the body is read.
+    pub(crate) fn invalidate_apart(mut self) -> Option<JoinHandle<()>> {
+        let targets = std::mem::take(&mut self.targets);
+        let (work, runtime) = (self.begin(targets)?, self.runtime.as_ref()?);
+        let here = Handle::try_current().is_ok_and(|here| here.id() == runtime.id());
         let engine = Arc::clone(&self.engine);
-        let work = async move {
-            self.invalidate().await;
+        let waits = async move {
+            in_time(&engine, work).await;
         };
-        Some(engine.tasks.spawn(&runtime, work))
+        here.then(|| self.engine.tasks.spawn(runtime, waits))
     }
 
     /// The same where instances share a clock: it has moved by this request's own
@@ -165,6 +164,15 @@ impl Writing {
         };
         Some(engine.tasks.spawn(runtime, work))
     }
+}
+
+/// Waits for it as long as a request may wait.
+async fn in_time(engine: &Engine, work: JoinHandle<()>) -> bool {
+    let done = tokio::time::timeout(engine.budget, work).await.is_ok();
+    if !done && let Some(times) = engine.faults.late.happened(engine.now()) {
+        tracing::warn!(target: "larder", times, "an invalidation goes on behind its request");
+    }
+    done
 }
 
 impl Drop for Writing {

@@ -3,8 +3,8 @@
 //! Looked at when an answer is kept, never at a hit: of each endpoint a sample of 64
 //! keys, by their hash, is remembered with the hash of the body and its time. An
 //! answer that comes after an invalidation says nothing of how soon others go out
-//! of date, and is not compared. Policies of one endpoint that adapt from other TTLs, or
-//! within other bounds, are looked at apart.
+//! of date, and is not compared. Routes of one endpoint whose policies have other TTLs
+//! are looked at apart.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,18 +17,19 @@ use crate::policy::adapt::{ENOUGH, Observed, fitting};
 /// Keys that are remembered.
 const SAMPLE: usize = 64;
 
-/// Policies of one endpoint that adapt apart; more keep their TTLs. One may be another each time.
+/// So many policies of one endpoint are looked at, of those that adapt and of the others: a TTL
+/// may be another each time.
 const MOST: usize = 16;
 
 /// What is known of an endpoint's changes, by what its policies say of their TTLs.
 #[derive(Debug, Default)]
 pub(crate) struct Watch(Mutex<Vec<(Terms, Seen)>>);
 
-/// The TTL of a policy that adapts, and the bounds within which it does. All others are one.
-type Terms = Option<(Option<Duration>, (Duration, Duration))>;
+/// A policy's TTL, and the bounds within which that adapts.
+type Terms = (Option<Duration>, Option<(Duration, Duration)>);
 
 fn terms(policy: &Compiled) -> Terms {
-    policy.adaptive.map(|bounds| (policy.ttl, bounds))
+    (policy.ttl, policy.adaptive)
 }
 
 #[derive(Debug, Default)]
@@ -90,13 +91,14 @@ impl Watch {
             XxHash3_64::oneshot(kept.key),
             XxHash3_64::oneshot(kept.body),
         );
-        let (mut all, mut terms) = (self.all(), terms(kept.policy));
-        if all.len() >= MOST && all.iter().all(|(of, _)| *of != terms) {
-            terms = None;
-        }
+        let (mut all, terms) = (self.all(), terms(kept.policy));
         let known = all.iter().position(|(of, _)| *of == terms);
         let at = known.unwrap_or(all.len());
         if known.is_none() {
+            let alike = |(of, _): &&(Terms, Seen)| of.1.is_some() == terms.1.is_some();
+            if all.iter().filter(alike).count() >= MOST {
+                return;
+            }
             all.push((terms, Seen::default()));
         }
         let seen = &mut all[at].1;

@@ -14,7 +14,6 @@ use super::ask::{Ask, CheckFn};
 use super::cached::{CachedValue, bypassed, miss};
 use super::count::Counting;
 use super::key::ValueKey;
-
 use super::made::Made;
 use super::space::Space;
 use crate::cache::Cache;
