@@ -254,18 +254,20 @@ impl IntoResponse for Failure {
 }
 
 /// What to try.
-pub fn usage(address: &str, redis: bool) -> String {
-    let tiers = match redis {
-        true => "memory and Redis",
-        false => "memory; set REDIS_URL to share it",
+/// `shared` is the database that processes on one Redis share.
+pub fn usage(address: &str, shared: Option<&std::path::Path>) -> String {
+    let tiers = match shared {
+        Some(_) => "memory and Redis",
+        None => "memory; set REDIS_URL to share it",
     };
-    let other = match redis {
-        true => format!(
-            "\n\nA second process on the same REDIS_URL, at PORT=3001, shares what is stored. The host is part of the key, so ask both by one name:\n
-  curl -i -H 'host: api.example' {address}/characters/8          # then at the other's port: a hit with detail=redis"
-        ),
-        false => String::new(),
-    };
+    let other = shared.map_or_else(String::new, |file| {
+        let file = file.display();
+        format!(
+            "\n\nA second process on the same REDIS_URL, at PORT=3001, shares what is stored, and the database ({file}; DATABASE=.. names another). The host is part of the key, so ask both by one name:\n
+  curl -i -H 'host: api.example' {address}/characters/8          # then at the other's port: a hit with detail=redis
+  curl -i -X PUT -H 'host: api.example' {address}/characters/8 -H 'content-type: application/json' -d '{{\"name\":\"Grace\"}}'   # fresh at both"
+        )
+    });
     format!(
         "Characters on {address} (cache: {tiers}). Try:
 

@@ -1,6 +1,8 @@
 //! What the application knows: a few thousand characters and their content.
 
-use rusqlite::{OptionalExtension, params};
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::sqlite::{Result, Sqlite};
@@ -30,20 +32,29 @@ pub struct Affinity {
 
 const STYLES: [&str; 6] = ["anime", "noir", "pastel", "pixel", "realistic", "sketch"];
 
+const SCHEMA: &str = "CREATE TABLE characters (id INTEGER PRIMARY KEY, name TEXT NOT NULL, style TEXT NOT NULL, likes INTEGER NOT NULL);
+             CREATE TABLE content (id INTEGER PRIMARY KEY, character INTEGER NOT NULL, approved INTEGER NOT NULL);";
+
+fn seed(connection: &Connection, characters: i64) -> rusqlite::Result<()> {
+    for id in 1..=characters {
+        let style = STYLES[(id * 7 % 6) as usize];
+        let row = params![id, format!("Character {id}"), style, id * 31 % 997];
+        connection.execute("INSERT INTO characters VALUES (?1, ?2, ?3, ?4)", row)?;
+        connection.execute("INSERT INTO content VALUES (?1, ?2, 0)", params![id, id])?;
+    }
+    Ok(())
+}
+
 impl Database {
     pub fn seeded(characters: i64) -> Result<Self> {
-        let schema = "CREATE TABLE characters (id INTEGER PRIMARY KEY, name TEXT NOT NULL, style TEXT NOT NULL, likes INTEGER NOT NULL);
-             CREATE TABLE content (id INTEGER PRIMARY KEY, character INTEGER NOT NULL, approved INTEGER NOT NULL);";
-        let seed = |connection: &rusqlite::Connection| {
-            for id in 1..=characters {
-                let style = STYLES[(id * 7 % 6) as usize];
-                let row = params![id, format!("Character {id}"), style, id * 31 % 997];
-                connection.execute("INSERT INTO characters VALUES (?1, ?2, ?3, ?4)", row)?;
-                connection.execute("INSERT INTO content VALUES (?1, ?2, 0)", params![id, id])?;
-            }
-            Ok(())
-        };
-        Ok(Self(Sqlite::open(schema, seed)?))
+        let database = Sqlite::open(SCHEMA, |connection| seed(connection, characters));
+        Ok(Self(database?))
+    }
+
+    /// One that processes share.
+    pub fn seeded_file(path: &Path, characters: i64) -> Result<Self> {
+        let database = Sqlite::open_file(path, SCHEMA, |connection| seed(connection, characters));
+        Ok(Self(database?))
     }
 
     pub async fn list(&self, style: Option<String>, page: u32) -> Result<Vec<Character>> {

@@ -13,9 +13,18 @@ mod serve;
 mod sqlite;
 mod upstream;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use larder::config::Config;
+
+/// Where the database lies: in the file that `DATABASE` names. Without it processes that share
+/// a Redis share one beside other temporary files, and one alone keeps it in memory.
+fn database_file(redis: bool) -> Option<PathBuf> {
+    let named = std::env::var_os("DATABASE").filter(|name| !name.is_empty());
+    let temporary = || redis.then(|| std::env::temp_dir().join("larder-characters.db"));
+    named.map(PathBuf::from).or_else(temporary)
+}
 
 #[tokio::main]
 async fn main() -> serve::Result<()> {
@@ -25,7 +34,12 @@ async fn main() -> serve::Result<()> {
     let config: Config = toml::from_str(app::CACHE_TOML)?;
     let config = config.with_env()?;
     let cache = config.builder()?.build()?;
-    let database = database::Database::seeded(3_000)?;
+    let redis = config.redis.is_some();
+    let file = database_file(redis);
+    let database = match &file {
+        Some(file) => database::Database::seeded_file(file, 3_000)?,
+        None => database::Database::seeded(3_000)?,
+    };
     let upstream = upstream::Upstream::start(Duration::from_millis(300)).await?;
     let app = app::router(&cache, &config, database, &upstream)?;
 
@@ -34,8 +48,11 @@ async fn main() -> serve::Result<()> {
     let run = warmup.requests(app.clone(), app::favourites());
     tokio::spawn(async move { println!("warmed: {}", run.report().await) });
 
-    let redis = config.redis.is_some();
-    serve::serve(app, &cache, |address| app::usage(address, redis)).await?;
+    let shared = file.filter(|_| redis);
+    serve::serve(app, &cache, |address| {
+        app::usage(address, shared.as_deref())
+    })
+    .await?;
     let stats = cache.stats();
     println!(
         "{:.1} % hits of {} requests; {} calls saved, {:.1} s of work",

@@ -1,8 +1,10 @@
-//! A database: real SQLite, in memory, on one connection that blocking threads use.
+//! A database: real SQLite, in memory or in a file, on one connection that blocking threads use.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -20,6 +22,30 @@ impl Sqlite {
         let seeding = connection.transaction()?;
         seed(&seeding)?;
         seeding.commit()?;
+        Ok(Self(Arc::new(Mutex::new(connection))))
+    }
+
+    /// Opens one that processes share. The first of them makes and fills it.
+    #[allow(dead_code, reason = "each example uses its part")]
+    pub fn open_file(
+        path: &Path,
+        schema: &str,
+        seed: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<Self> {
+        let open = || -> rusqlite::Result<Connection> {
+            let mut connection = Connection::open(path)?;
+            connection.busy_timeout(Duration::from_secs(10))?;
+            let seeding = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let made = seeding.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+            if made? == 0 {
+                seeding.execute_batch(schema)?;
+                seed(&seeding)?;
+                seeding.pragma_update(None, "user_version", 1)?;
+            }
+            seeding.commit()?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|error| format!("database {}: {error}", path.display()))?;
         Ok(Self(Arc::new(Mutex::new(connection))))
     }
 

@@ -102,3 +102,16 @@ async fn a9_large_objects_are_compressed_and_ttls_are_proposed() {
     let proposed = shown["ttls"]["character"]["proposed"].as_f64().unwrap();
     assert!(proposed > 300.0, "it never changes: {shown}");
 }
+
+/// Two processes by one file: what the one writes the other reads, and neither fills it anew.
+#[tokio::test]
+async fn processes_that_share_a_redis_share_the_database() {
+    let file = std::env::temp_dir().join(format!("larder-{}.db", std::process::id()));
+    let open = || crate::database::Database::seeded_file(&file, 10).unwrap();
+    let (one, other) = (open(), open());
+    assert!(one.rename(7, "Ada".to_owned()).await.unwrap());
+    let found = other.show(7).await.unwrap().unwrap();
+    let again = open().show(7).await.unwrap().unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!((&*found.name, &*again.name), ("Ada", "Ada"));
+}
