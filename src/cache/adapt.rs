@@ -30,9 +30,9 @@ pub struct TtlProposal {
 impl Cache {
     /// What the TTL of each endpoint should be, from its hit rate and from how often
     /// refreshed bodies really change: as this process has observed it, on a sample of
-    /// 64 keys of each, from 20 refreshes on; one for each TTL, and
-    /// its bounds, that policies of the endpoint have (16 at most that adapt, and 16 that do not).
-    /// In the order of their names. Only a policy that
+    /// 64 keys of each, from 20 refreshes on; one for each TTL, and its
+    /// bounds, that policies of the endpoint have (of 16 that adapt and 16 that do not; more are
+    /// not looked at). In the order of their names. Only a policy that
     /// [adapts](crate::Policy::adaptive) goes by it.
     #[must_use]
     pub fn ttl_proposals(&self) -> Vec<TtlProposal> {

@@ -7,7 +7,7 @@
 //! clock not at all, unless it lasts. Then the server's clock was put right, or another
 //! server goes on with the same epoch, and whoever comes later goes by that: so do all. What a
 //! slow answer told at first, such as that which made the connection, is off by half of its
-//! time at most: a quicker one puts it right at once.
+//! time at most: one that took half as long, or less, puts it right at once.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};

@@ -45,7 +45,7 @@ return there";
 /// still be served: frames tell when they came, how long that took and by which clock
 /// (`entry/layout.rs`; under `early(false)` not how long). A value may have been given by who knew
 /// less of the clock: its time alone counts. What leads to one that is given waits for no time
-/// either, and takes the lock from who fills: it ends with the value. The groups
+/// either, and takes the lock from who fills: it ends with the value, or as leases do. The groups
 /// come first: an entry is never there without them. Who may not publish leaves
 /// the others to their polling. Without a lease the mark that nobody shall wait goes: there
 /// is an answer that may be shared. Returns 0 where it is not held or comes too late, -1 where
