@@ -96,8 +96,7 @@ impl Shared {
                 }
                 let (times, head) = (found.times(), asked.head);
                 found.entry.counts.hit(found.entry.sends(head));
-                let spare = Extensions::new();
-                let hit = Hit::of(engine, found.entry, times, Tier::Memory, head, spare);
+                let hit = Hit::of(engine, found.entry, times, Tier::Memory, head);
                 First::Hit(hit)
             }
             Err(unanswered) => {

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
-use http::Response;
+use http::{Extensions, Response};
 
 use crate::body::ResponseBody;
 use crate::reply::Hit;
@@ -19,8 +19,9 @@ pub struct ResponseFuture<B, E> {
 }
 
 enum Kind<B, E> {
-    /// A hit in memory: nothing to poll, nothing on the heap.
-    Hit(Option<Hit>),
+    /// A hit in memory, and extensions whose room is used again: nothing to poll, nothing
+    /// on the heap.
+    Hit(Option<(Hit, Extensions)>),
     /// One whose response has been shaped already.
     Ready(Option<Box<Response<ResponseBody<B>>>>),
     /// One of the ways of `serve.rs`: passed by, read or written.
@@ -32,8 +33,8 @@ impl<B, E> Unpin for ResponseFuture<B, E> {}
 
 impl<B, E> ResponseFuture<B, E> {
     #[inline]
-    pub(crate) fn hit(hit: Hit) -> Self {
-        let kind = Kind::Hit(Some(hit));
+    pub(crate) fn hit(hit: Hit, spare: Extensions) -> Self {
+        let kind = Kind::Hit(Some((hit, spare)));
         Self { kind }
     }
 
@@ -56,8 +57,8 @@ impl<B, E> ResponseFuture<B, E> {
     ) -> Poll<Result<Response<T>, E>> {
         match &mut self.kind {
             Kind::Hit(hit) => {
-                let hit = taken(hit.take());
-                let response = hit.response(|held| body(ResponseBody::held(held)));
+                let (hit, spare) = taken(hit.take());
+                let response = hit.response(spare, |held| body(ResponseBody::held(held)));
                 Poll::Ready(Ok(response))
             }
             Kind::Ready(response) => Poll::Ready(Ok(taken(response.take()).map(body))),

@@ -33,8 +33,6 @@ pub(crate) struct Hit {
     tier: Tier,
     head: bool,
     told: Told,
-    /// Extensions whose room is used again.
-    spare: Extensions,
 }
 
 impl Hit {
@@ -45,7 +43,6 @@ impl Hit {
         times: (u64, u64),
         tier: Tier,
         head: bool,
-        spare: Extensions,
     ) -> Self {
         Self {
             told: told(engine, times.1, tier),
@@ -53,26 +50,23 @@ impl Hit {
             times,
             tier,
             head,
-            spare,
         }
     }
 
-    /// The same with extensions whose room is used again.
+    /// Its response. `spare` are extensions whose room is used again, and `body` makes the
+    /// body of what is stored.
     #[inline]
-    pub(crate) fn with(mut self, spare: Extensions) -> Self {
-        self.spare = spare;
-        self
-    }
-
-    /// Its response. `body` makes the body of what is stored.
-    #[inline]
-    pub(crate) fn response<B>(self, body: impl FnOnce(Option<Arc<Held>>) -> B) -> Response<B> {
+    pub(crate) fn response<B>(
+        self,
+        spare: Extensions,
+        body: impl FnOnce(Option<Arc<Held>>) -> B,
+    ) -> Response<B> {
         let entry = &self.held.entry;
         let mut response = Response::new(());
         *response.status_mut() = entry.status;
         let said = (self.times.0 / 1000, self.told.value());
         entry.fields.fill(response.headers_mut(), said);
-        hit(&mut response, self.times, self.tier, self.spare);
+        hit(&mut response, self.times, self.tier, spare);
         response.map(|()| body((!self.head).then_some(self.held)))
     }
 }
@@ -89,8 +83,8 @@ pub(crate) fn held<B>(
     spare: Extensions,
 ) -> Response<ResponseBody<B>> {
     let key = engine.status.tells_keys().then(|| held.entry.key.clone());
-    let hit = Hit::of(engine, held, times, tier, head, spare);
-    let mut response = hit.response(ResponseBody::held);
+    let hit = Hit::of(engine, held, times, tier, head);
+    let mut response = hit.response(spare, ResponseBody::held);
     if let Some(key) = &key {
         engine.status.tell_key(response.headers_mut(), key);
     }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -86,7 +86,7 @@ where
         match self.first(&request) {
             First::Hit(hit) => {
                 let spare = std::mem::take(request.extensions_mut());
-                ResponseFuture::hit(hit.with(spare))
+                ResponseFuture::hit(hit, spare)
             }
             other => self.aside(other, request),
         }
@@ -112,7 +112,7 @@ impl<S: Clone> CacheService<S> {
     {
         let nested = nested::is_inner(request.extensions(), &self.core.shared.engine);
         match first {
-            First::Hit(hit) => ResponseFuture::hit(hit),
+            First::Hit(hit) => ResponseFuture::hit(hit, Extensions::new()),
             First::Found(found) => self.hit(*found, nested, request),
             First::Missed(missing) => self.read(missing, nested, request),
             First::Write(policy, question) => self.write(policy, question, nested, request),
@@ -147,7 +147,7 @@ impl<S: Clone> CacheService<S> {
         shared.look_at(&policy, &whole.counts, &head, ticket.as_deref());
         let spare = match unusual.verified.is_some() {
             false => std::mem::take(request.extensions_mut()),
-            true => http::Extensions::new(),
+            true => Extensions::new(),
         };
         let held = Arc::clone(&whole);
         let mut response = reply::held(engine, held, times, Tier::Memory, unusual.head, spare);

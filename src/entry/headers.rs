@@ -210,6 +210,14 @@ impl Fields {
         }
     }
 
+    /// See `Held::touch`.
+    #[inline]
+    pub(crate) fn touch(&self) {
+        if let Kind::Shaped(fields) = &self.0 {
+            fields.values.touch();
+        }
+    }
+
     /// An estimate of the bytes that it holds elsewhere, values' own excepted.
     pub(crate) fn weight(&self) -> usize {
         match &self.0 {

@@ -11,11 +11,25 @@ use crate::hint::seldom;
 pub(super) type Place = u64;
 
 /// What lies under a canonical request.
-#[derive(Clone)]
 pub(crate) enum Slot {
     Entry(Arc<Held>),
     /// Answers vary on these fields; each lies under a longer request.
     Vary(Arc<Variants>, Weighed),
+}
+
+impl Clone for Slot {
+    /// The references to an entry are counted where it lies, and that waits for what is read
+    /// before: so it is touched first.
+    #[inline]
+    fn clone(&self) -> Self {
+        match self {
+            Self::Entry(held) => {
+                held.touch();
+                Self::Entry(Arc::clone(held))
+            }
+            Self::Vary(variants, weighed) => Self::Vary(Arc::clone(variants), *weighed),
+        }
+    }
 }
 
 impl Slot {
