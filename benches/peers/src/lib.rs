@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod http;
 pub mod in_process;
+pub mod least;
 pub mod machine;
 pub mod memory;
 pub mod redis;

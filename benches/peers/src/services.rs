@@ -22,11 +22,14 @@ use tower::util::MapResponse;
 use tower::{Layer, Service};
 
 use crate::answer::{Calls, JSON, JSON_TYPE, ROUTE, answer, router};
+use crate::least::Least;
 use crate::sync_body::SyncBody;
 use crate::{BoxError, Result};
 
 pub const PLAIN: &str = "plain axum handler";
 pub const READY: &str = "ready clone of a response";
+pub const LEAST: &str = "look-up and headers alone";
+pub const LEAST_ON_ROUTE: &str = "look-up and headers alone, on the route";
 pub const AROUND: &str = "larder, around the router";
 pub const ON_ROUTE: &str = "larder, on the route";
 pub const RESPONSE_CACHE: &str = "axum-response-cache";
@@ -57,6 +60,9 @@ pub trait Visit {
 pub fn each(visitor: &mut impl Visit) -> Result<()> {
     visitor.visit(PLAIN, router(get(answer)), None)?;
     visitor.visit(READY, ReadyClone::new(), None)?;
+    visitor.visit(LEAST, Least::new()?, None)?;
+    let on_route = get(answer).layer(Least::new()?);
+    visitor.visit(LEAST_ON_ROUTE, router(on_route), None)?;
     larder_around(visitor)?;
     larder_on_route(visitor)?;
     response_cache(visitor)?;
