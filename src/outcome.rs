@@ -178,7 +178,8 @@ reasons! {
         Expired => "expired",
         /// What was stored has been invalidated.
         Invalidated => "invalidated",
-        /// Responses are stored, none for these values of what `Vary` names.
+        /// Responses are stored, none for these values of what `Vary` names. One that was
+        /// has another cause, where this process knows what became of it.
         Variant => "variant",
         /// What is stored is fresh, but the request asks for more: `no-cache`,
         /// `max-age` or `min-fresh` (RFC 9111, 5.2.1).

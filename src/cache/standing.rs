@@ -39,11 +39,13 @@ impl Engine {
     }
 
     /// Why nothing fresh was found, as far as this process remembers, and by what it
-    /// was invalidated.
+    /// was invalidated. A variant may have been there, and gone for there were too many:
+    /// then it is one more, and nothing unknown.
     pub(crate) fn traced(&self, place: &[u8], cause: Cause) -> (Cause, Option<InvalidatedBy>) {
         match (cause, self.counters.traces.cause(place, self.now())) {
             (Cause::New, (Cause::New, _)) => (self.filled_elsewhere(place), None),
-            (Cause::New, traced) => traced,
+            (Cause::Variant, (Cause::New | Cause::Unknown, _)) => (cause, None),
+            (Cause::New | Cause::Variant, traced) => traced,
             (Cause::Invalidated, (_, by)) => (cause, by),
             _ => (cause, None),
         }

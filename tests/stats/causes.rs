@@ -8,7 +8,7 @@ use axum::http::{Method, Request, Response};
 use axum::{Router, routing::get as on_get};
 use http_body_util::BodyExt;
 use larder::testing::{Chaos, ChaosStore, ManualClock, MemoryStore, Operation};
-use larder::{Cache, Cause, Fault, LowCause, Outcome, Policy, Routes, minutes, seconds, testing};
+use larder::{Cache, Cause, Fault, InvalidatedBy, LowCause, Outcome, Policy, Routes, minutes, seconds, testing};
 use tower::{Layer, ServiceExt};
 
 use crate::support::redis_server::Redis;
@@ -109,6 +109,49 @@ async fn what_the_store_drops_has_expired_at_its_time_and_is_unknown_before() {
     assert_eq!(cause(&cache, &app, "/1").await, Cause::Unknown);
     clock.advance(minutes(1));
     assert_eq!(cause(&cache, &app, "/1").await, Cause::Expired);
+}
+
+/// One of two languages is asked for again: there are variants, and it was one of them.
+#[tokio::test]
+async fn a_variant_that_is_gone_is_a_miss_by_what_became_of_it() {
+    let app = |cache: &Cache| {
+        let policy = Policy::ttl(seconds(10)).endpoint("x");
+        let answer = on_get(|| async { ([("vary", "accept-language")], "x") });
+        Router::new().route("/{n}", answer.layer(cache.layer(policy)))
+    };
+    let cause = async |cache: &Cache, app: &Router, language| {
+        let reply = get_with(app, "/1", &[("accept-language", language)]).await;
+        cache.idle().await;
+        match reply.outcome {
+            Outcome::Miss { cause, .. } => cause,
+            other => panic!("{language}: {other:?}"),
+        }
+    };
+    let clock = ManualClock::new();
+    let store = MemoryStore::new(clock.clone());
+    let builder = Cache::builder().store(store).clock(Arc::new(clock.clone()));
+    let cache = builder.build().unwrap();
+    let stored = app(&cache);
+    assert_eq!(cause(&cache, &stored, "de").await, Cause::New);
+    clock.advance(seconds(5));
+    assert_eq!(cause(&cache, &stored, "en").await, Cause::Variant);
+    clock.advance(seconds(5));
+    let asked = request(Method::GET, "/1", &[("accept-language", "de")]);
+    let why = cache.explain(&asked).await;
+    assert!(why.to_string().contains("miss (expired)"), "{why}");
+    assert_eq!(cause(&cache, &stored, "de").await, Cause::Expired);
+    assert_eq!(cause(&cache, &stored, "fr").await, Cause::Variant);
+
+    let (cache, _) = testing::cache();
+    let held = app(&cache);
+    for language in ["de", "en"] {
+        cause(&cache, &held, language).await;
+    }
+    cache.invalidate("api:x:*").await.unwrap();
+    assert_eq!(cause(&cache, &held, "de").await, Cause::Invalidated);
+    assert_eq!(cause(&cache, &held, "fr").await, Cause::Variant);
+    let by = cache.stats().invalidated_by;
+    assert_eq!(by.get(InvalidatedBy::Pattern), 1);
 }
 
 /// All of it is stored, there is room for it, and it lives: the requests want none of it.
