@@ -17,9 +17,7 @@ use crate::entry::Entry;
 use crate::inner::{Content, Inner};
 use crate::nested;
 use crate::outcome::{Cause, Mismatch};
-use crate::policy::conditional;
 use crate::policy::freshness::Use;
-use crate::policy::request::Asks;
 use crate::question::{Observed, Question};
 use crate::reply;
 use crate::stats::Ticket;
@@ -103,13 +101,7 @@ impl<S> Serve<S> {
         }
         let against = Some(against);
         question.observed = Some(Observed { against });
-        for name in conditional::CONDITIONS {
-            request.headers_mut().remove(name);
-        }
-        question.asks = Asks {
-            authorized: question.asks.authorized,
-            ..Asks::default()
-        };
+        question.ask_for_all(request.headers_mut());
         self.behind = true;
         self.ticket = Ticket::void();
         nested::behind(request.extensions_mut(), &self.shared.engine);

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use http::header::ACCEPT_LANGUAGE;
+use http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, PRAGMA};
 use http::{HeaderMap, HeaderName};
 
 use crate::entry::Entry;
 use crate::invalidate::tenant_suffix;
 use crate::key::{Canonical, Key, Writer};
 use crate::policy::accept::best_language;
+use crate::policy::conditional::CONDITIONS;
 use crate::policy::request::Asks;
 use crate::policy::{Compiled, vary};
 use crate::store::variants::Variants;
@@ -105,6 +106,22 @@ impl Question {
     pub(crate) fn vary(&mut self, names: &[HeaderName], headers: &HeaderMap) {
         let variant = self.policy.variant(&self.canonical, names, headers);
         self.variant = Some(variant.finish());
+    }
+
+    /// Makes its request one for everybody: for the whole, whatever it asked for, and
+    /// without what it said to this cache, such as `only-if-cached`.
+    pub(crate) fn ask_for_all(&mut self, request: &mut HeaderMap) {
+        for name in CONDITIONS {
+            request.remove(name);
+        }
+        if self.policy.http {
+            request.remove(CACHE_CONTROL);
+            request.remove(PRAGMA);
+        }
+        self.asks = Asks {
+            authorized: self.asks.authorized,
+            ..Asks::default()
+        };
     }
 
     /// The endpoint as it stands in keys, tenant included.

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use http::{Extensions, HeaderMap, Request, Response, header, request};
+use http::{Extensions, HeaderMap, Request, Response, request};
 
 use crate::body::ResponseBody;
 use crate::cache::{Family, Found, Missed, Right, Stale};
@@ -39,8 +39,7 @@ use crate::handler::{Rights, begin};
 use crate::inner::{Content, Inner};
 use crate::nested;
 use crate::outcome::{Bypass, Cause, Staleness, Tier};
-use crate::policy::request::Asks;
-use crate::policy::{conditional, freshness::Use};
+use crate::policy::freshness::Use;
 use crate::question::Question;
 use crate::reply;
 use crate::share::Fills;
@@ -267,23 +266,11 @@ impl<S> Serve<S> {
         else {
             return; // somebody is at it
         };
-        // for everybody: the whole, whatever this request asked for
-        for name in conditional::CONDITIONS {
-            request.headers_mut().remove(name);
-        }
-        if question.policy.http {
-            // `only-if-cached` and the like were said to this cache
-            request.headers_mut().remove(header::CACHE_CONTROL);
-            request.headers_mut().remove(header::PRAGMA);
-        }
+        question.ask_for_all(request.headers_mut());
         self.behind = true;
         self.nested = false; // no layer further out sees its answer
         self.ticket = Ticket::void();
         nested::behind(request.extensions_mut(), &engine);
-        question.asks = Asks {
-            authorized: question.asks.authorized,
-            ..Asks::default()
-        };
         let (longest, on) = (question.policy.wait, runtime.clone());
         let work = async move {
             let engine = Arc::clone(&self.shared.engine);

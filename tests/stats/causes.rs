@@ -8,7 +8,10 @@ use axum::http::{Method, Request, Response};
 use axum::{Router, routing::get as on_get};
 use http_body_util::BodyExt;
 use larder::testing::{Chaos, ChaosStore, ManualClock, MemoryStore, Operation};
-use larder::{Cache, Cause, Fault, InvalidatedBy, LowCause, Outcome, Policy, Routes, minutes, seconds, testing};
+use larder::{
+    Cache, Cause, Fault, InvalidatedBy, LowCause, Outcome, Policy, Routes, minutes, seconds,
+    testing,
+};
 use tower::{Layer, ServiceExt};
 
 use crate::support::redis_server::Redis;

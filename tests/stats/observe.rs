@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, Request};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::{Router, routing::get as on_get};
 use larder::testing::{ManualClock, MemoryStore};
 use larder::{Cache, Cause, LowCause, Mismatch, Policy, Refusal, seconds, testing};
 
-use crate::support::{get, request, send};
+use crate::support::{get, get_with, request, send};
 
 /// A handler that answers what it is told, and counts.
 #[derive(Clone, Default)]
@@ -119,6 +119,30 @@ async fn a_share_of_the_hits_is_verified_behind_their_backs() {
         "version 0",
         "what is stored stays"
     );
+}
+
+/// The handler may be another cache, to which the request would say the same.
+#[tokio::test]
+async fn a_hit_is_verified_without_what_its_request_said_to_this_cache() {
+    let (cache, _clock) = testing::cache();
+    let handler = |fields: HeaderMap| async move {
+        match fields.contains_key("cache-control") || fields.contains_key("pragma") {
+            true => (
+                StatusCode::GATEWAY_TIMEOUT,
+                [("cache-control", "max-age=9")],
+            ),
+            false => (StatusCode::OK, [("cache-control", "max-age=9")]),
+        }
+    };
+    let layer = cache.layer(Policy::http().verify(1.0));
+    let app = Router::new().route("/x", on_get(handler).layer(layer));
+    get(&app, "/x").await;
+    for asked in [("cache-control", "only-if-cached"), ("pragma", "x")] {
+        assert!(get_with(&app, "/x", &[asked]).await.hit());
+        cache.idle().await;
+    }
+    let stats = cache.stats();
+    assert_eq!((stats.compared, stats.mismatches.total()), (2, 0));
 }
 
 #[tokio::test]
