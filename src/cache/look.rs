@@ -11,6 +11,7 @@ use crate::generation::Standing;
 use crate::hint::{rarely, seldom};
 use crate::key::Writer;
 use crate::outcome::{Cause, Tier};
+use crate::policy::Compiled;
 use crate::policy::freshness::{Rules, Use, is_early, usable};
 use crate::policy::request::Asks;
 use crate::question::{Asked, Question};
@@ -65,15 +66,26 @@ impl Engine {
     ) -> InMemory {
         let names = &variants.names;
         let variant = asked.policy.variant(canonical.as_bytes(), names, headers);
-        let entry = self.memory.get(variant.as_bytes()).or_else(|| {
-            let other = asked.policy.spoken(variants, headers)?;
-            self.memory.get(&other)
-        });
-        let found = match entry {
+        let found = match self.among(variants, variant.as_bytes(), asked.policy, headers) {
             Some(Slot::Entry(entry)) => self.fresh(entry, now, &asked.asks),
             _ => Err(Cause::Variant.into()),
         };
         found.map_err(|missed| unanswered(missed, Some(Box::new(variant))))
+    }
+
+    /// What lies at a request's own place among answers that vary, or in the language that
+    /// it likes best.
+    fn among(
+        &self,
+        variants: &Variants,
+        place: &[u8],
+        policy: &Compiled,
+        headers: &HeaderMap,
+    ) -> Option<Slot> {
+        self.memory.get(place).or_else(|| {
+            let other = policy.spoken(variants, headers)?;
+            self.memory.get(&other)
+        })
     }
 
     /// Looks into memory at one place, where nothing varies.
@@ -121,7 +133,7 @@ impl Engine {
             Some(Slot::Entry(entry)) => self.fresh(entry, now, &question.asks),
             Some(Slot::Vary(variants, _)) => {
                 question.vary(&variants.names, headers);
-                match self.memory.get(question.place()) {
+                match self.among(&variants, question.place(), &question.policy, headers) {
                     Some(Slot::Entry(entry)) => self.fresh(entry, now, &question.asks),
                     _ => Err(Cause::Variant.into()),
                 }

@@ -7,7 +7,7 @@ use http_body::Body;
 
 use super::explanation::{About, Explanation, Step, Would};
 use super::outline::Outline;
-use super::texts::{freshness, key_of, of_entry, policy_of, varying};
+use super::texts::{freshness, gone, key_of, of_entry, policy_of, varying};
 use super::usable::{Usable, answered};
 use crate::arrived::Arrived;
 use crate::ask::{Aside, ask_found};
@@ -16,7 +16,7 @@ use crate::entry::codec::Frame;
 use crate::entry::{Entry, Held};
 use crate::generation::Standing;
 use crate::invalidate::tenant_suffix;
-use crate::key::{Key, Writer};
+use crate::key::{Canonical, Key, Writer};
 use crate::layer::CacheLayer;
 use crate::outcome::{Bypass, Cause, Tier};
 use crate::place::{original_uri, place};
@@ -255,7 +255,9 @@ impl Engine {
         if let Some(Slot::Vary(variants, _)) = &slot {
             steps.say(About::Memory, varying(&variants.names));
             question.vary(&variants.names, headers);
-            slot = self.memory.peek(question.place());
+            let spoken = question.policy.spoken(&variants, headers);
+            let at = |place: &Canonical| self.memory.peek(place);
+            slot = at(question.place()).or_else(|| at(&spoken?));
             if slot.is_none() {
                 steps.say(About::Memory, "none for these values");
                 return Err(Cause::Variant);
@@ -263,16 +265,7 @@ impl Engine {
         }
         let Some(Slot::Entry(held)) = slot else {
             let (cause, by) = self.traced(question.place(), Cause::New);
-            let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
-            let why = match cause {
-                Cause::Evicted => "nothing: it had to go for lack of room".to_owned(),
-                Cause::Invalidated => format!("nothing: it was invalidated{by}"),
-                Cause::Release => "nothing: another release has filled it".to_owned(),
-                Cause::Unknown => "nothing, and what became of it nobody knows".to_owned(),
-                _ if !self.memory.keeps_entries() => "this cache has no memory tier".to_owned(),
-                _ => "nothing".to_owned(),
-            };
-            steps.say(About::Memory, why);
+            steps.say(About::Memory, gone(cause, by, self.memory.keeps_entries()));
             return Err(cause);
         };
         steps.say(About::Memory, of_entry(&held.entry));

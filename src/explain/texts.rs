@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, Request, Uri};
 
 use crate::entry::Entry;
 use crate::key::Key;
+use crate::outcome::{Cause, InvalidatedBy};
 use crate::place::original_uri;
 use crate::policy::freshness::{Lifetime, Use};
 use crate::policy::{Compiled, Found};
@@ -92,4 +93,17 @@ pub(super) fn freshness(lifetime: &Lifetime, age: u64, usable: Use) -> String {
         ),
     };
     format!("age {old:?} of {life:?}: {said}")
+}
+
+/// What became of an entry that is not in memory.
+pub(super) fn gone(cause: Cause, by: Option<InvalidatedBy>, has_tier: bool) -> String {
+    let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
+    match cause {
+        Cause::Evicted => "nothing: it had to go for lack of room".to_owned(),
+        Cause::Invalidated => format!("nothing: it was invalidated{by}"),
+        Cause::Release => "nothing: another release has filled it".to_owned(),
+        Cause::Unknown => "nothing, and what became of it nobody knows".to_owned(),
+        _ if !has_tier => "this cache has no memory tier".to_owned(),
+        _ => "nothing".to_owned(),
+    }
 }

@@ -1,6 +1,10 @@
 //! Answers that vary (RFC 9111, 4.1; RFC 9110, 12.5.5).
 
+use axum::http::Method;
+use larder::{Tier, Would};
+
 use super::site::{Site, everywhere, everywhere_with, member, ok};
+use crate::support::request;
 
 const CC: (&str, &str) = ("cache-control", "max-age=60");
 
@@ -114,6 +118,12 @@ async fn memory_chooses_by_the_language_that_is_liked_best() {
         let with = async |value| site.get(&[("accept-language", value)]).await;
         assert_eq!(with("fr;q=0.3, de;q=0.8").await.text(), "hallo");
         assert_eq!(with("En, de;q=0.9").await.text(), "hello");
+        let asked = [("accept-language", "fr;q=0.2, de")];
+        let would = site
+            .cache
+            .explain(&request(Method::GET, "/x", &asked))
+            .await;
+        assert_eq!(would.would, Would::Hit(Tier::Memory), "{would}");
         for unknown in ["en, de", "fr, de;q=0.1", "*"] {
             site.answers([ok("new", &[])]);
             assert_eq!(with(unknown).await.text(), "new", "{unknown}");
