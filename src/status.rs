@@ -192,6 +192,8 @@ fn parameters(text: &mut String, outcome: &Outcome, detail: bool) {
                     write!(text, "; fwd={fwd}; fwd-status={}", status.as_u16())
                 }
                 (Staleness::IfError | Staleness::Timeout, None) => write!(text, "; fwd={fwd}"),
+                // fresh, and not fresh enough for the request
+                _ if *cause == Cause::Request => write!(text, "; hit"),
                 _ => write!(text, "; hit; ttl=-{}", over.as_secs()),
             };
             detail.then(|| write!(text, "; detail={why}"))

@@ -255,7 +255,7 @@ impl Engine {
         if let Some(Slot::Vary(variants, _)) = &slot {
             steps.say(About::Memory, varying(&variants.names));
             question.vary(&variants.names, headers);
-            let spoken = question.policy.spoken(&variants, headers);
+            let spoken = question.policy.spoken(variants, headers);
             let at = |place: &Canonical| self.memory.peek(place);
             slot = at(question.place()).or_else(|| at(&spoken?));
             if slot.is_none() {

@@ -300,3 +300,22 @@ async fn an_answer_that_is_not_stored_ends_what_was_stale() {
     })
     .await;
 }
+
+/// It is not stale: no staleness is told of it.
+#[tokio::test]
+async fn what_is_fresh_and_left_alone_has_no_ttl_below_zero() {
+    everywhere(async |site| {
+        site.store(ok("a", &[(CC, "max-age=60"), ("etag", "\"a\"")]))
+            .await;
+        site.advance(5);
+        let failed = "; fwd=request; fwd-status=503; detail=stale-if-error";
+        for said in [failed, "; hit; detail=left-alone"] {
+            site.answers([status(503, "no", &[])]);
+            let reply = site.get(&[(CC, "max-age=2")]).await;
+            assert_eq!((reply.text(), reply.header("age")), ("a", "5"));
+            let told = reply.cache_status();
+            assert!(told.ends_with(said), "{told}");
+        }
+    })
+    .await;
+}
