@@ -157,6 +157,7 @@ impl Made {
             landing: None,
             lease,
             value: None,
+            placed: None,
             written: None,
             alias: None,
         }

@@ -1,7 +1,7 @@
 //! [`CacheBuilder`]: the settings of a cache, checked together.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::advise::{Advisor, Expected};
@@ -306,7 +306,7 @@ impl CacheBuilder {
             wire: self.wire,
             generations: Generations::default(),
             pulse: fence.map(|fence| Pulse::new(fence, self.sharing)),
-            writing: Mutex::default(),
+            places: Arc::default(),
             clearing: Default::default(),
             in_flight: Budget::new(room),
             unwritten: Budget::new(room),

@@ -1,8 +1,7 @@
 //! The engine: everything that the handles and services of one cache share.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -11,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::advise::Advisor;
 use super::guard::{self, Callback};
+use super::place::Places;
 use super::pulse::Pulse;
 use super::reclaim::Clearing;
 use super::switch::Switch;
@@ -42,9 +42,8 @@ pub(crate) struct Engine {
     pub(crate) generations: Generations,
     /// The lease, where instances share a clock.
     pub(crate) pulse: Option<Pulse>,
-    /// Keys that are being written to the store, and the numbers of what is
-    /// written: until an invalidated one is taken back, nobody reads it.
-    pub(crate) writing: Mutex<HashMap<Key, Writes>>,
+    /// What is being written to the store.
+    pub(super) places: Arc<Places>,
     /// What invalidations are clearing away.
     pub(super) clearing: Clearing,
     /// What is recorded and not yet an entry.

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::engine::{Engine, Writes};
 use super::lease::Leased;
+use super::place::Placed;
 use crate::entry::{Entry, Held, Room, Value};
 use crate::error::StoreError;
 use crate::flight::Landing;
@@ -42,6 +43,8 @@ pub(crate) struct Fill {
     pub(crate) value: Option<Value>,
     /// What leads to it, where it has more than one key.
     pub(crate) alias: Option<Entry>,
+    /// The turn to write it, which who gives has beforehand.
+    pub(crate) placed: Option<Placed>,
     /// Of one that was given and not filled: dropped when the store has it, or will not
     /// have it.
     pub(crate) written: Option<oneshot::Sender<()>>,
@@ -59,6 +62,13 @@ impl Fill {
         let alias = self.alias.as_ref().map(|alias| &alias.key);
         let names = [Some(&self.entry.key), alias].into_iter().flatten();
         names.filter(|_| self.written.is_some())
+    }
+
+    /// The name under which it is looked for first.
+    pub(super) fn place(&self) -> &Key {
+        self.alias
+            .as_ref()
+            .map_or(&self.entry.key, |alias| &alias.key)
     }
 
     /// What it weighs in memory, where a value lies in place of its body.
@@ -86,9 +96,8 @@ pub(crate) struct Varies {
 
 impl Engine {
     pub(super) fn writing(&self) -> MutexGuard<'_, HashMap<Key, Writes>> {
-        self.writing
-            .lock()
-            .unwrap_or_else(|broken| broken.into_inner())
+        let writing = self.places.writing.lock();
+        writing.unwrap_or_else(|broken| broken.into_inner())
     }
 
     /// Notes a variant, and drops what that puts out of reach or over the bound.

@@ -22,6 +22,7 @@ mod learn;
 mod lease;
 mod listen;
 mod look;
+mod place;
 mod precompress;
 mod pulse;
 mod queue;
@@ -62,6 +63,8 @@ pub use handle::Cache;
 pub(crate) use keep::{Fill, Varies};
 pub(crate) use lease::{AsksToFill, Leased, Right, seen};
 pub(crate) use look::Unanswered;
+#[cfg(feature = "values")]
+pub(crate) use place::Placed;
 pub(crate) use read::Family;
 #[cfg(feature = "config")]
 pub(crate) use redis::with_redis;

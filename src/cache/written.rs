@@ -18,7 +18,10 @@ use crate::store::{Record, Removal, Store};
 impl Engine {
     /// Writes an entry to the store. Of two writes of one key the earlier note
     /// counts until both have ended.
-    pub(super) async fn write(self: &Arc<Self>, fill: Fill) {
+    pub(super) async fn write(self: &Arc<Self>, mut fill: Fill) {
+        if fill.placed.is_none() {
+            fill.placed = self.place(fill.place()).await;
+        }
         let key = fill.entry.key.clone();
         {
             let mut writing = self.writing();
@@ -56,8 +59,7 @@ impl Engine {
         }
         let leads = self.lead(&**store, &fill, ttl).await;
         // one that was given, not filled: what is being filled comes too late
-        let place = fill.alias.as_ref().map_or(&entry.key, |alias| &alias.key);
-        let replaces = fill.written.is_some().then_some(place);
+        let replaces = fill.written.is_some().then_some(fill.place());
         let record = Record {
             key: &entry.key,
             frame,

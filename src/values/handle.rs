@@ -174,7 +174,7 @@ impl<T: Send + Sync + 'static> Values<T> {
     }
 
     /// Stores a value in place of any earlier one, and ends when the shared store has
-    /// it, or cannot have it. A load that began before, in this process or another, does
+    /// it, or cannot have it. Under one key one goes after the other in a process. A load that began before, in this process or another, does
     /// not overwrite it, and who waits for that load in another process gets this value. What
     /// other processes hold in memory they serve on: [`remove`](Self::remove) reaches them.
     ///
@@ -191,12 +191,16 @@ impl<T: Send + Sync + 'static> Values<T> {
             }
             return CachedValue::new(value, bypassed(reason));
         }
+        let name = self.space.alias(&key);
+        let name = name.unwrap_or_else(|| self.space.key(&key));
+        let placed = match engine.is_written(self.space.policy.memory_only) {
+            true => engine.place(&name).await, // it must not end what is being written
+            false => None,
+        };
         if !engine.is_leased(engine.now()) {
             let _ = engine.lease().await; // without one memory alone has it
         }
         // for loads that began before
-        let name = self.space.alias(&key);
-        let name = name.unwrap_or_else(|| self.space.key(&key));
         engine.fence(&self.space.target(name));
         let led = Led::new(engine.generations.note(), engine.now(), false);
         let (written, done) = oneshot::channel();
@@ -206,6 +210,7 @@ impl<T: Send + Sync + 'static> Values<T> {
             began: engine.flights.begins(engine.now()),
             took: Duration::ZERO,
             lease: None,
+            placed,
             written: Some(written),
         };
         let ask = Ask::new(&self.space, &key, None);

@@ -271,6 +271,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
                     began,
                     took,
                     lease,
+                    placed: None,
                     written: None,
                 };
                 let stored = self.store(made, landing);
@@ -357,6 +358,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
                     began,
                     took,
                     lease,
+                    placed: None,
                     written: None,
                 };
                 Ok(self.store(made, landing))

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::ask::Ask;
 use super::space::{Belongs, Space};
 use crate::cache::guard::{self, Callback};
-use crate::cache::{Fill, Leased};
+use crate::cache::{Fill, Leased, Placed};
 use crate::clock::millis;
 use crate::entry::{Entry, Fields, Held};
 use crate::flight::{Landed, Landing};
@@ -32,6 +32,7 @@ pub(super) struct Made<T> {
     /// How long that took.
     pub(super) took: Duration,
     pub(super) lease: Option<Leased>,
+    pub(super) placed: Option<Placed>,
     /// Dropped when the store has it.
     pub(super) written: Option<oneshot::Sender<()>>,
 }
@@ -88,6 +89,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
             landing: None,
             lease: made.lease,
             value: Some(holds),
+            placed: made.placed,
             written: made.written,
         };
         if let Some(refusal) = refused {

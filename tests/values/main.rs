@@ -10,6 +10,7 @@ mod proxy;
 mod resp;
 
 mod adaptive;
+mod at_once;
 mod contents;
 mod erase;
 mod given;

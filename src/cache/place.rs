@@ -1,0 +1,153 @@
+//! What this process writes to the store under one name goes one after the other, and so does
+//! what is given in its place.
+//!
+//! A write that was invalidated on its way is taken back by its name, and an insertion ends what
+//! began before: side by side, two of them left nothing in the store of what both had stored.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Mutex as One, OwnedMutexGuard};
+use tokio::time::timeout;
+
+use super::engine::{Engine, Writes};
+use crate::key::Key;
+
+/// A write may take as long as so many operations. Nobody waits for another's for longer: its
+/// runtime may not be driven.
+const WRITE: u32 = 8;
+
+/// The names under which something is being written.
+#[derive(Default)]
+pub(crate) struct Places {
+    ones: Mutex<HashMap<Key, Arc<One<()>>>>,
+    /// The numbers of what is written: until an invalidated one is taken back, nobody reads it.
+    pub(super) writing: Mutex<HashMap<Key, Writes>>,
+}
+
+/// The turn to write under a name, until it is dropped.
+pub(crate) struct Placed {
+    _one: OwnedMutexGuard<()>, // goes first
+    _asked: Asked,
+}
+
+/// One who has it, or waits for it.
+struct Asked {
+    all: Arc<Places>,
+    name: Key,
+    one: Arc<One<()>>,
+}
+
+impl Places {
+    fn ones(&self) -> MutexGuard<'_, HashMap<Key, Arc<One<()>>>> {
+        self.ones.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(self: &Arc<Self>, name: &Key) -> Asked {
+        let one = Arc::clone(self.ones().entry(name.clone()).or_default());
+        Asked {
+            all: Arc::clone(self),
+            name: name.clone(),
+            one,
+        }
+    }
+
+    fn try_take(self: &Arc<Self>, name: &Key) -> Result<Placed, Asked> {
+        let asked = self.ask(name);
+        match Arc::clone(&asked.one).try_lock_owned() {
+            Ok(one) => Ok(asked.with(one)),
+            Err(_) => Err(asked),
+        }
+    }
+
+    /// None where another one's turn does not end in time. Who comes next does not wait for
+    /// that one again.
+    async fn take(self: &Arc<Self>, name: &Key, longest: Duration) -> Option<Placed> {
+        let asked = match self.try_take(name) {
+            Ok(placed) => return Some(placed),
+            Err(asked) => asked,
+        };
+        if let Ok(one) = timeout(longest, Arc::clone(&asked.one).lock_owned()).await {
+            return Some(asked.with(one));
+        }
+        if let Some(one) = self.ones().get_mut(name)
+            && Arc::ptr_eq(one, &asked.one)
+        {
+            *one = Arc::default();
+        }
+        self.try_take(name).ok()
+    }
+}
+
+impl Asked {
+    fn with(self, one: OwnedMutexGuard<()>) -> Placed {
+        Placed {
+            _one: one,
+            _asked: self,
+        }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let mut ones = self.all.ones();
+        let own = ones.get(&self.name);
+        // the list's and this one
+        if own.is_some_and(|one| Arc::ptr_eq(one, &self.one) && Arc::strong_count(one) == 2) {
+            ones.remove(&self.name);
+        }
+    }
+}
+
+impl Engine {
+    /// The turn to write under a name.
+    pub(crate) async fn place(&self, name: &Key) -> Option<Placed> {
+        match self.has_runtime() {
+            true => self.places.take(name, self.budget * WRITE).await,
+            false => self.places.try_take(name).ok(), // nobody could end a wait
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn one_goes_after_the_other_and_nothing_is_left() {
+        let (places, name) = (Arc::new(Places::default()), Key::new("a:1"));
+        let first = places.take(&name, LONGEST).await;
+        let (mut second, mut third) = (
+            Box::pin(places.take(&name, LONGEST)),
+            Box::pin(places.take(&name, LONGEST)),
+        );
+        assert!((&mut second).now_or_never().is_none());
+        assert!((&mut third).now_or_never().is_none());
+        let other = places.take(&Key::new("a:2"), LONGEST).now_or_never();
+        assert!(other.flatten().is_some(), "under another name at once");
+        drop(first);
+        drop(third); // goes away while it waits
+        assert!(second.await.is_some());
+        assert!(places.ones().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_stands_still_is_waited_for_once() {
+        let (places, name) = (Arc::new(Places::default()), Key::new("a:1"));
+        let stands = places.take(&name, LONGEST).await;
+        let began = Instant::now();
+        let second = places.take(&name, LONGEST).await;
+        assert!(second.is_some() && began.elapsed() == LONGEST);
+        drop(second);
+        let third = places.take(&name, LONGEST).now_or_never();
+        assert!(third.flatten().is_some());
+        drop(stands);
+        assert!(places.ones().is_empty());
+    }
+}

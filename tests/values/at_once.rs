@@ -1,0 +1,65 @@
+//! What is given while something else is written under the same name.
+
+use futures_util::future::join;
+use larder::values::{Content, ValueKey};
+use larder::{Cache, CacheBuilder, MIB};
+
+use crate::support::redis_server::Redis;
+use crate::support::{PATIENT, SHORT};
+use crate::{Source, characters, read};
+
+fn process(redis: &Redis, tiers: impl Fn(CacheBuilder) -> CacheBuilder) -> Cache {
+    let builder = tiers(Cache::builder().redis(redis.url()));
+    let builder = builder.lease(SHORT * 10).operation_timeout(PATIENT);
+    builder.build().unwrap()
+}
+
+#[tokio::test]
+async fn of_insertions_at_once_one_stays() {
+    let redis = Redis::start();
+    let reader = characters(&process(&redis, |builder| builder));
+    for memory in [true, false] {
+        let cache = process(&redis, |builder| match memory {
+            true => builder.memory(16 * MIB),
+            false => builder,
+        });
+        let (values, source) = (characters(&cache), Source::default());
+        let content = Content::of("c");
+        let keys = [
+            (ValueKey::new("a"), ValueKey::new("a")),
+            // two keys of one content
+            (
+                ValueKey::new("b").content(content),
+                ValueKey::new("c").content(content),
+            ),
+        ];
+        for (one, other) in &keys {
+            let (first, second) = (source.make("x"), source.make("x"));
+            join(values.insert(one, first), values.insert(other, second)).await;
+            let last = source.runs();
+            let here = values.get(one).await.map(|it| it.run);
+            let there = reader.get(one).await.map(|it| it.run);
+            assert_eq!((here, there), (Some(last), Some(last)), "memory: {memory}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_insertion_outlives_a_load_that_is_still_being_written() {
+    let redis = Redis::start();
+    let (here, there) = (process(&redis, |it| it), process(&redis, |it| it));
+    let (values, reader) = (characters(&here), characters(&there));
+    let source = Source::default();
+    values.insert("first", source.make("first")).await; // there is a lease, and the scripts are known
+    for turns in 0..50 {
+        let id: &'static str = format!("{turns}").leak();
+        read(&values, &source, id).await;
+        for _ in 0..turns % 10 {
+            tokio::task::yield_now().await; // it gets so far
+        }
+        values.insert(id, source.make("given")).await;
+        here.idle().await;
+        let found = reader.get(id).await;
+        assert_eq!(found.expect(id).id, "given");
+    }
+}
