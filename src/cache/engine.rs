@@ -20,7 +20,6 @@ use crate::entry::{Budget, Wire};
 use crate::explain::Layers;
 use crate::flight::{Flight, Flights};
 use crate::generation::{Generation, Generations};
-use crate::key::Key;
 use crate::lasting::Lasting;
 use crate::outcome::Bypass;
 use crate::policy::{Compiled, Context, RequestHead};

@@ -62,7 +62,7 @@ impl Engine {
         let replaces = fill.written.is_some().then_some(fill.place());
         let record = Record {
             key: &entry.key,
-            frame,
+            frame: frame.clone(),
             ttl,
             groups: &fill.groups,
             lease: fill.lease.as_ref().map(Leased::lease),
@@ -70,7 +70,7 @@ impl Engine {
             replaces,
         };
         match store.put(record).await {
-            Err(error) if is_fenced(&error) => self.overtaken(entry),
+            Err(error) if is_fenced(&error) => return self.overtaken(entry), // nor is it to be taken back
             Ok(()) => {
                 if let Some(lease) = &fill.lease {
                     lease.ended();
@@ -86,11 +86,12 @@ impl Engine {
             }
         }
         if !self.generations.valid(entry, fill.note.number) && keeps(Rule::TakenBack) {
-            self.counted(store.remove(Removal::Key(&entry.key)).await);
-            if self.pulse.is_none() {
-                // who has read it meanwhile is refused by this once it is hidden no more
-                self.fence(&Target::of_group(ScopeId::key(entry.key.as_str())));
+            if let Some(pulse) = &self.pulse {
+                return self.counted(pulse.fence.take_back(&entry.key, &frame).await);
             }
+            self.counted(store.remove(Removal::Key(&entry.key)).await);
+            // who has read it meanwhile is refused by this once it is hidden no more
+            self.fence(&Target::of_group(ScopeId::key(entry.key.as_str())));
         }
     }
 

@@ -41,7 +41,7 @@ pub(super) const VERSION: u8 = 3;
 pub(super) const FIXED: usize = 109;
 /// Version 1 ended here.
 pub(super) const FIXED_1: usize = 96;
-pub(super) const SUM: std::ops::Range<usize> = 8..16;
+pub(crate) const SUM: std::ops::Range<usize> = 8..16;
 pub(super) const ZSTD: u8 = 1;
 pub(super) const VARY: u8 = 2;
 pub(super) const SEALED: u8 = 4;

@@ -16,7 +16,7 @@ use super::world::Chance;
 use crate::clock::SystemClock;
 use crate::generation::{Change, Force, News, Reach, Snapshot, Stamp};
 use crate::invalidate::Pattern;
-use crate::key::ScopeId;
+use crate::key::{Key, ScopeId};
 use crate::store::fence::{Beat, Fence, Row, Rows, parts};
 use crate::store::redis::RedisStore;
 
@@ -273,4 +273,22 @@ async fn the_stand_in_forgets_as_redis_does() {
     assert!(ours.floor > 0);
     let [theirs, ours] = [both.theirs.snapshot(&theirs), both.own.snapshot(&ours)];
     assert_eq!(theirs, ours);
+}
+
+#[tokio::test]
+async fn what_another_process_has_written_is_not_taken_back() {
+    let (both, key) = (Both::new(), Key::new("api:things:1"));
+    let [own, anothers] = ["LRDR the own frame", "LRDR another's frame"];
+    for (lies, left) in [(own, 0), (anothers, 1), ("", 1)] {
+        both.redis.command::<u64>(&["DEL", key.as_str()]);
+        match lies {
+            "" => both
+                .redis
+                .command::<()>(&["RPUSH", key.as_str(), "no frame"]),
+            lies => both.redis.command::<()>(&["SET", key.as_str(), lies]),
+        }
+        let taken = both.real.take_back(&key, own.as_bytes()).await;
+        let there: u64 = both.redis.command(&["EXISTS", key.as_str()]);
+        assert!(taken.is_ok() && there == left, "{taken:?}: {lies}");
+    }
 }

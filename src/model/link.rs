@@ -138,6 +138,11 @@ impl Fence for Link {
         Box::pin(self.on_clock(move |on, _, fresh| on.leave(fresh, &who, beats)))
     }
 
+    fn take_back<'a>(&'a self, key: &'a Key, frame: &'a [u8]) -> StoreFuture<'a, ()> {
+        let (key, frame) = (key.as_str().to_owned(), frame.to_vec());
+        Box::pin(self.call(false, move |on, _| on.take_back(&key, &frame)))
+    }
+
     fn listen(&self, _entries: bool) -> StoreFuture<'_, BoxStream<'static, Told>> {
         Box::pin(async move {
             self.world.runs(self.host).await;

@@ -300,6 +300,11 @@ impl Server {
         (before - self.entries.len()) as u64
     }
 
+    pub(super) fn take_back(&mut self, key: &str, frame: &[u8]) {
+        self.entries
+            .retain(|name, it| name != key || it.frame != frame);
+    }
+
     /// FLUSHALL.
     pub(super) fn flush(&mut self) {
         self.evict_clock();

@@ -10,7 +10,7 @@ use super::insight::Insight;
 use super::ledger::Ledger;
 use crate::generation::{Change, Force, News, Reach, Snapshot, Stamp};
 use crate::invalidate::Pattern;
-use crate::key::ScopeId;
+use crate::key::{Key, ScopeId};
 
 /// What an instance has seen of the clock, as its row tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +83,9 @@ pub(crate) trait Fence: Insight + Ledger {
 
     /// Takes a row away: of this many beats, or whatever it says.
     fn leave<'a>(&'a self, who: &'a str, beats: Option<u64>) -> StoreFuture<'a, ()>;
+
+    /// Removes what lies under a name, if that is this frame: it may be another process' by now.
+    fn take_back<'a>(&'a self, key: &'a Key, frame: &'a [u8]) -> StoreFuture<'a, ()>;
 
     /// Listens to what is told: invalidations, the loss of everything, and with
     /// `entries` each change of an entry, whoever makes it.

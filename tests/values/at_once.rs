@@ -1,12 +1,19 @@
 //! What is given while something else is written under the same name.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use futures_util::future::join;
 use larder::values::{Content, ValueKey};
-use larder::{Cache, CacheBuilder, MIB};
+use larder::{
+    Cache, CacheBuilder, Key, MIB, Record, Removal, Removed, Store, StoreError, StoreErrorKind,
+    StoreFuture, tag,
+};
+use tokio::sync::Semaphore;
 
 use crate::support::redis_server::Redis;
-use crate::support::{PATIENT, SHORT};
-use crate::{Source, characters, read};
+use crate::support::{Calls, PATIENT, SHORT, eventually};
+use crate::{Source, characters, read, settings};
 
 fn process(redis: &Redis, tiers: impl Fn(CacheBuilder) -> CacheBuilder) -> Cache {
     let builder = tiers(Cache::builder().redis(redis.url()));
@@ -62,4 +69,52 @@ async fn an_insertion_outlives_a_load_that_is_still_being_written() {
         let found = reader.get(id).await;
         assert_eq!(found.expect(id).id, "given");
     }
+}
+
+/// A store in which another process has filled each key by the time that a write is answered.
+#[derive(Clone)]
+struct Fences {
+    asked: Calls,
+    answers: Arc<Semaphore>,
+    removed: Calls,
+}
+
+impl Store for Fences {
+    fn get<'a>(&'a self, _: &'a Key) -> StoreFuture<'a, Option<Bytes>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn put<'a>(&'a self, _: Record<'a>) -> StoreFuture<'a, ()> {
+        Box::pin(async {
+            self.asked.count();
+            self.answers.acquire().await.unwrap().forget();
+            let why = "another one has filled it";
+            Err(StoreError::new(StoreErrorKind::Fenced, why))
+        })
+    }
+
+    fn remove<'a>(&'a self, removal: Removal<'a>) -> StoreFuture<'a, Removed> {
+        if let Removal::Key(_) = removal {
+            self.removed.count();
+        }
+        Box::pin(async { Ok(Removed::default()) })
+    }
+}
+
+#[tokio::test]
+async fn what_was_refused_as_too_late_is_not_taken_back_either() {
+    let store = Fences {
+        asked: Calls::default(),
+        answers: Arc::new(Semaphore::new(0)),
+        removed: Calls::default(),
+    };
+    let builder = Cache::builder().store(store.clone());
+    let cache = builder.operation_timeout(PATIENT).build().unwrap();
+    let values = settings(&cache).tag("t").build().unwrap();
+    read(&values, &Source::default(), "a").await;
+    eventually("a write", || async { store.asked.now() == 1 }).await;
+    cache.invalidate(tag("t")).await.unwrap();
+    store.answers.add_permits(1);
+    cache.idle().await;
+    assert_eq!(store.removed.now(), 0, "what lies there is the other one's");
 }

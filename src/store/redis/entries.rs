@@ -40,6 +40,11 @@ local there = redis.call('UNLINK', unpack(KEYS, 2))
 redis.call('ZREM', KEYS[1], unpack(KEYS, 2))
 return there";
 
+/// Removes an entry if its frame begins so. Returns how many went. Keys: entry.
+pub(super) const TAKE_BACK: &str = r"
+if redis.pcall('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then return 0 end
+return redis.call('UNLINK', KEYS[1])";
+
 /// Writes an entry, if its lease is still held, and gives that back; what is no frame, under a
 /// name that may be others', is left, and so is an answer that began later, is as valid and may
 /// still be served: frames tell when they came, how long that took and by which clock

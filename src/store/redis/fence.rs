@@ -24,6 +24,7 @@ use super::tier::{RedisStore, is_no_script, refused};
 use crate::clock::millis;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::generation::{Change, News, Snapshot, Stamp};
+use crate::key::Key;
 use crate::random::random;
 use crate::store::StoreFuture;
 use crate::store::fence::{self, Beat, Fence, Heard, Row, Rows, Told, encode, news, parts};
@@ -239,6 +240,10 @@ impl Fence for RedisStore {
             let args = [who.as_bytes(), beats.as_bytes()];
             self.on_clock(&self.scripts.leave, &args).await.map(drop)
         })
+    }
+
+    fn take_back<'a>(&'a self, key: &'a Key, frame: &'a [u8]) -> StoreFuture<'a, ()> {
+        Box::pin(self.unlink_frame(key, frame))
     }
 
     fn listen(&self, entries: bool) -> StoreFuture<'_, BoxStream<'static, Told>> {

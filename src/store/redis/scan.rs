@@ -6,8 +6,9 @@ use redis::{FromRedisValue, RedisError, Value};
 
 use super::connect::Node;
 use super::tier::{RedisStore, is_of_another_type, refused};
-use crate::entry::layout::MAGIC;
+use crate::entry::layout::{MAGIC, SUM};
 use crate::error::StoreError;
+use crate::key::Key;
 use crate::store::{Group, Removed};
 
 /// Keys that a step looks at. A step holds the server up for others, by a tenth of a
@@ -136,6 +137,16 @@ impl RedisStore {
             .collect();
         let there = self.script(&self.scripts.take, &keys, &[]).await;
         Ok(u64::try_from(self.number(there).await?).unwrap_or(0))
+    }
+
+    /// Removes an entry if it is this frame: how that begins, its checksum with it, tells.
+    pub(super) async fn unlink_frame(&self, key: &Key, frame: &[u8]) -> Result<(), StoreError> {
+        let begins = &frame[..frame.len().min(SUM.end)];
+        let (script, keys) = (&self.scripts.take_back, [key.as_str()]);
+        let gone = self.number(self.script(script, &keys, &[begins]).await);
+        self.written
+            .removed(u64::try_from(gone.await?).unwrap_or(0));
+        Ok(())
     }
 
     /// None for a value's key.

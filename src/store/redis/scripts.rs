@@ -3,7 +3,7 @@
 use redis::Script;
 
 use super::counting::{LIVING, READ, TELL};
-use super::entries::{ACQUIRE, JOIN, MEMBERS, RELEASE, RENEW, STORE, TAKE};
+use super::entries::{ACQUIRE, JOIN, MEMBERS, RELEASE, RENEW, STORE, TAKE, TAKE_BACK};
 
 /// More scopes than this are not kept: the oldest go, and with them what is older.
 const MOST_SCOPES: &str = "65536";
@@ -265,6 +265,7 @@ pub(super) struct Scripts {
     pub(super) join: Text,
     pub(super) members: Text,
     pub(super) take: Text,
+    pub(super) take_back: Text,
     pub(super) store: Text,
     pub(super) acquire: Text,
     pub(super) renew: Text,
@@ -286,6 +287,7 @@ impl Scripts {
             join: Text::new(JOIN),
             members: Text::new(MEMBERS),
             take: Text::new(TAKE),
+            take_back: Text::new(TAKE_BACK),
             store: Text::new(STORE),
             acquire: Text::new(ACQUIRE),
             renew: Text::new(RENEW),
