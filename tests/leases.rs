@@ -145,6 +145,22 @@ async fn answers_that_cannot_be_shared_are_not_waited_for() {
 }
 
 #[tokio::test]
+async fn nor_are_they_where_redis_is_full_by_then() {
+    let redis = Redis::start();
+    let handler = Handler::new();
+    handler.private.store(true, Ordering::SeqCst);
+    let cache = instance(&redis);
+    let asked = ask(&handler.app(&cache), "/x");
+    handler.has_run(1).await;
+    let lock = locks(&redis).remove(0);
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    handler.go(1);
+    asked.await.unwrap();
+    cache.idle().await;
+    assert_eq!(redis.command::<String>(&["GET", &lock]), "!");
+}
+
+#[tokio::test]
 async fn a_paused_owners_late_write_is_refused() {
     let redis = Redis::start();
     let handler = Handler::new();

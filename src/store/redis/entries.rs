@@ -111,11 +111,12 @@ pub(super) const RENEW: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])";
 
-/// Gives a lock back, or leaves a mark that nobody shall wait.
+/// Gives a lock back, or leaves a mark that nobody shall wait: a full server refuses that as the
+/// first write, and not behind another one.
 /// Keys: lock. Arguments: token, life of the mark or 0, channel, what is told.
 pub(super) const RELEASE: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-if ARGV[2] == '0' then redis.call('DEL', KEYS[1])
-else redis.call('SET', KEYS[1], '!', 'PX', ARGV[2]) end
+redis.call('DEL', KEYS[1])
+if ARGV[2] ~= '0' then redis.call('SET', KEYS[1], '!', 'PX', ARGV[2]) end
 redis.pcall('PUBLISH', ARGV[3], ARGV[4])
 return 1";
