@@ -182,7 +182,7 @@ reasons! {
         /// has another cause, where this process knows what became of it.
         Variant => "variant",
         /// What is stored is fresh, but the request asks for more: `no-cache`,
-        /// `max-age` or `min-fresh` (RFC 9111, 5.2.1).
+        /// `max-age` or `min-fresh` (RFC 9111, 5.2.1), or a check that a value does not pass.
         Request => "request",
         /// The request has `Authorization`, which what is stored does not admit (RFC 9111, 3.5).
         Authorization => "authorization",

@@ -224,3 +224,37 @@ async fn an_entry_whose_time_was_ended_has_none_left() {
         }
     }
 }
+
+/// What a request would find: not what this process holds and would not serve.
+#[tokio::test]
+async fn an_entry_is_told_of_as_others_have_left_it() {
+    let redis = Redis::start();
+    let site = Site::new();
+    let process = || {
+        let builder = Cache::builder().memory(16 * MIB).redis(redis.url());
+        let cache = builder.lease(SHORT * 3).operation_timeout(PATIENT).build();
+        let policy = Policy::ttl(minutes(5)).stale_while_revalidate(minutes(1));
+        site.with_policy(cache.unwrap(), policy)
+    };
+    let (a, b) = (process(), process());
+    a.holds("v0").await;
+    b.holds("v0").await;
+    site.write();
+    let softly = b.cache.invalidate(tag("item:1").soft()).await;
+    assert_eq!(softly.unwrap().confirmed, 1);
+    let page = a.cache.memory_entries("api:items:*", None).unwrap();
+    let name = page.entries[0].key.as_str();
+    let entry = a.cache.entry(name).await.unwrap().unwrap();
+    for told in [&page.entries[0], &entry] {
+        assert_eq!((told.ttl, told.valid), (Duration::ZERO, Some(true)));
+    }
+    eventually("another process renews it", || async {
+        b.get().await.text() == "v1"
+    })
+    .await;
+    b.cache.idle().await;
+    let entry = a.cache.entry(name).await.unwrap().unwrap();
+    assert_eq!(entry.tier, Tier::Redis, "{entry:?}");
+    assert!(entry.ttl > minutes(4), "{entry:?}");
+    assert_eq!(a.get().await.text(), "v1");
+}

@@ -92,7 +92,11 @@ impl AdminRouter {
         }
         let mut access = Access::default();
         for (token, rights) in &self.tokens {
-            check(token)?;
+            let setting = match rights {
+                Rights::Full => "token",
+                Rights::Read => "read_only_token",
+            };
+            check(token).map_err(|why| ConfigError::new(setting, why))?;
             access.allow(token, *rights);
             let full = (token.clone(), Rights::Full);
             if *rights == Rights::Read && self.tokens.contains(&full) {
@@ -135,19 +139,17 @@ impl fmt::Debug for AdminRouter {
     }
 }
 
-fn check(token: &str) -> Result<(), ConfigError> {
+fn check(token: &str) -> Result<(), String> {
     if token.len() < SHORTEST {
-        let why = format!("shorter than {SHORTEST} bytes");
-        return Err(ConfigError::new("token", why));
+        return Err(format!("shorter than {SHORTEST} bytes"));
     }
     let mut bytes = token.bytes();
     match bytes.all(|byte| byte.is_ascii_graphic() || byte == b' ') {
         true if token.trim() != token => {
-            let why = "begins or ends in a blank, which no field and no page keeps";
-            Err(ConfigError::new("token", why))
+            Err("begins or ends in a blank, which no field and no page keeps".into())
         }
         true => Ok(()),
-        false => Err(ConfigError::new("token", "not of printable ASCII")),
+        false => Err("not of printable ASCII".into()),
     }
 }
 

@@ -19,7 +19,8 @@ const ON_PURPOSE: [Bypass; 4] = [
 pub(super) fn of_traffic(facts: &Facts) -> Vec<Advice> {
     let mut all = Vec::new();
     let total = &facts.total;
-    if is_low(total, facts.hit_rate) {
+    let is_low = is_low(total, facts.hit_rate);
+    if is_low {
         let what = format!(
             "the hit rate is {:.1} %, under {:.0} %",
             total.would_be_hit_rate() * 100.0,
@@ -27,16 +28,18 @@ pub(super) fn of_traffic(facts: &Facts) -> Vec<Advice> {
         );
         all.push(Advice::warning("hit-rate-low", what, cause(facts)));
     }
-    // the whole was told above, by all that was counted
-    for low in facts.low.iter().filter(|low| !low.endpoint.is_empty()) {
+    // by all that was counted the whole may be well, and has fallen since
+    let low = facts.low.iter();
+    for low in low.filter(|low| !is_low || !low.endpoint.is_empty()) {
         let what = format!(
             "the hit rate was {:.1} %, under {:.0} %: {}",
             low.hit_rate * 100.0,
             low.wanted * 100.0,
             low.cause
         );
-        let todo = "mend the cause, or ask for less by its policy's least_hit_rate";
-        all.push(Advice::warning("hit-rate-low", what, todo).about(Some(&low.endpoint)));
+        let todo = "mend the cause, or ask for less by least_hit_rate";
+        let name = Some(low.endpoint.as_str()).filter(|name| !name.is_empty());
+        all.push(Advice::warning("hit-rate-low", what, todo).about(name));
     }
     for endpoint in &facts.endpoints {
         let name = Some(endpoint.endpoint.as_str()).filter(|name| !name.is_empty());
@@ -94,7 +97,7 @@ fn cause(facts: &Facts) -> &'static str {
         }
         Some(Cause::StoreError) => "Redis does not answer: see its health",
         Some(Cause::Request | Cause::Authorization) => {
-            "requests take nothing that is stored (no-cache, max-age, Authorization): Policy::ttl heeds no request directives"
+            "requests take nothing that is stored (no-cache, max-age, Authorization, a check of values): Policy::ttl heeds no request directives"
         }
         _ if evicted * 2 > total.misses => {
             "answers are pushed out before they are asked for again: give memory or Redis more room"

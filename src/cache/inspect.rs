@@ -17,6 +17,7 @@ use crate::inspect::{
 use crate::invalidate::Pattern;
 use crate::key::{Key, ScopeId};
 use crate::outcome::Tier;
+use crate::policy::freshness::Lifetime;
 use crate::store::Store;
 
 /// Entries of memory on one page.
@@ -136,9 +137,9 @@ impl Cache {
         Ok(EntryPage { entries, next })
     }
 
-    /// What is stored under a key: in memory, else in the shared store. None where
-    /// nothing is. It is not served, not counted, and lives no longer for it. Takes time
-    /// in proportion to what memory holds.
+    /// What is stored under a key: in memory, or, where that is not fresh, in the shared store.
+    /// None where nothing is. It is not served, not counted, and lives no longer for it. Takes
+    /// time in proportion to what memory holds.
     ///
     /// # Errors
     ///
@@ -155,12 +156,21 @@ impl Cache {
             }
             found.is_none()
         });
-        if let (None, Some(store)) = (&found, &engine.store) {
-            let frame = store.get(&key).await?;
-            found = frame.and_then(|frame| engine.of_frame(key, &frame, true));
+        // others may have renewed what is left here
+        let store = engine.store.as_ref().filter(|_| !is_fresh(found.as_ref()));
+        let Some(store) = store else {
+            return Ok(found);
+        };
+        match store.get(&key).await {
+            Err(error) if found.is_none() => Err(error.into()),
+            Err(_) | Ok(None) => Ok(found),
+            Ok(Some(frame)) => Ok(engine.of_frame(key, &frame, true).or(found)),
         }
-        Ok(found)
     }
+}
+
+fn is_fresh(entry: Option<&EntryInfo>) -> bool {
+    entry.is_some_and(|entry| entry.valid == Some(true) && !entry.ttl.is_zero())
 }
 
 fn no_cursor(text: &str) -> InspectError {
@@ -242,20 +252,30 @@ impl Engine {
         instances
     }
 
+    /// A soft invalidation may have ended its time to live.
+    fn left_of(&self, lifetime: Lifetime, standing: Standing, age: u64) -> Lifetime {
+        match standing {
+            Standing::Aged(aging) => lifetime.ended(aging.ended(age, self.now())),
+            Standing::Good | Standing::Gone => lifetime,
+        }
+    }
+
     fn of_held(&self, held: &Held) -> EntryInfo {
         let (entry, age) = (&held.entry, held.age(self.now()));
+        let standing = self.generations.standing(entry, held.number());
+        let lifetime = self.left_of(entry.lifetime, standing, age);
         let left = |end: u64| Duration::from_millis(end.saturating_sub(age));
         EntryInfo {
             key: entry.key.clone(),
             tier: Tier::Memory,
             status: entry.status.as_u16(),
             age: Duration::from_millis(age),
-            ttl: left(entry.lifetime.fresh),
-            kept: left(entry.lifetime.keep),
+            ttl: left(lifetime.fresh),
+            kept: left(lifetime.keep),
             fill: Duration::from_millis(u64::from(entry.took)),
             size: entry.body.len() as u64,
             takes: Some(held.weight()),
-            valid: Some(held.valid(&self.generations)),
+            valid: Some(standing != Standing::Gone),
             scopes: entry.scopes.iter().map(|scope| scope.to_hex()).collect(),
             namespace: self.context.namespaces.of(entry.key.as_str()),
         }
@@ -276,10 +296,8 @@ impl Engine {
         let standing = scopes.as_ref().map(standing);
         let scopes = scopes.unwrap_or_default();
         let age = self.wall().saturating_sub(peek.created);
-        let lifetime = match standing {
-            Some(Standing::Aged(aging)) => peek.lifetime.ended(aging.ended(age, self.now())),
-            _ => peek.lifetime,
-        };
+        let known = standing.unwrap_or(Standing::Good);
+        let lifetime = self.left_of(peek.lifetime, known, age);
         let left = |end: u64| Duration::from_millis(end.saturating_sub(age));
         Some(EntryInfo {
             tier: Tier::Redis,

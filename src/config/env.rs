@@ -36,8 +36,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// If a value makes no sense, or two variables are of one endpoint and differ; the error names
-    /// the variable.
+    /// If a value cannot be read, or two variables are of one endpoint and differ; the error names
+    /// the variable. What one sets that is out of range is found as a file's is, by the field's name.
     pub fn with_env(self) -> Result<Self, ConfigError> {
         let ttls = std::env::vars_os().filter_map(|(name, value)| {
             let name = name.into_string().ok()?;

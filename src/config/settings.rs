@@ -99,8 +99,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// If a setting needs a feature that is left out, or is out of range. What cannot work
-    /// together is found by [`CacheBuilder::build`]; one that is not `enabled` needs no tier.
+    /// If a setting needs a feature that is left out. What is out of range, or cannot work
+    /// together, is found by [`CacheBuilder::build`]; one that is not `enabled` needs no tier.
     pub fn builder(&self) -> Result<CacheBuilder, ConfigError> {
         let mut builder = Cache::builder();
         if let Some(enabled) = self.enabled {

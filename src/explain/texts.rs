@@ -16,10 +16,15 @@ use crate::question::Question;
 pub(super) fn policy_of(found: &Found<'_, '_>, endpoint: &str) -> String {
     let Found { policy, pattern } = found;
     let route = pattern.map_or_else(|| "every path".to_owned(), |route| format!("route {route}"));
-    let ttl = match (policy.http, policy.ttl) {
-        (true, _) => "the answers' own fields decide (RFC 9111)".to_owned(),
-        (false, Some(ttl)) => format!("for {ttl:?}"),
-        (false, None) => "nothing is stored".to_owned(),
+    let ttl = match (policy.http, policy.ttl, policy.negative_ttl) {
+        (true, ..) => "the answers' own fields decide (RFC 9111)".to_owned(),
+        (false, None, None) => "nothing is stored".to_owned(),
+        (false, ttl, negative) => {
+            let all = ttl.map(|ttl| format!("for {ttl:?}"));
+            let missing = negative.map(|ttl| format!("404 and 410 for {ttl:?}"));
+            let both: Vec<String> = all.into_iter().chain(missing).collect();
+            both.join(", ")
+        }
     };
     format!("{route}, endpoint {endpoint}, {ttl}")
 }

@@ -206,16 +206,17 @@ pub(crate) fn positive(of: &str, ttl: Option<Duration>) -> Result<Option<Duratio
         Some(ttl) if ttl < Duration::from_millis(1) => {
             bad("must be at least a millisecond; Policy::none() stores nothing")
         }
-        Some(ttl) if ttl > LONGEST => bad("must be at most 100 years"),
+        Some(ttl) if ttl > LONGEST => bad("must be at most 36500 days, a hundred years"),
         ttl => Ok(ttl),
     }
 }
 
 fn window(setting: &str, window: Option<Duration>) -> Result<Option<Duration>, ConfigError> {
     match window {
-        Some(window) if window > LONGEST => {
-            Err(ConfigError::new(setting, "must be at most 100 years"))
-        }
+        Some(window) if window > LONGEST => Err(ConfigError::new(
+            setting,
+            "must be at most 36500 days, a hundred years",
+        )),
         window => Ok(window),
     }
 }

@@ -51,7 +51,8 @@ pub enum LowCause {
     Invalidations,
     /// Answers are not stored, or the store fails: see `refusals_by` and `faults`.
     NotStored,
-    /// Requests want none of what is stored: `no-cache`, `max-age`, `Authorization`.
+    /// Requests want none of what is stored: `no-cache`, `max-age`, `Authorization`, or a check
+    /// that values do not pass.
     Requests,
 }
 
@@ -64,7 +65,9 @@ impl fmt::Display for LowCause {
             Self::Evictions => "memory or Redis is too small",
             Self::Invalidations => "invalidated before it is asked for again",
             Self::NotStored => "answers are not stored",
-            Self::Requests => "requests take nothing that is stored (no-cache, Authorization)",
+            Self::Requests => {
+                "requests take nothing that is stored (no-cache, Authorization, a check of values)"
+            }
         })
     }
 }

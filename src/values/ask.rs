@@ -51,7 +51,7 @@ impl<T: Send + Sync + 'static> Space<T> {
             Some(value) if self.may_use(&key.text, &value, check) => {
                 Ok(hit(value, Tier::Memory, found.times()))
             }
-            Some(_) => Err(Cause::Invalidated.into()), // others may use it
+            Some(_) => Err(Cause::Request.into()), // others may use it
             None => {
                 self.engine.memory.remove_entry(&found.entry);
                 Err(Cause::Invalidated.into())
@@ -126,7 +126,8 @@ impl<T: Send + Sync + 'static> Ask<T> {
                 Some(value) if self.may_use(&value) => {
                     return Ok(hit(value, Tier::Memory, found.times()));
                 }
-                _ => Cause::Invalidated.into(),
+                Some(_) => Cause::Request.into(),
+                None => Cause::Invalidated.into(),
             },
             Err(missed) => missed,
         };
@@ -183,7 +184,7 @@ impl<T: Send + Sync + 'static> Ask<T> {
         };
         if !self.may_use(&value) {
             self.useless = true;
-            return Err(Cause::Invalidated);
+            return Err(Cause::Request);
         }
         let kept = engine.memory.keeps_entries() && engine.trusts_memory();
         if self.keeps && space.in_memory && kept {

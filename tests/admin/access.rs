@@ -196,7 +196,7 @@ async fn nothing_that_identifies_a_person_is_shown() {
 }
 
 #[test]
-fn tokens_that_contradict_each_other_are_refused() {
+fn tokens_that_cannot_work_are_refused_by_name() {
     let cache = Cache::builder().memory(16 * MIB).build().unwrap();
     let router = || admin::router(&cache);
     for (what, router, setting) in [
@@ -209,6 +209,12 @@ fn tokens_that_contradict_each_other_are_refused() {
         (
             "may do everything",
             router().token(TOKEN).read_only_token(TOKEN),
+            "read_only_token",
+        ),
+        ("shorter", router().token("short"), "token"),
+        (
+            "shorter",
+            router().token(TOKEN).read_only_token("short"),
             "read_only_token",
         ),
     ] {

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{Method, Request, Response};
+use axum::http::{Method, Request, Response, StatusCode};
 use axum::{Router, routing::get as on_get};
 use http_body_util::BodyExt;
 use larder::testing::{Chaos, ChaosStore, ManualClock, MemoryStore, Operation};
@@ -217,5 +217,50 @@ async fn a_handler_that_failed_is_a_fault_whatever_stands_in_for_it() {
             let hidden = faults.get(Fault::HandlerHidden);
             assert_eq!((hidden, faults.total()), (1, 1), "{told}");
         }
+    }
+}
+
+/// However good it was before.
+#[tokio::test]
+async fn a_hit_rate_that_has_fallen_is_advised_of() {
+    let (cache, clock) = testing::cache();
+    let handler = on_get(|| async { "x" });
+    let app = Router::new().route("/keys/{n}", handler.layer(cache.ttl(minutes(5))));
+    let low = async || {
+        let advice = cache.advice().await;
+        let low = advice.into_iter().find(|one| one.rule == "hit-rate-low");
+        low.map(|one| one.what)
+    };
+    for _ in 0..2_000 {
+        get(&app, "/keys/same").await;
+    }
+    clock.advance(minutes(1));
+    cache.recent().await;
+    assert_eq!(low().await, None);
+    for n in 0..200 {
+        get(&app, &format!("/keys/{n}")).await;
+    }
+    clock.advance(minutes(1));
+    cache.recent().await;
+    assert_eq!(cache.low_hit_rates().len(), 1);
+    let what = low().await.expect("it is low now");
+    assert!(what.contains("0.0 %"), "{what}");
+}
+
+#[tokio::test]
+async fn a_policy_for_what_is_missing_alone_is_told_of() {
+    let (cache, _) = testing::cache();
+    let missing = on_get(|| async { StatusCode::NOT_FOUND });
+    let of = |policy: Policy| missing.clone().layer(cache.layer(policy));
+    let app = Router::new()
+        .route("/a", of(Policy::none().negative_ttl(seconds(5))))
+        .route("/b", of(Policy::ttl(minutes(1)).negative_ttl(seconds(5))));
+    for (path, told) in [
+        ("/a", "a, 404 and 410 for 5s"),
+        ("/b", "b, for 60s, 404 and 410 for 5s"),
+    ] {
+        get(&app, path).await;
+        let why = cache.explain(&request(Method::GET, path, &[])).await;
+        assert!(why.steps[0].found.ends_with(told), "{why}");
     }
 }

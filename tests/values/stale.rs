@@ -1,7 +1,7 @@
 //! What is not fresh, not valid, or not to be stored.
 
 use larder::values::Tiers;
-use larder::{Cache, Fault, MIB, Outcome, Staleness, days, minutes, seconds};
+use larder::{Cache, Cause, Fault, MIB, Outcome, Staleness, days, minutes, seconds};
 
 use crate::support::redis_server::Redis;
 use crate::support::{PATIENT, SHORT, tiers};
@@ -87,6 +87,16 @@ async fn what_is_not_valid_any_more_is_replaced() {
             (replaced.run, replaced.is_cached()),
             (2, false),
             "{}",
+            tier.name
+        );
+        let cause = match replaced.outcome() {
+            Outcome::Miss { cause, .. } => cause,
+            other => panic!("{}: {other:?}", tier.name),
+        };
+        assert_eq!(
+            cause,
+            Cause::Request,
+            "{}: nobody has invalidated it",
             tier.name
         );
         tier.cache.idle().await;

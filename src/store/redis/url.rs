@@ -76,6 +76,12 @@ fn check(url: &str) -> RedisResult<i64> {
         ConnectionAddr::TcpTls { port, .. } => Some(*port),
         _ => None,
     };
+    if matches!(info.addr(), ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } if host.contains(','))
+    {
+        return Err(unusable(
+            "several hosts are of redis+cluster:// or redis+sentinel://",
+        ));
+    }
     match (port, info.redis_settings().db()) {
         (Some(0), _) => Err(unusable("no server has port 0")),
         (_, database) if database < 0 => Err(unusable("databases are numbers from 0")),
@@ -106,6 +112,7 @@ mod tests {
     #[test]
     fn no_server_is_at_port_0_or_has_a_database_below_0() {
         let mut bad = vec!["redis://h:0", "redis://h/-1", "redis://:p@h:0/1"];
+        bad.extend(["redis://a,b", "redis://:p@a,b:6379/1"]); // each is a name of no host
         if cfg!(feature = "cluster") {
             bad.extend(["redis+cluster://a:1,b:0", "redis+cluster://a:1,b:1/3"]);
         }
