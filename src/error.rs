@@ -30,6 +30,13 @@ impl ConfigError {
         self
     }
 
+    /// The same of a setting that has another name where it was made.
+    #[cfg(feature = "config")]
+    pub(crate) fn of(mut self, setting: &str) -> Self {
+        setting.clone_into(&mut self.setting);
+        self
+    }
+
     /// Puts a table's row or a file's section before the setting's name.
     pub(crate) fn inside(mut self, place: &str) -> Self {
         self.setting = format!("{place}: {}", self.setting);

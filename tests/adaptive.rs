@@ -165,6 +165,8 @@ fn bounds_that_make_no_sense_are_refused() {
         ttl().adaptive(minutes(2)..=minutes(1)),
         ttl().adaptive(Duration::ZERO..=minutes(1)),
         Policy::http().adaptive(minutes(1)..=minutes(2)),
+        ttl().adaptive(minutes(2)..=minutes(3)), // it would not begin with its TTL
+        ttl().adaptive(seconds(1)..=seconds(30)),
     ] {
         let error = cache.try_layer(policy).unwrap_err();
         assert_eq!(error.setting(), "adaptive", "{error}");
@@ -172,4 +174,16 @@ fn bounds_that_make_no_sense_are_refused() {
     let table: larder::config::Config =
         toml::from_str("[routes]\ndefault = { ttl = \"1m\", adaptive = [\"30s\", 3600] }").unwrap();
     assert!(cache.try_routes(table.routes().unwrap()).is_ok());
+}
+
+/// It was cut down to the bound, and nobody heard of that.
+#[test]
+fn a_ttl_of_the_environment_that_lies_beyond_the_bounds_is_told() {
+    let (cache, _clock) = larder::testing::cache();
+    let rows = "[routes.paths]\n\"/a\" = { ttl = \"1m\", adaptive = [\"30s\", \"10m\"] }";
+    let table: larder::config::Config = toml::from_str(rows).unwrap();
+    let table = table.with_vars([("CACHE_TTL_A", "1h")]).unwrap();
+    let error = cache.try_routes(table.routes().unwrap()).unwrap_err();
+    assert_eq!(error.setting(), "route \"/a\": adaptive");
+    assert!(error.to_string().contains("3600s"), "{error}");
 }

@@ -345,7 +345,7 @@ impl CacheBuilder {
         Ok(Cache::of(Arc::new(engine)))
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.expected.check()?;
         let bad = |setting: &str, why: String| Err(ConfigError::new(setting, why));
         if let Some(bytes) = self.memory.filter(|bytes| *bytes < LEAST_MEMORY) {

@@ -105,7 +105,8 @@ impl Cache {
         })
     }
 
-    /// The same of this process' memory. Takes time in proportion to all that it holds.
+    /// The same of this process' memory. Takes time in proportion to all that it holds. Its cursor
+    /// is a place: where entries come or go meanwhile, others may be missed, or be there twice.
     ///
     /// # Errors
     ///

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::settings::{Config, variable_name};
 use super::units::{parse_duration, parse_size};
 use super::url;
+use crate::cache::{Cache, with_redis};
 use crate::error::ConfigError;
 use crate::policy::positive;
 
@@ -36,8 +37,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// If a value cannot be read, or two variables are of one endpoint and differ; the error names
-    /// the variable. What one sets that is out of range is found as a file's is, by the field's name.
+    /// If a value makes no sense, or two variables are of one endpoint and differ; the error names
+    /// the variable.
     pub fn with_env(self) -> Result<Self, ConfigError> {
         let ttls = std::env::vars_os().filter_map(|(name, value)| {
             let name = name.into_string().ok()?;
@@ -88,20 +89,26 @@ impl Config {
             Ok(variable(name)?.filter(|value| !value.trim().is_empty()))
         };
         self.redis = redis_url(self.redis, get)?;
+        if let (Some(_), Some(url)) = (get("REDIS_URL")?, &self.redis) {
+            // a feature that is left out is told of where it is needed
+            if let Ok(builder) = with_redis(Cache::builder(), url) {
+                named("REDIS_URL", builder.build())?;
+            }
+        }
         if let Some(text) = get("CACHE_ENABLED")? {
             self.enabled = Some(boolean("CACHE_ENABLED", &text)?);
         }
         if let Some(text) = get("CACHE_MAX_MEMORY")? {
             let bytes =
                 parse_size(&text).map_err(|why| ConfigError::new("CACHE_MAX_MEMORY", why))?;
-            if bytes == 0 {
-                let why = "no bytes hold nothing: leave it out";
-                return Err(ConfigError::new("CACHE_MAX_MEMORY", why));
-            }
+            named("CACHE_MAX_MEMORY", Cache::builder().memory(bytes).check())?;
             self.memory = Some(bytes);
         }
         if let Some(policy) = get("CACHE_EVICTION_POLICY")? {
-            self.eviction_policy = Some(policy.trim().to_owned());
+            let policy = policy.trim();
+            let builder = Cache::builder().expect_eviction_policy(policy);
+            named("CACHE_EVICTION_POLICY", builder.check())?;
+            self.eviction_policy = Some(policy.to_owned());
         }
         self.ttls_from(ttls)
     }
@@ -135,6 +142,11 @@ impl Config {
 }
 
 const TTL: &str = "CACHE_TTL_";
+
+/// What a builder says of what a variable sets: of the variable, and not of the field.
+fn named<T>(variable: &str, said: Result<T, ConfigError>) -> Result<(), ConfigError> {
+    said.map(drop).map_err(|error| error.of(variable))
+}
 
 /// The URL that the environment asks for, over a file's.
 fn redis_url(
@@ -335,6 +347,8 @@ mod tests {
             ("REDIS_HOST", "a:6380"),
             ("REDIS_HOST", "[::1]:6380"),
             ("CACHE_MAX_MEMORY", "0"),
+            ("CACHE_MAX_MEMORY", "1"),
+            ("CACHE_EVICTION_POLICY", "lru"),
             ("CACHE_MAX_MEMORY", "99999999999TiB"),
             ("CACHE_MAX_MEMORY", "18446744073709551616"),
             ("CACHE_TTL_X", "1ns"),
@@ -347,6 +361,12 @@ mod tests {
         ] {
             let error = config(&[(name, value)]).unwrap_err();
             assert_eq!(error.setting(), name, "{error}");
+        }
+        if cfg!(feature = "redis") {
+            for url in ["localhost:6379", "redis://h:0", "http://h"] {
+                let error = config(&[("REDIS_URL", url)]).unwrap_err();
+                assert_eq!(error.setting(), "REDIS_URL", "{error}");
+            }
         }
     }
 

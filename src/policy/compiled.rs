@@ -203,9 +203,10 @@ fn is_usual(policy: &Policy) -> bool {
 pub(crate) fn positive(of: &str, ttl: Option<Duration>) -> Result<Option<Duration>, ConfigError> {
     let bad = |why| Err(ConfigError::new(of, why));
     match ttl {
-        Some(ttl) if ttl < Duration::from_millis(1) => {
-            bad("must be at least a millisecond; Policy::none() stores nothing")
-        }
+        Some(ttl) if ttl < Duration::from_millis(1) => bad(match of {
+            "ttl" => "must be at least a millisecond; Policy::none() stores nothing",
+            _ => "must be at least a millisecond",
+        }),
         Some(ttl) if ttl > LONGEST => bad("must be at most 36500 days, a hundred years"),
         ttl => Ok(ttl),
     }
@@ -244,21 +245,19 @@ fn adaptive(policy: &Policy) -> Result<Option<(Duration, Duration)>, ConfigError
     let Some((least, most)) = policy.adaptive else {
         return Ok(None);
     };
-    if policy.ttl.is_none() {
-        return Err(ConfigError::new(
-            "adaptive",
-            "there is no TTL to begin with",
-        ));
-    }
+    let bad = |why: String| Err(ConfigError::new("adaptive", why));
+    let Some(ttl) = policy.ttl else {
+        return bad("there is no TTL to begin with".into());
+    };
     for bound in [least, most] {
         positive("adaptive", Some(bound))?;
     }
-    match least <= most {
-        true => Ok(Some((least, most))),
-        false => Err(ConfigError::new(
-            "adaptive",
-            "its bounds are the wrong way round",
+    match (least..=most).contains(&ttl) {
+        _ if least > most => bad("its bounds are the wrong way round".into()),
+        false => bad(format!(
+            "the TTL to begin with, {ttl:?}, is not from {least:?} to {most:?}"
         )),
+        true => Ok(Some((least, most))),
     }
 }
 

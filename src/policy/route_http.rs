@@ -105,7 +105,7 @@ impl Policy {
 
     /// Lets the TTL adapt between these bounds: shorter where refreshed answers turn out
     /// to have changed, longer where they have not and the hit rate leaves something to
-    /// gain. The [`ttl`](Self::ttl), or the bound that is nearer to it, is what it begins with, in each process. What a
+    /// gain. The [`ttl`](Self::ttl), which lies between them, is what it begins with, in each process. What a
     /// handler or an answer says of its own life still counts. Default: it does not
     /// adapt; what it would be is in
     /// [`Cache::ttl_proposals`](crate::Cache::ttl_proposals) all the same.

@@ -188,7 +188,7 @@ impl<T: Send + Sync + 'static> ValuesBuilder<T> {
         self
     }
 
-    /// Lets the TTL adapt between these bounds, as
+    /// Lets the TTL adapt between these bounds, which the [`ttl`](Self::ttl) lies between, as
     /// [`Policy::adaptive`](crate::Policy::adaptive). Default: it does not.
     pub fn adaptive(mut self, bounds: RangeInclusive<Duration>) -> Self {
         self.policy = self.policy.adaptive(bounds);
