@@ -240,7 +240,10 @@ async fn a_hit_rate_that_has_fallen_is_advised_of() {
     for n in 0..200 {
         get(&app, &format!("/keys/{n}")).await;
     }
-    clock.advance(minutes(1));
+    clock.advance(seconds(59));
+    cache.recent().await;
+    assert_eq!(low().await, None, "a minute is looked at, and no less");
+    clock.advance(seconds(1));
     cache.recent().await;
     assert_eq!(cache.low_hit_rates().len(), 1);
     let what = low().await.expect("it is low now");

@@ -231,6 +231,9 @@ async fn metrics_go_on_when_the_statistics_begin_anew() {
     assert_eq!((requests("hit_memory"), requests("miss")), (3.0, 1.0));
     assert_eq!(kept.get("larder_invalidations_total cache=api"), 2.0);
     assert_eq!(sum(), 1.0);
+    cache.set_enabled(false);
+    publish();
+    assert_eq!(kept.get("larder_enabled cache=api"), 0.0);
 }
 
 #[tokio::test(start_paused = true)]
