@@ -180,15 +180,21 @@ impl Engine {
         headers: &HeaderMap,
     ) -> Result<Stale, Missed> {
         let nothing = Missed::from(Cause::New);
+        // another language's does here alone, and not in the store
+        let is_own = |held: &Held, question: &Question| *held.entry.canonical == **question.place();
         let mut missed = match self.look_again(question, headers, nothing).await {
-            Ok(found) => return Ok(renewable(found.entry, Tier::Memory, found.age, found.ttl)),
+            Ok(found) if is_own(&found.entry, question) => {
+                return Ok(renewable(found.entry, Tier::Memory, found.age, found.ttl));
+            }
+            Ok(_) => Cause::Variant.into(),
             Err(missed) => missed,
         };
         if missed.cause != Cause::StoreError {
             missed = match self.look_held(question, headers, missed) {
-                Ok(found) => {
+                Ok(found) if is_own(&found.entry, question) => {
                     return Ok(renewable(found.entry, Tier::Memory, found.age, found.ttl));
                 }
+                Ok(_) => Cause::Variant.into(),
                 Err(missed) => missed,
             };
         }

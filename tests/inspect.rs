@@ -3,11 +3,13 @@
 mod support;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get as on_get;
 use larder::inspect::{InspectErrorKind, Topology};
+use larder::testing::{Chaos, ChaosStore, ManualClock, MemoryStore, Operation};
 use larder::{Cache, MIB, Policy, StoreErrorKind, Tier, minutes, seconds, tag};
 use support::processes::Site;
 use support::redis_server::Redis;
@@ -257,4 +259,31 @@ async fn an_entry_is_told_of_as_others_have_left_it() {
     assert_eq!(entry.tier, Tier::Redis, "{entry:?}");
     assert!(entry.ttl > minutes(4), "{entry:?}");
     assert_eq!(a.get().await.text(), "v1");
+}
+
+/// The store could not take what has been answered since.
+#[tokio::test]
+async fn of_two_that_are_not_fresh_the_younger_is_told_of() {
+    let clock = ManualClock::new();
+    let store = ChaosStore::new(MemoryStore::new(clock.clone()));
+    let builder = Cache::builder().memory(16 * MIB).store(store.clone());
+    let cache = builder.clock(Arc::new(clock.clone())).build().unwrap();
+    let policy = Policy::ttl(minutes(1)).stale_while_revalidate(minutes(60));
+    let handler = on_get(|| async { "0123456789" }).layer(cache.layer(policy));
+    let app = Router::new().route("/items/{id}", handler);
+    let aged = async || {
+        let answer = get(&app, "/items/1").await;
+        cache.idle().await;
+        answer.header("age").to_owned()
+    };
+    aged().await;
+    store.always(Operation::Put, Chaos::Fails(StoreErrorKind::Timeout));
+    clock.advance(seconds(70));
+    aged().await; // and it is renewed
+    clock.advance(seconds(80));
+    let page = cache.memory_entries("api:items:*", None).unwrap();
+    let entry = cache.entry(page.entries[0].key.as_str()).await.unwrap();
+    let told = entry.expect("it is there");
+    assert_eq!((told.tier, told.age), (Tier::Memory, seconds(80)));
+    assert_eq!(aged().await, "80");
 }

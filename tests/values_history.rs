@@ -310,6 +310,6 @@ async fn no_read_is_older_than_what_was_done_before_it() {
     let found = history.found.load(Ordering::Relaxed);
     let violations = history.violations.lock().unwrap();
     println!("{found} found, {} violations", violations.len());
-    assert!(found > operations / 4, "it has done something");
+    assert!(found > operations / 10, "it has done something");
     assert!(violations.is_empty(), "seed {seed}: {violations:#?}");
 }

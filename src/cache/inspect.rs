@@ -165,13 +165,26 @@ impl Cache {
         match store.get(&key).await {
             Err(error) if found.is_none() => Err(error.into()),
             Err(_) | Ok(None) => Ok(found),
-            Ok(Some(frame)) => Ok(engine.of_frame(key, &frame, true).or(found)),
+            Ok(Some(frame)) => {
+                let there = engine.of_frame(key, &frame, true);
+                let there = there.filter(|there| answers_before(there, found.as_ref()));
+                Ok(there.or(found))
+            }
         }
     }
 }
 
 fn is_fresh(entry: Option<&EntryInfo>) -> bool {
     entry.is_some_and(|entry| entry.valid == Some(true) && !entry.ttl.is_zero())
+}
+
+/// Of two that are not fresh a request is given the younger.
+fn answers_before(there: &EntryInfo, here: Option<&EntryInfo>) -> bool {
+    let valid = |entry: &&EntryInfo| entry.valid == Some(true);
+    is_fresh(Some(there))
+        || here
+            .filter(valid)
+            .is_none_or(|here| valid(&there) && there.age <= here.age)
 }
 
 fn no_cursor(text: &str) -> InspectError {

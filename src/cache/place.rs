@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use super::engine::{Engine, Writes};
 use crate::key::Key;
 
-/// A write may take as long as so many operations. Nobody waits for another's for longer: its
-/// runtime may not be driven.
+/// A write may take as long as so many operations. Nobody waits for others' for longer: the
+/// runtime of one may not be driven.
 const WRITE: u32 = 8;
 
 /// The names under which something is being written.
@@ -26,8 +26,13 @@ pub(crate) struct Places {
     pub(super) writing: Mutex<HashMap<Key, Writes>>,
 }
 
-/// The turn to write under a name, until it is dropped.
+/// The turns to write what has one name, or two, until they are dropped.
 pub(crate) struct Placed {
+    _turns: [Option<Turn>; 2],
+}
+
+/// The turn to write under a name.
+struct Turn {
     _one: OwnedMutexGuard<()>, // goes first
     _asked: Asked,
 }
@@ -36,7 +41,8 @@ pub(crate) struct Placed {
 struct Asked {
     all: Arc<Places>,
     name: Key,
-    one: Arc<One<()>>,
+    /// There until it is dropped.
+    one: Option<Arc<One<()>>>,
 }
 
 impl Places {
@@ -44,45 +50,46 @@ impl Places {
         self.ones.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(self: &Arc<Self>, name: &Key) -> Asked {
+    fn ask(self: &Arc<Self>, name: &Key) -> (Asked, Arc<One<()>>) {
         let one = Arc::clone(self.ones().entry(name.clone()).or_default());
-        Asked {
+        let asked = Asked {
             all: Arc::clone(self),
             name: name.clone(),
-            one,
-        }
+            one: Some(Arc::clone(&one)),
+        };
+        (asked, one)
     }
 
-    fn try_take(self: &Arc<Self>, name: &Key) -> Result<Placed, Asked> {
-        let asked = self.ask(name);
-        match Arc::clone(&asked.one).try_lock_owned() {
+    fn try_take(self: &Arc<Self>, name: &Key) -> Result<Turn, (Asked, Arc<One<()>>)> {
+        let (asked, one) = self.ask(name);
+        match Arc::clone(&one).try_lock_owned() {
             Ok(one) => Ok(asked.with(one)),
-            Err(_) => Err(asked),
+            Err(_) => Err((asked, one)),
         }
     }
 
     /// None where another one's turn does not end in time. Who comes next does not wait for
     /// that one again.
-    async fn take(self: &Arc<Self>, name: &Key, longest: Duration) -> Option<Placed> {
-        let asked = match self.try_take(name) {
-            Ok(placed) => return Some(placed),
+    async fn take(self: &Arc<Self>, name: &Key, longest: Duration) -> Option<Turn> {
+        let (asked, one) = match self.try_take(name) {
+            Ok(turn) => return Some(turn),
             Err(asked) => asked,
         };
-        if let Ok(one) = timeout(longest, Arc::clone(&asked.one).lock_owned()).await {
-            return Some(asked.with(one));
+        if let Ok(guard) = timeout(longest, Arc::clone(&one).lock_owned()).await {
+            return Some(asked.with(guard));
         }
-        if let Some(one) = self.ones().get_mut(name)
-            && Arc::ptr_eq(one, &asked.one)
+        if let Some(known) = self.ones().get_mut(name)
+            && Arc::ptr_eq(known, &one)
         {
-            *one = Arc::default();
+            *known = Arc::default();
         }
         self.try_take(name).ok()
     }
 }
 
 impl Asked {
-    fn with(self, one: OwnedMutexGuard<()>) -> Placed {
-        Placed {
+    fn with(self, one: OwnedMutexGuard<()>) -> Turn {
+        Turn {
             _one: one,
             _asked: self,
         }
@@ -92,20 +99,32 @@ impl Asked {
 impl Drop for Asked {
     fn drop(&mut self) {
         let mut ones = self.all.ones();
-        let own = ones.get(&self.name);
+        let one = self.one.take(); // goes before the lock does: who comes next counts the others
+        let known = ones.get(&self.name);
+        let own = known.filter(|known| one.as_ref().is_some_and(|one| Arc::ptr_eq(known, one)));
         // the list's and this one
-        if own.is_some_and(|one| Arc::ptr_eq(one, &self.one) && Arc::strong_count(one) == 2) {
+        if own.is_some_and(|own| Arc::strong_count(own) == 2) {
             ones.remove(&self.name);
         }
     }
 }
 
 impl Engine {
-    /// The turn to write under a name.
-    pub(crate) async fn place(&self, name: &Key) -> Option<Placed> {
+    /// The turns to write under a name, and under another one that leads to it. All take them
+    /// in one order, so that nobody waits in a circle.
+    pub(crate) async fn place(&self, name: &Key, alias: Option<&Key>) -> Placed {
+        let mut names = [Some(name), alias.filter(|alias| *alias != name)];
+        names.sort_by_key(|name| name.map(Key::as_str));
+        let [first, second] = names;
+        Placed {
+            _turns: [self.turn(first).await, self.turn(second).await],
+        }
+    }
+
+    async fn turn(&self, name: Option<&Key>) -> Option<Turn> {
         match self.has_runtime() {
-            true => self.places.take(name, self.budget * WRITE).await,
-            false => self.places.try_take(name).ok(), // nobody could end a wait
+            true => self.places.take(name?, self.budget * WRITE).await,
+            false => self.places.try_take(name?).ok(), // nobody could end a wait
         }
     }
 }

@@ -20,7 +20,8 @@ impl Engine {
     /// counts until both have ended.
     pub(super) async fn write(self: &Arc<Self>, mut fill: Fill) {
         if fill.placed.is_none() {
-            fill.placed = self.place(fill.place()).await;
+            let alias = fill.alias.as_ref().map(|alias| &alias.key);
+            fill.placed = Some(self.place(&fill.entry.key, alias).await);
         }
         let key = fill.entry.key.clone();
         {

@@ -204,7 +204,10 @@ impl Engine {
             }
         }
         let place = question.place();
-        let key = Key::of(&self.context.prefix, family, place);
+        let key = match &best {
+            Some(found) => found.key.clone(), // it may lie in another language's place
+            None => Key::of(&self.context.prefix, family, place),
+        };
         let parts = key_of(&key, &question, request);
         steps.0.insert(
             at,
@@ -381,6 +384,7 @@ impl Engine {
             stands_in(&lifetime, entry.rules, age, wish, unreached)
         };
         Ok(Usable {
+            key: entry.key.clone(),
             tier,
             how,
             cause: match age < lifetime.fresh {

@@ -1,12 +1,14 @@
 //! What follows from what was found.
 
 use super::explanation::Would;
+use crate::key::Key;
 use crate::outcome::{Bypass, Cause, Staleness, Tier};
 use crate::policy::freshness::Use;
 use crate::question::Question;
 
 /// What a tier holds, and how it may be used.
 pub(super) struct Usable {
+    pub(super) key: Key,
     pub(super) tier: Tier,
     pub(super) how: Use,
     /// Of a miss by it.

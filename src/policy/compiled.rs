@@ -255,7 +255,7 @@ fn adaptive(policy: &Policy) -> Result<Option<(Duration, Duration)>, ConfigError
     match (least..=most).contains(&ttl) {
         _ if least > most => bad("its bounds are the wrong way round".into()),
         false => bad(format!(
-            "the TTL to begin with, {ttl:?}, is not from {least:?} to {most:?}"
+            "the TTL to begin with, {ttl:?}, is not from {least:?} to {most:?} (CACHE_TTL_<NAME> may set it)"
         )),
         true => Ok(Some((least, most))),
     }

@@ -174,9 +174,10 @@ impl<T: Send + Sync + 'static> Values<T> {
     }
 
     /// Stores a value in place of any earlier one, and ends when the shared store has
-    /// it, or cannot have it. Under one key one goes after the other in a process. A load that began before, in this process or another, does
-    /// not overwrite it, and who waits for that load in another process gets this value. What
-    /// other processes hold in memory they serve on: [`remove`](Self::remove) reaches them.
+    /// it, or cannot have it. Under one key, or of one content, one goes after the other in a
+    /// process. A load that began before, in this process or another, does not overwrite it,
+    /// and who waits for that load in another process gets this value. What other processes
+    /// hold in memory they serve on: [`remove`](Self::remove) reaches them.
     ///
     /// Where it may not be stored, or the cache is off, the earlier one is removed; where
     /// that takes longer than an operation may, it goes on behind the call. Where Redis does
@@ -191,17 +192,16 @@ impl<T: Send + Sync + 'static> Values<T> {
             }
             return CachedValue::new(value, bypassed(reason));
         }
-        let name = self.space.alias(&key);
-        let name = name.unwrap_or_else(|| self.space.key(&key));
+        let (alias, own) = (self.space.alias(&key), self.space.key(&key));
         let placed = match engine.is_written(self.space.policy.memory_only) {
-            true => engine.place(&name).await, // it must not end what is being written
+            true => Some(engine.place(&own, alias.as_ref()).await), // it must not end what is being written
             false => None,
         };
         if !engine.is_leased(engine.now()) {
             let _ = engine.lease().await; // without one memory alone has it
         }
         // for loads that began before
-        engine.fence(&self.space.target(name));
+        engine.fence(&self.space.target(alias.unwrap_or(own)));
         let led = Led::new(engine.generations.note(), engine.now(), false);
         let (written, done) = oneshot::channel();
         let made = Made {

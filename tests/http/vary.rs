@@ -1,10 +1,13 @@
 //! Answers that vary (RFC 9111, 4.1; RFC 9110, 12.5.5).
 
+use axum::Router;
 use axum::http::Method;
-use larder::{Tier, Would};
+use axum::routing::get as on_get;
+use larder::{Cache, MIB, Policy, Tier, Would};
 
 use super::site::{Site, everywhere, everywhere_with, member, ok};
-use crate::support::request;
+use crate::support::redis_server::Redis;
+use crate::support::{PATIENT, get_with, request};
 
 const CC: (&str, &str) = ("cache-control", "max-age=60");
 
@@ -124,6 +127,9 @@ async fn memory_chooses_by_the_language_that_is_liked_best() {
             .explain(&request(Method::GET, "/x", &asked))
             .await;
         assert_eq!(would.would, Would::Hit(Tier::Memory), "{would}");
+        let key = would.key.as_ref().expect("it takes part");
+        let entry = site.cache.entry(key.as_str()).await.unwrap();
+        assert!(entry.is_some(), "{would}");
         for unknown in ["en, de", "fr, de;q=0.1", "*"] {
             site.answers([ok("new", &[])]);
             assert_eq!(with(unknown).await.text(), "new", "{unknown}");
@@ -203,4 +209,28 @@ async fn an_invalidation_reaches_every_variant() {
         }
     })
     .await;
+}
+
+/// What memory takes from another language, nobody finds in the store.
+#[tokio::test]
+async fn warming_fills_a_language_that_memory_answers_by_another() {
+    let redis = Redis::start();
+    let make = || {
+        let cache = Cache::builder().memory(16 * MIB).redis(redis.url());
+        let cache = cache.operation_timeout(PATIENT).build().unwrap();
+        let fields = [CC, ("vary", "accept-language"), ("content-language", "de")];
+        let handler = on_get(move || async move { (fields, "hallo") });
+        let app = Router::new().route("/x", handler.layer(cache.layer(Policy::http())));
+        (cache, app)
+    };
+    let ((a, app_a), (_b, app_b)) = (make(), make());
+    get_with(&app_a, "/x", &[("accept-language", "de")]).await;
+    a.idle().await;
+    let asked = "fr;q=0.2, de";
+    let warm = a.warm().host("a.example").header("accept-language", asked);
+    let report = warm.requests(app_a.clone(), ["/x"]).report().await;
+    assert_eq!(report.filled, 1, "{report:?}");
+    a.idle().await;
+    let other = get_with(&app_b, "/x", &[("accept-language", asked)]).await;
+    assert!(other.hit(), "{:?}", other.outcome);
 }

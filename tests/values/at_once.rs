@@ -51,6 +51,31 @@ async fn of_insertions_at_once_one_stays() {
     }
 }
 
+/// Both are written under the key, one of them under its content too.
+#[tokio::test]
+async fn nor_is_one_lost_beside_one_that_has_a_content() {
+    let redis = Redis::start();
+    let (here, there) = (process(&redis, |it| it), process(&redis, |it| it));
+    let (values, reader) = (characters(&here), characters(&there));
+    let source = Source::default();
+    values.insert("first", source.make("first")).await; // there is a lease, and the scripts are known
+    for turns in 0..60 {
+        let id: &'static str = format!("{turns}").leak();
+        let with_content = ValueKey::new(id).content(Content::of(id));
+        let first = values.insert(&with_content, source.make("content"));
+        let second = async {
+            for _ in 0..turns % 20 {
+                tokio::task::yield_now().await; // the first gets so far
+            }
+            values.insert(id, source.make("plain")).await
+        };
+        join(first, second).await;
+        here.idle().await;
+        let found = reader.get(id).await;
+        assert_eq!(found.expect(id).id, "plain");
+    }
+}
+
 #[tokio::test]
 async fn an_insertion_outlives_a_load_that_is_still_being_written() {
     let redis = Redis::start();
