@@ -18,6 +18,7 @@ use axum::Router;
 use axum::extract::Path;
 use axum::routing::get as on_get;
 use larder::{Cache, MIB, Policy, Selector, endpoint, everything, tag, uri};
+use support::chance::Chance;
 use support::get;
 use support::redis_server::Redis;
 
@@ -47,22 +48,6 @@ impl History {
     }
 }
 
-/// xorshift64
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, below: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % below
-    }
-}
-
-fn chance(seed: u64, n: u64) -> Chance {
-    Chance(seed.wrapping_add((n + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)) | 1)
-}
-
 fn instance(redis: &Redis, history: &Arc<History>, seed: u64) -> (Cache, Router) {
     let cache = Cache::builder()
         .memory(16 * MIB)
@@ -74,7 +59,7 @@ fn instance(redis: &Redis, history: &Arc<History>, seed: u64) -> (Cache, Router)
     let (history, runs) = (Arc::clone(history), Arc::new(AtomicU64::new(seed)));
     let handler = on_get(move |Path(_): Path<u64>| async move {
         let began = history.event();
-        let slow = chance(runs.fetch_add(1, Ordering::Relaxed), 0).below(4);
+        let slow = Chance::of(runs.fetch_add(1, Ordering::Relaxed), 0).below(4);
         tokio::time::sleep(Duration::from_millis(slow)).await; // its work
         began.to_string()
     });
@@ -165,7 +150,7 @@ async fn no_read_after_ok_is_older_than_the_call() {
     let clients: Vec<_> = (0..INSTANCES * CLIENTS)
         .map(|n| {
             let (cache, app) = instances[(n % INSTANCES) as usize].clone();
-            let (history, mut chance) = (Arc::clone(&history), chance(seed, n));
+            let (history, mut chance) = (Arc::clone(&history), Chance::of(seed, n));
             tokio::spawn(async move {
                 while history.operations.fetch_add(1, Ordering::Relaxed) < operations {
                     match chance.below(60) {
@@ -178,7 +163,7 @@ async fn no_read_after_ok_is_older_than_the_call() {
         .collect();
     let over = Arc::new(AtomicBool::new(false));
     let (counting, ending) = (Arc::clone(&history), Arc::clone(&over));
-    let mut chance = chance(seed, 1_000);
+    let mut chance = Chance::of(seed, 1_000);
     let chaos = tokio::spawn(async move {
         while !ending.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(chance.below(400))).await; // between two

@@ -13,11 +13,11 @@ mod support;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use larder::values::Values;
 use larder::{Cache, MIB, Outcome, Refusal, minutes, tag};
 use serde::{Deserialize, Serialize};
+use support::chance::Chance;
 use support::redis_server::Redis;
 use support::{PATIENT, SHORT};
 
@@ -26,6 +26,8 @@ const PROCESSES: usize = 4;
 const WITH_MEMORY: usize = 2;
 const CLIENTS: usize = 3;
 const KEYS: usize = 6;
+/// One operation of so many is trouble for Redis.
+const TROUBLE: u64 = 300;
 
 /// A value tells when it began.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -146,6 +148,7 @@ struct Client {
     values: Values<Version>,
     history: Arc<History>,
     chance: Chance,
+    redis: Arc<Redis>,
 }
 
 impl Client {
@@ -159,6 +162,15 @@ impl Client {
             13..=22 => self.loads(key).await,
             _ => self.reads(key).await,
         }
+    }
+
+    async fn troubles(&mut self) {
+        let (redis, forgets) = (Arc::clone(&self.redis), self.chance.below(2) == 0);
+        let done = tokio::task::spawn_blocking(move || match forgets {
+            true => redis.command::<()>(&["SCRIPT", "FLUSH"]),
+            false => redis.command::<()>(&["CLIENT", "PAUSE", "30", "ALL"]),
+        });
+        done.await.unwrap();
     }
 
     async fn removes(&self, keys: std::ops::Range<usize>, how: u8) {
@@ -236,22 +248,6 @@ fn name(key: usize) -> &'static str {
     ["a", "b", "c", "d", "e", "f"][key]
 }
 
-/// xorshift64
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, below: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % below
-    }
-}
-
-fn chance(seed: u64, n: usize) -> Chance {
-    Chance(seed.wrapping_add((n as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)) | 1)
-}
-
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
@@ -262,7 +258,7 @@ async fn no_read_is_older_than_what_was_done_before_it() {
     let seed = number("LARDER_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
     let operations = number("LARDER_OPS").unwrap_or(10_000);
     println!("seed {seed}, {operations} operations");
-    let redis = Redis::start();
+    let redis = Arc::new(Redis::start());
     let history = Arc::new(History::default());
     let mut clients = Vec::new();
     for process in 0..PROCESSES {
@@ -281,32 +277,24 @@ async fn no_read_is_older_than_what_was_done_before_it() {
                 cache: cache.clone(),
                 values: values.clone(),
                 history: Arc::clone(&history),
-                chance: chance(seed, process * CLIENTS + n),
+                chance: Chance::of(seed, (process * CLIENTS + n) as u64),
+                redis: Arc::clone(&redis),
             };
             clients.push(tokio::spawn(async move {
                 let history = Arc::clone(&client.history);
-                while history.operations.fetch_add(1, Ordering::Relaxed) < operations {
-                    client.acts().await;
+                loop {
+                    match history.operations.fetch_add(1, Ordering::Relaxed) {
+                        n if n >= operations => break,
+                        n if n % TROUBLE == TROUBLE - 1 => client.troubles().await,
+                        _ => client.acts().await,
+                    }
                 }
             }));
         }
     }
-    let (acting, mut chance) = (Arc::clone(&history), chance(seed, 1_000));
-    let troubles = tokio::task::spawn_blocking(move || {
-        while acting.operations.load(Ordering::Relaxed) < operations {
-            let pause = Duration::from_millis(100 + chance.below(300));
-            std::thread::sleep(pause); // between two
-            match chance.below(2) {
-                0 => redis.command::<()>(&["SCRIPT", "FLUSH"]),
-                _ => redis.command::<()>(&["CLIENT", "PAUSE", "30", "ALL"]),
-            }
-        }
-        redis
-    });
     for client in clients {
         client.await.unwrap();
     }
-    drop(troubles.await.unwrap());
     let found = history.found.load(Ordering::Relaxed);
     let violations = history.violations.lock().unwrap();
     println!("{found} found, {} violations", violations.len());

@@ -12,6 +12,7 @@ use larder::{Cache, Policy, hours, tag};
 use tower::util::BoxCloneService;
 use tower::{ServiceExt, service_fn};
 
+use crate::support::chance::Chance;
 use crate::support::request;
 use crate::{App, cached, soon, whole};
 
@@ -23,26 +24,13 @@ fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-/// xorshift64
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, below: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % below
-    }
-}
-
 /// One source of chance for each that needs one.
 #[derive(Clone)]
 struct Seeds(Arc<AtomicU64>);
 
 impl Seeds {
     fn next(&self) -> Chance {
-        let step = 0x9E37_79B9_7F4A_7C15;
-        Chance(self.0.fetch_add(step, Ordering::Relaxed) | 1)
+        Chance::of(0, self.0.fetch_add(1, Ordering::Relaxed))
     }
 }
 

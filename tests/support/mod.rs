@@ -5,6 +5,7 @@
     reason = "each test is a crate and uses its part"
 )]
 
+pub mod chance;
 pub mod characters;
 pub mod log;
 pub mod processes;
