@@ -22,7 +22,7 @@ use http_body::Body;
 use crate::arrived::Arrived;
 use crate::ask::{Aside, ask};
 use crate::body::ResponseBody;
-use crate::cache::{Engine, Family, Missed, Right, Stale};
+use crate::cache::{Engine, Family, Found, Missed, Right, Stale};
 use crate::entry::Held;
 use crate::flight::{Crowded, Entered, Landed, Leads};
 use crate::handler::{Rights, begin};
@@ -180,21 +180,15 @@ impl Engine {
         headers: &HeaderMap,
     ) -> Result<Stale, Missed> {
         let nothing = Missed::from(Cause::New);
-        // another language's does here alone, and not in the store
-        let is_own = |held: &Held, question: &Question| *held.entry.canonical == **question.place();
-        let mut missed = match self.look_again(question, headers, nothing).await {
-            Ok(found) if is_own(&found.entry, question) => {
-                return Ok(renewable(found.entry, Tier::Memory, found.age, found.ttl));
-            }
-            Ok(_) => Cause::Variant.into(),
+        let held = self.look_again(question, headers, nothing).await;
+        let mut missed = match own(held, question.place()) {
+            Ok(found) => return Ok(found),
             Err(missed) => missed,
         };
         if missed.cause != Cause::StoreError {
-            missed = match self.look_held(question, headers, missed) {
-                Ok(found) if is_own(&found.entry, question) => {
-                    return Ok(renewable(found.entry, Tier::Memory, found.age, found.ttl));
-                }
-                Ok(_) => Cause::Variant.into(),
+            let held = self.look_held(question, headers, missed);
+            missed = match own(held, question.place()) {
+                Ok(found) => return Ok(found),
                 Err(missed) => missed,
             };
         }
@@ -208,6 +202,21 @@ impl Engine {
         let found = look.await?;
         let held = self.held(*found.entry, found.age, number);
         Ok(renewable(Arc::new(held), Tier::Redis, found.age, found.ttl))
+    }
+}
+
+/// What memory holds of this place itself. It answers by another language's, too, and nobody
+/// finds that in the store.
+fn own(held: Result<Found<Arc<Held>>, Missed>, place: &[u8]) -> Result<Stale, Missed> {
+    match held {
+        Ok(found) if found.entry.is_of(place) => {
+            Ok(renewable(found.entry, Tier::Memory, found.age, found.ttl))
+        }
+        Ok(_) => Err(Cause::Variant.into()),
+        Err(mut missed) => {
+            missed.stale = missed.stale.filter(|stale| stale.held.is_of(place));
+            Err(missed)
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! What this process writes to the store under one name goes one after the other, and so does
 //! what is given in its place.
 //!
-//! A write that was invalidated on its way is taken back by its name, and an insertion ends what
-//! began before: side by side, two of them left nothing in the store of what both had stored.
+//! A write that was invalidated on its way is taken back, and an insertion ends what began before
+//! it: side by side, two of them left nothing in the store of what both had stored.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -105,9 +105,9 @@ impl Policy {
 
     /// Lets the TTL adapt between these bounds: shorter where refreshed answers turn out
     /// to have changed, longer where they have not and the hit rate leaves something to
-    /// gain. The [`ttl`](Self::ttl), which lies between them, is what it begins with, in each process. What a
-    /// handler or an answer says of its own life still counts. Default: it does not
-    /// adapt; what it would be is in
+    /// gain. The [`ttl`](Self::ttl), which lies between them, is what it begins with, in
+    /// each process. What a handler or an answer says of its own life still counts.
+    /// Default: it does not adapt; what it would be is in
     /// [`Cache::ttl_proposals`](crate::Cache::ttl_proposals) all the same.
     ///
     /// ```
