@@ -52,9 +52,9 @@ impl Clock for SystemClock {
     #[inline]
     #[allow(clippy::disallowed_methods, reason = "this is where time is read")]
     fn monotonic(&self) -> Duration {
-        let now = Instant::now();
-        let awake: Duration = now.duration_since(self.start).into();
-        awake + self.suspended.by(now.as_ticks())
+        let now = Instant::now_without_cache_update(); // which is one place for all threads
+        let awake = now.duration_since(self.start).as_nanos();
+        Duration::from_nanos(awake + self.suspended.by(now.as_ticks()))
     }
 
     #[allow(clippy::disallowed_methods, reason = "this is where time is read")]

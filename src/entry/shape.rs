@@ -118,8 +118,13 @@ impl Shape {
                         &large
                     }
                 };
-                let said = [age, status].into_iter();
-                put_all(map.values_mut(), said.chain(values.iter()));
+                let mut places = map.values_mut();
+                for said in [age, status] {
+                    if let Some(place) = places.next() {
+                        put(place, said.clone());
+                    }
+                }
+                put_all(places, values.iter());
             }
             _ => self.fill_apart(map, (age, status), values),
         }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::words::has_uppercase;
+
 /// Enough for an ordinary request without touching the heap.
 const INLINE: usize = 256;
 
@@ -81,7 +83,7 @@ impl Writer {
     /// A field in lower case.
     #[inline]
     pub(crate) fn field_lowercase(&mut self, value: &[u8]) {
-        match value.iter().any(u8::is_ascii_uppercase) {
+        match has_uppercase(value) {
             false => self.field(value),
             true => self.field_lowered(value),
         }

@@ -13,9 +13,11 @@ pub(crate) mod json;
 mod name;
 mod query;
 mod scope_id;
+mod words;
 
 pub(crate) use canonical::{Canonical, Writer};
 pub use name::Key;
 pub(crate) use name::{endpoint_of_route, escape_endpoint, hex, is_escaped_endpoint, valid_prefix};
 pub(crate) use query::{Params, decoded_query, write_query};
 pub(crate) use scope_id::ScopeId;
+pub(crate) use words::has;

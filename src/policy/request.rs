@@ -21,6 +21,7 @@ use super::classes::Class;
 use super::compiled::Compiled;
 pub(crate) use super::wish::Wish;
 use crate::hint::rarely;
+use crate::key::has;
 use crate::outcome::Bypass;
 
 /// The keyed fields of a request in the order of their names: name, value, and
@@ -185,7 +186,7 @@ fn lists_fields(value: &[u8]) -> bool {
 /// Whether an `Accept` names event streams. Looks for the hyphen first, of
 /// which ordinary values have few.
 fn accepts_events(value: &[u8]) -> bool {
-    if !value.contains(&b'-') {
+    if !has(value, b'-') {
         return false;
     }
     let hyphens = value.iter().enumerate().filter(|(_, byte)| **byte == b'-');
