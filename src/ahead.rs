@@ -54,7 +54,7 @@ impl<S> Serve<S> {
         self.behind = true;
         let mut canonical = Writer::empty();
         let question = match ask(&self.shared, &Arrived::of(&request), &mut canonical, false) {
-            Ok((asked, _)) => Ok(asked.question(&canonical, None)),
+            Ok(asked) => Ok(asked.question(&canonical, None)),
             Err(Aside::Bypass(reason)) => Err(reason),
             Err(Aside::Write(..)) | Err(Aside::Content(_)) => Err(Bypass::Method),
         };

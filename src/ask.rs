@@ -19,9 +19,8 @@ use crate::question::{Asked, Question};
 use crate::sent;
 use crate::shared::Shared;
 
-/// A request that takes part in caching, with the pattern of its route; or what else
-/// becomes of it.
-pub(crate) type Ask<'a, 'p> = Result<(Asked<'a>, Option<&'p str>), Aside<'a>>;
+/// A request that takes part in caching, or what else becomes of it.
+pub(crate) type Ask<'a> = Result<Asked<'a>, Aside<'a>>;
 
 /// A request that memory is not asked for.
 pub(crate) enum Aside<'a> {
@@ -62,7 +61,7 @@ pub(crate) fn ask<'a: 'p, 'p>(
     request: &Arrived<'p>,
     canonical: &mut Writer,
     reads: bool,
-) -> Ask<'a, 'p> {
+) -> Ask<'a> {
     let place = place(request.head.extensions);
     match layer.annotation.find_by(place, || request.head.uri.path()) {
         Ok(found) => ask_found(layer, request, &found, canonical, reads),
@@ -75,26 +74,20 @@ pub(crate) fn ask<'a: 'p, 'p>(
 
 /// The same once its policy is found.
 #[inline]
-pub(crate) fn ask_found<'a, 'p>(
+pub(crate) fn ask_found<'a>(
     layer: &'a Shared,
     request: &Arrived<'_>,
-    found: &Found<'a, 'p>,
+    found: &Found<'a, '_>,
     canonical: &mut Writer,
     reads: bool,
-) -> Ask<'a, 'p> {
+) -> Ask<'a> {
     let (engine, policy, head) = (&layer.engine, found.policy, &request.head);
     let usual = policy.usual && *head.method == Method::GET && engine.enabled();
     if !usual || request.has_body {
         seldom();
         takes_part(layer, request, found, canonical, reads)?;
     }
-    match write(engine, policy, head, canonical) {
-        Ok(asked) => {
-            sent::write(canonical, found, request);
-            Ok((asked, found.pattern))
-        }
-        Err(reason) => Err(refused(policy, head.headers, reason)),
-    }
+    write(engine, found, request, canonical)
 }
 
 #[cold]
@@ -165,28 +158,30 @@ fn posted_question(
         headers: &headers,
         ..request.head
     };
-    let asked = write(&layer.engine, found.policy, &head, canonical).ok()?;
-    sent::write(canonical, found, request);
+    let request = Arrived { head, ..*request };
+    let asked = write(&layer.engine, found, &request, canonical).ok()?;
     Some(asked.question(canonical, None))
 }
 
 #[inline(never)] // the same for every service, and short in a frame of its own
 fn write<'a>(
     engine: &Engine,
-    policy: &'a Arc<Compiled>,
-    head: &RequestHead<'_>,
+    found: &Found<'a, '_>,
+    request: &Arrived<'_>,
     writer: &mut Writer,
-) -> Result<Asked<'a>, Bypass> {
+) -> Ask<'a> {
+    let (policy, head) = (found.policy, &request.head);
     let mut keyed = admission::KeyedFields::new();
     let (method, uri, headers) = (head.method, head.uri, head.headers);
-    let admitted = admission::admit(policy, method, uri, headers, &mut keyed)?;
+    let no = |reason| refused(policy, headers, reason);
+    let admitted = admission::admit(policy, method, uri, headers, &mut keyed).map_err(no)?;
     writer.push(&policy.preamble);
     let tenant = match &engine.tenant {
         None => {
             writer.absent();
             None
         }
-        Some(_) => Some(write_tenant(engine, head, writer)?),
+        Some(_) => Some(write_tenant(engine, head, writer).map_err(no)?),
     };
     match admitted.host {
         Some(host) => writer.field_lowercase(host),
@@ -197,12 +192,13 @@ fn write<'a>(
     writer.push(&[u8::from(secure)]);
     match &policy.key {
         None => write_target(writer, uri, policy),
-        Some(key) => write_own(engine, writer, key, head)?,
+        Some(key) => write_own(engine, writer, key, head).map_err(no)?,
     }
     if !keyed.is_empty() || policy.scope.is_some() {
         seldom();
-        write_keyed(engine, policy, head, &keyed, writer)?;
+        write_keyed(engine, policy, head, &keyed, writer).map_err(no)?;
     }
+    sent::write(writer, found, request);
     Ok(Asked {
         policy,
         tenant,

@@ -53,12 +53,12 @@ impl<S> Serve<S> {
         let mut canonical = Writer::empty();
         // what its head decides needs no content: a stream's may never end
         let asked = match ask(&shared, &Arrived::of(&request), &mut canonical, true) {
-            Ok((asked, _)) if asked.asks.conditional && *request.method() == Method::POST => {
+            Ok(asked) if asked.asks.conditional && *request.method() == Method::POST => {
                 // 304 is for others, and 412 the handler's to say (RFC 9110, 13.1)
                 let reason = or_only_if_cached(&policy, request.headers(), Bypass::Precondition);
                 return self.pass(reason, request).await;
             }
-            Ok((asked, _)) => asked,
+            Ok(asked) => asked,
             Err(Aside::Bypass(reason)) => return self.pass(reason, request).await,
             Err(Aside::Write(..)) | Err(Aside::Content(_)) => {
                 return self.pass(Bypass::Method, request).await;

@@ -15,6 +15,7 @@ use crate::hint::rarely;
 use crate::key::Writer;
 use crate::nested;
 use crate::outcome::{Bypass, Tier};
+use crate::place::place;
 use crate::policy::Compiled;
 use crate::policy::request::Asks;
 use crate::question::{Asked, Question};
@@ -26,7 +27,7 @@ use crate::warm::{self, Warms};
 /// What the cache says to a request at once.
 pub(crate) enum First {
     /// A hit in memory; only its extensions are still to be given.
-    Hit(Hit),
+    Hit(Hit, Arc<Held>),
     Found(Box<Unusual>),
     Missed(Missing),
     /// An unsafe request.
@@ -76,8 +77,9 @@ impl Shared {
         }
         let began = engine.counters.sample(&*engine.clock);
         let mut canonical = Writer::empty();
-        let (asked, pattern) = match ask(self, request, &mut canonical, false) {
-            Ok(asked) => asked,
+        let answer = ask(self, request, &mut canonical, false);
+        let asked = match &answer {
+            Ok(asked) => asked, // where it lies: moving it waits for it to be written
             Err(other) => return aside(other, began.is_some()),
         };
         if rarely(nested) && nested::is_behind(extensions, engine) {
@@ -88,7 +90,7 @@ impl Shared {
         {
             return First::Observe(boxed(asked, &canonical, None), rate);
         }
-        match engine.look_memory(&asked, &canonical, request.head.headers) {
+        match engine.look_memory(asked, &canonical, request.head.headers) {
             Ok(found) => {
                 let plain = !nested && began.is_none() && !engine.status.tells_keys();
                 if rarely(!plain || !asked.is_plain()) {
@@ -96,12 +98,11 @@ impl Shared {
                 }
                 let (times, head) = (found.times(), asked.head);
                 found.entry.counts.hit(found.entry.sends(head));
-                let hit = Hit::of(engine, found.entry, times, Tier::Memory, head);
-                First::Hit(hit)
+                First::Hit(Hit::of(engine, times, Tier::Memory, head), found.entry)
             }
             Err(unanswered) => {
                 let how = (nested, began.is_some());
-                self.missing(asked, &canonical, pattern, unanswered, how, request)
+                self.missing(asked, &canonical, unanswered, how, request)
             }
         }
     }
@@ -109,7 +110,7 @@ impl Shared {
     #[cold]
     fn unusual(
         &self,
-        asked: Asked<'_>,
+        asked: &Asked<'_>,
         canonical: &Writer,
         found: Found<Arc<Held>>,
         began: Option<Duration>,
@@ -129,14 +130,16 @@ impl Shared {
     #[cold]
     fn missing(
         &self,
-        asked: Asked<'_>,
+        asked: &Asked<'_>,
         canonical: &Writer,
-        pattern: Option<&str>,
         (missed, variant): Unanswered,
         (nested, sampled): (bool, bool),
         request: &Arrived<'_>,
     ) -> First {
         let ticket = ticket(self, nested, request.head.extensions);
+        let (place, path) = (place(request.head.extensions), request.head.uri.path());
+        let found = self.annotation.find(place, path).ok();
+        let pattern = found.and_then(|found| found.pattern);
         let arrival = self.arrived(asked.policy, pattern, &request.head, &ticket);
         First::Missed(Missing {
             question: boxed(asked, canonical, variant),
@@ -149,17 +152,17 @@ impl Shared {
 }
 
 #[cold]
-fn boxed(asked: Asked<'_>, canonical: &Writer, variant: Option<Box<Writer>>) -> Box<Question> {
+fn boxed(asked: &Asked<'_>, canonical: &Writer, variant: Option<Box<Writer>>) -> Box<Question> {
     Box::new(asked.question(canonical, variant))
 }
 
 /// What does not ask memory.
 #[cold]
-fn aside(request: Aside<'_>, sampled: bool) -> First {
+fn aside(request: &Aside<'_>, sampled: bool) -> First {
     match request {
-        Aside::Write(policy, question) => First::Write(Arc::clone(policy), question),
+        Aside::Write(policy, question) => First::Write(Arc::clone(policy), question.clone()),
         Aside::Content(policy) => First::Content(Arc::clone(policy), sampled),
-        Aside::Bypass(reason) => First::Bypass(reason),
+        Aside::Bypass(reason) => First::Bypass(*reason),
     }
 }
 

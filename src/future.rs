@@ -3,12 +3,14 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 use http::{Extensions, Response};
 
 use crate::body::ResponseBody;
+use crate::entry::Held;
 use crate::reply::Hit;
 
 type Answer<B, E> = Result<Response<ResponseBody<B>>, E>;
@@ -19,9 +21,9 @@ pub struct ResponseFuture<B, E> {
 }
 
 enum Kind<B, E> {
-    /// A hit in memory, and extensions whose room is used again: nothing to poll, nothing
-    /// on the heap.
-    Hit(Option<(Hit, Extensions)>),
+    /// A hit in memory, its entry until it is taken, and extensions whose room is used again:
+    /// nothing to poll, nothing on the heap.
+    Hit(Hit, Option<Arc<Held>>, Extensions),
     /// One whose response has been shaped already.
     Ready(Option<Box<Response<ResponseBody<B>>>>),
     /// One of the ways of `serve.rs`: passed by, read or written.
@@ -33,8 +35,8 @@ impl<B, E> Unpin for ResponseFuture<B, E> {}
 
 impl<B, E> ResponseFuture<B, E> {
     #[inline]
-    pub(crate) fn hit(hit: Hit, spare: Extensions) -> Self {
-        let kind = Kind::Hit(Some((hit, spare)));
+    pub(crate) fn hit(hit: Hit, held: Arc<Held>, spare: Extensions) -> Self {
+        let kind = Kind::Hit(hit, Some(held), spare);
         Self { kind }
     }
 
@@ -56,9 +58,9 @@ impl<B, E> ResponseFuture<B, E> {
         body: impl FnOnce(ResponseBody<B>) -> T,
     ) -> Poll<Result<Response<T>, E>> {
         match &mut self.kind {
-            Kind::Hit(hit) => {
-                let (hit, spare) = taken(hit.take());
-                let response = hit.response(spare, |held| body(ResponseBody::held(held)));
+            Kind::Hit(hit, held, spare) => {
+                let (held, spare) = (taken(held.take()), std::mem::take(spare));
+                let response = hit.response(held, spare, |held| body(ResponseBody::held(held)));
                 Poll::Ready(Ok(response))
             }
             Kind::Ready(response) => Poll::Ready(Ok(taken(response.take()).map(body))),

@@ -32,12 +32,12 @@ impl Asked<'_> {
     }
 
     /// The question for which memory had no answer.
-    pub(crate) fn question(self, canonical: &Writer, variant: Option<Box<Writer>>) -> Question {
+    pub(crate) fn question(&self, canonical: &Writer, variant: Option<Box<Writer>>) -> Question {
         Question {
             policy: Arc::clone(self.policy),
-            tenant: self.tenant,
+            tenant: self.tenant.clone(),
             head: self.head,
-            asks: self.asks,
+            asks: self.asks.clone(),
             canonical: canonical.finish(),
             variant: variant.map(|variant| variant.finish()),
             name: None,

@@ -24,10 +24,9 @@ use crate::policy::range::{Part, describe, part};
 use crate::policy::request::Asks;
 use crate::status::Told;
 
-/// A hit in memory that is a response where it is taken, and not before: moving
+/// What a hit in memory says. It is a response where that is taken, and not before: moving
 /// one costs as much as filling it.
 pub(crate) struct Hit {
-    held: Arc<Held>,
     /// Its age and what is left of its freshness, in milliseconds.
     times: (u64, u64),
     tier: Tier,
@@ -39,35 +38,34 @@ impl Hit {
     #[inline]
     pub(crate) fn of(
         engine: &Engine,
-        held: Arc<Held>,
         times: (u64, u64),
         tier: Tier,
         head: bool,
     ) -> Self {
         Self {
             told: told(engine, times.1, tier),
-            held,
             times,
             tier,
             head,
         }
     }
 
-    /// Its response. `spare` are extensions whose room is used again, and `body` makes the
-    /// body of what is stored.
+    /// The response of an entry. `spare` are extensions whose room is used again, and `body`
+    /// makes the body of what is stored.
     #[inline]
     pub(crate) fn response<B>(
-        self,
+        &self,
+        held: Arc<Held>,
         spare: Extensions,
         body: impl FnOnce(Option<Arc<Held>>) -> B,
     ) -> Response<B> {
-        let entry = &self.held.entry;
+        let entry = &held.entry;
         let mut response = Response::new(());
         *response.status_mut() = entry.status;
         let said = (self.times.0 / 1000, self.told.value());
         entry.fields.fill(response.headers_mut(), said);
         hit(&mut response, self.times, self.tier, spare);
-        response.map(|()| body((!self.head).then_some(self.held)))
+        response.map(|()| body((!self.head).then_some(held)))
     }
 }
 
@@ -83,8 +81,8 @@ pub(crate) fn held<B>(
     spare: Extensions,
 ) -> Response<ResponseBody<B>> {
     let key = engine.status.tells_keys().then(|| held.entry.key.clone());
-    let hit = Hit::of(engine, held, times, tier, head);
-    let mut response = hit.response(spare, ResponseBody::held);
+    let hit = Hit::of(engine, times, tier, head);
+    let mut response = hit.response(held, spare, ResponseBody::held);
     if let Some(key) = &key {
         engine.status.tell_key(response.headers_mut(), key);
     }

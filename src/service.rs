@@ -84,9 +84,9 @@ where
     #[inline]
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         match self.first(&request) {
-            First::Hit(hit) => {
+            First::Hit(hit, held) => {
                 let spare = std::mem::take(request.extensions_mut());
-                ResponseFuture::hit(hit, spare)
+                ResponseFuture::hit(hit, held, spare)
             }
             other => self.aside(other, request),
         }
@@ -112,7 +112,7 @@ impl<S: Clone> CacheService<S> {
     {
         let nested = nested::is_inner(request.extensions(), &self.core.shared.engine);
         match first {
-            First::Hit(hit) => ResponseFuture::hit(hit, Extensions::new()),
+            First::Hit(hit, held) => ResponseFuture::hit(hit, held, Extensions::new()),
             First::Found(found) => self.hit(*found, nested, request),
             First::Missed(missing) => self.read(missing, nested, request),
             First::Write(policy, question) => self.write(policy, question, nested, request),

@@ -138,7 +138,7 @@ impl Shared {
         steps.say(About::Policy, policy_of(&found, &endpoint));
         let mut canonical = Writer::empty();
         let asked = match ask_found(self, &arrived, &found, &mut canonical, false) {
-            Ok((asked, _)) => asked,
+            Ok(asked) => asked,
             Err(Aside::Bypass(reason)) => {
                 steps.say(About::Admission, format!("it bypasses: {reason}"));
                 return steps.end(None, Would::Bypass(reason));

@@ -128,7 +128,9 @@ impl Memory {
     #[inline]
     pub(crate) fn get(&self, canonical: &[u8]) -> Option<Slot> {
         match self.slots.get(&self.place(canonical)) {
-            Some(slot) if mostly(slot.is_of(canonical)) => Some(slot),
+            // taken apart: moving a slot whole waits for its parts to be written
+            Some(Slot::Entry(held)) if mostly(held.is_of(canonical)) => Some(Slot::Entry(held)),
+            Some(slot) if slot.is_of(canonical) => Some(slot),
             other => none(other),
         }
     }
