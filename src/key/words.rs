@@ -30,8 +30,8 @@ fn any(text: &[u8], in_word: impl Fn(u64) -> bool, is: impl FnMut(&u8) -> bool) 
     match text.last_chunk() {
         Some(last) => {
             let (words, _) = text.as_chunks();
-            let mut words = words.iter().chain([last]);
-            words.any(|word| in_word(u64::from_ne_bytes(*word)))
+            let in_word = |word: &[u8; 8]| in_word(u64::from_ne_bytes(*word));
+            words.iter().any(in_word) || in_word(last)
         }
         None => text.iter().any(is),
     }
