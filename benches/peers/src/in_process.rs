@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::Pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{Request, Response};
@@ -91,15 +91,24 @@ impl Visit for Collect<'_> {
     }
 }
 
+/// For so long a service is asked before it is measured: several batches of one that is
+/// fast. After one alone, a part of what it reads is still where the service before it has
+/// pushed it.
+const WARM: Duration = Duration::from_millis(10);
+
 /// Nanoseconds of a request, for each case one number for each round.
 ///
-/// Each batch that is measured follows one that is not: what the service before
-/// it has left in the processor's caches is not this one's doing.
+/// What is measured follows what is not: where the service before it has left the
+/// processor's caches is not this one's doing.
 pub fn measure(runtime: &Runtime, cases: &[Case], rounds: usize) -> Result<Vec<Vec<f64>>> {
     let mut times = vec![Vec::with_capacity(rounds); cases.len()];
     for _ in 0..rounds {
         for (case, times) in cases.iter().zip(&mut times) {
+            let warming = Instant::now();
             case.run(runtime)?;
+            while warming.elapsed() < WARM {
+                case.run(runtime)?;
+            }
             let start = Instant::now();
             case.run(runtime)?;
             times.push(start.elapsed().as_secs_f64() * 1e9 / KEYS as f64);
