@@ -36,12 +36,7 @@ pub(crate) struct Hit {
 
 impl Hit {
     #[inline]
-    pub(crate) fn of(
-        engine: &Engine,
-        times: (u64, u64),
-        tier: Tier,
-        head: bool,
-    ) -> Self {
+    pub(crate) fn of(engine: &Engine, times: (u64, u64), tier: Tier, head: bool) -> Self {
         Self {
             told: told(engine, times.1, tier),
             times,

@@ -104,6 +104,85 @@ pub(crate) struct Bounds<'a> {
     pub(crate) seen: Option<&'a Seen>,
 }
 
+/// What stands in a frame at fixed places.
+struct Head {
+    flags: u8,
+    status: u16,
+    created: u64,
+    lifetime: Lifetime,
+    rules: Rules,
+    took: u32,
+    stamp: Stamp,
+    /// Of the canonical request, in bytes.
+    canonical: usize,
+    /// How many there are.
+    scopes: usize,
+    /// How many there are, and their bytes.
+    fields: (usize, usize),
+    /// As it lies there, and unpacked, in bytes.
+    body: (usize, usize),
+}
+
+impl Head {
+    /// Of a frame that is whole, and of a version and with flags that are known; and what
+    /// is behind it.
+    fn read(frame: &Bytes) -> Result<(Self, Reader<'_>), Corrupt> {
+        if !frame.starts_with(MAGIC) {
+            return Err(Corrupt::NoFrame);
+        }
+        if frame.len() < FIXED_1 {
+            return Err(Corrupt::Damaged("truncated"));
+        }
+        let (version, flags) = (frame[4], frame[5]);
+        let unpacks = cfg!(feature = "compression") || flags & ZSTD == 0;
+        let known = flags & !(ZSTD | VARY | SEALED) == 0;
+        if !(1..=VERSION).contains(&version) || !known || !unpacks {
+            return Err(Corrupt::Foreign);
+        }
+        let rest = &frame[6..];
+        let mut reader = Reader { frame, rest };
+        let status = reader.u16()?;
+        if reader.u64()? != checksum(frame) {
+            return Err(Corrupt::Damaged("checksum"));
+        }
+        let created = reader.u64()?;
+        let [fresh, stale, keep] = [reader.u64()?, reader.u64()?, reader.u64()?];
+        let [epoch, number] = [reader.u64()?, reader.u64()?];
+        let (canonical, scopes) = (reader.u32()?, reader.u32()?);
+        let fields = (reader.u32()?, reader.u32()?);
+        let body = (size(reader.u64()?)?, size(reader.u64()?)?);
+        let (error, rules, took) = match version {
+            1 => (stale, Rules::default(), 0),
+            _ => (reader.u64()?, rules(&mut reader)?, reader.u32()?),
+        };
+        let lifetime = Lifetime {
+            fresh,
+            stale,
+            error,
+            keep,
+        };
+        check_lifetime(&lifetime)?;
+        let head = Self {
+            flags,
+            status,
+            created,
+            lifetime,
+            rules,
+            took: u32::try_from(took).unwrap_or(u32::MAX),
+            stamp: Stamp { epoch, number },
+            canonical,
+            scopes,
+            fields,
+            body,
+        };
+        Ok((head, reader))
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
 /// Decodes the frame found under `key` for the request `canonical`.
 pub(crate) fn decode(
     frame: &Bytes,
@@ -112,51 +191,9 @@ pub(crate) fn decode(
     bounds: Bounds<'_>,
 ) -> Result<Frame, Corrupt> {
     let damaged = Corrupt::Damaged;
-    if !frame.starts_with(MAGIC) {
-        return Err(Corrupt::NoFrame);
-    }
-    if frame.len() < FIXED_1 {
-        return Err(damaged("truncated"));
-    }
-    let version = frame[4];
-    if !(1..=VERSION).contains(&version) {
-        return Err(Corrupt::Foreign);
-    }
-    let flags = frame[5];
-    if flags & !(ZSTD | VARY | SEALED) != 0 {
-        return Err(Corrupt::Foreign);
-    }
-    if cfg!(not(feature = "compression")) && flags & ZSTD != 0 {
-        return Err(Corrupt::Foreign);
-    }
-    let mut reader = Reader {
-        frame,
-        rest: &frame[6..],
-    };
-    let status = reader.u16()?;
-    let sum = reader.u64()?;
-    if sum != checksum(frame) {
-        return Err(damaged("checksum"));
-    }
-    let created = reader.u64()?;
-    let [fresh, stale, keep] = [reader.u64()?, reader.u64()?, reader.u64()?];
-    let [epoch, number] = [reader.u64()?, reader.u64()?];
-    let canonical_len = reader.u32()?;
-    let (scopes, fields, block) = (reader.u32()?, reader.u32()?, reader.u32()?);
-    let (body_len, raw_len) = (size(reader.u64()?)?, size(reader.u64()?)?);
-    let (error, rules, took) = match version {
-        1 => (stale, Rules::default(), 0),
-        _ => (reader.u64()?, rules(&mut reader)?, reader.u32()?),
-    };
-    let lifetime = Lifetime {
-        fresh,
-        stale,
-        error,
-        keep,
-    };
-    check_lifetime(&lifetime)?;
-    let (open, outside) = match (flags & SEALED != 0, bounds.seals) {
-        (true, Some(seals)) => opened(reader, scopes, key, seals)?,
+    let (head, reader) = Head::read(frame)?;
+    let (open, outside) = match (head.has(SEALED), bounds.seals) {
+        (true, Some(seals)) => opened(reader, head.scopes, key, seals)?,
         (false, None) => (reader.frame.slice_ref(reader.rest), None),
         _ => return Err(Corrupt::Sealed),
     };
@@ -164,33 +201,27 @@ pub(crate) fn decode(
         frame: &open,
         rest: &open,
     };
-    if reader.take(canonical_len)? != &canonical[..] {
+    if reader.take(head.canonical)? != &canonical[..] {
         return Err(damaged("another request's"));
     }
     let scopes = match outside {
         Some(scopes) => scopes,
-        None => read_scopes(&mut reader, scopes)?,
+        None => read_scopes(&mut reader, head.scopes)?,
     };
-    let marker = flags & VARY != 0;
-    let stored = |name: &HeaderName| match marker || may_be_stored(name, bounds.cookies) {
-        true => Ok(()),
-        false if *name == header::SET_COOKIE => Err(Corrupt::Unfit),
-        false => Err(damaged("a field that is never stored")),
-    };
-    let seen = bounds.seen.filter(|_| !marker);
-    let fields = read_fields(&mut reader, fields, block, seen, stored)?;
-    let body = reader.take(body_len)?;
+    let fields = read_fields(&mut reader, &head, bounds)?;
+    let body = reader.take(head.body.0)?;
     if !reader.rest.is_empty() {
         return Err(damaged("trailing bytes"));
     }
-    if marker {
+    if head.has(VARY) {
         if !(1..=MOST_NAMES).contains(&fields.len()) {
             return Err(damaged("a marker that is never stored"));
         }
         let names = fields.iter().map(|(name, _)| name.clone()).collect();
         return Ok(Frame::Vary(names));
     }
-    if flags & ZSTD == 0 && raw_len != body_len {
+    let (packed, (len, raw_len)) = (head.has(ZSTD), head.body);
+    if !packed && raw_len != len {
         return Err(damaged("body"));
     }
     if raw_len > bounds.max_body {
@@ -200,17 +231,17 @@ pub(crate) fn decode(
         canonical: Arc::clone(canonical),
         key: key.clone(),
         scopes,
-        status: read_status(status)?,
-        fields: match flags & ZSTD {
-            0 => fields,
-            _ => fields.detached(), // the body lies elsewhere: let the frame go
+        status: read_status(head.status)?,
+        fields: match packed {
+            false => fields,
+            true => fields.detached(), // the body lies elsewhere: let the frame go
         },
-        body: read_body(&reader, body, raw_len, flags & ZSTD != 0)?,
-        created,
-        lifetime,
-        rules,
-        took: u32::try_from(took).unwrap_or(u32::MAX),
-        stamp: Stamp { epoch, number },
+        body: read_body(&reader, body, raw_len, packed)?,
+        created: head.created,
+        lifetime: head.lifetime,
+        rules: head.rules,
+        took: head.took,
+        stamp: head.stamp,
     })))
 }
 
@@ -261,15 +292,14 @@ fn read_scopes(reader: &mut Reader<'_>, count: usize) -> Result<Box<[ScopeId]>, 
     Ok(ids.iter().map(|id| ScopeId(*id)).collect())
 }
 
-/// `stored` tells which names may be there. Those of a shape that
-/// was `seen` have been asked for.
+/// Those of a shape that was seen have been asked for whether they may be there.
 fn read_fields(
     reader: &mut Reader<'_>,
-    count: usize,
-    len: usize,
-    seen: Option<&Seen>,
-    stored: impl Fn(&HeaderName) -> Result<(), Corrupt>,
+    head: &Head,
+    bounds: Bounds<'_>,
 ) -> Result<Fields, Corrupt> {
+    let ((count, len), marker) = (head.fields, head.has(VARY));
+    let seen = bounds.seen.filter(|_| !marker);
     let block = reader.take(len)?;
     if count > MOST_FIELDS || count > block.len() / 6 {
         return Err(Corrupt::Damaged("fields"));
@@ -298,7 +328,9 @@ fn read_fields(
     let mut fields = HeaderMap::with_capacity(count + 2);
     for (name, text) in &pairs {
         let name = HeaderName::from_lowercase(name).map_err(|_| Corrupt::Damaged("field name"))?;
-        stored(&name)?;
+        if !marker {
+            check_stored(&name, bounds.cookies)?;
+        }
         fields.append(name, value(text)?);
     }
     if let Some(seen) = seen {
@@ -308,8 +340,14 @@ fn read_fields(
 }
 
 /// Whether an entry may have such a field.
-fn may_be_stored(name: &HeaderName, cookies: bool) -> bool {
-    !is_hop_by_hop(name) && (*name != header::SET_COOKIE || cookies) && *name != header::AGE
+fn check_stored(name: &HeaderName, cookies: bool) -> Result<(), Corrupt> {
+    if is_hop_by_hop(name) || *name == header::AGE {
+        return Err(Corrupt::Damaged("a field that is never stored"));
+    }
+    match *name == header::SET_COOKIE && !cookies {
+        true => Err(Corrupt::Unfit),
+        false => Ok(()),
+    }
 }
 
 fn read_status(status: u16) -> Result<StatusCode, Corrupt> {
