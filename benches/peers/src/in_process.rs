@@ -94,7 +94,7 @@ impl Visit for Collect<'_> {
 /// For so long a service is asked before it is measured: several batches of one that is
 /// fast. After one alone, a part of what it reads is still where the service before it has
 /// pushed it.
-const WARM: Duration = Duration::from_millis(10);
+pub const WARM: Duration = Duration::from_millis(10);
 
 /// Nanoseconds of a request, for each case one number for each round.
 ///

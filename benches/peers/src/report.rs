@@ -8,7 +8,7 @@ use crate::machine::{machine, version};
 use crate::redis::{self, CONCURRENCY};
 use crate::services::{PEERS, PLAIN};
 use crate::stats::{median, ratio};
-use crate::{Effort, memory};
+use crate::{Effort, in_process, memory};
 
 /// All that was measured.
 pub struct Report {
@@ -101,7 +101,7 @@ impl Report {
             "Hits on {} URLs with 1 KiB of JSON; medians of {} rounds in process and {} over HTTP \
              and with Redis, the services in turn; ratios to the plain handler, medians of the \
              rounds' own. In process: one request from its making to the dropping of its \
-             response; allocations likewise. HTTP: hyper on one core, {CONNECTIONS} connections \
+             response, once the service has been asked for {} ms; allocations likewise. HTTP: hyper on one core, {CONNECTIONS} connections \
              from the other; its work is CPU time for a request, system calls included. {redis} \
              Memory: {} entries of 1 KiB and 6 header fields. larder {}, axum {}, redis {}; \
              peers in memory, around the router, with their defaults (hitbox keeps values as \
@@ -109,6 +109,7 @@ impl Report {
             thousands(KEYS as f64),
             self.effort.rounds,
             self.effort.slices,
+            in_process::WARM.as_millis(),
             thousands(memory::ENTRIES as f64),
             version("larder"),
             version("axum"),
