@@ -7,7 +7,7 @@ use http::{Request, request};
 use crate::ask::pattern;
 use crate::cache::Engine;
 use crate::generation::Scoped;
-use crate::invalidate::{Target, target_for, uri_scope};
+use crate::invalidate::{Target, target_declared, uri_scope};
 use crate::key::{Key, ScopeId};
 use crate::named::host_of;
 use crate::place::{original_uri, place, rewritten};
@@ -117,7 +117,7 @@ impl Route {
                 .render(&params)
                 .map_err(|missing| missing.to_string())
                 .and_then(|selector| {
-                    let target = target_for(&selector, &engine.context, tenant);
+                    let target = target_declared(&selector, &engine.context, tenant);
                     target.map_err(|error| error.to_string())
                 });
             match target {

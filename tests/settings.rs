@@ -168,8 +168,11 @@ fn a_declared_invalidation_that_could_never_be_made_is_refused() {
         refuse(&tenants, selector);
     }
     refuse(&tenants, "api:[ab]*:*".into());
-    for matches_no_key in ["api:characters", "api:/characters/*"] {
+    refuse(&cache, "api:characters".into());
+    let none = ["api:/a/*", "api:a/{id}*", "api:a:{id}:*", "api:@{{user}}:*"];
+    for matches_no_key in none {
         refuse(&cache, matches_no_key.into());
+        refuse(&tenants, matches_no_key.into());
     }
     let good: [Selector; 8] = [
         "api:characters:{id}*".into(),

@@ -59,6 +59,19 @@ async fn instances_share_a_store_in_memory_whose_entries_expire() {
     assert_eq!((ask(&a).await, ask(&b).await), ("3".into(), "3".into()));
 }
 
+/// A value's key is no endpoint's name, and may be anybody's.
+#[tokio::test(start_paused = true)]
+async fn values_that_are_removed_from_a_store_in_memory_are_no_endpoints() {
+    let store = MemoryStore::new(ManualClock::new());
+    let cache = Cache::builder().store(store).build().unwrap();
+    let values = cache.values::<u8>("count").tag("all").build().unwrap();
+    values.insert("user_7", 1).await;
+    cache.invalidate(tag("all")).await.unwrap();
+    let stats = cache.endpoint_stats();
+    let names: Vec<&str> = stats.iter().map(|one| &*one.endpoint).collect();
+    assert_eq!((names, cache.stats().removed), (vec!["", "count"], 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn whatever_a_store_does_requests_are_answered() {
     let (clock, calls) = (ManualClock::new(), Calls::default());

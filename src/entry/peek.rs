@@ -4,7 +4,7 @@ use super::layout::{FIXED, FIXED_1, MAGIC, SEALED, VARY, VERSION};
 use super::seal::NONCE;
 use crate::generation::Stamp;
 use crate::key::ScopeId;
-use crate::policy::freshness::Lifetime;
+use crate::policy::freshness::{Lifetime, Rules};
 
 /// The numbers of a frame. Nothing of it is served: they are not checked against
 /// the whole.
@@ -18,6 +18,8 @@ pub(crate) struct Peek {
     pub(crate) size: u64,
     /// Milliseconds.
     pub(crate) took: u32,
+    /// It is a typed value, or leads to one.
+    pub(crate) value: bool,
     /// Where its scopes lie.
     scopes: Option<std::ops::Range<usize>>,
 }
@@ -36,9 +38,14 @@ impl Peek {
             return None;
         }
         let (fresh, stale, keep) = (long(frame, 24)?, long(frame, 32)?, long(frame, 40)?);
-        let (error, took, fixed) = match version {
-            1 => (stale, 0, FIXED_1),
-            _ => (long(frame, 96)?, short(frame, 105)?, FIXED),
+        let (error, rules, took, fixed) = match version {
+            1 => (stale, 0, 0, FIXED_1),
+            _ => (
+                long(frame, 96)?,
+                *frame.get(104)?,
+                short(frame, 105)?,
+                FIXED,
+            ),
         };
         let before = match frame[5] & SEALED {
             0 => usize::try_from(short(frame, 64)?).ok()?,
@@ -62,6 +69,7 @@ impl Peek {
             },
             size: long(frame, 88)?,
             took,
+            value: Rules::from_bits(rules).has(Rules::VALUE),
             scopes: start.and_then(ends),
         })
     }

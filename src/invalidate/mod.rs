@@ -14,4 +14,5 @@ pub use report::Invalidated;
 pub use selector::namespace;
 pub(crate) use selector::{Kind, Mode, SelectorTemplate, escape_uri};
 pub use selector::{Selector, endpoint, everything, key, pattern, tag, uri};
-pub(crate) use target::{Find, Target, What, target_for, target_in, tenant_suffix, uri_scope};
+pub(crate) use target::{Find, Target, What, tenant_suffix, uri_scope};
+pub(crate) use target::{target_declared, target_for, target_in};

@@ -25,11 +25,22 @@ impl Selector {
     /// Refuses a pattern that is written for responses and could match none. Where there are
     /// tenants, one without a hash is the endpoint's.
     pub(crate) fn could_match(&self, context: &Context) -> Result<(), InvalidateError> {
+        let Kind::Pattern(text) = &self.kind else {
+            return Ok(());
+        };
+        let could = Pattern::could_match(text, &context.prefix, context.tenants);
+        could.map_err(InvalidateError::bad_selector)
+    }
+
+    /// The namespace of typed values that it names, or in which its key or pattern lies.
+    pub(crate) fn namespace(&self, context: &Context) -> Option<Box<str>> {
+        let namespaces = &context.namespaces;
         match &self.kind {
-            Kind::Pattern(text) if !context.tenants => {
-                Pattern::could_match(text, &context.prefix).map_err(InvalidateError::bad_selector)
-            }
-            _ => Ok(()),
+            Kind::Pattern(text) | Kind::Key(text) => namespaces.of(text),
+            Kind::Namespace(name) => namespaces
+                .of(&format!("{name}:"))
+                .filter(|known| **known == **name),
+            _ => None,
         }
     }
 }
@@ -244,10 +255,9 @@ impl SelectorTemplate {
 
     /// Refuses what could match no key, whatever its parameters are.
     pub(crate) fn could_match(&self, context: &Context) -> Result<(), InvalidateError> {
-        match (self.source().contains('{'), self.example()) {
-            (false, Some(same)) => same.could_match(context),
-            _ => Ok(()),
-        }
+        let kind = (self.kind)(self.template.example("*"));
+        let mode = self.mode;
+        Selector { kind, mode }.could_match(context)
     }
 
     pub(crate) fn missing_in(&self, pattern: &str) -> Option<Missing> {
@@ -257,7 +267,7 @@ impl SelectorTemplate {
     /// What it may come to, to be checked when the layer is made. A key that begins
     /// with a parameter may be any.
     pub(crate) fn example(&self) -> Option<Selector> {
-        let kind = (self.kind)(self.template.example());
+        let kind = (self.kind)(self.template.example("x"));
         let any = matches!(kind, Kind::Key(_)) && self.template.begins_with_parameter();
         let mode = self.mode;
         (!any).then_some(Selector { kind, mode })

@@ -103,15 +103,7 @@ pub(crate) fn target_in(
     context: &Context,
     tenant: Option<&str>,
 ) -> Result<Target, InvalidateError> {
-    let namespace = match &selector.kind {
-        Kind::Pattern(text) | Kind::Key(text) => context.namespaces.of(text),
-        Kind::Namespace(name) => context
-            .namespaces
-            .of(&format!("{name}:"))
-            .filter(|n| **n == **name),
-        _ => None,
-    };
-    match (&selector.kind, namespace) {
+    match (&selector.kind, selector.namespace(context)) {
         (_, Some(_)) if tenant.is_some() => Err(InvalidateError::bad_selector(
             "typed values are no tenant's: use invalidate",
         )),
@@ -152,6 +144,16 @@ pub(crate) fn target_for(
         )),
         false => target_in(selector, context, tenant),
     }
+}
+
+/// The same for what a route declares: typed values that it names are nobody's, whoever asks.
+pub(crate) fn target_declared(
+    selector: &Selector,
+    context: &Context,
+    tenant: Option<&str>,
+) -> Result<Target, InvalidateError> {
+    let tenant = tenant.filter(|_| selector.namespace(context).is_none());
+    target_for(selector, context, tenant)
 }
 
 /// Checks a selector. With a tenant it reaches that tenant's entries alone.
@@ -284,6 +286,7 @@ fn of_all_tenants(text: &str, prefix: &str) -> Result<Pattern, String> {
             Err("in a cache with tenants a pattern of endpoints has no classes".into())
         }
         Some((endpoint, _)) if !endpoint.contains('@') => Ok(for_tenant(&pattern, prefix, "@*")),
+        None if !text.contains(['*', '?', '[', '\\']) => Ok(for_tenant(&pattern, prefix, "@*")),
         _ => Ok(pattern),
     }
 }
@@ -365,6 +368,7 @@ mod tests {
             ("api:u?ers:[0-9]*", "api:u?ers@*:[0-9]*"),
             ("api:users@ab:*", "api:users@ab:*"),
             ("api:us*", "api:us*"),
+            ("api:users", "api:users@*:*"),
             ("api:[tu]*", "api:[tu]*"),
         ] {
             assert_eq!(of_all_tenants(text, "api").unwrap().as_str(), wanted);

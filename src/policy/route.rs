@@ -329,7 +329,8 @@ impl Policy {
 
     /// What a successful unsafe request on this route invalidates, besides its
     /// own URI. May be called several times. A namespace of typed values is known once
-    /// it has been made, before the layer.
+    /// it has been made, before the layer; what a selector names of it, by key, pattern or namespace, is reached
+    /// whichever tenant asks.
     pub fn invalidates(mut self, selector: impl Into<Selector>) -> Self {
         self.invalidates.push(selector.into());
         self

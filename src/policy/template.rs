@@ -69,11 +69,11 @@ impl Template {
         &self.source
     }
 
-    /// What it may come to, with an `x` for each parameter.
-    pub(crate) fn example(&self) -> String {
+    /// What it may come to, with the same `value` for each parameter.
+    pub(crate) fn example(&self, value: &str) -> String {
         let texts = self.parts.iter().map(|part| match part {
             Part::Text(text) => text,
-            Part::Param(_) => "x",
+            Part::Param(_) => value,
         });
         texts.collect()
     }

@@ -129,8 +129,8 @@ impl Counters {
         let (mut stats, sums) = read;
         let invalidations = self.invalidations.load(Ordering::Relaxed);
         stats.invalidations = self.base.invalidations(invalidations);
-        stats.complete(&sums);
         // a mean over all endpoints would count a hit of a fast one as a fill of a slow one
+        stats.complete(&sums, 0);
         let each = self.by_endpoint();
         stats.time_saved = each.iter().map(|one| one.stats.time_saved).sum();
         stats
@@ -161,7 +161,7 @@ impl Counters {
         let mut read = (Stats::default(), Sums::default());
         self.base.add(&name, counts, &mut read);
         let (mut stats, sums) = read;
-        stats.complete(&sums);
+        stats.complete(&sums, counts.mean_fill());
         EndpointStats {
             endpoint: name.into(),
             namespace: false,
@@ -236,7 +236,7 @@ impl Counters {
 fn of_one((name, counts): (Box<str>, Arc<Counts>)) -> EndpointStats {
     let (mut stats, mut sums) = (Stats::default(), Sums::default());
     counts.add_to(&mut stats, &mut sums);
-    stats.complete(&sums);
+    stats.complete(&sums, counts.mean_fill());
     EndpointStats {
         endpoint: name.into(),
         namespace: false,

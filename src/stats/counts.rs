@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::histogram::{Histogram, Sums};
+use super::histogram::{Histogram, Sum, Sums};
 use super::kinds::Counted;
 use super::seen::Users;
 use super::shards::{SAMPLE, Sharded};
@@ -296,6 +296,14 @@ impl Counts {
             fills.saturating_mul(cost),
         ];
         all.map(signed)
+    }
+
+    /// The mean time of a fill since the process began, in nanoseconds.
+    pub(crate) fn mean_fill(&self) -> u64 {
+        let mut fills = Sum::default();
+        self.measured.fill.add_to(&mut fills);
+        let (n, nanos) = fills.count_and_nanos();
+        nanos / n.max(1)
     }
 
     /// Adds what was counted to a snapshot, and what was measured to sums.

@@ -85,8 +85,8 @@ pub struct Stats {
     /// How often a handler need not run: hits, coalesced, and stale answers but for
     /// those after a failure.
     pub calls_saved: u64,
-    /// `calls_saved` times the mean time of a fill: an estimate, of each endpoint. In all it is
-    /// their sum.
+    /// `calls_saved` times the mean time of a fill since the process began: an estimate, of each
+    /// endpoint. In all it is their sum.
     #[cfg_attr(feature = "serde", serde(serialize_with = "as_seconds"))]
     pub time_saved: Duration,
     /// How long it took.
@@ -190,15 +190,14 @@ impl Stats {
         self.hits_memory + self.hits_redis + self.stale + self.revalidated + self.coalesced
     }
 
-    /// Fills in what follows from the rest.
-    pub(crate) fn complete(&mut self, sums: &Sums) {
+    /// Fills in what follows from the rest, and from the mean time of a fill in nanoseconds.
+    pub(crate) fn complete(&mut self, sums: &Sums, mean: u64) {
         self.latency = Latencies {
             hit: sums.hit.latency(),
             miss: sums.miss.latency(),
             fill: sums.fill.latency(),
             redis: sums.redis.latency(),
         };
-        let mean = u64::try_from(self.latency.fill.mean().as_nanos()).unwrap_or(u64::MAX);
         self.time_saved = Duration::from_nanos(mean.saturating_mul(self.calls_saved));
         self.refusals = self.refusals_by.total();
         self.corrupt = self.faults.get(Fault::Corrupt);

@@ -115,8 +115,8 @@ pub struct Removed {
     pub entries: u64,
     /// Servers that were looked through from one end to the other for them.
     pub primaries: u64,
-    /// How many of the entries were of which endpoint, the second part of their keys;
-    /// those of no known one are left out.
+    /// How many of the entries were of which endpoint, the second part of the keys that begin
+    /// with the cache's prefix; those of no known one are left out, and typed values.
     pub endpoints: BTreeMap<Box<str>, u64>,
 }
 

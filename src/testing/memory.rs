@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::Clock;
+use crate::entry::codec::Peek;
 use crate::invalidate::Pattern;
 use crate::key::Key;
 use crate::store::{Erasure, Group, Record, Removal, Removed, Store, StoreFuture};
@@ -90,8 +91,10 @@ impl Store for MemoryStore {
         let mut removed = Removed::default();
         kept.retain(|name, entry| {
             let stays = !reaches(&removal, name, entry);
-            if !stays {
-                removed.add(name.split(':').nth(1).unwrap_or_default(), 1);
+            match Peek::any(&entry.frame) {
+                _ if stays => {}
+                Some(peek) if peek.value => removed.entries += 1, // its name has no endpoint
+                _ => removed.add(name.split(':').nth(1).unwrap_or_default(), 1),
             }
             stays
         });

@@ -268,6 +268,11 @@ async fn what_was_saved_is_the_sum_of_what_each_endpoint_has() {
     }
     assert_eq!(cache.stats().calls_saved, 100);
     assert_eq!(cache.stats().time_saved, Duration::from_millis(100));
+    cache.reset_stats();
+    get(&app, "/fast").await;
+    let stats = cache.stats();
+    assert_eq!((stats.latency.fill.count, stats.calls_saved), (0, 1));
+    assert_eq!(stats.time_saved, Duration::from_millis(1));
 }
 
 /// A handler that fails late is no slow hit, though something stale answers in the end.

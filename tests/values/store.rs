@@ -1,6 +1,14 @@
 //! What lies in Redis, and what becomes of it.
 
-use larder::{Cache, MIB, Outcome, Policy, Refusal, everything, key, minutes, pattern, tag};
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use axum::routing::put;
+use larder::{
+    Cache, MIB, Outcome, Policy, Refusal, Selector, everything, key, minutes, namespace, pattern,
+    tag,
+};
+use tower::ServiceExt;
 
 use crate::support::redis_server::Redis;
 use crate::support::{PATIENT, SHORT, tiers};
@@ -211,6 +219,27 @@ async fn tenants_have_values_of_their_own() {
     let erased = cache.erase_for("two", tag("all")).await.unwrap();
     assert_eq!(erased.removed(), 1);
     assert!(redis.entries().is_empty() && !two.contains("a").await);
+}
+
+/// A request's tenant is no reason to leave values alone that its route names: they are nobody's.
+#[tokio::test]
+async fn what_a_route_declares_reaches_values_whose_ever_request_it_is() {
+    let cache = Cache::builder().memory(MIB);
+    let cache = cache.tenant(|_| Some("one".into())).build().unwrap();
+    let (values, source) = (settings(&cache).build().unwrap(), Source::default());
+    let declared: [Selector; 3] = [
+        key("character:{id}"),
+        "character:*".into(),
+        namespace("character"),
+    ];
+    for selector in declared {
+        values.insert("a", source.make("a")).await;
+        let write = put(|| async {}).layer(cache.invalidates(&selector));
+        let app = Router::new().route("/characters/{id}", write);
+        let request = Request::put("/characters/a").body(Body::empty()).unwrap();
+        app.oneshot(request).await.unwrap();
+        assert!(!values.contains("a").await, "{selector:?}");
+    }
 }
 
 #[tokio::test]
