@@ -77,7 +77,7 @@ impl fmt::Display for Target {
                     let texts: Vec<&str> = patterns.iter().map(|it| it.as_str()).collect();
                     write!(f, "endpoint {}", texts.join(" "))
                 }
-                Find::Group => {
+                Find::Group | Find::Uri => {
                     let hashes: Vec<String> = ids.iter().map(|id| id.to_hex()).collect();
                     write!(f, "group {}", hashes.join(" "))
                 }

@@ -229,7 +229,7 @@ fn removals(target: &Target) -> Vec<Removal<'_>> {
     match &target.what {
         What::Scope { ids, how } => match how {
             Find::Key(key) => vec![Removal::Key(key)],
-            Find::Group => ids.iter().map(|id| Removal::Group(Group(*id))).collect(),
+            Find::Group | Find::Uri => ids.iter().map(|id| Removal::Group(Group(*id))).collect(),
             Find::Patterns(patterns) => {
                 let patterns = patterns.iter();
                 patterns.map(|it| Removal::Pattern(it.as_str())).collect()

@@ -8,6 +8,7 @@ use super::handle::Cache;
 use crate::generation::Force;
 use crate::inspect::{Invalidation, Scope};
 use crate::invalidate::{Find, Target, What};
+use crate::key::ScopeId;
 
 /// Older ones are forgotten.
 const MOST: usize = 50;
@@ -63,17 +64,17 @@ fn scope(target: &Target, prefix: &str) -> Scope {
                     None => Scope::Pattern(pattern.to_owned()), // of values
                 }
             }
-            Find::Group => {
-                let hash = ids.first().map(|id| id.to_hex()).unwrap_or_default();
-                match ids.len() {
-                    1 => Scope::Tag(hash),
-                    _ => Scope::Uri(hash),
-                }
-            }
+            Find::Group => Scope::Tag(hash(ids)),
+            Find::Uri => Scope::Uri(hash(ids)),
         },
         What::Pattern(pattern) => Scope::Pattern(pattern.as_str().to_owned()),
         What::Everything(_) => Scope::Everything,
     }
+}
+
+/// The first of several stands for all.
+fn hash(ids: &[ScopeId]) -> String {
+    ids.first().map(|id| id.to_hex()).unwrap_or_default()
 }
 
 impl Cache {

@@ -19,6 +19,10 @@ pub(crate) struct Peek {
     /// Milliseconds.
     pub(crate) took: u32,
     /// It is a typed value, or leads to one.
+    #[cfg_attr(
+        not(feature = "testing"),
+        allow(dead_code, reason = "a store in memory asks")
+    )]
     pub(crate) value: bool,
     /// Where its scopes lie.
     scopes: Option<std::ops::Range<usize>>,

@@ -86,6 +86,29 @@ impl Pattern {
     }
 }
 
+/// Puts a tenant into a pattern: behind its endpoint part.
+pub(super) fn for_tenant(pattern: &Pattern, prefix: &str, suffix: &str) -> Pattern {
+    let rest = &pattern.as_str()[prefix.len() + 1..];
+    Pattern::trusted(match rest.split_once(':') {
+        Some((endpoint, hash)) => format!("{prefix}:{endpoint}{suffix}:{hash}"),
+        None => format!("{prefix}:{rest}{suffix}:*"),
+    })
+}
+
+/// A pattern for all tenants of a cache that has them. One that names tenants itself, or
+/// matches all that follows an endpoint's beginning, stays as it is.
+pub(super) fn of_all_tenants(text: &str, prefix: &str) -> Result<Pattern, String> {
+    let pattern = Pattern::of_user(text, prefix)?;
+    match text[prefix.len() + 1..].split_once(':') {
+        Some((endpoint, _)) if endpoint.contains('[') => {
+            Err("in a cache with tenants a pattern of endpoints has no classes".into())
+        }
+        Some((endpoint, _)) if !endpoint.contains('@') => Ok(for_tenant(&pattern, prefix, "@*")),
+        None if !text.contains(['*', '?', '[', '\\']) => Ok(for_tenant(&pattern, prefix, "@*")),
+        _ => Ok(pattern),
+    }
+}
+
 /// Puts a backslash before each character that a pattern would take as more
 /// than itself. For input that becomes part of a pattern.
 ///

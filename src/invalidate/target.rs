@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::Uri;
 use percent_encoding::percent_decode_str;
 
+use super::pattern::{for_tenant, of_all_tenants};
 use super::selector::{Kind, Mode, escape_uri};
 use super::{Pattern, Selector};
 use crate::error::InvalidateError;
@@ -80,7 +81,7 @@ impl What {
                 ScopeId::uri(tenant, &decoded_target(uri)),
                 ScopeId::path(tenant, &decoded_path(uri)),
             ],
-            how: Find::Group,
+            how: Find::Uri,
         }
     }
 }
@@ -90,8 +91,10 @@ impl What {
 pub(crate) enum Find {
     /// It is one key.
     Key(Key),
-    /// They are kept as a group.
+    /// They are kept as a group: a tag's, or one that answers name.
     Group,
+    /// They are kept as groups: of the URI, and of its path.
+    Uri,
     /// Their keys match one of these.
     Patterns(Vec<Pattern>),
 }
@@ -233,8 +236,11 @@ fn what_of(kind: &Kind, prefix: &str, tenant: Option<&str>) -> Result<What, Inva
             if text.is_empty() {
                 return Err(bad("an empty tag".into()));
             }
+            // values that are nobody's are reached in whosever name: no tag is given in none
+            let nobodys = tenant.map(|_| ScopeId::tag(None, text));
+            let ids = [ScopeId::tag(tenant, text)].into_iter().chain(nobodys);
             Ok(What::Scope {
-                ids: vec![ScopeId::tag(tenant, text)],
+                ids: ids.collect(),
                 how: Find::Group,
             })
         }
@@ -266,29 +272,6 @@ fn family(prefix: &str, name: &str, suffix: Option<&str>) -> (ScopeId, Pattern) 
 pub(crate) fn tenant_suffix(tenant: &str) -> String {
     let hash = ScopeId::tag(Some(tenant), "").to_hex();
     format!("@{}", &hash[..16])
-}
-
-/// Puts a tenant into a pattern: behind its endpoint part.
-fn for_tenant(pattern: &Pattern, prefix: &str, suffix: &str) -> Pattern {
-    let rest = &pattern.as_str()[prefix.len() + 1..];
-    Pattern::trusted(match rest.split_once(':') {
-        Some((endpoint, hash)) => format!("{prefix}:{endpoint}{suffix}:{hash}"),
-        None => format!("{prefix}:{rest}{suffix}:*"),
-    })
-}
-
-/// A pattern for all tenants of a cache that has them. One that names tenants itself, or
-/// matches all that follows an endpoint's beginning, stays as it is.
-fn of_all_tenants(text: &str, prefix: &str) -> Result<Pattern, String> {
-    let pattern = Pattern::of_user(text, prefix)?;
-    match text[prefix.len() + 1..].split_once(':') {
-        Some((endpoint, _)) if endpoint.contains('[') => {
-            Err("in a cache with tenants a pattern of endpoints has no classes".into())
-        }
-        Some((endpoint, _)) if !endpoint.contains('@') => Ok(for_tenant(&pattern, prefix, "@*")),
-        None if !text.contains(['*', '?', '[', '\\']) => Ok(for_tenant(&pattern, prefix, "@*")),
-        _ => Ok(pattern),
-    }
 }
 
 /// A target's path and query as the URI scope has them: the same for all spellings of

@@ -137,8 +137,8 @@ impl<T: Send + Sync + 'static> ValuesBuilder<T> {
 
     /// Whose the values are, in a cache with [tenants](crate::CacheBuilder::tenant): it
     /// becomes part of keys and tags, and [`invalidate_for`](crate::Cache::invalidate_for)
-    /// reaches them by tag. [`clear`](Values::clear) and patterns reach all tenants'.
-    /// Default: nobody's.
+    /// reaches them by tag alone. [`clear`](Values::clear) and patterns reach all tenants'.
+    /// Default: nobody's; a tag in any tenant's name reaches these too.
     pub fn tenant(mut self, tenant: impl Into<String>) -> Self {
         self.tenant = Some(tenant.into());
         self

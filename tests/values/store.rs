@@ -4,6 +4,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use axum::routing::put;
+use larder::values::ValuesBuilder;
 use larder::{
     Cache, MIB, Outcome, Policy, Refusal, Selector, everything, key, minutes, namespace, pattern,
     tag,
@@ -226,11 +227,13 @@ async fn tenants_have_values_of_their_own() {
 async fn what_a_route_declares_reaches_values_whose_ever_request_it_is() {
     let cache = Cache::builder().memory(MIB);
     let cache = cache.tenant(|_| Some("one".into())).build().unwrap();
-    let (values, source) = (settings(&cache).build().unwrap(), Source::default());
-    let declared: [Selector; 3] = [
+    let values = settings(&cache).tag("of:a").build().unwrap();
+    let source = Source::default();
+    let declared: [Selector; 4] = [
         key("character:{id}"),
         "character:*".into(),
         namespace("character"),
+        tag("of:{id}"),
     ];
     for selector in declared {
         values.insert("a", source.make("a")).await;
@@ -239,6 +242,30 @@ async fn what_a_route_declares_reaches_values_whose_ever_request_it_is() {
         let request = Request::put("/characters/a").body(Body::empty()).unwrap();
         app.oneshot(request).await.unwrap();
         assert!(!values.contains("a").await, "{selector:?}");
+    }
+}
+
+/// Nobody else could: a tag is always given in a tenant's name.
+#[tokio::test]
+async fn a_tag_in_a_tenants_name_reaches_values_that_are_nobodys() {
+    let redis = Redis::start();
+    let shared = Cache::builder().redis(redis.url()).lease(SHORT);
+    for builder in [
+        Cache::builder().memory(MIB),
+        shared.operation_timeout(PATIENT),
+    ] {
+        let cache = builder.tenant(|_| None).build().unwrap();
+        let of = |settings: ValuesBuilder<Character>| settings.tag("all").build().unwrap();
+        let (nobodys, source) = (of(settings(&cache)), Source::default());
+        let two = of(settings(&cache).tenant("two"));
+        two.insert("a", source.make("two's")).await;
+        nobodys.insert("a", source.make("nobody's")).await;
+        let gone = cache.invalidate_for("one", tag("all")).await.unwrap();
+        assert_eq!((gone.removed(), nobodys.contains("a").await), (1, false));
+        nobodys.insert("a", source.make("nobody's")).await;
+        let gone = cache.erase_for("one", tag("all")).await.unwrap();
+        assert_eq!((gone.removed(), nobodys.contains("a").await), (1, false));
+        assert!(two.contains("a").await);
     }
 }
 
