@@ -67,6 +67,9 @@ async fn a_ttl_adapts_within_its_bounds_and_only_where_the_policy_says_so() {
         assert!(changing.proposed < changing.ttl, "{changing:?}");
         assert_eq!(constant.changed, 0, "{constant:?}");
         assert!(constant.proposed > constant.ttl, "{constant:?}");
+        let told = serde_json::to_value(constant).unwrap();
+        assert_eq!(told["ttl"], constant.ttl.as_secs_f64());
+        assert_eq!(told["proposed"], constant.proposed.as_secs_f64());
     }
 }
 

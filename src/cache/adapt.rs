@@ -3,19 +3,24 @@
 use std::time::Duration;
 
 use super::handle::Cache;
+#[cfg(feature = "serde")]
+use crate::stats::as_seconds;
 
 /// What the TTL of an endpoint's answers should be, and what that rests on. Where its routes'
 /// policies have different TTLs there is one for each.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct TtlProposal {
     /// The endpoint, as it stands in keys; of typed values, their namespace.
     pub endpoint: String,
     /// The TTL under which that was observed.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "as_seconds"))]
     pub ttl: Duration,
     /// The TTL by whose end one answer in ten has changed, as far as one step goes: a
     /// quarter of `ttl` at least, four times as much at most; `ttl` itself where a
     /// longer one would gain nothing.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "as_seconds"))]
     pub proposed: Duration,
     /// The share of requests that were no misses since the proposal before this one,
     /// from 0 to 1.

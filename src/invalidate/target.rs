@@ -143,7 +143,7 @@ pub(crate) fn target_for(
     let of_a_tenant = matches!(selector.kind, Kind::Tag(_) | Kind::Uri(_));
     match of_a_tenant && tenant.is_none() && context.tenants {
         true => Err(InvalidateError::bad_selector(
-            "this cache has tenants, and tags and URIs are one tenant's: use invalidate_for",
+            "this cache has tenants, and tags and URIs are one tenant's: name it (invalidate_for, \"tenant\")",
         )),
         false => target_in(selector, context, tenant),
     }

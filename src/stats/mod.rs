@@ -31,6 +31,8 @@ pub(crate) use counters::Counters;
 pub(crate) use counts::Counts;
 pub(crate) use filled::Map;
 pub use histogram::Latency;
+#[cfg(feature = "serde")]
+pub(crate) use histogram::as_seconds;
 #[cfg(feature = "redis")]
 pub(crate) use kinds::{Counted as Vector, KINDS};
 pub use low::{LowCause, LowHitRate};

@@ -34,6 +34,17 @@ async fn invalidation_by_each_selector_answers_with_its_counts() {
 }
 
 #[tokio::test]
+async fn a_tag_of_a_cache_with_tenants_needs_one_and_is_told_so() {
+    let cache = Cache::builder().memory(MIB).tenant(|_| None);
+    let app = app(&cache.build().unwrap());
+    let answer = post(&app, "/invalidate", &json!({"tag": "a"})).await;
+    assert_eq!(answer.status, 400, "{}", answer.text);
+    assert!(answer.text.contains(r#"\"tenant\""#), "{}", answer.text);
+    let named = json!({"tag": "a", "tenant": "t"});
+    assert_eq!(post(&app, "/invalidate", &named).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_reset_begins_the_counters_anew_and_nothing_else() {
     let (cache, app) = memory();
     for _ in 0..3 {
