@@ -287,3 +287,27 @@ async fn of_two_that_are_not_fresh_the_younger_is_told_of() {
     assert_eq!((told.tier, told.age), (Tier::Memory, seconds(80)));
     assert_eq!(aged().await, "80");
 }
+
+/// What is listed is what an invalidation by the same pattern reaches.
+#[tokio::test]
+async fn a_pattern_lists_the_entries_of_all_tenants() {
+    let redis = Redis::start();
+    let shared = Cache::builder().redis(redis.url()).lease(SHORT);
+    for builder in [
+        Cache::builder().memory(MIB),
+        shared.operation_timeout(PATIENT),
+    ] {
+        let cache = builder.tenant(|head| Some(head.uri().path().to_owned()));
+        let cache = cache.build().unwrap();
+        let app = app(&cache);
+        for uri in ["/items/1", "/items/2"] {
+            get(&app, uri).await;
+        }
+        cache.idle().await;
+        for pattern in ["api:*", "api:items:*", "api:items"] {
+            let listed = cache.entries(pattern, None).await.unwrap().entries.len();
+            let reached = cache.invalidate(larder::pattern(pattern).dry_run()).await;
+            assert_eq!((listed, reached.unwrap().removed()), (2, 2), "{pattern}");
+        }
+    }
+}

@@ -14,7 +14,7 @@ use crate::generation::{Scoped, Stamp, Standing};
 use crate::inspect::{
     EntryInfo, EntryPage, Health, InspectError, Instance, Server, StoreHealth, Topology,
 };
-use crate::invalidate::Pattern;
+use crate::invalidate::{Pattern, pattern_in};
 use crate::key::{Key, ScopeId};
 use crate::outcome::Tier;
 use crate::policy::freshness::Lifetime;
@@ -193,9 +193,7 @@ fn no_cursor(text: &str) -> InspectError {
 
 impl Engine {
     fn pattern(&self, text: &str) -> Result<Pattern, InspectError> {
-        let namespace = self.context.namespaces.of(text);
-        let prefix = namespace.as_deref().unwrap_or(&self.context.prefix);
-        Pattern::of_user(text, prefix).map_err(InspectError::bad)
+        pattern_in(text, &self.context).map_err(InspectError::bad)
     }
 
     fn key(&self, name: &str) -> Result<Key, InspectError> {

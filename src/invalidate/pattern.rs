@@ -25,7 +25,7 @@ impl Pattern {
             .and_then(|rest| rest.strip_prefix(':'));
         match rest {
             None => Err(format!(
-                "pattern {pattern:?} does not begin with this cache's prefix, as in \"{prefix}:characters:*\""
+                "pattern {pattern:?} does not begin with this cache's prefix, as in \"{prefix}:characters:*\", nor with a namespace of values that it has by now"
             )),
             Some("") => Err(format!(
                 "pattern {pattern:?} names the prefix and nothing in it, as \"{prefix}:*\" would"

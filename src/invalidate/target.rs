@@ -126,8 +126,7 @@ pub(crate) fn target_in(
         }
         (_, Some(namespace)) => target_of(selector, &namespace, tenant),
         (Kind::Pattern(text), None) if context.tenants && tenant.is_none() => {
-            let pattern = of_all_tenants(text, &context.prefix);
-            let pattern = pattern.map_err(InvalidateError::bad_selector)?;
+            let pattern = pattern_in(text, context).map_err(InvalidateError::bad_selector)?;
             Ok(with_mode(What::Pattern(pattern), selector.mode))
         }
         (_, None) => target_of(selector, &context.prefix, tenant),
@@ -157,6 +156,15 @@ pub(crate) fn target_declared(
 ) -> Result<Target, InvalidateError> {
     let tenant = tenant.filter(|_| selector.namespace(context).is_none());
     target_for(selector, context, tenant)
+}
+
+/// A pattern in no tenant's name.
+pub(crate) fn pattern_in(text: &str, context: &Context) -> Result<Pattern, String> {
+    match context.namespaces.of(text) {
+        Some(namespace) => Pattern::of_user(text, &namespace),
+        None if context.tenants => of_all_tenants(text, &context.prefix),
+        None => Pattern::of_user(text, &context.prefix),
+    }
 }
 
 /// Checks a selector. With a tenant it reaches that tenant's entries alone.
