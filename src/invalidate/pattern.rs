@@ -127,14 +127,18 @@ pub fn escape_pattern(text: &str) -> String {
     out
 }
 
-/// What must stand in all that a pattern matches.
+/// What must stand in all that a pattern matches, but for what [`escape_pattern`] has escaped
+/// in somebody's input, which may be anything.
 fn literals(pattern: &str) -> Vec<char> {
     let (mut class, mut found) = (false, Vec::new());
     let mut chars = pattern.chars();
     while let Some(c) = chars.next() {
         match (c, class) {
             ('\\', true) => drop(chars.next()),
-            ('\\', false) => found.push(chars.next().unwrap_or(c)),
+            ('\\', false) => match chars.next() {
+                Some('*' | '?' | '[' | ']' | '\\') => {}
+                other => found.push(other.unwrap_or(c)),
+            },
             (_, true) => class = c != ']',
             ('[', false) => class = true,
             ('*' | '?', false) => {}
@@ -283,6 +287,7 @@ mod tests {
             "api:a[/.]b:*",
             "api:users[:@]*:*",
             r"api:[\]:]*:0?",
+            r"api:us\*:*",
             "api:%40%7Buser%7D@*:*",
             "character:a/b",
             "other:a/*",
