@@ -225,3 +225,38 @@ async fn a_primary_that_minds_its_replicas_itself_is_asked_once() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_clock_that_another_has_stood_for_does_not_go_on() {
+    for more in [
+        |builder: CacheBuilder| builder,
+        |builder: CacheBuilder| builder.on_failover(Failover::Merge),
+    ] {
+        let redis = Redis::start();
+        let site = Site::new();
+        let (a, idle) = (process(&site, &redis, more), process(&site, &redis, more));
+        a.holds("v0").await;
+        assert_eq!(get(&idle.app, "/items/2").await.text(), "v0");
+        idle.cache.idle().await;
+        redis.command::<()>(&["SWAPDB", "0", "1"]); // or another server, at the same address
+        eventually("what it stored is not there", || async {
+            a.get().await;
+            a.cache.idle().await;
+            !redis.entries().is_empty()
+        })
+        .await;
+        site.write();
+        a.cache.invalidate("api:items:*").await.unwrap();
+        redis.command::<()>(&["SWAPDB", "0", "1"]);
+        let epoch = || redis.command::<String>(&["HGET", "api:!{clock}", "epoch"]);
+        let first = epoch();
+        eventually("it is over", || async {
+            assert_eq!(a.get().await.text(), "v1");
+            epoch() != first
+        })
+        .await;
+        for process in [&a, &idle] {
+            assert_eq!(get(&process.app, "/items/2").await.text(), "v1");
+        }
+    }
+}

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::engine::Engine;
 use super::pulse::{Pulse, over};
 use super::turns::{SNAPSHOT, Turn};
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::generation::{Learning, News, Stamp};
 
 /// How long, in milliseconds, what was told may be on its way.
@@ -81,12 +79,15 @@ impl Engine {
         let snapshot = pulse.fence.snapshot().await?;
         let (epoch, base) = (snapshot.stamp.epoch, snapshot.base);
         let resynced = turn.with(|known| {
-            if (known.epoch, known.base) != (epoch, base) {
-                (known.epoch, known.base, known.since) = (epoch, base, Some(Instant::now()));
+            if known.has_ended(epoch) {
+                return None; // the next beat ends it there
             }
-            self.generations.resync(snapshot, self.now(), known.all)
+            if (known.epoch, known.base) != (epoch, base) {
+                known.begins(epoch, base);
+            }
+            Some(self.generations.resync(snapshot, self.now(), known.all))
         });
-        let (learning, lost) = resynced.ok_or_else(over)?;
+        let (learning, lost) = resynced.ok_or_else(over)?.ok_or_else(ended)?;
         self.sweep_after(learning);
         if !lost.is_empty() {
             tracing::warn!(target: "larder", count = lost.len(), "redis is another server, and is told again what it has lost");
@@ -94,4 +95,10 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+#[cold]
+fn ended() -> StoreError {
+    let why = "the shared clock is one that had been replaced by another: it begins anew";
+    StoreError::new(StoreErrorKind::Unavailable, why)
 }

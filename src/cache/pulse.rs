@@ -281,13 +281,14 @@ impl Engine {
     }
 
     /// One beat, and where something was missed, a look at the whole and another
-    /// one, which tells that.
+    /// one, which tells that; one more where the clock has to begin anew first.
     async fn beat_once(
         self: &Arc<Self>,
         pulse: &Pulse,
         turn: &Turn<'_>,
     ) -> Result<bool, StoreError> {
-        for _ in 0..2 {
+        let mut ended = None;
+        for _ in 0..3 {
             let (sent, seen, who) = (self.now(), self.generations.stamp(), pulse.who());
             let strangers = pulse.strangers.heard();
             let ripe = turn.goes_on(self.longest_beat(), |known| {
@@ -297,6 +298,7 @@ impl Engine {
             let beat = Beat {
                 who: &who,
                 seen,
+                ended,
                 ripe: ripe.ok_or_else(over)?,
                 lease: pulse.lease,
             };
@@ -314,6 +316,12 @@ impl Engine {
                 tracing::warn!(target: "larder", times, "the time of day of redis has jumped, and ages are counted by it from now on");
             }
             self.has_beaten(pulse);
+            let epoch = heard.clock.epoch;
+            let has_ended = turn.with(|known| known.has_ended(epoch));
+            ended = has_ended.ok_or_else(over)?.then_some(epoch);
+            if ended.is_some() {
+                continue;
+            }
             if self.hears_soon(heard.clock).await {
                 let from = match keeps(Rule::LeaseFromSent) {
                     true => sent,

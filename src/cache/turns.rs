@@ -6,6 +6,7 @@
 //! what it hears afterwards is of no use: the lease it would bring may be of a row that has
 //! gone since, and the clock of an epoch that has ended.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,9 @@ struct State {
     known: Known,
 }
 
+/// More epochs that have ended are not remembered.
+const MOST_ENDED: usize = 64;
+
 /// What is known of the shared clock: the epoch, and since when.
 #[derive(Default)]
 pub(super) struct Known {
@@ -39,6 +43,27 @@ pub(super) struct Known {
     pub(super) since: Option<Instant>,
     /// When all of it was known last, in milliseconds on the monotonic clock.
     pub(super) all: Option<u64>,
+    /// The epochs before, the last one last.
+    ended: VecDeque<u64>,
+}
+
+impl Known {
+    /// Goes by this clock from now on.
+    pub(super) fn begins(&mut self, epoch: u64, base: u64) {
+        if self.epoch != epoch && self.epoch != 0 {
+            if self.ended.len() == MOST_ENDED {
+                self.ended.pop_front();
+            }
+            self.ended.push_back(self.epoch);
+        }
+        (self.epoch, self.base, self.since) = (epoch, base, Some(Instant::now()));
+    }
+
+    /// Whether it has been another one since. Then what was invalidated meanwhile is not in it,
+    /// and what was stored before would be served again.
+    pub(super) fn has_ended(&self, epoch: u64) -> bool {
+        self.ended.contains(&epoch)
+    }
 }
 
 /// A turn, until it is dropped or over.

@@ -58,8 +58,10 @@
 //!    beat, and the whole is read. (`news_are_taken_in_their_order`,
 //!    `without_the_order_of_news`)
 //! 9. A clock that was lost, or whose server is another, begins a new epoch, in which
-//!    nothing that was stored is valid; and for a lease nobody's word is enough.
-//!    (`another_epochs_or_no_stamp_holds_nothing`, `what_redis_has_lost_nobody_serves`,
+//!    nothing that was stored is valid; and for a lease nobody's word is enough. One that
+//!    comes back after another is ended by who has known both: what the other was told is
+//!    not in it. (`a_clock_that_another_has_stood_for_does_not_go_on`,
+//!    `another_epochs_or_no_stamp_holds_nothing`, `what_redis_has_lost_nobody_serves`,
 //!    `without_the_run_id`, `without_the_number_of_scopes`, `without_epochs_in_comparisons`,
 //!    `without_an_empty_memory_in_another_epoch`, `without_rows_that_die_with_the_hash`,
 //!    `without_waiting_where_rows_have_vanished`, `without_waiting_in_a_young_epoch`,

@@ -125,7 +125,12 @@ impl Both {
         [theirs, self.own.news(&news) + &self.own.rows(&rows)]
     }
 
-    async fn beat(&mut self, who: &str, (place, number): (u64, u64), ripe: bool) -> [String; 2] {
+    async fn beat(
+        &mut self,
+        who: &str,
+        (place, number): (u64, u64),
+        (ripe, ended): (bool, bool),
+    ) -> [String; 2] {
         let seen = |epochs: &Epochs| Stamp {
             epoch: epochs.at(place),
             number,
@@ -134,6 +139,7 @@ impl Both {
         let beat = Beat {
             who,
             seen: there,
+            ended: ended.then_some(there.epoch),
             ripe,
             lease: LEASE * u32::from(ripe) + LEASE,
         };
@@ -141,6 +147,7 @@ impl Both {
         let sent = Sent {
             who: who.into(),
             seen: here,
+            ended: ended.then_some(here.epoch),
             ripe,
             lease: beat.lease,
         };
@@ -161,7 +168,8 @@ impl Both {
             0..=6 => self.advance(&changes(chance)).await,
             7..=9 => {
                 let seen = (place, chance.below(60));
-                self.beat(&who, seen, chance.once_in(3)).await
+                let (ripe, ended) = (chance.once_in(3), chance.once_in(8));
+                self.beat(&who, seen, (ripe, ended)).await
             }
             10 => {
                 let theirs = self.real.snapshot().await.unwrap();

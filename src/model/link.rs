@@ -103,6 +103,7 @@ impl Fence for Link {
         let sent = Sent {
             who: beat.who.to_owned(),
             seen: beat.seen,
+            ended: beat.ended,
             ripe: beat.ripe,
             lease: beat.lease,
         };

@@ -192,7 +192,8 @@ impl Server {
 
     pub(super) fn beat(&mut self, fresh: u64, now: u64, beat: &Sent) -> Heard {
         self.look(fresh);
-        if beat.seen.epoch == self.hash.epoch && beat.seen.number > self.hash.clock {
+        let gone_back = beat.seen.epoch == self.hash.epoch && beat.seen.number > self.hash.clock;
+        if gone_back || beat.ended == Some(self.hash.epoch) {
             self.begin(fresh);
         }
         let lease = millis(beat.lease);
@@ -343,6 +344,7 @@ impl Server {
 pub(super) struct Sent {
     pub(super) who: String,
     pub(super) seen: Stamp,
+    pub(super) ended: Option<u64>,
     pub(super) ripe: bool,
     pub(super) lease: Duration,
 }

@@ -44,6 +44,8 @@ pub(crate) struct Beat<'a> {
     pub(crate) who: &'a str,
     /// What it has seen of the clock.
     pub(crate) seen: Stamp,
+    /// An epoch that it has seen end, and has found there again: it is to end.
+    pub(crate) ended: Option<u64>,
     /// It has known that epoch for longer than the longest lease.
     pub(crate) ripe: bool,
     pub(crate) lease: Duration,

@@ -110,8 +110,10 @@ impl RedisStore {
         let (epoch, number) = (hexed(seen.epoch), seen.number.to_string());
         let ripe: &[u8] = if beat.ripe { b"1" } else { b"0" };
         let lease = millis(beat.lease).to_string();
+        let ended = beat.ended.map_or_else(String::new, hexed);
         let (epoch, number) = (epoch.as_bytes(), number.as_bytes());
-        let args = [who.as_bytes(), epoch, number, ripe, lease.as_bytes()];
+        let (lease, ended) = (lease.as_bytes(), ended.as_bytes());
+        let args = [who.as_bytes(), epoch, number, ripe, lease, ended];
         let script = &self.scripts.beat;
         let mut reply = self.on_clock_confirmed(script, &args).await?;
         let clock = Stamp {

@@ -162,14 +162,17 @@ return rows({replicated(), message})"
 );
 
 /// Arguments: epoch, instance, the epoch and number that it has seen, whether it
-/// has known that epoch for a whole lease, its lease. A clock that is behind what was
-/// seen has gone back: it is another one. A new row begins at the time in microseconds:
+/// has known that epoch for a whole lease, its lease, an epoch that is to end or nothing. A
+/// clock that is behind what was seen has gone back: it is another one. A new row begins at the time in microseconds:
 /// of a row no count ever comes twice. The switch is read with `TOUCH`: `EXISTS`
 /// is no use of it, and Redis may evict what is not used.
 const BEAT: &str = concat!(
     clock!(),
     r"
-if ARGV[3] == epoch and tonumber(ARGV[4]) > clock then
+if ARGV[7] == epoch then
+  begin()
+  epoch, clock = known[2], 0
+elseif ARGV[3] == epoch and tonumber(ARGV[4]) > clock then
   if merges == '+' then jump(tonumber(ARGV[4])) else begin() end
   epoch, clock = known[2], tonumber(known[3])
 end
