@@ -2,7 +2,7 @@
 //! conservatively: what is in doubt makes the response less cacheable, never
 //! more.
 
-use http::header::CACHE_CONTROL;
+use http::header::{CACHE_CONTROL, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::ConfigError;
@@ -31,8 +31,8 @@ impl Extent {
         }
     }
 
-    /// `None` is a directive without a value. A list that cannot be read
-    /// stands for the whole response.
+    /// `None` is a directive without a value. A list that cannot be read stands for the
+    /// whole response; so does one of a field without which the rest is something else.
     pub(crate) fn of(value: Option<&[u8]>) -> Self {
         let Some(list) = value else {
             return Self::Whole;
@@ -41,10 +41,17 @@ impl Extent {
         let names = names.filter(|name| !name.is_empty());
         let names: Result<Vec<_>, _> = names.map(HeaderName::from_bytes).collect();
         match names {
-            Ok(names) if !names.is_empty() => Self::Fields(names),
+            Ok(names) if !names.is_empty() && !names.iter().any(is_essential) => {
+                Self::Fields(names)
+            }
             _ => Self::Whole,
         }
     }
+}
+
+/// Whether a field says how a body is read, or for whom it is.
+fn is_essential(name: &HeaderName) -> bool {
+    *name == VARY || name.as_str().starts_with("content-")
 }
 
 /// The response directives that a shared cache acts on.
@@ -301,6 +308,8 @@ mod tests {
             r#"private="""#,
             r#"private="a b""#,
             r#"private="a", private"#,
+            r#"private="a, Vary""#,
+            r#"private="content-encoding""#,
         ] {
             assert_eq!(read(&[line]).private, Extent::Whole, "{line}");
         }

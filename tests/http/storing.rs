@@ -40,6 +40,43 @@ async fn no_cache_is_validated_before_each_use() {
     .await;
 }
 
+/// Without its `Vary`, a 304 that named none made one variant everybody's; without its
+/// `Content-Encoding`, a body was no text.
+#[tokio::test]
+async fn what_tells_how_to_read_an_answer_is_not_left_out_of_it() {
+    everywhere(async |site| {
+        for directive in ["no-cache", "private"] {
+            let value = format!("max-age=10, {directive}=\"vary\"");
+            let fields = [(CC, &*value), ("vary", "foo"), ("etag", "\"1\"")];
+            site.answers([ok("one", &fields)]);
+            site.get(&[("foo", "1")]).await;
+            site.advance(11);
+            let answer = match directive {
+                "private" => ok("one", &fields),
+                _ => status(304, "", &[("etag", "\"1\"")]),
+            };
+            site.answers([answer]);
+            assert_eq!(site.get(&[("foo", "1")]).await.text(), "one");
+            site.answers([ok("two", &fields)]);
+            let other = site.get(&[("foo", "2")]).await;
+            assert_eq!(other.text(), "two", "{}: {directive}", site.name);
+            site.forget().await;
+            site.forget_script();
+
+            let value = format!("max-age=60, {directive}=\"Content-Encoding\"");
+            let coded = [(CC, &*value), ("content-encoding", "gzip")];
+            for _ in 0..2 {
+                site.answers([ok("coded", &coded)]);
+                let reply = site.get(&[]).await;
+                assert_eq!(reply.header("content-encoding"), "gzip", "{directive}");
+            }
+            site.forget().await;
+            site.forget_script();
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn named_fields_are_left_out_and_the_rest_is_stored() {
     everywhere(async |site| {
