@@ -9,6 +9,7 @@ mod directives;
 mod fields;
 mod freshness;
 mod invalidation;
+mod model;
 mod ranges;
 mod route;
 mod site;
