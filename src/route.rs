@@ -7,7 +7,7 @@ use http::{Request, request};
 use crate::ask::pattern;
 use crate::cache::Engine;
 use crate::generation::Scoped;
-use crate::invalidate::{Target, target_declared, uri_scope};
+use crate::invalidate::{Target, targets_declared, uri_scope};
 use crate::key::{Key, ScopeId};
 use crate::named::host_of;
 use crate::place::{original_uri, place, rewritten};
@@ -113,15 +113,15 @@ impl Route {
             false => vec![Target::of_uri(uri, tenant)],
         };
         for template in &policy.invalidates {
-            let target = template
+            let declared = template
                 .render(&params)
                 .map_err(|missing| missing.to_string())
                 .and_then(|selector| {
-                    let target = target_declared(&selector, &engine.context, tenant);
-                    target.map_err(|error| error.to_string())
+                    let targets = targets_declared(&selector, &engine.context, tenant);
+                    targets.map_err(|error| error.to_string())
                 });
-            match target {
-                Ok(target) => targets.push(target),
+            match declared {
+                Ok(declared) => targets.extend(declared),
                 Err(why) => {
                     let Some(times) = engine.faults.undeclared.happened(engine.now()) else {
                         continue;

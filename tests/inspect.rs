@@ -309,5 +309,7 @@ async fn a_pattern_lists_the_entries_of_all_tenants() {
             let reached = cache.invalidate(larder::pattern(pattern).dry_run()).await;
             assert_eq!((listed, reached.unwrap().removed()), (2, 2), "{pattern}");
         }
+        let by_class = cache.entries("api:item[s]@*:*", None).await.unwrap();
+        assert_eq!(by_class.entries.len(), 2);
     }
 }

@@ -77,7 +77,8 @@ impl Cache {
     }
 
     /// As [`invalidate`](Self::invalidate), for one tenant's entries alone; whose tenants they are,
-    /// this process' or another's, does not matter, and one that nobody has reaches nothing.
+    /// this process' or another's, does not matter, and one that nobody has reaches nothing but
+    /// values that are nobody's.
     /// Tags and URIs of a cache with tenants are always one tenant's; a pattern, an
     /// endpoint or everything is all tenants' without one. Of typed values a tag reaches the tenant's
     /// and those that are nobody's; nothing else reaches any.

@@ -193,7 +193,14 @@ fn no_cursor(text: &str) -> InspectError {
 
 impl Engine {
     fn pattern(&self, text: &str) -> Result<Pattern, InspectError> {
-        pattern_in(text, &self.context).map_err(InspectError::bad)
+        match pattern_in(text, &self.context) {
+            // a class is listed as it is written
+            Err(_) if self.context.tenants && text.contains('[') => {
+                Pattern::of_user(text, &self.context.prefix)
+            }
+            other => other,
+        }
+        .map_err(InspectError::bad)
     }
 
     fn key(&self, name: &str) -> Result<Key, InspectError> {

@@ -15,4 +15,4 @@ pub use selector::namespace;
 pub(crate) use selector::{Kind, Mode, SelectorTemplate, escape_uri};
 pub use selector::{Selector, endpoint, everything, key, pattern, tag, uri};
 pub(crate) use target::{Find, Target, What, tenant_suffix, uri_scope};
-pub(crate) use target::{pattern_in, target_declared, target_for, target_in};
+pub(crate) use target::{pattern_in, target_for, target_in, targets_declared};

@@ -110,7 +110,8 @@ pub(super) fn of_all_tenants(text: &str, prefix: &str) -> Result<Pattern, String
 }
 
 /// Puts a backslash before each character that a pattern would take as more
-/// than itself. For input that becomes part of a pattern.
+/// than itself. For input that becomes part of a pattern: a `:`, a slash or another
+/// character that stands in no endpoint stays as it is, and such a pattern is refused.
 ///
 /// ```
 /// assert_eq!(larder::escape_pattern("a*b"), r"a\*b");
@@ -139,8 +140,19 @@ fn literals(pattern: &str) -> Vec<char> {
                 Some('*' | '?' | '[' | ']' | '\\') => {}
                 other => found.push(other.unwrap_or(c)),
             },
-            (_, true) => class = c != ']',
-            ('[', false) => class = true,
+            (_, true) => {
+                class = c != ']';
+                let mut range = chars.clone();
+                if class && range.next() == Some('-') && range.next().is_some() {
+                    chars = range; // its end may be a bracket
+                }
+            }
+            ('[', false) => {
+                class = true;
+                if chars.as_str().starts_with('^') {
+                    chars.next();
+                }
+            }
             ('*' | '?', false) => {}
             (_, false) => found.push(c),
         }
@@ -288,6 +300,8 @@ mod tests {
             "api:users[:@]*:*",
             r"api:[\]:]*:0?",
             r"api:us\*:*",
+            "api:items[:-]]*",
+            "api:items[^]:*",
             "api:%40%7Buser%7D@*:*",
             "character:a/b",
             "other:a/*",

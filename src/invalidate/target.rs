@@ -129,6 +129,14 @@ pub(crate) fn target_in(
             let pattern = pattern_in(text, context).map_err(InvalidateError::bad_selector)?;
             Ok(with_mode(What::Pattern(pattern), selector.mode))
         }
+        // values that are nobody's are reached in whosever name: no tag is given in none
+        (Kind::Tag(text), None) if context.tenants && tenant.is_some() => {
+            let mut target = target_of(selector, &context.prefix, tenant)?;
+            if let What::Scope { ids, .. } = &mut target.what {
+                ids.push(ScopeId::tag(None, text));
+            }
+            Ok(target)
+        }
         (_, None) => target_of(selector, &context.prefix, tenant),
     }
 }
@@ -148,14 +156,35 @@ pub(crate) fn target_for(
     }
 }
 
-/// The same for what a route declares: typed values that it names are nobody's, whoever asks.
-pub(crate) fn target_declared(
+/// The same for what a route declares. Typed values that it names by a key are nobody's, and
+/// the tenant's own.
+pub(crate) fn targets_declared(
     selector: &Selector,
     context: &Context,
     tenant: Option<&str>,
-) -> Result<Target, InvalidateError> {
-    let tenant = tenant.filter(|_| selector.namespace(context).is_none());
-    target_for(selector, context, tenant)
+) -> Result<Vec<Target>, InvalidateError> {
+    let (Some(asking), Some(_)) = (tenant, selector.namespace(context)) else {
+        return Ok(vec![target_for(selector, context, tenant)?]);
+    };
+    let mut targets = vec![target_for(selector, context, None)?];
+    if let Kind::Key(name) = &selector.kind {
+        if names_a_tenant(name) {
+            let why = format!("key {name:?} ends as a tenant's do"); // and may be another's
+            return Err(InvalidateError::bad_selector(why));
+        }
+        let (kind, mode) = (
+            Kind::Key(name.clone() + &tenant_suffix(asking)),
+            selector.mode,
+        );
+        targets.push(target_for(&Selector { kind, mode }, context, None)?);
+    }
+    Ok(targets)
+}
+
+/// Whether a value's name ends as a tenant's do.
+fn names_a_tenant(name: &str) -> bool {
+    let end = name.rsplit_once('@').map(|(_, end)| end);
+    end.is_some_and(|end| end.len() == 16 && end.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// A pattern in no tenant's name.
@@ -244,11 +273,8 @@ fn what_of(kind: &Kind, prefix: &str, tenant: Option<&str>) -> Result<What, Inva
             if text.is_empty() {
                 return Err(bad("an empty tag".into()));
             }
-            // values that are nobody's are reached in whosever name: no tag is given in none
-            let nobodys = tenant.map(|_| ScopeId::tag(None, text));
-            let ids = [ScopeId::tag(tenant, text)].into_iter().chain(nobodys);
             Ok(What::Scope {
-                ids: ids.collect(),
+                ids: vec![ScopeId::tag(tenant, text)],
                 how: Find::Group,
             })
         }

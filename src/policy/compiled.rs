@@ -19,7 +19,7 @@ use super::template::Template;
 use super::watch::Watch;
 use crate::entry::{Coding, Seen};
 use crate::error::ConfigError;
-use crate::invalidate::{Kind, SelectorTemplate, target_declared};
+use crate::invalidate::{Kind, SelectorTemplate, targets_declared};
 use crate::key::{Params, Writer, escape_endpoint};
 
 /// A checked policy.
@@ -330,7 +330,7 @@ fn invalidates(policy: &Policy, context: &Context) -> Result<Vec<SelectorTemplat
         let template = SelectorTemplate::parse(selector)?;
         if let Some(example) = template.example() {
             let of_a_tenant = context.tenants && !matches!(example.kind, Kind::Key(_)); // keys name theirs
-            target_declared(&example, context, of_a_tenant.then_some("x"))
+            targets_declared(&example, context, of_a_tenant.then_some("x"))
                 .and_then(|_| template.could_match(context))
                 .map_err(|why| ConfigError::new("invalidates", why.to_string()))?;
         }

@@ -329,8 +329,8 @@ impl Policy {
 
     /// What a successful unsafe request on this route invalidates, besides its
     /// own URI. May be called several times. A namespace of typed values is known once
-    /// it has been made, before the layer; what a selector names of it, by key, pattern or namespace, is reached
-    /// whichever tenant asks.
+    /// it has been made, before the layer. What a selector names of it, a pattern or the namespace
+    /// reaches whosever it is; a key reaches the value that is nobody's, and that of the tenant who asks.
     pub fn invalidates(mut self, selector: impl Into<Selector>) -> Self {
         self.invalidates.push(selector.into());
         self

@@ -245,6 +245,38 @@ async fn what_a_route_declares_reaches_values_whose_ever_request_it_is() {
     }
 }
 
+/// A key that a route names is nobody's or the tenant's who asks, whatever stands in a path.
+#[tokio::test]
+async fn a_key_that_a_route_declares_reaches_no_other_tenants_value() {
+    let cache = Cache::builder().memory(MIB);
+    let cache = cache.tenant(|_| Some("one".into())).build().unwrap();
+    let of = |tenant: &str| settings(&cache).tenant(tenant).build().unwrap();
+    let (one, two, source) = (of("one"), of("two"), Source::default());
+    two.insert("a", source.make("two's")).await;
+    let listed = cache.memory_entries("character:*", None).unwrap().entries;
+    let (_, twos) = listed[0].key.as_str().rsplit_once(':').unwrap();
+    one.insert("a", source.make("one's")).await;
+    for id in ["a", twos] {
+        let write = put(|| async {}).layer(cache.invalidates(key("character:{id}")));
+        let app = Router::new().route("/characters/{id}", write);
+        let request = Request::put(format!("/characters/{id}"));
+        let request = request.body(Body::empty()).unwrap();
+        app.oneshot(request).await.unwrap();
+        let there = (one.contains("a").await, two.contains("a").await);
+        assert_eq!(there, (false, true), "{id}");
+    }
+}
+
+/// Where there are no tenants, a tag in one's name is no other's.
+#[tokio::test]
+async fn a_tag_in_the_name_of_a_tenant_that_no_cache_has_reaches_nothing() {
+    let cache = Cache::builder().memory(MIB).build().unwrap();
+    let values = settings(&cache).tag("all").build().unwrap();
+    values.insert("a", Source::default().make("a")).await;
+    let gone = cache.invalidate_for("nobody", tag("all")).await.unwrap();
+    assert_eq!((gone.removed(), values.contains("a").await), (0, true));
+}
+
 /// Nobody else could: a tag is always given in a tenant's name.
 #[tokio::test]
 async fn a_tag_in_a_tenants_name_reaches_values_that_are_nobodys() {
