@@ -235,9 +235,11 @@ async fn a_clock_that_another_has_stood_for_does_not_go_on() {
         let redis = Redis::start();
         let site = Site::new();
         let (a, idle) = (process(&site, &redis, more), process(&site, &redis, more));
+        let epoch = || redis.command::<String>(&["HGET", "api:!{clock}", "epoch"]);
         a.holds("v0").await;
         assert_eq!(get(&idle.app, "/items/2").await.text(), "v0");
         idle.cache.idle().await;
+        let first = epoch();
         redis.command::<()>(&["SWAPDB", "0", "1"]); // or another server, at the same address
         eventually("what it stored is not there", || async {
             a.get().await;
@@ -248,8 +250,6 @@ async fn a_clock_that_another_has_stood_for_does_not_go_on() {
         site.write();
         a.cache.invalidate("api:items:*").await.unwrap();
         redis.command::<()>(&["SWAPDB", "0", "1"]);
-        let epoch = || redis.command::<String>(&["HGET", "api:!{clock}", "epoch"]);
-        let first = epoch();
         eventually("it is over", || async {
             assert_eq!(a.get().await.text(), "v1");
             epoch() != first

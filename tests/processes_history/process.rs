@@ -4,12 +4,17 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use crate::history::{History, Version, WITH_MEMORY};
 
 pub const URL: &str = "LARDER_CHILD_URL";
 pub const MEMORY: &str = "LARDER_CHILD_MEMORY";
+
+/// A process that lives answers by then, also one that was stopped in between.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// What came of an operation.
 pub struct Came(String);
@@ -45,12 +50,8 @@ pub struct Process {
 impl Process {
     pub fn start(url: &str, n: usize, history: &Arc<History>) -> Arc<Self> {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args([
-            "--exact",
-            "one_of_the_processes",
-            "--ignored",
-            "--nocapture",
-        ]);
+        let this = "no_process_reads_what_is_older_than_what_was_done_before";
+        command.args(["--exact", this, "--nocapture"]);
         command.env(URL, url);
         if n < WITH_MEMORY {
             command.env(MEMORY, "1");
@@ -75,7 +76,10 @@ impl Process {
         let (sends, came) = mpsc::channel();
         self.ends.waiting().as_mut()?.insert(n, sends);
         self.ends.tell(&format!("{n} {what} {key} {version}"));
-        came.recv().ok()
+        match came.recv_timeout(LONGEST) {
+            Err(RecvTimeoutError::Timeout) => panic!("no answer to {what} {key}"),
+            came => came.ok(),
+        }
     }
 
     pub fn stop(&self) {
