@@ -9,7 +9,7 @@ use super::checksum::checksum;
 use super::compress::compress;
 pub(crate) use super::decode::{Bounds, Corrupt, Frame, decode};
 use super::headers::Fields;
-use super::layout::{FIXED, MAGIC, SEALED, SUM, VARY, VERSION, ZSTD, bound};
+use super::layout::{FIXED, Head, MAGIC, SEALED, SUM, VARY, VERSION, ZSTD, bound};
 pub(crate) use super::peek::Peek;
 use super::seal::Seals;
 use super::stored::Entry;
@@ -65,17 +65,6 @@ pub(crate) fn encode_vary(
     let fields = names.iter().map(|name| (name.clone(), none.clone()));
     let seal = wire.seals.as_ref().map(|seals| (seals, key));
     write(&head, (canonical, scopes, &fields.collect(), &[]), seal)
-}
-
-struct Head {
-    flags: u8,
-    status: u16,
-    created: u64,
-    lifetime: Lifetime,
-    rules: Rules,
-    took: u32,
-    raw_len: usize,
-    stamp: Stamp,
 }
 
 fn write(

@@ -11,7 +11,7 @@ use super::checksum::checksum;
 use super::common::common;
 use super::compress::decompress;
 use super::headers::Fields;
-use super::layout::{FIXED_1, MAGIC, SEALED, VARY, VERSION, ZSTD, bound};
+use super::layout::{FIXED_1, Head, MAGIC, SEALED, VARY, VERSION, ZSTD, bound};
 use super::seal::Seals;
 use super::seen::Seen;
 use super::stored::Entry;
@@ -104,83 +104,71 @@ pub(crate) struct Bounds<'a> {
     pub(crate) seen: Option<&'a Seen>,
 }
 
-/// What stands in a frame at fixed places.
-struct Head {
-    flags: u8,
-    status: u16,
-    created: u64,
-    lifetime: Lifetime,
-    rules: Rules,
-    took: u32,
-    stamp: Stamp,
-    /// Of the canonical request, in bytes.
+/// How much there is of what follows a frame's head.
+struct Parts {
+    /// Bytes.
     canonical: usize,
     /// How many there are.
     scopes: usize,
     /// How many there are, and their bytes.
     fields: (usize, usize),
-    /// As it lies there, and unpacked, in bytes.
-    body: (usize, usize),
+    /// Bytes, as it lies there.
+    body: usize,
 }
 
-impl Head {
-    /// Of a frame that is whole, and of a version and with flags that are known; and what
-    /// is behind it.
-    fn read(frame: &Bytes) -> Result<(Self, Reader<'_>), Corrupt> {
-        if !frame.starts_with(MAGIC) {
-            return Err(Corrupt::NoFrame);
-        }
-        if frame.len() < FIXED_1 {
-            return Err(Corrupt::Damaged("truncated"));
-        }
-        let (version, flags) = (frame[4], frame[5]);
-        let unpacks = cfg!(feature = "compression") || flags & ZSTD == 0;
-        let known = flags & !(ZSTD | VARY | SEALED) == 0;
-        if !(1..=VERSION).contains(&version) || !known || !unpacks {
-            return Err(Corrupt::Foreign);
-        }
-        let rest = &frame[6..];
-        let mut reader = Reader { frame, rest };
-        let status = reader.u16()?;
-        if reader.u64()? != checksum(frame) {
-            return Err(Corrupt::Damaged("checksum"));
-        }
-        let created = reader.u64()?;
-        let [fresh, stale, keep] = [reader.u64()?, reader.u64()?, reader.u64()?];
-        let [epoch, number] = [reader.u64()?, reader.u64()?];
-        let (canonical, scopes) = (reader.u32()?, reader.u32()?);
-        let fields = (reader.u32()?, reader.u32()?);
-        let body = (size(reader.u64()?)?, size(reader.u64()?)?);
-        let (error, rules, took) = match version {
-            1 => (stale, Rules::default(), 0),
-            _ => (reader.u64()?, rules(&mut reader)?, reader.u32()?),
-        };
-        let lifetime = Lifetime {
-            fresh,
-            stale,
-            error,
-            keep,
-        };
-        check_lifetime(&lifetime)?;
-        let head = Self {
-            flags,
-            status,
-            created,
-            lifetime,
-            rules,
-            took: u32::try_from(took).unwrap_or(u32::MAX),
-            stamp: Stamp { epoch, number },
-            canonical,
-            scopes,
-            fields,
-            body,
-        };
-        Ok((head, reader))
+/// The head of a frame that is whole, and of a version and with flags that are known; and
+/// what is behind it.
+fn read_head(frame: &Bytes) -> Result<(Head, Parts, Reader<'_>), Corrupt> {
+    if !frame.starts_with(MAGIC) {
+        return Err(Corrupt::NoFrame);
     }
-
-    fn has(&self, flag: u8) -> bool {
-        self.flags & flag != 0
+    if frame.len() < FIXED_1 {
+        return Err(Corrupt::Damaged("truncated"));
     }
+    let (version, flags) = (frame[4], frame[5]);
+    let unpacks = cfg!(feature = "compression") || flags & ZSTD == 0;
+    let known = flags & !(ZSTD | VARY | SEALED) == 0;
+    if !(1..=VERSION).contains(&version) || !known || !unpacks {
+        return Err(Corrupt::Foreign);
+    }
+    let rest = &frame[6..];
+    let mut reader = Reader { frame, rest };
+    let status = reader.u16()?;
+    if reader.u64()? != checksum(frame) {
+        return Err(Corrupt::Damaged("checksum"));
+    }
+    let created = reader.u64()?;
+    let [fresh, stale, keep] = [reader.u64()?, reader.u64()?, reader.u64()?];
+    let [epoch, number] = [reader.u64()?, reader.u64()?];
+    let parts = Parts {
+        canonical: reader.u32()?,
+        scopes: reader.u32()?,
+        fields: (reader.u32()?, reader.u32()?),
+        body: size(reader.u64()?)?,
+    };
+    let raw_len = size(reader.u64()?)?;
+    let (error, rules, took) = match version {
+        1 => (stale, Rules::default(), 0),
+        _ => (reader.u64()?, rules(&mut reader)?, reader.u32()?),
+    };
+    let lifetime = Lifetime {
+        fresh,
+        stale,
+        error,
+        keep,
+    };
+    check_lifetime(&lifetime)?;
+    let head = Head {
+        flags,
+        status,
+        created,
+        lifetime,
+        rules,
+        took: u32::try_from(took).unwrap_or(u32::MAX),
+        raw_len,
+        stamp: Stamp { epoch, number },
+    };
+    Ok((head, parts, reader))
 }
 
 /// Decodes the frame found under `key` for the request `canonical`.
@@ -191,9 +179,10 @@ pub(crate) fn decode(
     bounds: Bounds<'_>,
 ) -> Result<Frame, Corrupt> {
     let damaged = Corrupt::Damaged;
-    let (head, reader) = Head::read(frame)?;
-    let (open, outside) = match (head.has(SEALED), bounds.seals) {
-        (true, Some(seals)) => opened(reader, head.scopes, key, seals)?,
+    let (head, parts, reader) = read_head(frame)?;
+    let has = |flag| head.flags & flag != 0;
+    let (open, outside) = match (has(SEALED), bounds.seals) {
+        (true, Some(seals)) => opened(reader, parts.scopes, key, seals)?,
         (false, None) => (reader.frame.slice_ref(reader.rest), None),
         _ => return Err(Corrupt::Sealed),
     };
@@ -201,27 +190,27 @@ pub(crate) fn decode(
         frame: &open,
         rest: &open,
     };
-    if reader.take(head.canonical)? != &canonical[..] {
+    if reader.take(parts.canonical)? != &canonical[..] {
         return Err(damaged("another request's"));
     }
     let scopes = match outside {
         Some(scopes) => scopes,
-        None => read_scopes(&mut reader, head.scopes)?,
+        None => read_scopes(&mut reader, parts.scopes)?,
     };
-    let fields = read_fields(&mut reader, &head, bounds)?;
-    let body = reader.take(head.body.0)?;
+    let fields = read_fields(&mut reader, parts.fields, has(VARY), bounds)?;
+    let body = reader.take(parts.body)?;
     if !reader.rest.is_empty() {
         return Err(damaged("trailing bytes"));
     }
-    if head.has(VARY) {
+    if has(VARY) {
         if !(1..=MOST_NAMES).contains(&fields.len()) {
             return Err(damaged("a marker that is never stored"));
         }
         let names = fields.iter().map(|(name, _)| name.clone()).collect();
         return Ok(Frame::Vary(names));
     }
-    let (packed, (len, raw_len)) = (head.has(ZSTD), head.body);
-    if !packed && raw_len != len {
+    let (packed, raw_len) = (has(ZSTD), head.raw_len);
+    if !packed && raw_len != parts.body {
         return Err(damaged("body"));
     }
     if raw_len > bounds.max_body {
@@ -295,10 +284,10 @@ fn read_scopes(reader: &mut Reader<'_>, count: usize) -> Result<Box<[ScopeId]>, 
 /// Those of a shape that was seen have been asked for whether they may be there.
 fn read_fields(
     reader: &mut Reader<'_>,
-    head: &Head,
+    (count, len): (usize, usize),
+    marker: bool,
     bounds: Bounds<'_>,
 ) -> Result<Fields, Corrupt> {
-    let ((count, len), marker) = (head.fields, head.has(VARY));
     let seen = bounds.seen.filter(|_| !marker);
     let block = reader.take(len)?;
     if count > MOST_FIELDS || count > block.len() / 6 {

@@ -34,7 +34,9 @@
 //! for every byte: whatever else may write to the store, nothing is served
 //! that an entry could not be.
 
+use crate::generation::Stamp;
 use crate::key::Key;
+use crate::policy::freshness::{Lifetime, Rules};
 
 pub(crate) const MAGIC: &[u8; 4] = b"LRDR";
 pub(super) const VERSION: u8 = 3;
@@ -45,6 +47,19 @@ pub(crate) const SUM: std::ops::Range<usize> = 8..16;
 pub(super) const ZSTD: u8 = 1;
 pub(super) const VARY: u8 = 2;
 pub(super) const SEALED: u8 = 4;
+
+/// What stands at fixed places, but for the lengths of what follows.
+pub(super) struct Head {
+    pub(super) flags: u8,
+    pub(super) status: u16,
+    pub(super) created: u64,
+    pub(super) lifetime: Lifetime,
+    pub(super) rules: Rules,
+    pub(super) took: u32,
+    /// The body's length once it is unpacked.
+    pub(super) raw_len: usize,
+    pub(super) stamp: Stamp,
+}
 
 /// What is bound to what is sealed: all that comes before it, but for the checksum,
 /// and the name.
